@@ -1,0 +1,58 @@
+"""The one tree of errors: what a user can mend, with the command to type next."""
+
+from __future__ import annotations
+
+
+class Expected(Exception):
+    """Something the user can mend. `hint` is what to type next; `exit_code` ends the command."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class Usage(Expected):
+    """The command line or the configuration is wrong."""
+
+    exit_code = 2
+
+
+class CommandFailed(Expected):
+    """A short command ended with a code other than zero (or ran out of time: code is None)."""
+
+    def __init__(self, argv: tuple[str, ...], code: int | None, stdout: str, stderr: str, hint: str = "") -> None:
+        what = "ran out of time" if code is None else f"exit code {code}"
+        detail = (stderr or stdout).strip()
+        super().__init__(f"{' '.join(argv[:6])}: {what}" + (f": {detail}" if detail else ""), hint)
+        self.argv, self.code, self.stdout, self.stderr = argv, code, stdout, stderr
+
+
+class LeaseHeld(Expected):
+    """Somebody else holds the session; the message names who."""
+
+
+class StateUnreadable(Expected):
+    """A state file is damaged or written by a newer version. Nothing is deleted."""
+
+
+class GitHubError(Expected):
+    """GitHub could not be asked, or refused. Never means 'not found'."""
+
+
+class NotFound(GitHubError):
+    """GitHub answered that the thing does not exist, or that the token may not see it (404, 410)."""
+
+
+class RateLimited(GitHubError):
+    """GitHub asks to wait; `until` is seconds since the epoch."""
+
+    def __init__(self, message: str, until: float) -> None:
+        super().__init__(message, "wait, then run the command again")
+        self.until = until
+
+
+class SignInFailed(GitHubError):
+    """No token, or GitHub refused it (401)."""
