@@ -1,0 +1,256 @@
+"""State on disk: one folder per clone, atomic writes, messages, history and ledger. Readers never delete."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypedDict, cast
+
+from .errors import Expected, StateUnreadable
+from .model import SCHEMA_VERSION, PullFacts, SessionStatus
+
+FOLDERS = ("locks", "sessions", "ledger", "archive")
+
+
+class Message(TypedDict):
+    """A message to a worker. `question` is the id of the question that it answers."""
+
+    id: str
+    kind: str
+    text: str
+    author: str
+    at: str
+    question: str | None
+    now: bool
+
+
+class Receipt(NamedTuple):
+    """A message that the agent process took as input."""
+
+    message: Message
+    deliveredAt: str
+
+
+def iso(seconds: float) -> str:
+    """Seconds since the epoch as ISO-8601 UTC with Z."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def seconds(text: str) -> float:
+    """ISO-8601 UTC with Z as seconds since the epoch; 0.0 for anything else."""
+    import calendar
+
+    try:
+        return float(calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")))
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def state_folder(common_dir: str | os.PathLike[str]) -> Path:
+    return Path(common_dir) / "issue-orch"
+
+
+def make_state(common_dir: str | os.PathLike[str]) -> Path:
+    """Create the state folder with mode 0700. Raises Expected when a part of it is a symbolic link."""
+    state = state_folder(common_dir)
+    for folder in (state, *(state / name for name in FOLDERS)):
+        if folder.is_symlink():
+            raise Expected(f"{folder} is a symbolic link; issue-orch keeps its state only in real folders",
+                           f"look at where it points, then remove the link: rm {folder}")
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return state
+
+
+def session_folder(state: Path, number: int) -> Path:
+    return state / "sessions" / str(int(number))
+
+
+def make_session(state: Path, number: int) -> Path:
+    folder = session_folder(state, number)
+    if folder.is_symlink():
+        raise Expected(f"{folder} is a symbolic link", f"rm {folder}")
+    (folder / "inbox" / "delivered").mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def write_text(path: str | os.PathLike[str], text: str, durable: bool = False) -> None:
+    """Replace a file whole: a temporary file of a random name beside it, then os.replace."""
+    folder, name = os.path.split(os.fspath(path))
+    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(6)}")
+    try:
+        with open(temporary, "x", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+        raise
+    if durable:
+        sync_folder(folder)
+
+
+def sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: str | os.PathLike[str], data: Mapping[str, Any], durable: bool = False) -> None:
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n", durable)
+
+
+def load_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """A JSON object, None when the file does not exist. Raises StateUnreadable for anything else."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            data = json.load(file)
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise StateUnreadable(f"{path}: cannot be read ({error})", "issue-orch doctor") from error
+    if not isinstance(data, dict):
+        raise StateUnreadable(f"{path}: is not a JSON object", "issue-orch doctor")
+    return data
+
+
+def load_status(state: Path, number: int) -> SessionStatus | None:
+    """The status file of a session, None when there is none. Missing fields read as null."""
+    path = session_folder(state, number) / "status.json"
+    data = load_json(path)
+    return None if data is None else checked_status(data, str(path))
+
+
+def checked_status(data: dict[str, Any], path: str) -> SessionStatus:
+    version = data.get("schemaVersion")
+    if version != SCHEMA_VERSION:
+        raise StateUnreadable(
+            f"{path}: schemaVersion is {version!r}, this issue-orch knows {SCHEMA_VERSION}",
+            "use the version of issue-orch that wrote it, or a newer one",
+        )
+    merged = {**BLANK, **data}
+    if not isinstance(merged["issueNumber"], int) or merged["status"] not in PHASE_NAMES:
+        raise StateUnreadable(f"{path}: issueNumber or status is damaged", "issue-orch doctor")
+    return cast(SessionStatus, merged)
+
+
+PHASE_NAMES = ("registered", "planning", "working", "stuck", "complete", "cancelled")
+
+BLANK: dict[str, Any] = dict.fromkeys(SessionStatus.__annotations__)
+BLANK.update(
+    attempt=0, plannedFiles=[], cost={"usd": 0.0, "inputTokens": 0, "outputTokens": 0},
+    issueTitle="", branch="", worktreePath="", base="", baseSha="", agent="", repo="", issueUrl="",
+)
+
+
+def new_status(number: int, **fields: Any) -> SessionStatus:
+    blank = {**BLANK, "schemaVersion": SCHEMA_VERSION, "id": str(number), "issueNumber": number,
+             "status": "registered", "plannedFiles": [], "cost": dict(BLANK["cost"]), **fields}
+    return cast(SessionStatus, blank)
+
+
+def save_status(state: Path, status: SessionStatus, durable: bool = True) -> None:
+    """Write the status file. Only the holder of the session's lease may call this."""
+    write_json(session_folder(state, status["issueNumber"]) / "status.json", status, durable)
+
+
+def session_numbers(state: Path) -> list[int]:
+    try:
+        names = os.listdir(state / "sessions")
+    except FileNotFoundError:
+        return []
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def load_sessions(state: Path) -> tuple[list[SessionStatus], list[str]]:
+    """All sessions that can be read, and one line for each that cannot."""
+    sessions, problems = [], []
+    for number in session_numbers(state):
+        try:
+            status = load_status(state, number)
+        except StateUnreadable as error:
+            problems.append(error.message)
+            continue
+        if status is not None:
+            sessions.append(status)
+    return sessions, problems
+
+
+def load_pull(state: Path, number: int) -> PullFacts | None:
+    try:
+        return cast("PullFacts | None", load_json(session_folder(state, number) / "pull.json"))
+    except StateUnreadable:
+        return None
+
+
+def append_line(path: Path, record: Mapping[str, Any], durable: bool = True) -> None:
+    """Append one JSON line in a single write, so that lines of two writers never mix."""
+    raw = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape")
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        if os.write(descriptor, raw) != len(raw):
+            raise OSError(28, "written in part, the disk is full", str(path))
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any] | None]:
+    """Each JSON object of a .jsonl file; None for a line that cannot be read (a crash may have cut it)."""
+    try:
+        file = open(path, encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return
+    with file:
+        for line in file:
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError:
+                record = None
+            yield record if isinstance(record, dict) else None
+
+
+def append_event(state: Path, number: int, kind: str, now: float, **fields: Any) -> None:
+    """Add to the history of a session. Kinds: started, report, transition, delivered, exit, settled, note."""
+    path = session_folder(state, number) / "events.jsonl"
+    append_line(path, {"at": iso(now), "kind": kind, **fields})
+
+
+def load_events(state: Path, number: int) -> list[dict[str, Any]]:
+    return [event for event in read_lines(session_folder(state, number) / "events.jsonl") if event]
+
+
+def archive(state: Path, number: int, now: float) -> Path:
+    """Move a finished session aside; its ledger stays where it is."""
+    base = state / "archive" / f"{int(number)}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}"
+    target = base
+    while target.exists():
+        target = base.with_name(f"{base.name}-{secrets.token_hex(2)}")
+    os.rename(session_folder(state, number), target)
+    return target
+
+
+def read_untrusted(path: str | os.PathLike[str], limit: int) -> bytes | None:
+    """At most `limit` bytes of a regular file that a worker may have written; None for links, pipes and the rest."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        return os.read(descriptor, limit)
+    finally:
+        os.close(descriptor)
