@@ -30,6 +30,14 @@ class CommandFailed(Expected):
         self.argv, self.code, self.stdout, self.stderr = argv, code, stdout, stderr
 
 
+class BranchTaken(Expected):
+    """The branch exists here or on the remote, or is checked out elsewhere, and is not this session's."""
+
+
+class SnapshotRefused(Expected):
+    """Work cannot be preserved (too big, in a submodule): whatever would destroy it must not go on."""
+
+
 class LeaseHeld(Expected):
     """Somebody else holds the session; the message names who."""
 
@@ -56,3 +64,11 @@ class RateLimited(GitHubError):
 
 class SignInFailed(GitHubError):
     """No token, or GitHub refused it (401)."""
+
+
+class Refused(GitHubError):
+    """GitHub understood, and does not let this token do it (403)."""
+
+
+class MaybeDone(GitHubError):
+    """A write that may have taken place (422, 5xx, no answer): look before it is tried again."""

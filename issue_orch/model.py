@@ -170,3 +170,94 @@ class Pull(NamedTuple):
     author: str
     mergeable: bool | None = None
     mergeable_state: str | None = None
+
+
+class Comment(NamedTuple):
+    """A comment on an issue or, with `path`, on a line of a pull. Edited when updated_at is not created_at.
+
+    `author_kind` is User for a human account, Bot, or App for what an app wrote in a person's name.
+    """
+
+    id: int
+    issue: int
+    author: str
+    author_kind: str
+    body: str
+    url: str
+    created_at: str
+    updated_at: str
+    path: str | None = None
+    line: int | None = None
+    review_id: int | None = None
+
+
+class Review(NamedTuple):
+    """A review of a pull. `state` is APPROVED, CHANGES_REQUESTED, COMMENTED, DISMISSED or PENDING."""
+
+    id: int
+    author: str
+    author_kind: str
+    state: str
+    body: str
+    url: str
+    submitted_at: str
+    commit_sha: str
+
+
+class CheckRun(NamedTuple):
+    """A check run, or a legacy status (id None). `conclusion` is None until status is `completed`."""
+
+    id: int | None
+    name: str
+    status: str
+    conclusion: str | None
+    url: str
+    summary: str
+
+
+class Annotation(NamedTuple):
+    """What a check run says of a line. `level` is notice, warning or failure."""
+
+    path: str
+    line: int | None
+    level: str
+    message: str
+
+
+class LabelEvent(NamedTuple):
+    """A label set (`added`) or taken away, by whom. `actor_kind` as in Comment."""
+
+    actor: str
+    actor_kind: str
+    label: str
+    at: str
+    added: bool
+
+
+class RepoFacts(NamedTuple):
+    """The repository as the token sees it. `permissions` of the token's owner; None when the server is silent."""
+
+    repo: str
+    default_branch: str
+    private: bool
+    archived: bool
+    permissions: tuple[str, ...] | None
+
+
+class Protection(NamedTuple):
+    """What stands between a branch and a merge, as far as the token may know. None is unknown."""
+
+    protected: bool
+    required_reviews: int | None
+    signatures: bool | None
+    bypass: bool | None
+
+
+class RateFacts(NamedTuple):
+    """What one connection used, and what is left of the limit; `reset` is seconds since the epoch."""
+
+    requests: int
+    not_modified: int
+    remaining: int | None
+    limit: int | None
+    reset: int | None
