@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple, assert_never
 
-from .agents.base import Outcome, consequence
+from .agents.base import Outcome
+from .agents.endings import consequence
 from .model import Hold, Phase
 from .store import Message
 
@@ -99,12 +100,14 @@ def kinds(inbox: Sequence[Message]) -> set[str]:
     return {message["kind"] for message in inbox}
 
 
-def before_running(phase: Phase, inbox: Sequence[Message], counted: Counters, over_budget: bool,
+def before_running(phase: Phase, hold: Hold | None, inbox: Sequence[Message], counted: Counters, over_budget: bool,
                    has_agent_session: bool) -> Step:
-    """The step of a supervisor that just took the lease."""
+    """The step of a supervisor that just took the lease. A hold is lifted by a person alone."""
     held = halted(phase, inbox)
     if held is not None:
         return held
+    if hold is not None:
+        return End()
     guidance = "guidance" in kinds(inbox)
     if phase == "stuck" and not guidance and not {"resume", "retry"} & kinds(inbox):
         return End()

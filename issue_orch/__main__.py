@@ -1,0 +1,37 @@
+"""The entry: the paths that must be quick first (report, status), everything else by typer; and where errors end."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line. Exit codes: 0 done, 1 expected failure, 2 usage, 3 bug, 130 interrupted."""
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["report"]:
+        from .report import main as report
+
+        return report(words[1:])
+    if sys.platform == "win32":
+        sys.stderr.write("issue-orch runs on Linux and macOS; on Windows use it inside WSL.\n")
+        return 1
+    from .shell import guard
+
+    if words[:1] == ["status"] and not {"--help", "--watch"} & set(words):
+        from .commands.status import main as status
+
+        return guard(status, words[1:])
+    return guard(run_typer, words)
+
+
+def run_typer(words: list[str]) -> int:
+    import os
+
+    os.environ["TYPER_USE_RICH"] = "0"
+    from .cli import run
+
+    return run(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

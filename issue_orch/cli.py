@@ -1,0 +1,341 @@
+"""The command line: names, options and help. Each command imports its work when it is called, and no sooner."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+from . import __version__
+
+app = typer.Typer(
+    name="issue-orch", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Turn ready GitHub issues into pull requests by coding agents. It never merges: you do.\n\n"
+         "Start with: issue-orch demo   then, in your clone: issue-orch init",
+)
+
+
+def run(words: list[str]) -> int:
+    result = app(words, standalone_mode=False, prog_name="issue-orch")
+    return result if isinstance(result, int) else 0
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        from .commands.version import version_text
+
+        typer.echo(version_text(__version__))
+        raise typer.Exit
+
+
+def known_issues(incomplete: str) -> list[tuple[str, str]]:
+    """Shell completion: the numbers of the sessions with their titles."""
+    import os
+    import time
+
+    from .errors import Expected
+    from .local import find_state, look_all
+
+    try:
+        seen, _ = look_all(find_state(os.getcwd()), time.time())
+    except Expected:
+        return []
+    rows = [(str(each.status["issueNumber"]), each.status["issueTitle"]) for each in seen]
+    return [row for row in rows if row[0].startswith(incomplete)]
+
+
+Number = Annotated[int, typer.Argument(metavar="ISSUE", help="Number of the issue.", autocompletion=known_issues)]
+Numbers = Annotated[
+    Optional[list[int]],
+    typer.Argument(metavar="[ISSUE]...", help="Numbers of issues.", autocompletion=known_issues),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
+All = Annotated[bool, typer.Option("--all", help="Every session.")]
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True,
+                                          help="Print the versions of issue-orch, git and the agents.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def init(
+    yes: Yes = False,
+    repo: Annotated[Optional[str], typer.Option(help="owner/name, when the remote does not say it.")] = None,
+    agent: Annotated[Optional[str], typer.Option(help="claude, codex, opencode, gemini or command.")] = None,
+    base_url: Annotated[Optional[str], typer.Option(help="API root of another GitHub server.")] = None,
+    approve: Annotated[bool, typer.Option("--approve", help="Only approve what .issue-orch.toml would run.")] = False,
+    workflows: Annotated[bool, typer.Option("--workflows", help="Also write the cleanup workflow.")] = False,
+    templates: Annotated[bool, typer.Option("--templates", help="Also copy the prompt templates for editing.")] = False,
+    labels: Annotated[bool, typer.Option("--labels", help="Also create the labels on GitHub.")] = False,
+) -> int:
+    """Set up this clone: find repository, base and agent, write .issue-orch.toml.
+
+    \b
+    Examples:
+      issue-orch init
+      issue-orch init --yes --agent claude --labels
+      issue-orch init --approve
+    """
+    from .commands.init import init as command
+
+    return command(yes, repo, agent, base_url, approve, workflows, templates, labels)
+
+
+@app.command()
+def demo(
+    yes: Yes = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the sandbox folder, and say where it is.")] = False,
+) -> int:
+    """Show the whole idea on an embedded GitHub: no account, no token, no agent, no network.
+
+    \b
+    Examples:
+      issue-orch demo
+      issue-orch demo --yes
+    """
+    from .sandbox.demo import demo as command
+
+    return command(yes, keep)
+
+
+@app.command()
+def plan(
+    issues: Numbers = None,
+    as_json: Json = False,
+    stack: Annotated[bool, typer.Option("--stack", help="Allow issues to start on their blocker's branch.")] = False,
+) -> int:
+    """Show which issues are ready, and why the others are not.
+
+    \b
+    Examples:
+      issue-orch plan
+      issue-orch plan 123 124
+      issue-orch plan --json | jq '.eligible[].number'
+    """
+    from .commands.plan import plan as command
+
+    return command(issues or [], as_json, stack)
+
+
+@app.command()
+def spawn(
+    issues: Numbers = None,
+    yes: Yes = False,
+    reuse: Annotated[bool, typer.Option("--reuse", help="Work on the branch although it exists already.")] = False,
+    agent: Annotated[Optional[str], typer.Option(help="Use this agent instead of the configured one.")] = None,
+    stack: Annotated[bool, typer.Option("--stack", help="Allow issues to start on their blocker's branch.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Start a worker for each issue. Without numbers: show the plan, ask, start what fits.
+
+    \b
+    Examples:
+      issue-orch spawn
+      issue-orch spawn 123 124
+      issue-orch spawn --yes
+    """
+    from .commands.spawn import spawn as command
+
+    return command(issues or [], yes, reuse, agent, stack, as_json)
+
+
+@app.command()
+def status(
+    as_json: Json = False,
+    needs_me: Annotated[bool, typer.Option("--needs-me", help="Only what needs you; exit code 0 when something does.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also the use of GitHub's rate limit.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Print again every two seconds until Ctrl-C.")] = False,
+) -> int:
+    """List the sessions, from local files alone.
+
+    \b
+    Examples:
+      issue-orch status
+      issue-orch status --json | jq '.sessions[] | {id, headline}'
+      issue-orch status --needs-me >/dev/null && echo 'an agent needs you'
+    """
+    from .commands.status import status as command
+    from .commands.status import watch as follow
+
+    return follow(needs_me) if watch else command(as_json, needs_me, verbose)
+
+
+@app.command()
+def show(issue: Number, as_json: Json = False) -> int:
+    """Everything about one session: question, plan, timeline, guidance with receipts, changes, cost, pull.
+
+    \b
+    Examples:
+      issue-orch show 124
+      issue-orch show 124 --json
+    """
+    from .commands.show import show as command
+
+    return command(issue, as_json)
+
+
+@app.command()
+def answer(
+    issue: Annotated[Optional[int], typer.Argument(metavar="[ISSUE]", autocompletion=known_issues)] = None,
+    text: Annotated[Optional[list[str]], typer.Argument(metavar="[TEXT]...", help="The answer.")] = None,
+    option: Annotated[Optional[int], typer.Option("--option", "-o", help="Choose one of the options by its number.")] = None,
+) -> int:
+    """Answer a stuck worker. Without arguments: go through the open questions one by one.
+
+    \b
+    Examples:
+      issue-orch answer
+      issue-orch answer 124 "Use sliding expiration"
+      issue-orch answer 124 --option 1
+    """
+    from .commands.answer import answer as command
+
+    return command(issue, " ".join(text or []), option)
+
+
+@app.command()
+def tell(
+    issue: Number,
+    text: Annotated[list[str], typer.Argument(metavar="TEXT...", help="The guidance.")],
+    now: Annotated[bool, typer.Option("--now", help="Interrupt the worker's turn for it.")] = False,
+) -> int:
+    """Give guidance to a worker, at its next turn or now.
+
+    \b
+    Examples:
+      issue-orch tell 123 "Keep the public API as it is"
+      issue-orch tell 123 --now "Stop: do not touch the migrations"
+    """
+    from .commands.answer import tell as command
+
+    return command(issue, " ".join(text), now)
+
+
+@app.command()
+def logs(
+    issue: Number,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the worker ends.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="The agent's output as it came.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="How many lines at the most; 0 for all.")] = 200,
+) -> int:
+    """What the agent said and did.
+
+    \b
+    Examples:
+      issue-orch logs 123
+      issue-orch logs 123 -f
+    """
+    from .commands.logs import logs as command
+
+    return command(issue, follow, raw, lines)
+
+
+@app.command()
+def pause(issues: Numbers = None, all_: All = False) -> int:
+    """Let the current turn end, then hold.
+
+    \b
+    Examples:
+      issue-orch pause 123
+      issue-orch pause --all
+    """
+    from .commands.control import pause as command
+
+    return command(issues or [], all_)
+
+
+@app.command()
+def resume(issues: Numbers = None, all_: All = False) -> int:
+    """Go on: after pause, stop, a crash, a used-up budget, or a pull that could not be published.
+
+    \b
+    Examples:
+      issue-orch resume 123
+      issue-orch resume --all
+    """
+    from .commands.control import resume as command
+
+    return command(issues or [], all_)
+
+
+@app.command()
+def stop(issues: Numbers = None, all_: All = False) -> int:
+    """End the worker and everything that it started. The session and its work stay.
+
+    \b
+    Examples:
+      issue-orch stop 123
+      issue-orch stop --all
+    """
+    from .commands.control import stop as command
+
+    return command(issues or [], all_, cancel=False)
+
+
+@app.command()
+def cancel(issues: Numbers = None, all_: All = False) -> int:
+    """Stop, and give the session up. Branch and worktree stay until `prune --cancelled`.
+
+    \b
+    Examples:
+      issue-orch cancel 123
+    """
+    from .commands.control import stop as command
+
+    return command(issues or [], all_, cancel=True)
+
+
+@app.command()
+def prune(
+    issues: Numbers = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed.")] = False,
+    pull: Annotated[Optional[int], typer.Option("--pr", help="Only the session of this pull.")] = None,
+    closed: Annotated[bool, typer.Option("--closed", help="Also sessions whose pull was closed without a merge.")] = False,
+    cancelled: Annotated[bool, typer.Option("--cancelled", help="Also cancelled sessions.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Remove the worktrees of merged pulls; keep, with the reason, whatever is not safe on the remote.
+
+    \b
+    Examples:
+      issue-orch prune
+      issue-orch prune --dry-run
+      issue-orch prune --cancelled
+    """
+    from .commands.prune import prune as command
+
+    return command(issues or [], dry_run, pull, closed, cancelled, as_json)
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def merge() -> int:
+    """Refused: issue-orch never merges.
+
+    \b
+    Examples:
+      issue-orch conflicts
+    """
+    from .errors import Expected
+
+    raise Expected("issue-orch never merges; a person does, on GitHub", "issue-orch conflicts, then review the pulls in that order")
+
+
+@app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def report(context: typer.Context) -> int:
+    """For workers: say that you are planning, working, stuck or complete.
+
+    \b
+    Examples:
+      issue-orch report planning --plan plan.md --touches src/auth.py
+      issue-orch report stuck --decision "Which?" --option A --option B
+      issue-orch report complete --title "Add export button"
+    """
+    from .report import main
+
+    return main(context.args)

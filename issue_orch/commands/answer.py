@@ -1,0 +1,106 @@
+"""`answer` and `tell`: guidance from a person to a worker."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+import time
+
+from ..control import Became, guide
+from ..errors import Expected, Usage
+from ..local import Seen, find_state, look_all
+from ..shell import say
+from ..text import one_line, sanitise
+
+
+def answer(number: int | None, text: str, option: int | None) -> int:
+    if number is None:
+        return walk()
+    seen = find_question(number)
+    if option is not None:
+        text = chosen(seen, option)
+    elif not text:
+        if not sys.stdin.isatty():
+            raise Usage("what is the answer?", f'issue-orch answer {number} "…"')
+        text = ask(seen)
+    if text:
+        print_became(give(number, text, seen.status["question"]["id"] if seen.status["question"] else None))
+    return 0
+
+
+def tell(number: int, text: str, now: bool) -> int:
+    print_became(give(number, text, None, at_once=now))
+    return 0
+
+
+def give(number: int, text: str, question: str | None, at_once: bool = False) -> Became:
+    from ..act import open_quiet, relaunch
+
+    context = open_quiet()
+    return guide(context.state, number, text, getpass.getuser(), lambda status, lease: relaunch(context, status, lease),
+                 question, at_once)
+
+
+def print_became(became: Became) -> None:
+    sys.stdout.write(f"#{became.number}: {became.text}\n")
+
+
+def find_question(number: int) -> Seen:
+    seen, _ = look_all(find_state(os.getcwd()), time.time())
+    found = next((each for each in seen if each.status["issueNumber"] == number), None)
+    if found is None:
+        waiting = [f"#{each.status['issueNumber']}" for each in seen if each.status["question"]]
+        raise Expected(f"#{number}: there is no session" + (f"; waiting for an answer: {', '.join(waiting)}" if waiting else ""),
+                       "issue-orch status")
+    return found
+
+
+def chosen(seen: Seen, option: int) -> str:
+    question = seen.status["question"]
+    options = question["options"] if question else []
+    if not 1 <= option <= len(options):
+        raise Usage(f"#{seen.status['issueNumber']} has {len(options)} options", f"issue-orch show {seen.status['issueNumber']}")
+    return options[option - 1]
+
+
+def walk() -> int:
+    """Go through the open questions. An empty line leaves one open."""
+    seen, _ = look_all(find_state(os.getcwd()), time.time())
+    waiting = [each for each in seen if each.headline.label == "STUCK" and each.status["question"]]
+    if not waiting:
+        sys.stdout.write("No open questions.\n")
+        return 0
+    if not sys.stdin.isatty():
+        raise Usage("no terminal to ask on", f'issue-orch answer {waiting[0].status["issueNumber"]} "…"')
+    for number, each in enumerate(waiting, 1):
+        say(f"\nQuestion {number} of {len(waiting)}")
+        text = ask(each)
+        if not text:
+            say("  left open")
+            continue
+        question = each.status["question"]
+        print_became(give(each.status["issueNumber"], text, question["id"] if question else None))
+    return 0
+
+
+def ask(seen: Seen) -> str:
+    """Show the question with its options on stderr; take a number or a text."""
+    question = seen.status["question"]
+    say(f"#{seen.status['issueNumber']} {one_line(seen.status['issueTitle'], 70)}")
+    if question is None:
+        say(f"  {one_line(seen.headline.why or seen.headline.label, 200)}")
+    else:
+        say(f"  Decision: {sanitise(question['decision'])}")
+        if question["context"]:
+            say(f"  Context:  {sanitise(question['context'])}")
+        for number, option in enumerate(question["options"], 1):
+            say(f"    {number}) {sanitise(option)}")
+        if question["default"]:
+            say(f"  Default:  {sanitise(question['default'])}")
+    sys.stderr.write("Answer (a number or a text, empty to leave it open): ")
+    sys.stderr.flush()
+    text = sys.stdin.readline().strip()
+    if question and text.isdecimal() and 1 <= int(text) <= len(question["options"]):
+        return question["options"][int(text) - 1]
+    return text

@@ -1,0 +1,133 @@
+"""The one label shown for a session, derived from facts; and what a person should do next."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from .model import PullFacts, SessionStatus
+
+Colour = Literal["red", "yellow", "green", "cyan", "blue", "dim"]
+
+QUIET_AFTER = 30.0
+
+
+class Headline(NamedTuple):
+    """`label` as in the list of design; `why` is one untrusted line; `mark` one character for the list."""
+
+    label: str
+    why: str
+    mark: str
+    colour: Colour
+    needs_you: bool
+
+
+class Observed(NamedTuple):
+    """What was seen beside the files: who holds the lease ('' when nobody), seconds since the last heartbeat."""
+
+    holder: str
+    heartbeat_age: float | None
+
+
+LOOKS: dict[str, tuple[str, Colour, bool]] = {
+    "CANCELLED": ("-", "dim", False),
+    "MERGED": ("=", "dim", False),
+    "CLOSED": ("x", "yellow", True),
+    "STUCK": ("!", "yellow", True),
+    "CRASHED": ("!", "red", True),
+    "PUBLISH PENDING": ("!", "yellow", True),
+    "OVER BUDGET": ("$", "yellow", True),
+    "STOPPED": ("#", "dim", False),
+    "PAUSED": ("#", "dim", False),
+    "CONFLICT": ("!", "red", True),
+    "CHANGES REQUESTED": ("!", "yellow", True),
+    "CHECKS FAILING": ("!", "red", True),
+    "PR READY": ("+", "green", True),
+    "PR OPEN": ("+", "green", True),
+    "RETRYING": ("~", "blue", False),
+    "QUIET": ("?", "yellow", False),
+    "PLANNING": ("*", "cyan", False),
+    "WORKING": ("*", "cyan", False),
+    "STARTING": ("*", "blue", False),
+}
+
+
+def headline(status: SessionStatus, pull: PullFacts | None, seen: Observed) -> Headline:
+    """The first that applies."""
+    label, why = label_of(status, pull or {}, seen)
+    mark, colour, needs_you = LOOKS[label]
+    return Headline(label, why, mark, colour, needs_you)
+
+
+def label_of(status: SessionStatus, pull: PullFacts, seen: Observed) -> tuple[str, str]:
+    phase = status["status"]
+    if phase == "cancelled":
+        return "CANCELLED", ""
+    if pull.get("merged"):
+        return "MERGED", "by a person; issue-orch prune removes the worktree"
+    if pull.get("state") == "closed":
+        return "CLOSED", "the pull was closed without a merge"
+    if phase == "stuck":
+        return "STUCK", status["stuckReason"] or ""
+    held = held_label(status, seen)
+    if held is not None:
+        return held
+    if phase == "complete":
+        return pull_label(pull)
+    return running_label(status, seen)
+
+
+def held_label(status: SessionStatus, seen: Observed) -> tuple[str, str] | None:
+    publish, hold = status["publish"], status["hold"]
+    pending = bool(publish and publish["pending"])
+    if status["status"] != "complete" and not hold and not pending and not seen.holder:
+        return "CRASHED", status["failure"] or "its worker is gone"
+    if publish and pending and not seen.holder:
+        return "PUBLISH PENDING", publish["reason"]
+    if hold == "budget":
+        return "OVER BUDGET", "raise the budget, then resume"
+    if hold == "stopped":
+        return "STOPPED", ""
+    if hold == "paused":
+        return "PAUSED", ""
+    return None
+
+
+def pull_label(pull: PullFacts) -> tuple[str, str]:
+    if pull.get("mergeable") is False:
+        return "CONFLICT", f"with {pull.get('base', 'its base')}"
+    if pull.get("review") == "changes_requested":
+        return "CHANGES REQUESTED", ""
+    checks = pull.get("checks")
+    if checks == "failing":
+        return "CHECKS FAILING", ", ".join(str(check.get("name")) for check in pull.get("failingChecks", [])[:3])
+    if checks in {"passing", "none"}:
+        return "PR READY", "checks passed" if checks == "passing" else "no checks are set up"
+    return "PR OPEN", "checks are running" if checks == "pending" else "checks not looked at" if not checks else "checks unavailable"
+
+
+def running_label(status: SessionStatus, seen: Observed) -> tuple[str, str]:
+    if status["retryAt"]:
+        return "RETRYING", f"at {status['retryAt']}: {status['failure'] or ''}".rstrip(": ")
+    if seen.holder == "supervisor" and seen.heartbeat_age is not None and seen.heartbeat_age > QUIET_AFTER:
+        return "QUIET", f"no heartbeat for {int(seen.heartbeat_age)} s"
+    if status["status"] == "registered" and seen.holder != "supervisor":
+        return "STARTING", ""
+    activity = status["lastActivity"]["text"] if status["lastActivity"] else ""
+    labels = {"planning": "PLANNING", "working": "WORKING", "registered": "STARTING"}
+    return labels[status["status"]], activity
+
+
+def next_command(status: SessionStatus, label: str) -> str:
+    """What a person types next for this session; '' when nothing is needed."""
+    number = status["issueNumber"]
+    if label == "STUCK":
+        return f'issue-orch answer {number} "…"' if status["question"] else f"issue-orch show {number}"
+    if label in {"CRASHED", "PUBLISH PENDING", "OVER BUDGET", "STOPPED", "PAUSED", "RETRYING"}:
+        return f"issue-orch resume {number}"
+    if label in {"PR READY", "PR OPEN", "CONFLICT", "CHANGES REQUESTED", "CHECKS FAILING"}:
+        return f"review {status['pullRequestUrl'] or 'the pull'}"
+    if label in {"MERGED", "CANCELLED", "CLOSED"}:
+        return "issue-orch prune" + {"MERGED": "", "CANCELLED": " --cancelled", "CLOSED": " --closed"}[label]
+    if label == "QUIET":
+        return f"issue-orch logs {number}"
+    return ""

@@ -1,0 +1,61 @@
+"""What can be known without asking anybody: the state folder of the clone around a path, and its sessions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from .errors import Expected
+from .headline import Headline, Observed, headline
+from .lease import probe
+from .model import PullFacts, SessionStatus
+from .store import load_pull, load_sessions, seconds, state_folder
+
+
+class Seen(NamedTuple):
+    """A session with what was observed about it, for showing."""
+
+    status: SessionStatus
+    pull: PullFacts | None
+    headline: Headline
+
+
+def find_state(cwd: str) -> Path:
+    """The state folder, found by reading `.git` as git does; no process. It need not exist yet."""
+    folder = os.path.abspath(cwd)
+    while True:
+        entry = os.path.join(folder, ".git")
+        if os.path.isdir(entry):
+            return state_folder(entry)
+        if os.path.isfile(entry):
+            return state_folder(common_dir(entry))
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            raise Expected(f"{cwd}: not inside a git repository", "cd into a clone of the GitHub repository")
+        folder = parent
+
+
+def common_dir(git_file: str) -> str:
+    with open(git_file, encoding="utf-8", errors="surrogateescape") as file:
+        git_dir = file.read().partition("gitdir:")[2].strip()
+    git_dir = os.path.join(os.path.dirname(git_file), git_dir)
+    try:
+        with open(os.path.join(git_dir, "commondir"), encoding="utf-8") as file:
+            return os.path.realpath(os.path.join(git_dir, file.read().strip()))
+    except FileNotFoundError:
+        return os.path.realpath(git_dir)
+
+
+def look(state: Path, status: SessionStatus, now: float) -> Seen:
+    number = status["issueNumber"]
+    holder = probe(state, number)
+    age = now - seconds(status["lastHeartbeat"]) if status["lastHeartbeat"] else None
+    pull = load_pull(state, number)
+    return Seen(status, pull, headline(status, pull, Observed(holder.role if holder else "", age)))
+
+
+def look_all(state: Path, now: float) -> tuple[list[Seen], list[str]]:
+    """Every active session, and a line for each that cannot be read."""
+    sessions, problems = load_sessions(state)
+    return [look(state, status, now) for status in sessions], problems

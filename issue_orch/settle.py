@@ -1,0 +1,155 @@
+"""Settle: check a worker's claim, push its branch, find or open its pull, verify it. Can be repeated at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import git, push, worktree
+from .errors import Expected, GitHubError
+from .model import Branch, CommitSha, Pull, SessionStatus
+
+if TYPE_CHECKING:
+    from .github import GitHub
+
+LOOKS = 3
+
+
+class Opened(NamedTuple):
+    """The pull is open (or was merged already) with exactly our commits."""
+
+    url: str
+    head_sha: str
+
+
+class Unready(NamedTuple):
+    """The claim does not hold; the worker is told why."""
+
+    reason: str
+
+
+class Rejected(NamedTuple):
+    """The remote refused the push; the worker is told first, then a person."""
+
+    reason: str
+
+
+class Pending(NamedTuple):
+    """Network or sign-in: nothing that the worker could mend. Tried again by any later command."""
+
+    reason: str
+
+
+Settled = Opened | Unready | Rejected | Pending
+
+
+class Plan(NamedTuple):
+    """What settle needs beside the session: `body` renders the pull's text from the worker's claim."""
+
+    remote: str
+    token: str | None
+    token_host: str | None
+    worker_opens: bool
+    draft: bool
+    body: Callable[[dict[str, Any]], str]
+
+
+def settle(
+    repo: git.Repo, connect: Callable[[], GitHub], status: SessionStatus, claim: dict[str, Any], plan: Plan
+) -> Settled:
+    """Bring a completed session to its recorded pull. Nothing here writes to disk."""
+    path, branch, base = status["worktreePath"], Branch(status["branch"]), Branch(status["base"])
+    problem = unready(repo, status)
+    if problem:
+        return Unready(problem)
+    head = worktree.head_sha(repo, path)
+    try:
+        pushed = push.push(repo, path, plan.remote, branch, head, base=base, token=plan.token, token_host=plan.token_host)
+    except Expected as error:
+        return Pending(error.message)
+    match pushed:
+        case push.Rejected():
+            return Rejected(rejection(pushed, branch, base))
+        case push.Unreachable() | push.SignIn():
+            return Pending(pushed.words)
+    try:
+        return open_pull(connect(), status, claim, head, plan)
+    except GitHubError as error:
+        return Pending(error.message)
+
+
+def unready(repo: git.Repo, status: SessionStatus) -> str | None:
+    """Why a claim of completion does not hold: words for the worker."""
+    path, branch = status["worktreePath"], status["branch"]
+    on = worktree.current_branch(repo, path)
+    if on != branch:
+        return (f"You reported complete, but the worktree is on {on or 'a detached HEAD'}, not on {branch}. "
+                f"Bring your commits onto {branch} and report complete again.")
+    if not worktree.commits_since(repo, path, CommitSha(status["baseSha"])):
+        return "You reported complete, but there is no commit on your branch. Commit your work, then report complete again."
+    dirty = worktree.dirty_paths(repo, path)
+    if dirty:
+        names = ", ".join(dirty[:10]) + (" …" if len(dirty) > 10 else "")
+        return (f"You reported complete, but these files are not committed: {names}. "
+                "Commit what belongs to the task, delete what does not, then report complete again.")
+    return None
+
+
+def rejection(pushed: push.Rejected, branch: Branch, base: Branch) -> str:
+    if pushed.kind == "non_fast_forward":
+        return (f"The push of {branch} was rejected: the branch on the remote has commits that yours does not have. "
+                f"Fetch it, merge origin/{branch} into {branch} (never rebase, never force), test, report complete again.")
+    return f"The remote rejected the push of {branch}: {pushed.words}. Mend it on your branch, then report complete again."
+
+
+def open_pull(gh: GitHub, status: SessionStatus, claim: dict[str, Any], head: CommitSha, plan: Plan) -> Settled:
+    """Our pull is the one whose head and base match. After a failed creation it is looked for before anything else."""
+    pull = find_pull(gh, status, head)
+    if pull is None and plan.worker_opens and claim.get("pr"):
+        return Unready(f"{claim['pr']} is not an open pull request from {status['branch']} into {status['base']} with your "
+                       "last commit. Give the right one with --pr.")
+    if pull is None and plan.worker_opens:
+        return Unready("Open the pull request yourself, then report complete with --pr URL.")
+    if pull is None:
+        try:
+            title = claim.get("title") or status["issueTitle"]
+            pull = gh.create_pull(status["branch"], status["base"], title, plan.body(claim), plan.draft)
+        except GitHubError as error:
+            pull = find_pull(gh, status, head)
+            if pull is None:
+                return Pending(error.message)
+    return verified(gh, pull, status, head)
+
+
+def find_pull(gh: GitHub, status: SessionStatus, head: CommitSha) -> Pull | None:
+    """The open pull of our branch into our base; else one that a person merged with exactly our commits."""
+    pulls = [pull for pull in gh.fetch_pulls(head_branch=status["branch"], state="all")
+             if pull.head_branch == status["branch"] and pull.base_branch == status["base"]
+             and (pull.head_repo or status["repo"]).lower() == status["repo"].lower()]
+    running = [pull for pull in pulls if pull.state == "open"]
+    done = [pull for pull in pulls if pull.merged and pull.head_sha == head]
+    return next(iter([*running, *done]), None)
+
+
+def verified(gh: GitHub, pull: Pull, status: SessionStatus, head: CommitSha) -> Settled:
+    """GitHub may show the new head a moment late: ask again before saying that it differs."""
+    for _ in range(LOOKS):
+        if pull.head_sha == head:
+            return Opened(pull.url, head)
+        pull = gh.fetch_pull(pull.number)
+    if pull.head_sha == head:
+        return Opened(pull.url, head)
+    return Pending(f"{pull.url} shows {pull.head_sha[:12]}, the branch is at {head[:12]}")
+
+
+def as_answer(settled: Settled) -> dict[str, Any]:
+    """For the supervisor, as plain JSON."""
+    match settled:
+        case Opened():
+            return {"outcome": "opened", "url": settled.url, "headSha": settled.head_sha}
+        case Unready():
+            return {"outcome": "unready", "reason": settled.reason}
+        case Rejected():
+            return {"outcome": "rejected", "reason": settled.reason}
+        case Pending():
+            return {"outcome": "pending", "reason": settled.reason}

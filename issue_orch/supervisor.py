@@ -1,0 +1,208 @@
+"""The supervisor: a small program that holds a session's lease and runs its agent, turn after turn.
+
+Started as `python -m issue_orch.supervisor STATE NUMBER LEASE_FD READY_FD TOKEN_FD` by a command that took the
+lease. Standard library only, no threads; whatever needs more (templates, GitHub) is a short-lived helper process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from . import agents, turn
+from .agents.base import Command, Event, Launch, Outcome, Turn
+from .errors import CommandFailed, Expected, LeaseHeld
+from .helper_client import Helper
+from .lease import Lease, adopt, lock_path, take
+from .messages import load_reports, pending, receipt
+from .model import SessionStatus
+from .process import end_marked, identity, marker
+from .reports import apply_reports
+from .running import AgentRun, Ended, end_all, wakeup_pipe
+from .session import Session
+from .store import append_event, iso, load_events, load_json, load_status, save_status, session_folder, write_text
+
+HEARTBEAT = 10.0
+
+
+def main(argv: list[str]) -> int:
+    state, number = Path(argv[0]), int(argv[1])
+    lease_fd, ready_fd, token_fd = (int(word) for word in argv[2:5])
+    lease = adopt(lease_fd, lock_path(state, number), "supervisor")
+    ready = Ready(ready_fd)
+    try:
+        helper = Helper(read_token(token_fd))
+        serve(state, number, lease, ready, helper)
+    except Expected as error:
+        ready.say({"error": error.message, "hint": error.hint})
+        return 1
+    finally:
+        ready.say({"ok": True})
+    return 0
+
+
+class Ready:
+    """The pipe to the command that started us; one line, then closed, so that nobody waits for us."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)
+        self.descriptor: int | None = descriptor
+
+    def say(self, what: dict[str, Any]) -> None:
+        if self.descriptor is None:
+            return
+        try:
+            os.write(self.descriptor, json.dumps(what).encode() + b"\n")
+        except BrokenPipeError:
+            pass
+        os.close(self.descriptor)
+        self.descriptor = None
+
+
+def read_token(descriptor: int) -> str | None:
+    """The token that the command had from its environment. A process that holds one must not be readable by others."""
+    with open(descriptor, encoding="utf-8") as file:
+        token = file.read() or None
+    if token and sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+    return token
+
+
+def serve(state: Path, number: int, lease: Lease, ready: Ready, helper: Helper) -> None:
+    """Work until nothing is left to do; then release, look once more, and take the lease again if something came."""
+    wakeup = wakeup_pipe()
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    while True:
+        session = Session(state, number, lease, helper)
+        Loop(session, wakeup, ready).run()
+        ready.say({"ok": True})
+        lease.release()
+        if not something_came(state, number):
+            return
+        try:
+            lease = take(state, number, "supervisor", wait=0)
+        except LeaseHeld:
+            return
+
+
+def something_came(state: Path, number: int) -> bool:
+    status = load_status(state, number)
+    if status is None:
+        return False
+    messages = turn.kinds(pending(state, number))
+    if status["status"] == "cancelled" or status["hold"]:
+        return bool(messages & {"resume"})
+    return bool(messages) or bool(load_reports(status["worktreePath"])[0])
+
+
+class Loop:
+    """The steps of one supervisor, as decided by turn.py."""
+
+    def __init__(self, session: Session, wakeup: int, ready: Ready) -> None:
+        self.session = session
+        self.wakeup = wakeup
+        self.ready = ready
+        self.terminated = False
+        signal.signal(signal.SIGTERM, self.on_term)
+
+    def on_term(self, *_: object) -> None:
+        self.terminated = True
+
+    def run(self) -> None:
+        session = self.session
+        end_marked(str(session.state), session.number)
+        apply_reports(session)
+        session.begin()
+        step: turn.Step | None = session.first_step()
+        while step is not None and not self.terminated:
+            step = self.perform(step)
+
+    def perform(self, step: turn.Step) -> turn.Step | None:
+        session = self.session
+        match step:
+            case turn.Go():
+                return self.go(step)
+            case turn.Wait():
+                return self.wait(step)
+            case turn.Settle():
+                return session.settle()
+            case turn.Stick():
+                session.stick(step)
+                return None
+            case turn.End():
+                session.end(step)
+                return None
+
+    def go(self, step: turn.Go) -> turn.Step | None:
+        session = self.session
+        prepared = session.prepare(step)
+        try:
+            run = AgentRun(session.adapter, prepared.command, prepared.env, session.status["worktreePath"],
+                           str(session.folder / "agent.log"), str(session.folder / "stdin.txt"))
+        except OSError as error:
+            session.note("failed", reason=f"{prepared.command.argv[0]}: {error.strerror}")
+            raise Expected(f"{prepared.command.argv[0]}: {error.strerror}",
+                           f"issue-orch doctor; then: issue-orch resume {session.number}") from error
+        session.started(run)
+        self.ready.say({"ok": True, "pid": run.child.pid})
+        ended = run.watch(self.wakeup, Watch(self), lambda: end_all(str(session.state), session.number))
+        end_marked(str(session.state), session.number, grace=1.0)
+        apply_reports(session)
+        session.ended(ended)
+        if self.terminated:
+            return None
+        return turn.after_run(session.status["status"], session.inbox(), session.counted, ended.outcome,
+                              session.over_budget(), session.limits, time.time())
+
+    def wait(self, step: turn.Wait) -> turn.Step | None:
+        """Wait for the time, or for a message. Nothing runs meanwhile."""
+        import select
+
+        session = self.session
+        session.update(retryAt=iso(step.until), failure=step.reason)
+        seen = len(session.inbox())
+        while time.time() < step.until and not self.terminated:
+            if len(session.inbox()) > seen:
+                break
+            select.select([self.wakeup], [], [], min(1.0, max(0.0, step.until - time.time())))
+            session.heartbeat()
+        session.update(retryAt=None, failure=None)
+        return session.first_step()
+
+
+class Watch:
+    """What happens while the agent runs."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        self.session = loop.session
+
+    def on_event(self, event: Event, turn_now: Turn) -> None:
+        self.session.on_event(event, turn_now)
+
+    def tick(self, turn_now: Turn) -> str | None:
+        session = self.session
+        apply_reports(session)
+        session.heartbeat(turn_now)
+        if self.loop.terminated:
+            return "stop"
+        inbox = session.inbox()
+        if turn.kinds(inbox) & {"stop", "cancel"}:
+            return "stop"
+        if any(message["now"] for message in inbox):
+            return "interrupt"
+        if session.status["status"] == "stuck" or session.counted.claim is not None:
+            return "report"
+        return session.stalled(turn_now)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
