@@ -20,6 +20,10 @@ class Usage(Expected):
     exit_code = 2
 
 
+class Unapproved(Expected):
+    """The repository's configuration would run something that was not approved on this machine."""
+
+
 class CommandFailed(Expected):
     """A short command ended with a code other than zero (or ran out of time: code is None)."""
 
