@@ -1,0 +1,224 @@
+"""What a worktree holds that is nowhere else, and a copy of it under `refs/issue-orch/preserved`.
+
+Nothing here takes a lock or writes the index of the worktree: a worker may be committing at the same moment.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterable
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
+
+from .errors import SnapshotRefused
+from .git import MISSING_OBJECT, Repo, admin_dir, entries, find_sha, git, neutral
+from .model import CommitSha, IssueNumber
+
+MAX_BYTES = 50_000_000
+COUNTED_BYTES = 1_000_000
+PRESERVED = "refs/issue-orch/preserved"
+UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard")
+
+
+class Changed(NamedTuple):
+    """What a session changed since its base, uncommitted and untracked included."""
+
+    files: int
+    insertions: int
+    deletions: int
+    names: tuple[str, ...]
+
+
+class Trees(NamedTuple):
+    """A worktree's content as trees. `staged` is None while there are conflicts."""
+
+    staged: str | None
+    work: str
+
+
+def changes(repo: Repo, path: str, base: str) -> Changed:
+    """Count lines against `base`. Lines of untracked files count as inserted, if they are text of up to 1 MB."""
+    settings = neutral(repo, path)
+    quiet = ("--no-renames", "--no-ext-diff", "--no-textconv", "--submodule=short", "--ignore-submodules=dirty")
+    diff = git(repo, "diff", "--numstat", "-z", *quiet, base, "--", worktree=path, config=settings).stdout
+    rows = [entry.split("\t", 2) for entry in entries(diff)]
+    untracked = entries(git(repo, *UNTRACKED, worktree=path, config=settings).stdout)
+    added = sum(int(row[0]) for row in rows if row[0] != "-")
+    added += sum(count_lines(os.path.join(path, name)) for name in untracked)
+    removed = sum(int(row[1]) for row in rows if row[1] != "-")
+    names = sorted({row[2] for row in rows} | set(untracked))
+    return Changed(len(names), added, removed, tuple(names))
+
+
+def count_lines(file: str) -> int:
+    try:
+        about = os.lstat(file)
+        if not stat.S_ISREG(about.st_mode) or about.st_size > COUNTED_BYTES:
+            return 0
+        with open(file, "rb") as opened:
+            content = opened.read(COUNTED_BYTES)
+    except OSError:
+        return 0  # gone or unreadable: the worker is at it, and a count is only a count
+    return 0 if b"\0" in content else content.count(b"\n") + (not content.endswith(b"\n") and bool(content))
+
+
+def dirt(repo: Repo, path: str) -> list[str]:
+    """Files that differ from HEAD, are untracked, or that git was told not to look at; none means clean."""
+    quiet = ("--untracked-files=normal", "--no-renames", "--ignore-submodules=dirty")
+    done = git(repo, "status", "--porcelain", "-z", *quiet, worktree=path, config=neutral(repo, path))
+    return [entry[3:] for entry in entries(done.stdout)] + index_oddities(repo, path)[0]
+
+
+def index_oddities(repo: Repo, path: str) -> tuple[list[str], list[str]]:
+    """Files marked assume-unchanged, or skip-worktree though they are there; and submodules."""
+    hidden, links = [], []
+    for entry in entries(git(repo, "ls-files", "-z", "-s", "-v", worktree=path).stdout):
+        tag, name = entry[0], entry.partition("\t")[2]
+        if tag.islower() or (tag == "S" and os.path.lexists(os.path.join(path, name))):
+            hidden.append(name)
+        if entry[2:8] == "160000":
+            links.append(name)
+    return hidden, links
+
+
+def find_submodule_trouble(repo: Repo, path: str) -> str | None:
+    """Work in a submodule that would be lost with the worktree: changes, or commits that are on none of its remotes."""
+    git_dirs = set(find_git_dirs(os.path.join(admin_dir(repo, path), "modules"))) if path != repo.main else set()
+    for name in index_oddities(repo, path)[1]:
+        folder = os.path.join(path, name)
+        git_dir = find_git_dir(folder)
+        if git_dir is None:
+            continue
+        git_dirs.add(git_dir)
+        module = Repo(git_dir, folder, folder, repo.version)
+        if dirt(module, folder):
+            return f"the submodule {name} has uncommitted changes"
+        if deeper := find_submodule_trouble(module, folder):
+            return f"{name}: {deeper}"
+    for git_dir in sorted(git_dirs):
+        module = Repo(git_dir, git_dir, git_dir, repo.version)
+        mine = ["--branches", "--glob=refs/stash", *(["HEAD"] if find_sha(module, "HEAD") else [])]
+        if git(module, "rev-list", "-n1", *mine, "--not", "--remotes").stdout:
+            return f"the submodule in {os.path.relpath(git_dir, repo.common_dir)} has commits that are on no remote"
+    return None
+
+
+def find_git_dirs(folder: str) -> Iterable[str]:
+    for where, folders, files in os.walk(folder):
+        if "HEAD" in files and "objects" in folders:
+            folders[:] = [each for each in folders if each == "modules"]
+            yield os.path.realpath(where)
+
+
+def find_git_dir(folder: str) -> str | None:
+    """The git folder of a checked-out submodule, by its `.git`."""
+    entry = os.path.join(folder, ".git")
+    if os.path.isdir(entry):
+        return os.path.realpath(entry)
+    if not os.path.isfile(entry):
+        return None
+    with open(entry, encoding="utf-8", errors="surrogateescape") as opened:
+        return os.path.realpath(os.path.join(folder, opened.read().removeprefix("gitdir: ").rstrip("\n")))
+
+
+def preserve(
+    repo: Repo, path: str, issue: IssueNumber, now: datetime, max_bytes: int = MAX_BYTES
+) -> str | None:
+    """Keep what is nowhere else as a commit under a ref, and name that ref; None when everything is on a remote.
+
+    The commit's parents are HEAD and, like in a stash, what was staged if that is a third thing. Ignored files stay
+    out. Raises SnapshotRefused when the files are too big or work sits in a submodule.
+    """
+    if trouble := find_submodule_trouble(repo, path):
+        raise SnapshotRefused(f"{path}: {trouble}", "push or remove that work first")
+    trees = write_trees(repo, path, max_bytes)
+    head = find_sha(repo, "HEAD", path)
+    head_tree, date = describe(repo, head) if head else (None, "0")
+    if head and trees.work == head_tree and trees.staged in (None, head_tree):
+        on_remote = not git(repo, "rev-list", "-n1", head, "--not", "--remotes").stdout
+        return None if on_remote else keep(repo, issue, now, head)
+    parents = [head] if head else []
+    if trees.staged not in (None, head_tree, trees.work):
+        parents.append(commit(repo, trees.staged, parents, f"Staged for issue {issue}", date))
+    return keep(repo, issue, now, commit(repo, trees.work, parents, f"Work on issue {issue}, preserved", date))
+
+
+def describe(repo: Repo, sha: CommitSha) -> tuple[str, str]:
+    """Tree and date (seconds since the epoch) of a commit."""
+    tree, date = git(repo, "rev-list", "-n1", "--no-commit-header", "--format=%T %ct", sha).stdout.split()
+    return tree, date
+
+
+def write_trees(repo: Repo, path: str, max_bytes: int = MAX_BYTES) -> Trees:
+    """Write the content of a worktree to the object store, through a copy of its index."""
+    # Every command that writes an index may run filters (write-tree too: entries as young as the index).
+    config = (*neutral(repo, path), ("core.splitIndex", "false"), ("add.ignoreErrors", "false"))
+    with tempfile.TemporaryDirectory() as folder:
+        index = os.path.join(folder, "index")
+        copy_index(os.path.join(admin_dir(repo, path), "index"), index)
+        here = partial(git, repo, worktree=path, env={"GIT_INDEX_FILE": index}, config=config)
+        staged = here("write-tree", check=False)  # fails while entries are unmerged
+        hidden = "".join(f"{name}\0" for name in index_oddities(repo, path)[0])
+        for flag in ("--no-assume-unchanged", "--no-skip-worktree"):
+            if hidden:
+                here("update-index", flag, "-z", "--stdin", stdin=hidden)
+        untracked = entries(here(*UNTRACKED).stdout)
+        stale = entries(here("diff-files", "--name-only", "-z", "--ignore-submodules=dirty").stdout)
+        refuse_unfit(path, {*untracked, *stale}, max_bytes)
+        here("add", "--all", "--", ".", timeout=600)
+        return Trees(None if staged.code else staged.stdout.strip(), here("write-tree").stdout.strip())
+
+
+def copy_index(source: str, target: str) -> None:
+    """With its time: git distrusts files that are as young as the index, and a younger copy would be trusted."""
+    try:
+        opened = open(source, "rb")
+    except FileNotFoundError:
+        return
+    with opened, open(target, "wb") as copy:
+        copy.write(opened.read())
+        copy.flush()
+        about = os.fstat(opened.fileno())
+        os.utime(target, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
+def refuse_unfit(path: str, names: set[str], max_bytes: int) -> None:
+    nested = next((name for name in sorted(names) if name.endswith("/")), None)
+    if nested:
+        raise SnapshotRefused(f"{path}/{nested} is a repository of its own", "push or move it first")
+    total = sum(measure(os.path.join(path, name)) for name in names)
+    if total > max_bytes:
+        raise SnapshotRefused(
+            f"{path}: {total / 1e6:.0f} MB are not committed; up to {max_bytes / 1e6:.0f} MB are preserved",
+            "commit, ignore or move the big files first",
+        )
+
+
+def measure(file: str) -> int:
+    try:
+        return os.lstat(file).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def commit(repo: Repo, tree: str, parents: list[CommitSha], message: str, date: str) -> CommitSha:
+    """Dated like HEAD, so that the same work gives the same commit, however often it is preserved."""
+    who = {"NAME": "issue-orch", "EMAIL": "issue-orch@localhost", "DATE": f"{date} +0000"}
+    env = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in who.items()}
+    flags = [word for parent in parents for word in ("-p", parent)]
+    return CommitSha(git(repo, "commit-tree", *flags, "-m", message, tree, env=env).stdout.strip())
+
+
+def keep(repo: Repo, issue: IssueNumber, now: datetime, sha: CommitSha) -> str:
+    """A ref for `sha`: an earlier one or a new one. None is ever moved."""
+    listed = git(repo, "for-each-ref", "--format=%(refname) %(objectname)", f"{PRESERVED}/{issue}/").stdout
+    refs = dict(line.split(" ") for line in listed.splitlines())
+    if earlier := next((ref for ref, kept in refs.items() if kept == sha), None):
+        return earlier
+    stem = f"{PRESERVED}/{issue}/{now:%Y%m%dT%H%M%SZ}"
+    ref = next(name for name in (stem, *(f"{stem}-{n}" for n in range(2, 10_000))) if name not in refs)
+    git(repo, "update-ref", ref, sha, MISSING_OBJECT)
+    return ref

@@ -1,0 +1,209 @@
+"""Worktrees of sessions: register one, check it out, give it the files and submodules that the clone has."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import BranchTaken, Expected
+from .git import Repo, admin_dir, entries, find_admin_dir, find_sha, git, neutral
+from .model import Branch, CommitSha
+
+# Measured: below some thousand files starting the helpers costs more than they save.
+CHECKOUT = (("checkout.workers", "4"), ("checkout.thresholdForParallelism", "5000"))
+CHECKOUT_SECONDS = 3600
+LOCK_SECONDS = 60
+
+
+@contextmanager
+def locked(file: str, seconds: float = LOCK_SECONDS) -> Iterator[int]:
+    """Hold an exclusive flock. Its descriptor is for `pass_fds`: should we be killed, our git goes on holding it."""
+    os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    hint = "wait until the other issue-orch is done"
+                    raise Expected(f"{file}: held for {seconds:.0f} s by somebody else", hint) from None
+                time.sleep(0.005)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def worktrees_lock(repo: Repo) -> str:
+    """One per clone for adding and removing: each of them can fail on the other's half-made admin folder."""
+    return os.path.join(repo.common_dir, "issue-orch", "locks", "worktrees")
+
+
+def register(
+    repo: Repo, path: str, branch: Branch, start: CommitSha,
+    *, ours: bool = False, reuse: bool = False, remote: str = "origin",
+) -> CommitSha:
+    """Make the branch at `start` and a worktree without files for it. Returns the head of the branch.
+
+    With `ours` (this session's intent is on disk) what a killed attempt left is taken over or cleared away; with
+    `reuse` an existing branch is continued where it is. No branch is ever moved. Raises BranchTaken, Expected.
+    """
+    if not os.path.isabs(path) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._/-]*", branch):
+        raise Expected(f"{branch} at {path}: not a branch and an absolute path")
+    path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    with locked(worktrees_lock(repo)) as lock:
+        if ours and adopted(repo, path, branch):
+            return CommitSha(find_sha(repo, f"refs/heads/{branch}") or start)
+        refuse_folder(repo, path)
+        head, upstream = find_heads(repo, branch, remote)
+        if head and not (ours or reuse):
+            raise BranchTaken(f"the branch {branch} exists already", f"--reuse, or git branch -m {branch} NAME")
+        if upstream and not (head or ours or reuse):
+            hint = f"somebody else may work on it; --reuse continues it, git push {remote} --delete {branch} ends it"
+            raise BranchTaken(f"the branch {branch} exists on {remote}", hint)
+        first = head or (upstream if reuse and upstream else start)
+        make = (path, branch) if head else ("-b", branch, path, first)
+        git(repo, "worktree", "add", "--quiet", "--no-checkout", "--no-track", *make, pass_fds=(lock,))
+        return first
+
+
+def find_heads(repo: Repo, branch: Branch, remote: str) -> tuple[CommitSha | None, CommitSha | None]:
+    """The branch here and as last fetched. Raises BranchTaken when it is checked out somewhere."""
+    local, tracking = f"refs/heads/{branch}", f"refs/remotes/{remote}/{branch}"
+    form = "--format=%(refname)%00%(objectname)%00%(worktreepath)%00"
+    fields = git(repo, "for-each-ref", form, local, tracking).stdout.replace("\0\n", "\0").split("\0")
+    # A pattern also matches what lies below it, so the names are compared.
+    found = {name: (sha, where) for name, sha, where in zip(fields[0::3], fields[1::3], fields[2::3], strict=False)}
+    head, where = found.get(local, ("", ""))
+    if where:
+        raise BranchTaken(f"the branch {branch} is checked out in {where}", "switch that worktree to another branch")
+    upstream = found.get(tracking, ("", ""))[0]
+    return CommitSha(head) if head else None, CommitSha(upstream) if upstream else None
+
+
+def adopted(repo: Repo, path: str, branch: Branch) -> bool:
+    """Whether a killed attempt had finished; what it left half-made is cleared away."""
+    admin = find_admin_dir(repo, path)
+    if admin and not load_text(f"{admin}/locked").startswith("initializing") \
+            and load_text(f"{path}/.git") == f"gitdir: {admin}\n":
+        if load_text(f"{admin}/HEAD") != f"ref: refs/heads/{branch}\n":
+            raise Expected(f"{path}: {branch} is not checked out there any more", f"git -C {path} switch {branch}")
+        return True
+    if admin and os.path.exists(f"{admin}/index"):
+        raise Expected(f"{path}: the folder of a worktree is gone or not its own any more", "git worktree repair")
+    if admin:
+        shutil.rmtree(admin)
+    if os.path.isdir(path) and not os.path.islink(path) and os.listdir(path) == [".git"]:
+        os.unlink(f"{path}/.git")
+    return False
+
+
+def load_text(file: str) -> str:
+    """The content of a small file; empty when there is no such file."""
+    try:
+        with open(file, encoding="utf-8", errors="surrogateescape") as opened:
+            return opened.read(65536)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return ""
+
+
+def refuse_folder(repo: Repo, path: str) -> None:
+    if find_admin_dir(repo, path):
+        raise Expected(f"{path}: already a worktree of this clone", f"git worktree remove {path}")
+    if os.path.islink(path) or (os.path.lexists(path) and (not os.path.isdir(path) or os.listdir(path))):
+        raise Expected(f"{path}: exists already", "move it away, or choose another worktree path")
+
+
+def check_out(repo: Repo, path: str) -> None:
+    """Fill a registered worktree. Does nothing when that has been done, so work in it is safe. Raises Expected."""
+    admin = admin_dir(repo, path)
+    with locked(os.path.join(admin, "issue-orch.lock"), CHECKOUT_SECONDS) as lock:
+        if os.path.exists(os.path.join(admin, "index")):
+            return  # git renames it into place after the last file
+        # A lock file is of a killed attempt: its git lives no longer, or it would hold our lock.
+        Path(admin, "index.lock").unlink(missing_ok=True)
+        settings = neutral(repo, path)
+        refuse_filters(repo, path, {key.split(".", 1)[1].rpartition(".")[0]
+                                    for key, _ in settings if key.startswith("filter.")})
+        git(repo, "read-tree", "--reset", "-u", "HEAD", worktree=path, config=(*CHECKOUT, *settings),
+            network=True, timeout=CHECKOUT_SECONDS, pass_fds=(lock,))
+
+
+def refuse_filters(repo: Repo, path: str, drivers: set[str]) -> None:
+    """A filter that stands inside the clone does not run; a checkout that needs one would be wrong."""
+    if not drivers:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        env = {"GIT_INDEX_FILE": os.path.join(folder, "index")}
+        git(repo, "read-tree", "HEAD", worktree=path, env=env)
+        for driver in sorted(drivers):
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", driver):
+                continue  # pathspecs cannot ask for it
+            asked = ("ls-files", "-z", "--", f":(attr:filter={driver})")
+            needing = entries(git(repo, *asked, worktree=path, env=env).stdout)
+            if needing:
+                raise Expected(
+                    f"{needing[0]} needs the filter {driver!r}, which is set in the clone's own configuration, "
+                    "where workers can write: it is not run",
+                    f"set it in your own: git config --global filter.{driver}.smudge …, and the other keys of it",
+                )
+
+
+def copy_listed(repo: Repo, path: str) -> list[str]:
+    """Copy files of the main worktree that git ignores and `.worktreeinclude` lists; existing ones are kept."""
+    listing = os.path.join(repo.main, ".worktreeinclude")
+    if not os.path.isfile(listing):
+        return []
+    others = ("ls-files", "--others", "--ignored", "-z")
+    listed = git(repo, *others, f"--exclude-from={listing}", worktree=repo.main).stdout
+    ignored = set(entries(git(repo, *others, "--exclude-standard", worktree=repo.main).stdout))
+    return [name for name in entries(listed) if name in ignored and copy_inside(repo.main, path, name)]
+
+
+def copy_inside(source: str, target: str, name: str) -> bool:
+    """Copy one file to the same place under another root; nothing is followed out of it or overwritten."""
+    there, parent = os.path.join(target, name), os.path.dirname(os.path.join(target, name))
+    inside = os.path.realpath(parent) == os.path.normpath(parent)
+    if not inside or os.path.lexists(there) or not os.path.isfile(os.path.join(source, name)):
+        return False
+    os.makedirs(parent, exist_ok=True)
+    shutil.copy2(os.path.join(source, name), there, follow_symlinks=False)
+    return True
+
+
+def populate_submodules(repo: Repo, path: str) -> list[str]:
+    """Check out the submodules that are checked out in the main worktree. Asks their remotes; returns their paths."""
+    file = os.path.join(path, ".gitmodules")
+    if not os.path.isfile(file):
+        return []
+    asked = ("config", "--file", file, "-z", "--get-regexp", r"^submodule\..*\.path$")
+    pairs = [entry.partition("\n")[::2] for entry in entries(git(repo, *asked, check=False).stdout)]
+    wanted = [(key[len("submodule."):-len(".path")], where) for key, where in pairs
+              if os.path.lexists(os.path.join(repo.main, where, ".git"))]
+    for name, where in wanted:
+        known = os.path.join(repo.common_dir, "modules", name)
+        near = ("--reference", known, "--dissociate") if os.path.isdir(known) else ()
+        git(repo, "submodule", "--quiet", "update", "--init", "--recursive", "--checkout", *near, "--", where,
+            worktree=path, network=True, timeout=CHECKOUT_SECONDS)
+    return [where for _, where in wanted]
+
+
+def head_sha(repo: Repo, path: str) -> CommitSha | None:
+    """The commit that is checked out there; None on a branch without commits."""
+    return find_sha(repo, "HEAD", path)
+
+
+def commits_since(repo: Repo, path: str, base: str) -> list[tuple[CommitSha, str]]:
+    """Commits of the worktree's HEAD that `base` lacks, newest first, each with its subject (untrusted)."""
+    asked = ("rev-list", "--no-commit-header", "--format=%H%x00%s", "--end-of-options", f"{base}..HEAD")
+    lines = git(repo, *asked, worktree=path).stdout.splitlines()
+    return [(CommitSha(sha), subject) for sha, _, subject in (line.partition("\0") for line in lines)]
