@@ -1,0 +1,117 @@
+"""The pinned agent packages: where they are, and how a test runs one through its adapter without a supervisor."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from issue_orch import agents
+from issue_orch.agents import endings
+from issue_orch.agents.base import Command, Launch, Outcome, Turn, fold
+
+PACKAGES = {
+    "claude": "@anthropic-ai/claude-code@2.1.329",
+    "codex": "@openai/codex@0.169.0",
+    "opencode": "opencode-ai@1.18.33",
+    "gemini": "@google/gemini-cli@0.61.0",
+}
+# Install scripts do not run (`--ignore-scripts`); what these two need of theirs is done by name.
+FINISH = {
+    "claude": ("@anthropic-ai/claude-code", "install.cjs"),
+    "opencode": ("opencode-ai", "postinstall.mjs"),
+}
+
+
+class Run(NamedTuple):
+    """One finished run of an agent."""
+
+    code: int
+    turn: Turn
+    outcome: Outcome
+    lines: list[str]
+    stderr: str
+
+
+def folder() -> Path:
+    """Where the packages are: looked up before the tests seal HOME."""
+    given = os.environ.get("ISSUE_ORCH_AGENT_CLIS")
+    return Path(given) if given else Path.home() / ".cache" / "issue-orch" / "agent-clis"
+
+
+FOLDER = folder()
+
+
+def program(agent: str) -> str | None:
+    """The executable of an agent; codex and opencode without their node wrapper."""
+    native = sorted(FOLDER.glob("node_modules/@openai/codex-*/vendor/*/bin/codex")) if agent == "codex" else []
+    path = native[0] if native else FOLDER / "node_modules" / ".bin" / agent
+    return str(path) if path.exists() else None
+
+
+def install() -> None:
+    """Put the pinned packages into the folder; needs npm and the registry."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / "package.json").write_text('{"private": true}\n')
+    npm = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--save-exact"]
+    subprocess.run([*npm, *PACKAGES.values()], cwd=FOLDER, check=True)
+    for package, script in FINISH.values():
+        subprocess.run(["node", script], cwd=FOLDER / "node_modules" / package, check=True)
+
+
+def run(
+    agent: str, command: Command, cwd: Path, env: dict[str, str],
+    on_line: Callable[[subprocess.Popen[str], Turn, str], None] | None = None, timeout: float = 90,
+) -> Run:
+    """What the supervisor does, in its simplest form. `on_line` may signal the process."""
+    adapter = agents.load(agent)
+    whole_env = {**agents.environment(env, adapter), **command.env}
+    errors = cwd.parent / f"{cwd.name}.stderr"
+    with errors.open("w") as stderr, subprocess.Popen(
+        command.argv, cwd=cwd, env=whole_env, text=True, errors="replace", start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
+    ) as child:
+        assert child.stdin and child.stdout
+        child.stdin.write(command.stdin)
+        child.stdin.close()
+        turn, lines, hopeless = Turn(), [], None
+        deadline = time.monotonic() + timeout
+        try:
+            for line in child.stdout:
+                assert time.monotonic() < deadline, lines
+                lines.append(line)
+                for event in adapter.parse(line):
+                    turn = fold(turn, event, time.time())
+                if hopeless is None and (hopeless := endings.hopeless(turn, time.time())):
+                    child.terminate()
+                if on_line:
+                    on_line(child, turn, line)
+        finally:
+            if sys.exc_info()[0]:
+                child.kill()
+    said = errors.read_text(errors="replace")
+    outcome = hopeless or adapter.classify(child.returncode, turn, said[-4000:], time.time())
+    return Run(child.returncode, turn, outcome, lines, said)
+
+
+def launch(worktree: Path, agent: str, prompt: str, **more: object) -> Launch:
+    """A launch in a linked worktree, with the program from the cache folder."""
+    def git(*args: str) -> str:
+        return subprocess.run(["git", *args], cwd=worktree, check=True, capture_output=True, text=True).stdout.strip()
+
+    found = program(agent)
+    assert found, f"{agent} is not installed"
+    base = Launch(
+        worktree=str(worktree), common_dir=git("rev-parse", "--path-format=absolute", "--git-common-dir"),
+        git_dir=git("rev-parse", "--absolute-git-dir"), prompt=prompt, prompt_file="", session_id=None,
+        command=(found,),
+    )
+    return base._replace(**more)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    install()
