@@ -1,0 +1,272 @@
+"""What an issue waits for: GitHub's own blockers, sub-issues, lines in its text; and cycles among them, named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from .model import Blocker, Issue
+
+TEXT_LIMIT = 200_000  # characters that are read; GitHub stores at most 65,536
+SHOWN_PATH = 12  # issues of a cycle that are named before the middle is left out
+
+# All quantifiers are bounded or start at a place of their own: hostile text costs linear time.
+ITEM = r"(?i)(?:[-*+]|[0-9]{1,9}[.)])\s{1,9}(?:\[[ x]\]\s{1,9})?"
+MARK = ITEM.replace("(?i)", "(?i)(?:") + r")?[*_#\s]{0,20}"
+DEPENDS = MARK + r"(?:depends[\s-]{1,9}on|blocked[\s-]{1,9}by)\b[*_]{0,3}\s{0,9}:?[*_]{0,3}(?P<rest>.*)"
+LIST_ITEM = ITEM + r"(?P<rest>.*)"
+REFERENCE = (
+    r"(?<![\w./-])(?:https?://)?(?P<host>[\w.:-]{1,250})/(?P<path>[\w.-]{1,100}/[\w.-]{1,100})/(?:issues|pull)/(?P<at>[0-9]{1,10})\b"
+    r"|(?<![\w./-])(?:(?P<site>[\w.:-]{1,250})/)?(?P<repo>[\w.-]{1,100}/[\w.-]{1,100})#(?P<there>[0-9]{1,10})\b"
+    r"|(?<![\w&/.-])(?:#|[gG][hH]-)(?P<here>[0-9]{1,10})\b"
+)
+
+
+class Ref(NamedTuple):
+    """Where a dependency lives. `repo` is owner/name in lower case, with the host in front when it is another one."""
+
+    repo: str
+    number: int
+
+
+class Wait(NamedTuple):
+    """One unmet dependency. `number` is None when it is not one issue of this repository."""
+
+    name: str
+    number: int | None
+    title: str
+    status: Literal["open", "not_planned", "unknown"]
+    source: Literal["github", "sub_issue", "text"]
+
+
+Known = Callable[[Ref], Blocker | None]
+Linked = tuple[Blocker, ...] | None
+
+
+def needs_blockers(issue: Issue) -> bool:
+    """Whether the blockers must be fetched: open ones to name them, closed ones for how they were closed.
+
+    Nothing is asked of servers that have no such summary.
+    """
+    return bool(issue.open_blockers or issue.total_blockers)
+
+
+def needs_sub_issues(issue: Issue) -> bool:
+    return bool(issue.sub_issues_total)
+
+
+def needs_states(issues: Iterable[Issue], repo: str, known: Known) -> tuple[Ref, ...]:
+    """What the texts of `issues` refer to and nobody knows yet: to be fetched, in order, each once."""
+    refs = (ref for issue in issues for ref in text_references(issue, repo))
+    return tuple(dict.fromkeys(ref for ref in refs if known(ref) is None))
+
+
+def unmet(issue: Issue, repo: str, blockers: Linked, sub_issues: Linked, known: Known) -> tuple[Wait, ...]:
+    """Everything that the issue still waits for.
+
+    `blockers` and `sub_issues` are as fetched: empty when nobody asked (GitHub's own count decides), None when they
+    could not be read. A count that the server does not give is left to the text.
+    """
+    refs = text_references(issue, repo)
+    if not (refs or issue.open_blockers or issue.sub_issues_total) and blockers == () == sub_issues:
+        return ()
+    children = max((issue.sub_issues_total or 0) - (issue.sub_issues_completed or 0), 0)
+    linked = {Ref(each.repo.casefold(), each.number) for each in (*(blockers or ()), *(sub_issues or ()))}
+    own = [wait for ref in refs if ref not in linked and (wait := from_text(ref, repo, known(ref)))]
+    return (
+        *from_github(blockers, issue.open_blockers or 0, repo, "github"),
+        *from_github(sub_issues, children, repo, "sub_issue"),
+        *own,
+    )
+
+
+def from_github(linked: Linked, count: int, repo: str, source: Literal["github", "sub_issue"]) -> list[Wait]:
+    """What of `linked` is unmet, with `count` open ones by GitHub's summary: those that are not listed are unknown."""
+    what = "blocker" if source == "github" else "sub-issue"
+    if linked is None:
+        return [Wait(f"its {what}s", None, "", "unknown", source)]
+    if not linked:
+        some = f"{count} open {what}{'s'[: count > 1]}"
+        return [Wait(some, None, "", "open", source)] if count else []
+    waits = [wait for blocker in linked if (wait := from_blocker(blocker, repo, source))]
+    hidden = count - sum(wait.status == "open" for wait in waits)
+    if hidden > 0:
+        waits.append(Wait(f"{hidden} more {what}{'s'[: hidden > 1]}", None, "", "unknown", source))
+    return waits
+
+
+def from_blocker(blocker: Blocker, repo: str, source: Literal["github", "sub_issue", "text"]) -> Wait | None:
+    here = blocker.repo.casefold() == repo.casefold()
+    number = blocker.number if here else None
+    name = f"#{blocker.number}" if here else f"{blocker.repo}#{blocker.number}"
+    if blocker.state == "open":
+        return Wait(name, number, blocker.title, "open", source)
+    # Servers that do not say why (state_reason None), and pulls, count as completed once closed.
+    if blocker.state_reason in (None, "completed"):
+        return None
+    return Wait(name, number, blocker.title, "not_planned", source)
+
+
+def from_text(ref: Ref, repo: str, blocker: Blocker | None) -> Wait | None:
+    if blocker is not None:
+        return from_blocker(blocker, repo, "text")
+    if ref.repo == repo.casefold():
+        return Wait(f"#{ref.number}", ref.number, "", "unknown", "text")
+    return Wait(f"{ref.repo}#{ref.number}", None, "", "unknown", "text")
+
+
+def text_references(issue: Issue, repo: str) -> tuple[Ref, ...]:
+    """What the `Depends on` and `Blocked by` lines of the text name, each once. Every reference on such a line counts:
+    one too many is shown as a reason, one too few would start work too early."""
+    low = issue.body[:TEXT_LIMIT].lower()
+    if "depends" not in low and "blocked" not in low:
+        return ()
+    own_host = issue.url.partition("://")[2].partition("/")[0].casefold()
+    found: dict[Ref, None] = {}
+    for rest in field_lines(issue.body, DEPENDS):
+        for match in re.finditer(REFERENCE, rest):
+            number = int(match["at"] or match["there"] or match["here"])
+            where = (match["path"] or match["repo"] or repo).casefold()
+            host = (match["host"] or match["site"] or own_host).casefold()
+            if number:
+                found[Ref(where if host == own_host else f"{host}/{where}", number)] = None
+    return tuple(found)
+
+
+def field_lines(body: str, pattern: str) -> list[str]:
+    """What stands behind a field such as `Depends on:`; when nothing does, the list or the one line below it."""
+    found: list[str] = []
+    below: Literal["", "anything", "list"] = ""
+    for line in prose(body):
+        if match := re.match(pattern, line):
+            found.append(match["rest"])
+            below = "" if match["rest"].strip(" \t:*_") else "anything"
+        elif below and line:
+            item = re.match(LIST_ITEM, line)
+            if item or below == "anything":
+                found.append(item["rest"] if item else line)
+            below = "list" if item else ""
+    return found
+
+
+def prose(body: str) -> list[str]:
+    """The lines that a reader of the issue takes as its author's own: no code blocks, quotes or hidden comments."""
+    lines: list[str] = []
+    fence, hidden = "", False
+    for line in body[:TEXT_LIMIT].replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+        bare = line.lstrip()
+        if fence:
+            # As CommonMark has it: closed by at least as many of the same, with nothing behind.
+            if bare.startswith(fence) and not bare.strip().strip(fence[0]):
+                fence = ""
+            continue
+        if not hidden and bare.startswith(("```", "~~~")):
+            fence = bare[: len(bare) - len(bare.lstrip(bare[0]))]
+            continue
+        line, hidden = shown(line, hidden)
+        if not line.lstrip().startswith(">"):
+            lines.append(line.strip())
+    return lines
+
+
+def shown(line: str, hidden: bool) -> tuple[str, bool]:
+    """The line without HTML comments, and whether one is still open at its end."""
+    parts: list[str] = []
+    at = 0
+    while at < len(line):
+        end = line.find("-->" if hidden else "<!--", at)
+        if not hidden:
+            parts.append(line[at:] if end < 0 else line[at:end])
+        if end < 0:
+            break
+        at, hidden = end + (3 if hidden else 4), not hidden
+    return "".join(parts), hidden
+
+
+def cycles(edges: Mapping[int, Sequence[int]]) -> dict[int, str]:
+    """For each issue that waits for itself in the end: the way around, `#1 -> #2 -> #1`."""
+    named: dict[int, str] = {}
+    for members in components(edges):
+        inside = set(members)
+        ahead = {node: [to for to in edges[node] if to in inside] for node in members}
+        if len(members) > 1 or members[0] in ahead[members[0]]:
+            name_members(ahead, named)
+    return named
+
+
+def components(edges: Mapping[int, Sequence[int]]) -> list[list[int]]:
+    """Tarjan's strongly connected components, without recursion: ten thousand issues in a row are fine."""
+    order: dict[int, int] = {}
+    low: dict[int, int] = {}
+    path: list[int] = []
+    on_path: set[int] = set()
+    found: list[list[int]] = []
+    for root in edges:
+        work = [] if root in order else [(root, iter(edges[root]))]
+        while work:
+            node, targets = work[-1]
+            if node not in order:
+                order[node] = low[node] = len(order)
+                path.append(node)
+                on_path.add(node)
+            for target in targets:
+                if target in edges and target not in order:
+                    work.append((target, iter(edges[target])))
+                    break
+                if target in on_path:
+                    low[node] = min(low[node], order[target])
+            else:
+                work.pop()
+                if work:
+                    above = work[-1][0]
+                    low[above] = min(low[above], low[node])
+                if low[node] == order[node]:
+                    found.append(take_from(path, node))
+                    on_path.difference_update(found[-1])
+    return found
+
+
+def take_from(path: list[int], node: int) -> list[int]:
+    """Takes `node` and all after it off the path."""
+    taken = [path.pop()]
+    while taken[-1] != node:
+        taken.append(path.pop())
+    return taken
+
+
+def name_members(ahead: Mapping[int, Sequence[int]], named: dict[int, str]) -> None:
+    """Writes the way around for each member of one component, in time that grows with the component alone."""
+    root = min(ahead)
+    behind: dict[int, list[int]] = {node: [] for node in ahead}
+    for node, targets in ahead.items():
+        for target in targets:
+            behind[target].append(node)
+    towards, since = tree(root, behind), tree(root, ahead)
+    for node in ahead:
+        out = [node, *follow(ahead[root][0] if node == root else towards[node], root, towards)]
+        back = follow(node, root, since)[::-1]
+        # The two ways meet at the root at the latest, unless they are too long to be shown whole.
+        meet = next((at for at in range(1, len(out)) if out[at] in back), None)
+        steps = out if meet is None else out[:meet] + back[back.index(out[meet]) :]
+        named[node] = " -> ".join([*(f"#{step}" for step in steps), *(["…", f"#{node}"] if meet is None else [])])
+
+
+def tree(root: int, edges: Mapping[int, Sequence[int]]) -> dict[int, int]:
+    """For each reachable node the one before it on a shortest way from the root."""
+    before = {root: root}
+    queue = [root]
+    for node in queue:
+        for target in edges[node]:
+            if target not in before:
+                before[target] = node
+                queue.append(target)
+    return before
+
+
+def follow(node: int, root: int, before: Mapping[int, int]) -> list[int]:
+    """From `node` to the root, cut after what is shown of a cycle."""
+    steps = [node]
+    while steps[-1] != root and len(steps) < SHOWN_PATH:
+        steps.append(before[steps[-1]])
+    return steps

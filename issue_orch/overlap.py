@@ -1,0 +1,172 @@
+"""Which issues touch the same files, with the source of that knowledge; a warning, and unknown where nothing says."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from .dependencies import MARK, TEXT_LIMIT, field_lines
+
+Source = Literal["declared", "inferred", "planned", "actual", "pull"]
+
+FILES = MARK + r"files\b[*_]{0,3}\s{0,9}(?::|$)[*_]{0,3}(?P<rest>.*)"
+SEPARATORS = str.maketrans(dict.fromkeys("`\"'<>()[]{},;|=", " "))
+GLOB_WORK = 1_000_000  # paths compared with globs, in all: the time stays bounded whatever people declare
+
+
+class Item(NamedTuple):
+    """Something that touches files: an issue with its session and pull, or a pull of somebody else.
+
+    `files` maps paths, or globs as people declare them, to how they are known.
+    """
+
+    number: int
+    is_pull: bool
+    files: Mapping[str, Source]
+
+
+class Touch(NamedTuple):
+    number: int
+    is_pull: bool
+    source: Source
+
+
+class Overlap(NamedTuple):
+    """Two or more that touch the same files. Every file stands in exactly one overlap, so that the report grows with
+    the files, not with the pairs: a README that forty issues touch is one line."""
+
+    touches: tuple[Touch, ...]
+    files: tuple[str, ...]
+
+
+def declared_files(body: str) -> tuple[str, ...]:
+    """Paths and globs of the `Files:` lines, or of the list below one."""
+    if "files" not in body[:TEXT_LIMIT].lower():
+        return ()
+    found: dict[str, None] = {}
+    for rest in field_lines(body, FILES):
+        for word in re.findall(r"`[^`]{1,400}`|[^\s,;`]{1,1000}", rest):
+            # Bare words are names (Makefile), unless the paths of the line are marked as such.
+            prose = "`" in rest and word[0] != "`" and not any(mark in word for mark in "/.*")
+            if (path := clean_path(word)) and not prose and path not in ("and", "or", "none"):
+                found[path] = None
+    return tuple(found)
+
+
+def inferred_files(text: str, tree: frozenset[str] | None) -> tuple[str, ...]:
+    """Paths in the text that exist in the tree, sorted. Bare words (`build`) are no paths, whatever the tree holds."""
+    if not tree:
+        return ()
+    text = text[:TEXT_LIMIT]
+    every = (*text.split(), *text.translate(SEPARATORS).split())  # `app/[id].tsx` is a path, `[a.py](url)` holds one
+    words = {word for word in every if "/" in word or "." in word}
+    paths = words | {path for word in words - tree if (path := clean_path(word.partition("/blob/")[2] or word))}
+    blobs = {path.partition("/")[2] for path in paths - tree}  # a link goes on with the branch
+    return tuple(sorted((paths | blobs) & tree))
+
+
+def clean_path(word: str) -> str:
+    """The path in a word of prose: without quotes, line numbers and punctuation; empty when it leads outside."""
+    word = re.sub(r"(?::[0-9]{1,9}){1,2}$|#L[0-9L-]{1,20}$", "", word.strip("`\"'()<>,;:!").rstrip("."))
+    word = word.removeprefix("./").lstrip("/")
+    return "" if ".." in word.split("/") or len(word) > 1_000 else word
+
+
+def resolve(items: Sequence[Item], tree: frozenset[str] | None) -> tuple[tuple[Item, ...], frozenset[int]]:
+    """The items with their globs and folders replaced by paths: of the tree, and of what other items touch.
+
+    Also the numbers of those that touch nothing known, or more than could be compared: their overlap is unknown.
+    """
+    named = frozenset(path for item in items for path in item.files)
+    exact = named & (tree or frozenset())
+    # Sorted, what a glob or a folder can match is one stretch; most plans have neither, and skip the sorting.
+    paths = sorted(named.union(tree or ())) if named != exact else []
+    known: dict[str, tuple[str, ...]] = {path: (path,) for path in exact}
+    unknown = {item.number for item in items if not item.files}
+    left = GLOB_WORK
+    resolved: list[Item] = []
+    for item in items:
+        files: dict[str, Source] = {}
+        for path, source in item.files.items():
+            if path not in known and left > 0:
+                known[path], cost = expand(path, paths)
+                left -= cost
+            matches = known.get(path, ())
+            left -= len(matches) - 1
+            if not matches or left <= 0:
+                unknown.add(item.number)
+                matches = (path,)
+            files.update((match, source) for match in matches if match not in files or match == path)
+        resolved.append(item._replace(files=files))
+    return tuple(resolved), frozenset(unknown)
+
+
+def expand(path: str, paths: Sequence[str]) -> tuple[tuple[str, ...], int]:
+    """What of the sorted `paths` a path, folder or glob means, itself included, and how many were looked at.
+
+    Nothing at all when the glob is too costly to compare.
+    """
+    if path.endswith("/"):
+        path += "**"
+    star = min((at for at in (path.find("*"), path.find("?")) if at >= 0), default=-1)
+    prefix = f"{path}/" if star < 0 else path[:star]
+    start = bisect_left(paths, prefix)
+    end = bisect_left(paths, f"{prefix}\U0010ffff") if prefix else len(paths)
+    if star < 0:
+        return (path, *paths[start:end]), 1
+    pattern = glob_pattern(path)
+    if pattern is None or end - start > GLOB_WORK:
+        return (), 1
+    match = re.compile(pattern).fullmatch
+    return (path, *(each for each in paths[start:end] if each != path and match(each))), 1 + end - start
+
+
+def glob_pattern(glob: str) -> str | None:
+    """A regular expression for a glob of git's kind, brackets literal (routes are named `[id].tsx`).
+
+    A star is atomic inside its name, and at most two `**` are taken: matching cannot blow up.
+    """
+    parts = re.sub(r"(?:\*\*/)+", "**/", glob).split("/")
+    if parts.count("**") > 2:
+        return None
+    *folders, last = parts
+    names = ["(?:[^/]+/)*" if part == "**" else name_pattern(part) + "/" for part in folders]
+    return "".join([*names, ".+" if last == "**" else name_pattern(last)])
+
+
+def name_pattern(name: str) -> str:
+    first, *chunks = (re.escape(chunk).replace(r"\?", "[^/]") for chunk in re.split(r"\*+", name))
+    if not chunks:
+        return first
+    *middle, last = chunks
+    return "".join([first, *(f"(?>[^/]*?{chunk})" for chunk in middle), f"[^/]*{last}"])
+
+
+def overlaps(items: Sequence[Item], about: Collection[int]) -> tuple[Overlap, ...]:
+    """Files that several of the resolved items touch, `about` being among them; the earliest issues first."""
+    touching: dict[str, list[tuple[Item, Source]]] = {}
+    for item in items:
+        for path, source in item.files.items():
+            touching.setdefault(path, []).append((item, source))
+    groups: dict[tuple[Touch, ...], list[str]] = {}
+    for path, found in touching.items():
+        if len(found) > 1 and any(item.number in about for item, _ in found):
+            touches = tuple(sorted(Touch(item.number, item.is_pull, source) for item, source in found))
+            groups.setdefault(touches, []).append(path)
+    return tuple(Overlap(touches, tuple(sorted(groups[touches]))) for touches in sorted(groups))
+
+
+def claim(number: int, files: Iterable[str], claimed: dict[str, set[int]]) -> None:
+    """Notes that `number` works on these files from now on."""
+    for path in files:
+        claimed.setdefault(path, set()).add(number)
+
+
+def clash(files: Iterable[str], claimed: Mapping[str, set[int]], besides: int | None) -> tuple[int, str] | None:
+    """Who already works on one of the files, and on which; `besides` is whose branch this one starts on."""
+    for path in files:
+        if others := claimed.get(path, set()) - {besides}:
+            return min(others), path
+    return None
