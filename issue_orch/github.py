@@ -81,10 +81,12 @@ class GitHub(PullRequests):
         items = self.get_all(f"/repos/{self.repo}/issues/{number}/comments", since=since)
         return parsed.parse_all(parsed.comment, items or [])
 
-    def fetch_repo_comments(self, since: str) -> tuple[Comment, ...]:
-        """Comments of all issues and pulls that were written or edited since; one request for many sessions."""
-        items = self.get_all(f"/repos/{self.repo}/issues/comments", since=since, sort="updated", direction="asc")
-        return parsed.parse_all(parsed.comment, items or [])
+    def fetch_repo_comments(self, since: str) -> tuple[Comment, ...] | None:
+        """Comments of all issues and pulls written or edited since, in one list; None: ask each issue instead."""
+        items = self.get_all(
+            f"/repos/{self.repo}/issues/comments", absent=OPTIONAL, since=since, sort="updated", direction="asc"
+        )
+        return None if items is None else parsed.parse_all(parsed.comment, items)
 
     def create_comment(self, number: int, body: str) -> Comment:
         """MaybeDone when no answer came: look for the marker in `body` before writing again."""
@@ -106,8 +108,8 @@ class GitHub(PullRequests):
         wanted = {"name": name, "color": color, "description": description}
         try:
             self.send("POST", f"/repos/{self.repo}/labels", wanted)
-        except Invalid as error:
-            if "already_exists" not in error.message and "already exists" not in error.message.lower():
+        except Invalid:
+            if name.casefold() not in (label.casefold() for label in self.fetch_labels()):
                 raise
 
     def add_labels(self, number: int, labels: Collection[str]) -> None:

@@ -89,7 +89,7 @@ class PullRequests(Rest):
     def _protection(self, known: tuple[bool, list[Any] | None, Any]) -> Protection:
         protected, rules, classic = known
         kinds = {rule["type"]: rule.get("parameters") or {} for rule in rules or []}
-        if classic is None and not kinds:  # protected by what only an administrator may read
+        if not kinds and (classic is None or (rules is None and not classic)):  # only an administrator may read it
             return Protection(protected, None, None, None)
         reviews = (classic or {}).get("required_pull_request_reviews") or {}
         return Protection(

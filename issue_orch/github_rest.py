@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import requests
 import tenacity
@@ -67,7 +67,10 @@ class Rest:
             known.get("x-ratelimit-limit"), known.get("x-ratelimit-reset"),
         )
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
         self._connection.close()
 
     def get(self, path: str, absent: tuple[int, ...] = (), **params: Any) -> Any:

@@ -100,15 +100,10 @@ class Fence(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         self.check(request)
         response = super().send(request, *args, **{**kwargs, "timeout": self.seconds})
-        # PyGithub would follow a 301 without its query, and repeats a GET for as long as 202 is answered
-        if 300 <= response.status_code < 400 and response.status_code != 304:
-            raise GitHubError(
-                f"{request.method} {request.path_url}: moved to {response.headers.get('Location', 'another place')}",
-                "if the repository was renamed or the issue transferred: git remote set-url, or the key repo",
-            )
-        if response.status_code == 202 and request.method == "GET":
-            raise GitHubError(f"GET {request.path_url}: still being computed", "run the command again")
         response.encoding = "utf-8"
+        if problem := dead_end(response, f"{request.method} {request.path_url}"):
+            response.close()
+            raise problem
         return response
 
     def check(self, request: requests.PreparedRequest) -> None:
@@ -126,3 +121,15 @@ class Fence(HTTPAdapter):
             why = "hidden method"
         if why:
             raise NotAllowed(f"{request.method} {parts.path}: {why}")
+
+
+def dead_end(response: requests.Response, what: str) -> GitHubError | None:
+    """PyGithub would follow a 301 without its query, and repeat a GET for as long as 202 is answered."""
+    if 300 <= response.status_code < 400 and response.status_code != 304:
+        return GitHubError(
+            f"{what}: moved to {response.headers.get('Location', 'another place')}",
+            "if the repository was renamed or the issue transferred: git remote set-url, or the key repo",
+        )
+    if response.status_code == 202 and response.request.method == "GET":
+        return GitHubError(f"{what}: still being computed", "run the command again")
+    return None
