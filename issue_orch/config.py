@@ -1,0 +1,287 @@
+"""Configuration in layers: defaults, the repository's file, the user's file, ISSUE_ORCH_*, flags. Later wins."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from .config_keys import AGENT_KEYS, BUILT_IN_AGENTS, KEYS, Key, convert, find_key
+from .errors import Unapproved, Usage
+from .store import load_json, write_json
+from .text import redact, sanitise
+
+REPOSITORY_FILE = ".issue-orch.toml"
+APPROVED = "approved.json"
+NOT_CONFIGURATION = {"ISSUE_ORCH_TOKEN", "ISSUE_ORCH_WORKER", "ISSUE_ORCH_STATE"}
+NEVER_MERGES = "issue-orch never merges: a person does, on GitHub"
+ELSEWHERE = {
+    "auto_merge": NEVER_MERGES,
+    "merge_strategy": NEVER_MERGES,
+    "enabled": "there is no switch: nothing runs until you type spawn or run",
+    "max_workers": "it is called max_workers, at the top level",
+    "budget_ceiling": "it is called budget.total",
+}
+
+
+class Agent(NamedTuple):
+    """[agents.NAME]."""
+
+    command: tuple[str, ...] = ()
+    resume: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    model: str | None = None
+    profile: Literal["safe", "trusted"] = "safe"
+    env: tuple[str, ...] = ()
+    prices: dict[str, float] | None = None
+    repository_settings: bool = False
+    quiet_minutes: int = 0
+
+
+class Config(NamedTuple):
+    """All settings; docs/configuration.md says what they are. `sources` says where each that is set comes from."""
+
+    repo: str | None
+    remote: str
+    base: str | None
+    max_workers: int
+    agent: str
+    path: str
+    branch: str
+    setup: tuple[tuple[str, ...], ...]
+    setup_timeout: int
+    stack: bool
+    retries: int
+    follow_up_rounds: int
+    ready_labels: tuple[str, ...]
+    ready_exclude: tuple[str, ...]
+    ready_milestone: str | None
+    ready_assigned: Literal["me-or-nobody", "me", "nobody", "anyone"]
+    ready_priority: tuple[str, ...]
+    budget_total: float | None
+    budget_per_issue: float | None
+    budget_per_day: float | None
+    budget_allow_unknown: bool
+    pulls_open: Literal["orchestrator", "worker"]
+    pulls_draft: bool
+    pulls_bots: tuple[str, ...]
+    github_base_url: str | None
+    github_write_back: bool
+    git_sign: Literal["inherit", "off"]
+    notify_command: tuple[str, ...]
+    notify_urls: tuple[str, ...]
+    notify_after_minutes: int
+    agents: dict[str, Agent]
+    sources: dict[str, str]
+    warnings: tuple[str, ...]
+
+    def agent_settings(self, name: str | None = None) -> Agent:
+        """The settings of an agent, of the configured one without a name."""
+        return self.agents.get(name or self.agent, Agent())
+
+
+Layer = tuple[str, dict[str, Any]]  # where it comes from, values by dotted name
+
+
+def load_config(
+    top: str | os.PathLike[str], state: str | os.PathLike[str], env: Mapping[str, str],
+    flags: Mapping[str, Any] | None = None, executing: bool = True,
+) -> Config:
+    """Read all layers. `flags` are values by dotted name, None for one that was not given.
+
+    Raises Usage for what is wrong, and Unapproved when the repository's file would run something that was not approved
+    here. With `executing=False`, for commands that run nothing, these keys of that file are left out instead.
+    """
+    team = load_team(top)
+    running = executing_keys(team)
+    if not executing:
+        team = {name: value for name, value in team.items() if name not in running}
+    elif running and fingerprint(running) not in load_approved(state):
+        raise Unapproved(
+            f"{REPOSITORY_FILE} sets what runs commands or receives data, and that was not approved on this machine:\n"
+            + "\n".join(listing(running)), "read it; then: issue-orch init --approve")
+    user = user_file(env)
+    return merge([
+        (REPOSITORY_FILE, team), (str(user), parse(read(user), str(user))), ("environment", from_env(env)),
+        ("command line", from_flags(flags or {})),
+    ])
+
+
+def load_team(top: str | os.PathLike[str]) -> dict[str, Any]:
+    """The values of the repository's file; `executing_keys` of them is what `approve` takes."""
+    return parse(read(Path(top, REPOSITORY_FILE)), REPOSITORY_FILE)
+
+
+def user_file(env: Mapping[str, str], platform: str = sys.platform) -> Path:
+    """Where the user's own file is, whether it exists or not."""
+    home = Path(env.get("HOME") or Path.home())
+    if env.get("XDG_CONFIG_HOME"):
+        folder = Path(env["XDG_CONFIG_HOME"])
+    else:
+        folder = home / ("Library/Application Support" if platform == "darwin" else ".config")
+    return folder / "issue-orch" / "config.toml"
+
+
+def read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise Usage(f"{file}: cannot be read ({error})", f"mend {file}, or move it away") from error
+
+
+def parse(text: str, where: str) -> dict[str, Any]:
+    """The values of a TOML text by dotted name. Raises Usage for broken TOML, an unknown key or a bad value."""
+    if not text:
+        return {}
+    import tomllib
+
+    try:
+        values = dict(flatten(tomllib.loads(text)))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise Usage(f"{where}: not valid TOML: {sanitise(str(error))}", f"mend it in {where}") from error
+    return checked(values, where)
+
+
+def flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names down to the keys."""
+    for name, value in data.items():
+        dotted = f"{prefix}{name}"
+        if isinstance(value, dict) and find_key(dotted) is None:
+            yield from flatten(value, f"{dotted}.")
+        else:
+            yield dotted, value
+
+
+def checked(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    return {name: convert(find_key(name) or unknown(name, where), value, where) for name, value in values.items()}
+
+
+def unknown(name: str, where: str) -> Key:
+    """Raises Usage that names the nearest key."""
+    last, shown = name.rpartition(".")[2], sanitise(name)
+    if name.startswith("parallel.") or last in ("auto_merge", "merge_strategy", "budget_ceiling"):
+        what = ELSEWHERE.get(last, "there is no table [parallel]")
+        raise Usage(f"{where}: {shown} is not a key of issue-orch; {what}", f"take it out of {where}")
+    from difflib import get_close_matches
+
+    agent = ".".join(name.split(".")[:2]) if name.startswith("agents.") and name.count(".") > 1 else "agents.NAME"
+    known = [*(key.name for key in KEYS), *(f"{agent}.{key.name}" for key in AGENT_KEYS)]
+    by_last = {dotted.rpartition(".")[2]: dotted for dotted in reversed(known)}
+    near = get_close_matches(name, known, 1, 0.75) or [by_last[m] for m in get_close_matches(last, by_last, 1, 0.6)]
+    hint = f"did you mean {near[0]}?" if near else "docs/configuration.md lists the keys"
+    raise Usage(f"{where}: unknown key {shown}; {hint}", f"mend it in {where}")
+
+
+def from_env(env: Mapping[str, str]) -> dict[str, Any]:
+    """Values of ISSUE_ORCH_*. A name that is nearly a key is an error; others are somebody else's."""
+    by_env = {key.env: key for key in KEYS}
+    values: dict[str, Any] = {}
+    for variable in sorted(env):
+        if not variable.startswith("ISSUE_ORCH_") or variable in NOT_CONFIGURATION or not env[variable].strip():
+            continue
+        key = by_env.get(variable) or agent_key(variable)
+        if key is not None:
+            values[key.name] = convert(key, from_text(key, env[variable], variable), variable)
+            continue
+        from difflib import get_close_matches
+
+        if near := get_close_matches(variable, by_env, 1, 0.9):
+            raise Usage(f"{variable}: no such setting; did you mean {near[0]}?", f"unset {variable}")
+    return values
+
+
+def agent_key(variable: str) -> Key | None:
+    """ISSUE_ORCH_AGENTS_MY_AGENT_MODEL is agents.my-agent.model."""
+    rest = variable.removeprefix("ISSUE_ORCH_AGENTS_")
+    for key in AGENT_KEYS:
+        suffix = "_" + key.name.upper()
+        if rest != variable and rest.endswith(suffix):
+            return find_key(f"agents.{rest.removesuffix(suffix).lower().replace('_', '-')}.{key.name}")
+    return None
+
+
+def from_text(key: Key, raw: str, where: str) -> Any:
+    """The value of an environment variable: as TOML where it must be, lists also separated by commas."""
+    if key.kind in ("text", "choice"):
+        return raw
+    if key.kind == "flag":
+        return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(raw.lower(), raw)
+    if key.kind in ("words", "argv") and not raw.lstrip().startswith("["):
+        return [word.strip() for word in raw.split(",") if word.strip()]
+    import tomllib
+
+    try:
+        return tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        raise Usage(f"{where}: cannot be understood: {redact(repr(raw))[:200]}", "write it as in TOML") from None
+
+
+def from_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    return checked({name: value for name, value in flags.items() if value is not None}, "command line")
+
+
+def merge(layers: list[Layer]) -> Config:
+    """Pure: a later layer replaces a key as a whole. Raises Usage for what does not fit together."""
+    values: dict[str, Any] = {key.name: key.default for key in KEYS}
+    sources: dict[str, str] = {}
+    for where, layer in layers:
+        values.update(layer)
+        for name in layer:
+            key = find_key(name)
+            sources[name] = key.env if key and where == "environment" else where
+    agents: dict[str, dict[str, Any]] = {}
+    for name in [name for name in values if name.startswith("agents.")]:
+        _, agent, last = name.split(".")
+        agents.setdefault(agent, {})[last] = values.pop(name)
+    fields = {name.replace(".", "_"): value for name, value in values.items()}
+    return Config(
+        **fields, agents={name: Agent(**settings) for name, settings in agents.items()}, sources=sources,
+        warnings=tuple(warnings(values)),
+    )
+
+
+def warnings(values: Mapping[str, Any]) -> Iterator[str]:
+    if values["max_workers"] > 5:
+        yield f"max_workers = {values['max_workers']}: above 5, reviews and the machine usually become the bottleneck"
+
+
+def check_agent(config: Config, name: str | None = None) -> str:
+    """The agent that works, by name. Raises Usage for one that is neither built in nor given a command."""
+    agent = name or config.agent
+    if agent not in BUILT_IN_AGENTS and not config.agent_settings(agent).command:
+        raise Usage(f"agent {sanitise(agent)}: not built in, and [agents.{sanitise(agent)}] has no command",
+                    f"choose one of {', '.join(BUILT_IN_AGENTS)}, or set agents.{sanitise(agent)}.command")
+    return agent
+
+
+def executing_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a file's values that run something or send something somewhere, by dotted name."""
+    return {name: value for name, value in sorted(values.items())
+            if (key := find_key(name)) and key.executes and value != key.default}
+
+
+def listing(values: Mapping[str, Any]) -> Iterator[str]:
+    """Lines for a person who is to approve; JSON keeps every hidden character visible."""
+    for name, value in values.items():
+        yield f"  {name} = {json.dumps(value)}"
+
+
+def fingerprint(values: Mapping[str, Any]) -> str:
+    from hashlib import sha256
+
+    return sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def load_approved(state: str | os.PathLike[str]) -> dict[str, Any]:
+    """Approved fingerprints with the keys they were given for."""
+    return load_json(Path(state, APPROVED)) or {}
+
+
+def approve(state: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
+    """Record that a person approved these values of the repository's file on this machine."""
+    write_json(Path(state, APPROVED), {**load_approved(state), fingerprint(values): sorted(values)}, durable=True)
