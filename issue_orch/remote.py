@@ -6,7 +6,8 @@ import re
 from urllib.parse import unquote, urlsplit
 
 SCHEMES = ("https", "http", "ssh", "git", "git+ssh", "ssh+git")
-SCP_LIKE = re.compile(r"(?:[^@/:\s]+@)?(\[[0-9A-Fa-f:]+\]|[^/:@\s]+):(?!//)(.+)")
+# a host that begins with a dash would be an option of ssh
+SCP_LIKE = re.compile(r"(?:[^@/:\s]+@)?(\[[0-9A-Fa-f:]+\]|\w[^/:@\s]*):(?!//)(.+)")
 NAME = r"[A-Za-z0-9._-]+"
 
 
