@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import time
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -27,7 +26,7 @@ def send(
 ) -> Sent:
     """Put a message into the inbox. The first message that names a question answers it; later ones are guidance."""
     folder = make_session(state, number) / "inbox"
-    name = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+    name = f"{time.time_ns():020d}-{os.urandom(4).hex()}"
     message: Message = {
         "id": name, "kind": kind, "text": text, "author": author, "at": iso(now), "question": question, "now": at_once,
     }

@@ -42,7 +42,7 @@ class Session:
         if status is None or launch is None:
             raise Expected(f"#{number}: there is no session", f"issue-orch spawn {number}")
         self.status, self.launch = status, launch
-        self.adapter = agents.load(launch["agent"]["name"])
+        self.adapter = agents.load(launch["agent"]["adapter"])
         self.limits = turn.Limits(**launch.get("limits", {}))
         self.counted = turn.counters(load_events(state, number))
         self.readings = ledger.readings(state, number)
@@ -129,7 +129,9 @@ class Session:
             self.update(**fields)
 
     def can_resume(self) -> bool:
-        return bool(self.status["agentSessionId"]) and agents.resumes(self.adapter, self.launch_value(""))
+        return bool(self.status["agentSessionId"]) and (
+            bool(self.launch["agent"]["resume"]) if self.launch["agent"]["adapter"] == "command"
+            else self.adapter.CAPABILITIES.resumes)
 
     def over_budget(self) -> bool:
         room = ledger.left(self.state, self.number, self.ceilings(), self.now())
@@ -206,7 +208,7 @@ class Session:
             prompt=prompt, prompt_file=str(self.folder / "prompt.md"), session_id=status["agentSessionId"],
             command=tuple(agent.get("command") or ()), resume_command=tuple(agent.get("resume") or ()),
             args=tuple(agent.get("args") or ()), model=agent.get("model"), profile=agent.get("profile") or "safe",
-            repository_settings=bool(agent.get("repositorySettings")), issue=self.number, branch=status["branch"],
+            repository_settings=bool(agent.get("repository_settings")), issue=self.number, branch=status["branch"],
             attempt=status["attempt"],
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import git, push, worktree
+from . import git, push, snapshot, worktree
 from .errors import Expected, GitHubError
 from .model import Branch, CommitSha, Pull, SessionStatus
 
@@ -47,8 +47,7 @@ class Plan(NamedTuple):
     """What settle needs beside the session: `body` renders the pull's text from the worker's claim."""
 
     remote: str
-    token: str | None
-    token_host: str | None
+    token: push.Token | None
     worker_opens: bool
     draft: bool
     body: Callable[[dict[str, Any]], str]
@@ -63,8 +62,10 @@ def settle(
     if problem:
         return Unready(problem)
     head = worktree.head_sha(repo, path)
+    if head is None:
+        return Unready("You reported complete, but there is no commit on your branch.")
     try:
-        pushed = push.push(repo, path, plan.remote, branch, head, base=base, token=plan.token, token_host=plan.token_host)
+        pushed = push.push(repo, plan.remote, branch, head, base, plan.token)
     except Expected as error:
         return Pending(error.message)
     match pushed:
@@ -81,13 +82,13 @@ def settle(
 def unready(repo: git.Repo, status: SessionStatus) -> str | None:
     """Why a claim of completion does not hold: words for the worker."""
     path, branch = status["worktreePath"], status["branch"]
-    on = worktree.current_branch(repo, path)
+    on = git.git(repo, "symbolic-ref", "--short", "-q", "HEAD", worktree=path, check=False).stdout.strip()
     if on != branch:
         return (f"You reported complete, but the worktree is on {on or 'a detached HEAD'}, not on {branch}. "
                 f"Bring your commits onto {branch} and report complete again.")
-    if not worktree.commits_since(repo, path, CommitSha(status["baseSha"])):
+    if not worktree.commits_since(repo, path, status["baseSha"]):
         return "You reported complete, but there is no commit on your branch. Commit your work, then report complete again."
-    dirty = worktree.dirty_paths(repo, path)
+    dirty = snapshot.dirt(repo, path)
     if dirty:
         names = ", ".join(dirty[:10]) + (" …" if len(dirty) > 10 else "")
         return (f"You reported complete, but these files are not committed: {names}. "

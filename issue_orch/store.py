@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -81,7 +80,7 @@ def make_session(state: Path, number: int) -> Path:
 def write_text(path: str | os.PathLike[str], text: str, durable: bool = False) -> None:
     """Replace a file whole: a temporary file of a random name beside it, then os.replace."""
     folder, name = os.path.split(os.fspath(path))
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(6)}")
+    temporary = os.path.join(folder, f".{name}.{os.urandom(6).hex()}")
     try:
         with open(temporary, "x", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
@@ -237,7 +236,7 @@ def archive(state: Path, number: int, now: float) -> Path:
     base = state / "archive" / f"{int(number)}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}"
     target = base
     while target.exists():
-        target = base.with_name(f"{base.name}-{secrets.token_hex(2)}")
+        target = base.with_name(f"{base.name}-{os.urandom(2).hex()}")
     os.rename(session_folder(state, number), target)
     return target
 

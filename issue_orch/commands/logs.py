@@ -27,7 +27,7 @@ def logs(number: int, follow: bool, raw: bool, lines: int) -> int:
     if status is None:
         raise Expected(f"#{number}: there is no session", "issue-orch status")
     path = session_folder(state, number) / "agent.log"
-    adapter = agents.load(status["agent"])
+    adapter = agents.load(status["agent"] if status["agent"] in agents.NAMES else "command")
     columns = width(sys.stdout)
 
     def rendered(line: str) -> list[str]:

@@ -1,0 +1,196 @@
+"""Acting: from decided starts to living workers. Every step is idempotent, so a crash at any point is taken up again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from . import git, launching, ledger, push, worktree
+from .context import Context, open_context
+from .errors import Expected
+from .launching import check_agent, relaunch, start_supervisor
+from .lease import check_locks, is_alive, probe, take
+from .messages import write_context
+from .model import Branch, CommitSha, Issue, IssueNumber, SessionStatus
+from .process import run
+from .store import (
+    append_event,
+    iso,
+    load_status,
+    make_session,
+    new_status,
+    save_status,
+    session_folder,
+    session_numbers,
+    write_json,
+    write_text,
+)
+
+__all__ = ["Start", "open_quiet", "relaunch", "spawn"]
+
+SPARE_BYTES = 200_000_000
+
+
+class Start(NamedTuple):
+    """An issue that is to be started. `prompt` is rendered already, so that a broken template makes nothing."""
+
+    issue: Issue
+    base: Branch
+    base_sha: CommitSha
+    branch: Branch
+    path: str
+    agent: str
+    reuse: bool
+    prompt: str
+
+
+class Outcome(NamedTuple):
+    """What became of one start; `error` is None when its agent runs."""
+
+    number: int
+    path: str
+    branch: str
+    error: Expected | None
+
+
+def open_quiet() -> Context:
+    """For commands that continue sessions: as open_context."""
+    return open_context()
+
+
+def worktree_path(context: Context, number: int) -> str:
+    """Where the worktree of an issue lies, as an absolute path with links resolved above it."""
+    name = context.config.path.format(repo=context.name.rpartition("/")[2], number=int(number))
+    path = os.path.normpath(os.path.join(context.repo.main, os.path.expanduser(name)))
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+
+
+def branch_name(context: Context, number: int) -> Branch:
+    return Branch(context.config.branch.format(number=int(number)))
+
+
+def spawn(context: Context, starts: list[Start]) -> list[Outcome]:
+    """Start them side by side; each succeeds or fails for itself."""
+    check_locks(context.state)
+    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
+        return list(pool.map(lambda start: attempt(context, start), starts))
+
+
+def attempt(context: Context, start: Start) -> Outcome:
+    number = start.issue.number
+    try:
+        start_one(context, start)
+    except Expected as error:
+        return Outcome(number, start.path, start.branch, error)
+    return Outcome(number, start.path, start.branch, None)
+
+
+def start_one(context: Context, start: Start) -> None:
+    """Lease, intent, worktree, supervisor. What was made stays when a later step fails, and is taken up again."""
+    number = start.issue.number
+    check_agent(context, start.agent)
+    with take(context.state, number, "spawn") as lease:
+        status, resumed = admit(context, start)
+        try:
+            prepare(context, start, status, resumed)
+        except Expected as error:
+            roll_back(context, status, error)
+            raise
+        start_supervisor(context, status, lease, start.agent)
+
+
+def admit(context: Context, start: Start) -> tuple[SessionStatus, bool]:
+    """Under the admission lock: no active session, a free slot, room below the ceilings; then the intent is written."""
+    number = start.issue.number
+    with take(context.state, "admission", "spawn", wait=30):
+        existing = load_status(context.state, number)
+        if existing is not None and (existing["attempt"] or existing["status"] != "registered"):
+            raise Expected(f"#{number}: has a session already ({existing['status']})", f"issue-orch show {number}")
+        running = [other for other in session_numbers(context.state) if other != number and probe(context.state, other)]
+        if len(running) >= context.config.max_workers:
+            raise Expected(f"#{number}: all {context.config.max_workers} places are taken by {numbers(running)}",
+                           "wait, or raise max_workers")
+        refuse_over_budget(context, number)
+        status = existing or intent(context, start)
+        make_session(context.state, number)
+        save_status(context.state, status)
+        append_event(context.state, number, "registered", time.time(), branch=status["branch"], base=status["base"])
+    return status, existing is not None
+
+
+def numbers(issues: list[int]) -> str:
+    return ", ".join(f"#{number}" for number in issues)
+
+
+def refuse_over_budget(context: Context, number: int) -> None:
+    config = context.config
+    ceilings = ledger.Ceilings(config.budget_total, config.budget_per_issue, config.budget_per_day)
+    room = ledger.left(context.state, number, ceilings, time.time())
+    if room is not None and room <= 0:
+        raise Expected(f"#{number}: the budget is used up or reserved", "issue-orch costs; raise the budget to go on")
+
+
+def intent(context: Context, start: Start) -> SessionStatus:
+    issue = start.issue
+    return new_status(
+        issue.number, issueTitle=issue.title, branch=start.branch, worktreePath=start.path, startedAt=iso(time.time()),
+        repo=context.name, issueUrl=issue.url, base=start.base, baseSha=start.base_sha, agent=start.agent,
+    )
+
+
+def prepare(context: Context, start: Start, status: SessionStatus, resumed: bool) -> None:
+    """Worktree with its files, a commit that could be made there, setup, prompt, context."""
+    repo, number, path = context.repo, start.issue.number, status["worktreePath"]
+    folder = session_folder(context.state, number)
+    free = shutil.disk_usage(os.path.dirname(path)).free
+    if free < SPARE_BYTES:
+        raise Expected(f"only {free // 1_000_000} MB are free at {os.path.dirname(path)}", "make room on that disk")
+    git.identity(repo)
+    worktree.register(repo, path, Branch(status["branch"]), CommitSha(status["baseSha"]), ours=resumed, reuse=start.reuse,
+                      remote=context.config.remote)
+    worktree.check_out(repo, path)
+    worktree.copy_listed(repo, path)
+    worktree.populate_submodules(repo, path)
+    git.check_signing(repo, path, context.config.git_sign)
+    write_json(folder / "keys.json", git.dangerous_keys(repo, context.config.remote))
+    write_context(path, {
+        "schemaVersion": 1, "issueNumber": number, "repo": context.name, "branch": status["branch"],
+        "base": status["base"], "stateFolder": str(context.state),
+    })
+    run_setup(context, path, folder)
+    write_text(folder / "prompt.md", start.prompt, durable=True)
+
+
+def run_setup(context: Context, path: str, folder: Path) -> None:
+    """The team's commands in a fresh worktree, with the environment of a worker. What they print is kept."""
+    deadline = time.monotonic() + context.config.setup_timeout
+    environment = launching.service_environment(context, context.config.agent)
+    for argv in context.config.setup:
+        done = run(*argv, cwd=path, env=environment, timeout=max(1.0, deadline - time.monotonic()), check=False)
+        with open(folder / "setup.log", "a", encoding="utf-8", errors="replace") as log:
+            log.write(f"$ {' '.join(argv)}\n{done.stdout}{done.stderr}")
+        if done.code:
+            raise Expected(f"setup: {' '.join(argv)} ended with code {done.code}", f"see {folder / 'setup.log'}")
+
+
+def roll_back(context: Context, status: SessionStatus, error: Expected) -> None:
+    """Nothing half-made stays: without a worktree the intent goes; with one it stays, to be taken up by `spawn`."""
+    number = status["issueNumber"]
+    if git.find_admin_dir(context.repo, status["worktreePath"]) is None:
+        shutil.rmtree(session_folder(context.state, number))
+        return
+    status["failure"] = error.message
+    save_status(context.state, status)
+    append_event(context.state, number, "failed", time.time(), reason=error.message)
+
+
+def fetch_base(context: Context, base: Branch, token: push.Token | None) -> CommitSha:
+    return push.fetch_base(context.repo, context.config.remote, base, token)
+
+
+def is_running(context: Context, number: IssueNumber) -> bool:
+    return is_alive(context.state, number)

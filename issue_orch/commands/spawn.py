@@ -1,0 +1,150 @@
+"""`issue-orch spawn`: start workers, for named issues or for what the plan offers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from .. import act, push
+from ..act import Outcome, Start
+from ..config import check_agent
+from ..context import Context, connect, open_context, refuse_nested, token_of
+from ..errors import Expected, Usage
+from ..gather import fetch_me, gather, rules_of
+from ..launching import report_command
+from ..model import Branch, Issue
+from ..plan import Eligible, Plan, next_starts
+from ..ready import Reason
+from ..shell import colours, fail, say, width
+from ..text import one_line
+from .plan import fetch_named, fetch_plan
+
+if TYPE_CHECKING:
+    from ..github import GitHub
+
+# What naming an issue on the command line approves.
+APPROVED_BY_NAME = frozenset({"missing_label", "milestone", "assigned_elsewhere"})
+
+
+def spawn(numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: bool, as_json: bool) -> int:
+    context = open_context({"agent": agent})
+    refuse_nested(context.env)
+    check_agent(context.config)
+    gh = connect(context)
+    eligible = named(context, gh, numbers, stack, yes) if numbers else offered(context, gh, stack, yes)
+    if not eligible:
+        return int(bool(numbers))
+    outcomes = act.spawn(context, make_starts(context, gh, eligible, reuse))
+    refused = len(set(numbers)) - len(eligible) if numbers else 0
+    show(context, outcomes, as_json)
+    return int(bool(refused or any(outcome.error for outcome in outcomes)))
+
+
+def offered(context: Context, gh: GitHub, stack: bool, yes: bool) -> list[Eligible]:
+    """Show the plan, ask, and take what fits."""
+    from ..plan_text import plan_text
+
+    found, free = fetch_plan(context, gh, [], stack)
+    say(plan_text(found, width(sys.stderr), colours(sys.stderr)))
+    chosen = next_starts(found, context.config.max_workers, range(-1, -1 - (context.config.max_workers - free), -1))
+    if not chosen:
+        say(nothing_to_start(context, found, free))
+        return []
+    names = ", ".join(f"#{each.issue.number}" for each in chosen)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Usage(f"would start {names}; there is no terminal to ask on", "issue-orch spawn --yes, or name the issues")
+        sys.stderr.write(f"Start {names}? [Y/n] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in {"", "y", "yes"}:
+            return []
+    return list(chosen)
+
+
+def nothing_to_start(context: Context, found: Plan, free: int) -> str:
+    if found.eligible and not free:
+        return f"All {context.config.max_workers} places are taken. issue-orch status"
+    labels = ", ".join(f'"{label}"' for label in context.config.ready_labels)
+    return f"Nothing is ready. Label issues with {labels}, or name them: issue-orch spawn NUMBER"
+
+
+def named(context: Context, gh: GitHub, numbers: list[int], stack: bool, yes: bool) -> list[Eligible]:
+    """The named issues that may start. Their titles are shown, so naming them approves them."""
+    from ..plan import plan as make_plan
+
+    issues = fetch_named(gh, numbers)
+    me = fetch_me(gh) if any(issue.assignees for issue in issues) else None
+    rules = rules_of(context, me, stack, trust=False)
+    found = make_plan(gather(context, gh, issues, with_files=False), rules, context.config.max_workers)
+    chosen = {each.issue.number: each for each in found.eligible}
+    for each in found.ineligible:
+        if not holding(each.issue, each.reasons, yes):
+            chosen[each.issue.number] = Eligible(each.issue, None, None, {})
+    for number in numbers:
+        if number in chosen:
+            say(f"#{number} {one_line(chosen[number].issue.title, 100)}")
+    return [chosen[number] for number in dict.fromkeys(numbers) if number in chosen]
+
+
+def holding(issue: Issue, reasons: tuple[Reason, ...], yes: bool) -> bool:
+    """Whether something holds the issue; says what. What only `asks` is asked, or overruled by --yes."""
+    left = [reason for reason in reasons if reason.kind not in APPROVED_BY_NAME]
+    holds = [reason for reason in left if reason.severity == "holds"]
+    if holds:
+        words = "; ".join(reason.text for reason in holds)
+        fail(Expected(f"#{issue.number} {one_line(issue.title, 60)}: {words}", f"issue-orch plan {issue.number}"))
+        return True
+    for reason in left:
+        if reason.kind == "session_cancelled":
+            fail(Expected(f"#{issue.number}: {reason.text}", f"issue-orch prune {issue.number} --cancelled"))
+            return True
+        say(f"#{issue.number}: {reason.text}")
+        if yes:
+            continue
+        if not sys.stdin.isatty():
+            fail(Expected(f"#{issue.number}: not started: {reason.text}", f"issue-orch spawn {issue.number} --yes"))
+            return True
+        sys.stderr.write(f"Start #{issue.number} all the same? [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+            return True
+    return False
+
+
+def make_starts(context: Context, gh: GitHub, eligible: list[Eligible], reuse: bool) -> list[Start]:
+    """Ask for the base once for all, and render the prompts before anything is made."""
+    token = token_of(context)
+    credential = push.Token(token.host, token.value) if token else None
+    default = Branch(context.config.base or gh.fetch_repo().default_branch)
+    shas = {base: act.fetch_base(context, base, credential) for base in {Branch(each.base or default) for each in eligible}}
+    starts = []
+    for each in eligible:
+        number, base = each.issue.number, Branch(each.base or default)
+        path, branch = act.worktree_path(context, number), act.branch_name(context, number)
+        prompt = render_prompt(context, each.issue, base, branch, path)
+        starts.append(Start(each.issue, base, shas[base], branch, path, context.config.agent, reuse, prompt))
+    return starts
+
+
+def render_prompt(context: Context, issue: Issue, base: Branch, branch: Branch, path: str) -> str:
+    from ..prompt import repository_notes, session_prompt
+
+    return session_prompt(
+        context.repo.main, issue=issue, repo=context.name, base=base, branch=branch, worktree=path,
+        report=report_command(), worker_opens_pull=context.config.pulls_open == "worker",
+        repository_notes=repository_notes(context.repo.main, context.config.agent),
+    )
+
+
+def show(context: Context, outcomes: list[Outcome], as_json: bool) -> None:
+    if as_json:
+        rows = [{"number": each.number, "started": each.error is None, "branch": each.branch, "worktreePath": each.path,
+                 "error": each.error.message if each.error else None} for each in outcomes]
+        sys.stdout.write(json.dumps({"schemaVersion": 1, "started": rows}) + "\n")
+        return
+    for each in outcomes:
+        if each.error:
+            fail(each.error)
+        else:
+            sys.stdout.write(f"#{each.number}: worker started on {each.branch} in {each.path}\n")

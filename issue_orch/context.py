@@ -1,0 +1,82 @@
+"""What a command works with: the clone, its state, its configuration, and how to reach GitHub."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import git
+from .config import Config, load_config
+from .errors import Expected, SignInFailed
+from .process import MARKER
+from .remote import api_url, parse_remote
+from .sign_in import Token, find_token
+from .store import make_state
+
+if TYPE_CHECKING:
+    from .github import GitHub
+
+
+class Context(NamedTuple):
+    """One command's surroundings. `name` is owner/name on GitHub."""
+
+    repo: git.Repo
+    state: Path
+    config: Config
+    name: str
+    base_url: str
+    env: Mapping[str, str]
+
+
+def open_context(flags: Mapping[str, Any] | None = None, executing: bool = True) -> Context:
+    """Raises Expected, with what to type next, when this is no clone that issue-orch can work in."""
+    repo = git.find_repo(os.getcwd())
+    state = make_state(repo.common_dir)
+    config = load_config(Path(repo.top), state, os.environ, flags or {}, executing=executing)
+    host, name = find_name(repo, config)
+    return Context(repo, state, config, name, config.github_base_url or api_url(host or "github.com"), os.environ)
+
+
+def find_name(repo: git.Repo, config: Config) -> tuple[str | None, str]:
+    """Host and owner/name, from the configuration or from the remote."""
+    url = remote_url(repo, config.remote)
+    parsed = parse_remote(url) if url else None
+    if config.repo:
+        return (parsed[0] if parsed else None), config.repo
+    if url is None:
+        others = git.git(repo, "remote").stdout.split()
+        raise Expected(f"there is no remote called {config.remote}" + (f" (there is: {', '.join(others)})" if others else ""),
+                       'git remote add origin URL, or set remote = "…" in .issue-orch.toml')
+    if parsed is None:
+        raise Expected(f"the remote {config.remote} ({url}) does not name a GitHub repository",
+                       'issue-orch init --repo owner/name, or set repo = "owner/name" in .issue-orch.toml')
+    return parsed
+
+
+def remote_url(repo: git.Repo, remote: str) -> str | None:
+    done = git.git(repo, "remote", "get-url", "--", remote, check=False)
+    return done.stdout.strip() if done.code == 0 else None
+
+
+def token_of(context: Context) -> Token | None:
+    return find_token(context.base_url, context.env)
+
+
+def connect(context: Context, token: Token | None = None) -> GitHub:
+    """Raises SignInFailed when there is no token."""
+    from .github import GitHub
+
+    token = token or token_of(context)
+    if token is None:
+        raise SignInFailed(f"no token for {context.base_url}",
+                           "gh auth login, or set GH_TOKEN (ISSUE_ORCH_TOKEN for any host)")
+    gap = float(context.env.get("ISSUE_ORCH_WRITE_GAP") or 1.0)
+    return GitHub(context.name, token.value, context.base_url, cache=context.state / "cache", write_gap=gap)
+
+
+def refuse_nested(env: Mapping[str, str]) -> None:
+    """A worker does not start workers (threat S15)."""
+    if env.get(MARKER):
+        raise Expected("a worker does not start workers", "end your turn; a person starts them")

@@ -1,0 +1,30 @@
+"""What the supervisor wants to know of its worktree, asked of git."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import git, snapshot, worktree
+from .errors import Expected
+from .model import Changes, SessionStatus
+
+
+def repo_of(launch: dict[str, Any]) -> git.Repo:
+    common_dir, top, main, version = launch["repo"]
+    return git.Repo(common_dir, top, main, (version[0], version[1]))
+
+
+def measure_changes(launch: dict[str, Any], status: SessionStatus) -> Changes | None:
+    """Files and lines against the base; what was known before when git cannot say."""
+    try:
+        changed = snapshot.changes(repo_of(launch), status["worktreePath"], status["baseSha"])
+    except Expected:
+        return status["changes"]
+    return {"files": changed.files, "insertions": changed.insertions, "deletions": changed.deletions}
+
+
+def head_of(launch: dict[str, Any], status: SessionStatus) -> str | None:
+    try:
+        return worktree.head_sha(repo_of(launch), status["worktreePath"])
+    except Expected:
+        return None

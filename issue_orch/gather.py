@@ -1,0 +1,120 @@
+"""Facts for a decision, gathered from GitHub and from the sessions of this clone. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from . import git
+from .context import Context
+from .dependencies import Ref, needs_blockers, needs_states, needs_sub_issues
+from .errors import GitHubError
+from .lease import is_alive
+from .model import Blocker, Issue
+from .ready import Facts, Labelled, OpenPull, Rules, SessionFacts, look_up
+from .store import load_sessions
+
+if TYPE_CHECKING:
+    from .github import GitHub
+
+POLICY = {"me-or-nobody": "nobody-else", "nobody": "nobody-else", "me": "me", "anyone": "anybody"}
+
+
+def rules_of(context: Context, me: str | None, stack: bool, trust: bool, serialize: bool = False) -> Rules:
+    config = context.config
+    return Rules(
+        ready=config.ready_labels, excluded=config.ready_exclude, milestone=config.ready_milestone,
+        assigned=POLICY[config.ready_assigned], me=None if config.ready_assigned == "nobody" else me,  # type: ignore[arg-type]
+        priorities=config.ready_priority, stack=stack or config.stack, trust=trust, serialize=serialize,
+    )
+
+
+def fetch_me(gh: GitHub) -> str | None:
+    """The login of the token's owner; None when the server does not say (a token of an app)."""
+    try:
+        return gh.fetch_user()
+    except GitHubError:
+        return None
+
+
+def session_facts(context: Context) -> dict[int, SessionFacts]:
+    sessions, _ = load_sessions(context.state)
+    return {
+        status["issueNumber"]: SessionFacts(
+            status["status"], is_alive(context.state, status["issueNumber"]), False, status["branch"],
+            tuple(status["plannedFiles"]),
+        )
+        for status in sessions
+    }
+
+
+def gather(context: Context, gh: GitHub, issues: Iterable[Issue], with_files: bool = True) -> Facts:
+    """Facts about these issues: dependencies where the summary leaves something open, pulls, sessions, files."""
+    found = tuple(issues)
+    blockers = {issue.number: asked(gh.fetch_blockers, issue.number) for issue in found if needs_blockers(issue)}
+    children = {issue.number: asked(gh.fetch_sub_issues, issue.number) for issue in found if needs_sub_issues(issue)}
+    return Facts(
+        repo=context.name, issues=found, others=fetch_others(context, gh, found), blockers=blockers, sub_issues=children,
+        sessions=session_facts(context), pulls=fetch_open_pulls(context, gh, with_files), tree=base_tree(context),
+    )
+
+
+def asked(fetch: object, number: int) -> tuple[Blocker, ...] | None:
+    """None when it cannot be read: unknown, never 'no blockers'."""
+    try:
+        return fetch(number)  # type: ignore[operator, no-any-return]
+    except GitHubError:
+        return None
+
+
+def fetch_others(context: Context, gh: GitHub, issues: tuple[Issue, ...]) -> dict[Ref, Blocker]:
+    """The issues outside the list that texts refer to. What cannot be read is left out, which reads as unknown."""
+    listed = look_up(Facts(context.name, issues), {issue.number: issue for issue in issues})
+    others: dict[Ref, Blocker] = {}
+    for ref in needs_states(issues, context.name, listed):
+        try:
+            issue = gh.fetch_issue(ref.number, repo=ref.repo)
+        except GitHubError:
+            continue
+        others[ref] = Blocker(ref.repo, ref.number, issue.title, issue.state, issue.state_reason)
+    return others
+
+
+def fetch_open_pulls(context: Context, gh: GitHub, with_files: bool) -> tuple[OpenPull, ...]:
+    """All open pulls; those from an issue's branch of this repository carry the issue's number."""
+    pulls = []
+    for pull in gh.fetch_pulls(state="open"):
+        own = (pull.head_repo or "").lower() == context.name.lower()
+        issue = issue_of_branch(context, pull.head_branch) if own else None
+        files = gh.fetch_pull_files(pull.number) if with_files else None
+        pulls.append(OpenPull(pull.number, pull.url, issue, files))
+    return tuple(pulls)
+
+
+def issue_of_branch(context: Context, branch: str) -> int | None:
+    """The issue whose branch has this name, by the pattern of the configuration."""
+    head, _, tail = context.config.branch.partition("{number}")
+    middle = branch[len(head):len(branch) - len(tail)] if tail else branch[len(head):]
+    return int(middle) if branch.startswith(head) and branch.endswith(tail) and middle.isdecimal() else None
+
+
+def base_tree(context: Context) -> frozenset[str] | None:
+    """Paths of the checked-out commit, for inferring which files a text speaks of."""
+    done = git.git(context.repo, "ls-tree", "-r", "-z", "--name-only", "HEAD", check=False)
+    return frozenset(done.stdout.split("\0")) - {""} if done.code == 0 else None
+
+
+def fetch_labelled(gh: GitHub, issue: Issue, rules: Rules, permissions: dict[str, str | None]) -> tuple[Labelled, ...]:
+    """Who set each ready label last, with what permission; looked up once per person."""
+    events = gh.fetch_label_events(issue.number)
+    found = []
+    for label in rules.ready:
+        last = next((e for e in reversed(events or ()) if e.added and e.label.casefold() == label.casefold()), None)
+        by = last.actor if last else None
+        if by and by not in permissions:
+            try:
+                permissions[by] = gh.fetch_permission(by)
+            except GitHubError:
+                permissions[by] = None
+        found.append(Labelled(label, by, permissions.get(by) if by else None))
+    return tuple(found)

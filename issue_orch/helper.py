@@ -1,0 +1,103 @@
+"""Short-lived helper of the supervisor: renders messages, settles, notifies. Reads one JSON request on stdin."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import git
+from .errors import Expected
+from .facts import repo_of
+from .sign_in import Token, find_token, hide_process
+
+
+def main() -> int:
+    hide_process()
+    request = json.loads(sys.stdin.read())
+    operation = {"render": render, "settle": settle, "notify": notify}[request.pop("operation")]
+    try:
+        answer = operation(request)
+    except Expected as error:
+        answer = {"error": error.message, "hint": error.hint}
+    sys.stdout.write(json.dumps(answer))
+    return 0
+
+
+def render(request: dict[str, Any]) -> dict[str, Any]:
+    """A message to a worker, by the team's templates."""
+    from .prompt import render as render_template
+
+    text = render_template(
+        request["template"], request["top"], number=request["number"], report=request["report"],
+        messages=request["messages"], words=request["words"], prompt=request["prompt"],
+    )
+    return {"text": text}
+
+
+def token_for(request: dict[str, Any]) -> Token | None:
+    """The token that the starting command handed over; else what can be had now, such as `gh auth token`."""
+    from .remote import web_host
+
+    base_url = request["launch"]["baseUrl"]
+    if request["token"]:
+        return Token(request["token"], "environment of the starting command", web_host(base_url))
+    return find_token(base_url, os.environ)
+
+
+def settle(request: dict[str, Any]) -> dict[str, Any]:
+    from . import push
+    from .github import GitHub
+    from .settle import Pending, Plan, as_answer
+    from .settle import settle as settle_session
+
+    launch, status = request["launch"], request["status"]
+    repo = repo_of(launch)
+    changed = changed_keys(repo, request)
+    if changed:
+        return as_answer(Pending(f"the git configuration changed since the worker started: {', '.join(changed)}; look at it "
+                                 "with `git config --show-origin --get-all KEY`, then `issue-orch resume`"))
+    token = token_for(request)
+    if token is None:
+        return as_answer(Pending(f"no token for {launch['baseUrl']}: gh auth login, or set GH_TOKEN, then issue-orch resume"))
+
+    def connect() -> GitHub:
+        gap = float(os.environ.get("ISSUE_ORCH_WRITE_GAP") or 1.0)
+        return GitHub(launch["repoName"], token.value, launch["baseUrl"], cache=Path(request["state"]) / "cache", write_gap=gap)
+
+    plan = Plan(launch["remote"], push.Token(token.host, token.value), launch["pullsOpen"] == "worker", launch["draft"],
+                lambda claim: pull_body(launch, status, claim))
+    return as_answer(settle_session(repo, connect, status, request["claim"], plan))
+
+
+def changed_keys(repo: git.Repo, request: dict[str, Any]) -> list[str]:
+    """Keys of git's configuration that run something and differ from what was noted at spawn (threat S9)."""
+    from .store import load_json, session_folder
+
+    noted = load_json(session_folder(Path(request["state"]), request["number"]) / "keys.json")
+    if noted is None:
+        return []
+    return git.changed_keys(noted, git.dangerous_keys(repo, request["launch"]["remote"]))
+
+
+def pull_body(launch: dict[str, Any], status: dict[str, Any], claim: dict[str, Any]) -> str:
+    from .prompt import render as render_template
+    from .text import neutralise, redact
+
+    return render_template("pull_body", launch["top"], number=status["issueNumber"], report=launch["report"], messages=[],
+                           words=neutralise(redact(claim.get("body") or claim.get("note") or "")), prompt="")
+
+
+def notify(request: dict[str, Any]) -> dict[str, Any]:
+    from .notify import Event, notify as deliver
+
+    status, launch = request["status"], request["launch"]
+    event = Event(request["kind"], status["issueNumber"], status["issueTitle"], request["text"],
+                  status["pullRequestUrl"] or status["issueUrl"])
+    return {"failures": deliver(event, launch["notify"])}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

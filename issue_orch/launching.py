@@ -1,0 +1,127 @@
+"""Starting a supervisor: what it needs to know in launch.json, what it inherits, and the hand-over of the lease."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import agents, git
+from .config import check_agent as config_agent
+from .context import Context, token_of
+from .errors import Expected
+from .helper_client import package_parent, python_module
+from .lease import Lease
+from .model import SessionStatus
+from .store import session_folder, write_json
+
+READY_WAIT = 60.0
+# For git over ssh, notifications and keyrings; the agent gets none of these unless the configuration names them.
+SERVICE_VARIABLES = ("SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "WAYLAND_DISPLAY", "GNUPGHOME", "GH_CONFIG_DIR",
+                     "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_GLOBAL", "ISSUE_ORCH_WRITE_GAP", "COVERAGE_PROCESS_START")
+
+
+def report_command() -> str:
+    """`issue-orch` by absolute path: login shells of agents reset PATH."""
+    script = Path(sys.executable).with_name("issue-orch")
+    return str(script) if script.exists() else " ".join(python_module("__main__"))
+
+
+def adapter_name(agent: str) -> str:
+    """An agent that is not built in is run by the adapter `command`."""
+    return agent if agent in agents.NAMES else "command"
+
+
+def launch_record(context: Context, status: SessionStatus, agent: str) -> dict[str, Any]:
+    """Everything that the supervisor and its helpers need. No secret is in it."""
+    config = context.config
+    settings = config.agent_settings(agent)
+    path = status["worktreePath"]
+    return {
+        "agent": {**settings._asdict(), "name": agent, "adapter": adapter_name(agent)},
+        "commonDir": context.repo.common_dir, "gitDir": git.admin_dir(context.repo, path), "top": context.repo.main,
+        "repo": list(context.repo), "repoName": context.name, "baseUrl": context.base_url, "remote": config.remote,
+        "report": report_command(), "limits": {"retries": config.retries},
+        "budget": {"total": config.budget_total, "perIssue": config.budget_per_issue, "perDay": config.budget_per_day,
+                   "slots": config.max_workers},
+        "pullsOpen": config.pulls_open, "draft": config.pulls_draft, "sign": config.git_sign,
+        "notify": {"command": list(config.notify_command), "urls": list(config.notify_urls)},
+        "stallAfter": settings.quiet_minutes * 60,
+    }
+
+
+def check_agent(context: Context, agent: str) -> None:
+    """Before anything is made: is the agent there, and may it run under this budget?"""
+    from shutil import which
+
+    settings = context.config.agent_settings(config_agent(context.config, agent))
+    adapter = agents.load(adapter_name(agent))
+    program = settings.command[0] if settings.command else adapter.PROGRAM
+    if which(program, path=context.env.get("PATH")) is None:
+        raise Expected(f"the agent {agent!r} needs {program}, which is not installed",
+                       "install it, or choose another: issue-orch spawn --agent NAME (see docs/agents.md)")
+    config = context.config
+    limited = any(limit is not None for limit in (config.budget_total, config.budget_per_issue, config.budget_per_day))
+    known = adapter.CAPABILITIES.reports_usd or settings.prices
+    if limited and not known and not config.budget_allow_unknown:
+        raise Expected(f"a budget is set, and {agent} does not report what it costs",
+                       f"set prices for [agents.{agent}], or budget.allow_unknown = true")
+
+
+def start_supervisor(context: Context, status: SessionStatus, lease: Lease, agent: str) -> int | None:
+    """Pass the lease on to a supervisor and wait until its agent lives. Returns the agent's pid, if one was needed.
+
+    Raises Expected with the supervisor's own words when it could not start.
+    """
+    number = status["issueNumber"]
+    write_json(session_folder(context.state, number) / "launch.json", launch_record(context, status, agent), durable=True)
+    ready_read, ready_write = os.pipe()
+    token_read, token_write = os.pipe()
+    token = token_of(context)
+    from_environment = token is not None and not token.source.startswith("gh ")
+    os.write(token_write, (token.value if token and from_environment else "").encode())
+    os.close(token_write)
+    descriptors = (lease.descriptor, ready_write, token_read)
+    argv = python_module("supervisor", str(context.state), str(number), *(str(each) for each in descriptors))
+    log = session_folder(context.state, number) / "supervisor.log"
+    with open(log, "ab") as errors:
+        child = subprocess.Popen(argv, cwd="/", env=service_environment(context, agent), stdin=subprocess.DEVNULL,
+                                 stdout=errors, stderr=errors, start_new_session=True, pass_fds=descriptors)
+    for descriptor in (ready_write, token_read):
+        os.close(descriptor)
+    try:
+        answer = read_ready(ready_read)
+    finally:
+        os.close(ready_read)
+    child.returncode = 0  # it outlives us; nobody here waits for it
+    if answer is None:
+        raise Expected(f"#{number}: the supervisor did not start", f"see {log}")
+    if "error" in answer:
+        raise Expected(f"#{number}: {answer['error']}", answer.get("hint") or f"issue-orch resume {number}")
+    pid = answer.get("pid")
+    return int(pid) if pid else None
+
+
+def read_ready(descriptor: int) -> dict[str, Any] | None:
+    """The supervisor's one line; None when it ended or stayed silent."""
+    readable, _, _ = select.select([descriptor], [], [], READY_WAIT)
+    raw = os.read(descriptor, 65_536) if readable else b""
+    return dict(json.loads(raw)) if raw else None
+
+
+def service_environment(context: Context, agent: str) -> dict[str, str]:
+    allowed = agents.environment(context.env, agents.load(adapter_name(agent)), context.config.agent_settings(agent).env)
+    extra = {name: context.env[name] for name in SERVICE_VARIABLES if name in context.env}
+    return {**allowed, **extra, "PYTHONPATH": package_parent()}
+
+
+def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:
+    """Start the supervisor of an existing session again, with today's configuration of its agent."""
+    if not os.path.isdir(status["worktreePath"]):
+        raise Expected(f"#{status['issueNumber']}: its worktree {status['worktreePath']} is gone",
+                       f"git worktree list; issue-orch cancel {status['issueNumber']}")
+    start_supervisor(context, status, lease, status["agent"])
