@@ -39,12 +39,16 @@ DANGEROUS = re.compile(
 
 
 class Repo(NamedTuple):
-    """A clone. `top` is the worktree that the command runs in, `main` the main one; all paths are real paths."""
+    """A clone. `top` is the worktree that the command runs in, `main` the main one; all paths are real paths.
+
+    `moved`: where one worktree lies for the moment, and its admin folder.
+    """
 
     common_dir: str
     top: str
     main: str
     version: tuple[int, int]
+    moved: tuple[str, str] | None = None
 
 
 class Setting(NamedTuple):
@@ -129,6 +133,8 @@ def admin_dir(repo: Repo, path: str) -> str:
     """
     if path == repo.main:
         return repo.common_dir
+    if repo.moved and path == repo.moved[0]:
+        return repo.moved[1]
     found = find_admin_dir(repo, path)
     if found is None:
         raise Expected(f"{path}: not a registered worktree of this clone", "git worktree list")

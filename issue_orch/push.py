@@ -1,0 +1,199 @@
+"""The remote: fetch the base, ask for a branch, push exactly one ref, and say in its words why it did not take it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from .errors import CommandFailed, Expected
+from .git import Repo, git, rev_parse
+from .model import Branch, CommitSha
+from .process import Done
+
+SECONDS = 120
+SIGN_IN = re.compile(
+    r"authentication failed|could not read (username|password)|terminal prompts disabled|permission denied"
+    r"|invalid username or|invalid credentials|requested url returned error: 40[13]|permission to .* denied"
+    r"|host key verification failed|repository not found|http basic: access denied",
+    re.IGNORECASE,
+)
+
+
+class Token(NamedTuple):
+    """A credential for one host, used over https alone and only when nothing of the user's own gets in."""
+
+    host: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"Token({self.host}, …)"
+
+
+class Pushed(NamedTuple):
+    sha: CommitSha
+
+
+class UpToDate(NamedTuple):
+    sha: CommitSha
+
+
+class Rejected(NamedTuple):
+    """The remote does not take it. `words` are the remote's: untrusted."""
+
+    kind: Literal["non_fast_forward", "hook", "ruleset", "lfs", "other"]
+    words: str
+
+
+class SignIn(NamedTuple):
+    words: str
+
+
+class Unreachable(NamedTuple):
+    words: str
+
+
+Failed = SignIn | Unreachable
+Ran = Done | Failed
+
+
+def push(
+    repo: Repo, remote: str, branch: Branch, sha: CommitSha, base: Branch,
+    token: Token | None = None, timeout: float = SECONDS,
+) -> Pushed | UpToDate | Rejected | Failed:
+    """Make `branch` on the remote be `sha`: that one ref, never forced, no hooks, no tags, no submodules, no prompt."""
+    if not re.fullmatch(r"[0-9a-f]{40,64}", sha):
+        raise Expected(f"{sha!r}: not a commit to push (an empty one would delete the branch)")
+    if branch == base:
+        raise Expected(f"{branch} is the base: it is never pushed to", "give the session a branch of its own")
+    there = find_remote_sha(repo, remote, branch, token, timeout)
+    if isinstance(there, SignIn | Unreachable):
+        return there
+    if there == sha:
+        return UpToDate(sha)
+    if uses_lfs(repo, sha):
+        failed = push_lfs(repo, remote, branch, token, timeout)
+        if failed:
+            return failed
+    flags = ("--porcelain", "--no-verify", "--no-follow-tags", "--no-force-with-lease", "--recurse-submodules=no")
+    done = ask(repo, remote, token, "push", *flags, "--", remote, f"{sha}:refs/heads/{branch}", timeout=timeout)
+    if not isinstance(done, Done):
+        return done
+    return Pushed(sha) if done.code == 0 else read_rejection(done)
+
+
+def read_rejection(done: Done) -> Rejected:
+    """Why, from the line of `--porcelain` (`!\\t<from>:<to>\\t[rejected] (reason)`) and what the remote said."""
+    reason = next((line.split("\t")[2] for line in done.stdout.splitlines() if line.startswith("!\t")), "")
+    said = [line.removeprefix("remote:").strip() for line in done.stderr.splitlines() if line.startswith("remote:")]
+    words = "\n".join(line for line in said if line) or reason or clean_words(done.stderr)
+    if reason.startswith("[rejected]") and re.search(r"non-fast-forward|fetch first|stale info", reason):
+        return Rejected("non_fast_forward", words)
+    if re.search(r"\bGH0\d\d\b|rule violation|protected branch", words + reason):
+        return Rejected("ruleset", words)
+    return Rejected("hook" if "hook declined" in reason else "other", words)
+
+
+def find_remote_sha(
+    repo: Repo, remote: str, branch: Branch, token: Token | None = None, timeout: float = SECONDS
+) -> CommitSha | Failed | None:
+    """The head of a branch on the remote, None when it is not there."""
+    done = ask(repo, remote, token, "ls-remote", "--", remote, f"refs/heads/{branch}", timeout=timeout)
+    if not isinstance(done, Done):
+        return done
+    return next((CommitSha(line.split("\t")[0]) for line in done.stdout.splitlines()), None)
+
+
+def fetch_base(
+    repo: Repo, remote: str, base: Branch, token: Token | None = None, timeout: float = 600
+) -> CommitSha:
+    """Update `refs/remotes/<remote>/<base>` and nothing else; returns it. Raises Expected."""
+    tracking = f"refs/remotes/{remote}/{base}"
+    flags = ("--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--refmap=", "--recurse-submodules=no")
+    wanted = ("--", remote, f"+refs/heads/{base}:{tracking}")
+    done = ask(repo, remote, token, "fetch", *flags, *wanted, timeout=timeout)
+    if isinstance(done, Done) and done.code and "cannot lock ref" in done.stderr:
+        # Somebody fetched the same at the same moment; what they got may be older by now.
+        done = ask(repo, remote, token, "fetch", *flags, *wanted, timeout=timeout)
+    match done:
+        case SignIn(words):
+            raise Expected(f"{remote} does not let us in: {words}", f"git ls-remote {remote}")
+        case Unreachable(words):
+            raise Expected(f"{remote} cannot be reached: {words}", f"git ls-remote {remote}")
+    if done.code and "couldn't find remote ref" in done.stderr:
+        raise Expected(f"{remote} has no branch {base}", "push it, or set the base branch in the configuration")
+    if done.code:
+        raise Expected(f"{remote}/{base} could not be fetched: {clean_words(done.stderr)}", f"git fetch {remote}")
+    return rev_parse(repo, tracking)
+
+
+def uses_lfs(repo: Repo, sha: CommitSha) -> bool:
+    """Whether a `.gitattributes` of the commit hands files to LFS."""
+    asked = ("grep", "--quiet", "-e", "filter=lfs", sha, "--", ":(glob)**/.gitattributes")
+    done = git(repo, *asked, network=True, check=False)  # a partial clone may have to fetch them
+    if done.code > 1:
+        raise CommandFailed(("git", *asked), done.code, done.stdout, done.stderr)
+    return done.code == 0
+
+
+def push_lfs(repo: Repo, remote: str, branch: Branch, token: Token | None, timeout: float) -> Rejected | Failed | None:
+    """Upload what the pointers point to; the pre-push hook that usually does it is off."""
+    if shutil.which("git-lfs") is None:
+        return Rejected("lfs", "the branch has files in LFS, and git-lfs is not installed here")
+    done = ask(repo, remote, token, "lfs", "push", remote, branch, timeout=max(timeout, 600))
+    return None if isinstance(done, Done) else done
+
+
+def ask(repo: Repo, remote: str, token: Token | None, *args: str, timeout: float) -> Ran:
+    """One git command with the remote: as the user signs in, and with the token when that does not do."""
+    run = partial(git, repo, *args, env=ssh_env(repo), network=True, timeout=timeout, check=False)
+    answer = judge(run, timeout)
+    if token is None or not isinstance(answer, SignIn):
+        return answer
+    url = urlsplit(git(repo, "remote", "get-url", "--push", remote, check=False).stdout.strip())
+    host = url.netloc.rpartition("@")[2].lower()
+    if url.scheme != "https" or host != token.host.lower():
+        return answer
+    read, write = os.pipe()
+    try:
+        with open(write, "w") as pipe:
+            pipe.write(f"username=x-access-token\npassword={token.secret}\n")
+        # Git gives it to this host alone. The empty helper switches the others off: they would store the token.
+        helper = f'!f() {{ test "$1" = get && cat /dev/fd/{read}; }}; f'
+        config = (("credential.helper", ""), (f"credential.https://{host}.helper", helper))
+        return judge(partial(run, config=config, pass_fds=(read,)), timeout)
+    finally:
+        os.close(read)
+
+
+def judge(run: Callable[[], Done], timeout: float) -> Ran:
+    """Tell a remote that was not reached, or let nobody in, from one that answered."""
+    try:
+        done = run()
+    except CommandFailed:
+        return Unreachable(f"no answer in {timeout:.0f} s")
+    refused = any(line.startswith("!\t") for line in done.stdout.splitlines())
+    if done.code == 0 or refused or "couldn't find remote ref" in done.stderr or "cannot lock ref" in done.stderr:
+        return done
+    words = clean_words(done.stderr)
+    return SignIn(words) if SIGN_IN.search(words) else Unreachable(words)
+
+
+def clean_words(text: str) -> str:
+    """The last lines of what git printed, without credentials in addresses."""
+    return re.sub(r"//[^/@\s]+@", "//", "\n".join(text.strip().splitlines()[-10:]))
+
+
+def ssh_env(repo: Repo) -> dict[str, str]:
+    """The user's ssh command, if it is ssh, told not to ask."""
+    command = git(repo, "config", "--get", "core.sshCommand", check=False).stdout.strip() or "ssh"
+    try:
+        program = os.path.basename(shlex.split(command)[0])
+    except (ValueError, IndexError):
+        return {}
+    return {"GIT_SSH_COMMAND": f"{command} -oBatchMode=yes"} if program == "ssh" else {}
