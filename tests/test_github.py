@@ -363,7 +363,7 @@ def test_limits_say_until_when_and_wait_for_nobody(
     net: responses.RequestsMock, far: GitHub, waits: list[float], status: int, headers: dict[str, str], seconds: int,
     write: bool,
 ) -> None:
-    said = {"message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}
+    said = {"message": "Slow down" if headers else "You have exceeded a secondary rate limit."}
     net.add("POST" if write else "GET", f"{API}/issues/1/comments", status=status, headers=headers, json=said)
     start = time.time()
     with pytest.raises(RateLimited, match="until") as caught:
@@ -405,9 +405,14 @@ def test_half_of_the_pages_is_an_error(net: responses.RequestsMock, far: GitHub)
     link = '<https://api.github.com/repositories/5/issues?page=2>; rel="next"'
     net.get(f"{API}/issues", json=[an_issue(1)], headers={"Link": link},
             match=[responses.matchers.query_param_matcher({"per_page": "100"}, strict_match=False)])
-    net.get(f"{API}/issues", status=404, match=[responses.matchers.query_param_matcher({"page": "2"})])
+    net.get(f"{API}/issues/1/sub_issues", json=[an_issue(2)], headers={"Link": link},
+            match=[responses.matchers.query_param_matcher({"per_page": "100"})])
+    for path in ("issues", "issues/1/sub_issues"):
+        net.get(f"{API}/{path}", status=404, match=[responses.matchers.query_param_matcher({"page": "2"})])
     with pytest.raises(GitHubError):
         far.fetch_issues()
+    with pytest.raises(GitHubError):
+        far.fetch_sub_issues(1)
 
 
 @pytest.mark.parametrize("pages", [[100, 100, 7], [100, 0]])
