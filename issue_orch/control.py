@@ -145,7 +145,8 @@ def hold_offline(state: Path, number: int, kind: str) -> bool:
             following = after(status["status"], "cancelled")
             if following != status["status"]:
                 append_event(state, number, "transition", now, before=status["status"], after=following)
-            status.update(status="cancelled", hold=None, endedAt=iso(now), question=None, retryAt=None)
+            status["status"], status["hold"], status["endedAt"] = "cancelled", None, iso(now)
+            status["question"] = status["retryAt"] = None
         elif status["status"] not in {"complete", "cancelled"}:
             status["hold"] = "paused" if kind == "pause" else "stopped"
             append_event(state, number, "held", now, hold=status["hold"])

@@ -10,8 +10,8 @@ from .model import Changes, SessionStatus
 
 
 def repo_of(launch: dict[str, Any]) -> git.Repo:
-    common_dir, top, main, version = launch["repo"]
-    return git.Repo(common_dir, top, main, (version[0], version[1]))
+    fields = launch["repo"]
+    return git.Repo(**{**fields, "version": tuple(fields["version"])})
 
 
 def measure_changes(launch: dict[str, Any], status: SessionStatus) -> Changes | None:

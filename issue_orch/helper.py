@@ -83,11 +83,9 @@ def changed_keys(repo: git.Repo, request: dict[str, Any]) -> list[str]:
 
 
 def pull_body(launch: dict[str, Any], status: dict[str, Any], claim: dict[str, Any]) -> str:
-    from .prompt import render as render_template
-    from .text import neutralise, redact
+    from .prompt import pull_body as render_body
 
-    return render_template("pull_body", launch["top"], number=status["issueNumber"], report=launch["report"], messages=[],
-                           words=neutralise(redact(claim.get("body") or claim.get("note") or "")), prompt="")
+    return render_body(launch["top"], status["issueNumber"], claim.get("body") or claim.get("note") or "")
 
 
 def notify(request: dict[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def launch_record(context: Context, status: SessionStatus, agent: str) -> dict[s
     return {
         "agent": {**settings._asdict(), "name": agent, "adapter": adapter_name(agent)},
         "commonDir": context.repo.common_dir, "gitDir": git.admin_dir(context.repo, path), "top": context.repo.main,
-        "repo": list(context.repo), "repoName": context.name, "baseUrl": context.base_url, "remote": config.remote,
+        "repo": context.repo._asdict(), "repoName": context.name, "baseUrl": context.base_url, "remote": config.remote,
         "report": report_command(), "limits": {"retries": config.retries},
         "budget": {"total": config.budget_total, "perIssue": config.budget_per_issue, "perDay": config.budget_per_day,
                    "slots": config.max_workers},

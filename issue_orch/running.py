@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import IO, NamedTuple, Protocol
 
 from .agents.base import Adapter, Command, Event, Outcome, Turn, fold
+from .agents.endings import hopeless
 from .process import end_marked
 
 READ_SIZE = 65_536
@@ -49,6 +50,7 @@ class AgentRun:
         self.log_path = log
         self.turn = Turn(session_id=command.session_id)
         self.stderr_tail = ""
+        self.fatal: Outcome | None = None
         self.started = time.monotonic()
         with open(stdin, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(command.stdin)
@@ -85,14 +87,15 @@ class AgentRun:
                     break
                 if now >= due and exited is None:
                     due = now + TICK
-                    ending.wish("stop" if self.turn.fatal else watcher.tick(self.turn), now)
+                    self.fatal = self.fatal or hopeless(self.turn, time.time())
+                    ending.wish("stop" if self.fatal else watcher.tick(self.turn), now)
         self.flush(watcher)
         self.close()
         return Ended(self.outcome(), self.turn, self.child.returncode, time.monotonic() - self.started)
 
     def outcome(self) -> Outcome:
         code = self.child.returncode
-        return self.turn.fatal or self.adapter.classify(code, self.turn, self.stderr_tail, time.time())
+        return self.fatal or self.adapter.classify(code, self.turn, self.stderr_tail, time.time())
 
     def read(self, stream: IO[bytes], watcher: Watcher) -> bool:
         """Take what a pipe has; False at its end."""

@@ -18,7 +18,7 @@ from .messages import delivered, pending, receipt
 from .model import AgentProcess
 from .process import identity, marker
 from .running import AgentRun, Ended
-from .store import Message, append_event, iso, load_events, load_json, load_status, save_status, session_folder
+from .store import Message, append_event, iso, load_events, load_json, load_status, save_status, session_folder, write_text
 
 HEARTBEAT = 10.0
 CONTROL = frozenset({"pause", "stop", "cancel", "resume"})
@@ -151,6 +151,7 @@ class Session:
         fresh = step.fresh or not self.can_resume()
         messages = [message for message in self.inbox() if message["kind"] == "guidance"]
         prompt = self.words(step, fresh, messages)
+        write_text(self.folder / "turn.md", prompt)
         if step.template == "nudge":
             self.note("nudged")
         self.take_up(messages)
@@ -205,7 +206,7 @@ class Session:
         agent, status = self.launch["agent"], self.status
         return Launch(
             worktree=status["worktreePath"], common_dir=self.launch["commonDir"], git_dir=self.launch["gitDir"],
-            prompt=prompt, prompt_file=str(self.folder / "prompt.md"), session_id=status["agentSessionId"],
+            prompt=prompt, prompt_file=str(self.folder / "turn.md"), session_id=status["agentSessionId"],
             command=tuple(agent.get("command") or ()), resume_command=tuple(agent.get("resume") or ()),
             args=tuple(agent.get("args") or ()), model=agent.get("model"), profile=agent.get("profile") or "safe",
             repository_settings=bool(agent.get("repository_settings")), issue=self.number, branch=status["branch"],

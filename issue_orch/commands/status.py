@@ -36,6 +36,20 @@ def status(as_json: bool, needs_me: bool, verbose: bool = False) -> int:
     return int(needs_me and not sessions)
 
 
+def watch(needs_me: bool) -> int:
+    """The same, again every two seconds. `issue-orch watch` shows more and reacts faster."""
+    from ..status_text import status_text
+
+    while True:
+        now = time.time()
+        sessions, _ = look_all(find_state(os.getcwd()), now)
+        shown = [seen for seen in sessions if seen.headline.needs_you or not needs_me]
+        text = status_text(shown, now, width(sys.stdout), colours(sys.stdout))
+        sys.stdout.write(("\x1b[H\x1b[2J" if sys.stdout.isatty() else "") + text)
+        sys.stdout.flush()
+        time.sleep(2)
+
+
 def print_json(sessions: list[Seen]) -> None:
     import json
 

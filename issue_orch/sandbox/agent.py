@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
 
 
 def read_task(prompt: str) -> dict[str, object]:
-    report = re.search(r"(?m)(\S+(?: -P -m issue_orch\.__main__)?) report \w", prompt)
+    report = re.search(r"(/\S+(?: -P -m issue_orch\.__main__)?) report planning", prompt)
     files = re.search(r"(?mi)^\W*files:\s*(.+)$", prompt)
     asks = re.search(r"(?mi)^\W*ask:\s*(.+)$", prompt)
     return {
@@ -74,8 +74,9 @@ def ask(memory: dict[str, object]) -> None:
 
 
 def answer_in(words: str) -> str:
-    lines = [line.strip("> ").strip() for line in words.splitlines() if line.strip().startswith(">")]
-    return lines[0] if lines else words.strip()
+    """The first line below the heading of the last message."""
+    after = re.split(r"(?m)^# From .*$", words)[-1]
+    return next((line.strip() for line in after.splitlines() if line.strip()), "")
 
 
 def work(memory: dict[str, object], number: int, answer: str) -> None:

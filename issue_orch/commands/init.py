@@ -1,0 +1,166 @@
+"""`issue-orch init`: find out what can be found out, ask little, write .issue-orch.toml, approve it, say what is next."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from .. import git, push
+from ..agents import NAMES
+from ..config import REPOSITORY_FILE, approve, executing_keys, listing, load_config, load_team
+from ..config_keys import commented_file
+from ..context import Context, connect, find_name, remote_url, token_of
+from ..errors import Expected, GitHubError, Usage
+from ..remote import api_url, parse_remote
+from ..shell import say
+from ..store import make_state, write_text
+from ..text import sanitise
+
+LABELS = (("ready", "0e8a16", "An agent may work on it"),)
+WRITE_BACK_LABELS = (
+    ("orch:working", "1d76db", "A worker of issue-orch is on it"),
+    ("orch:stuck", "d93f0b", "A worker of issue-orch asks a person"),
+    ("orch:pr-ready", "0e8a16", "issue-orch opened a pull request"),
+)
+
+
+def init(
+    yes: bool, repo: str | None, agent: str | None, base_url: str | None, approve_only: bool, workflows: bool,
+    templates: bool, labels: bool,
+) -> int:
+    clone = git.find_repo(os.getcwd())
+    state = make_state(clone.common_dir)
+    if not approve_only:
+        write_configuration(clone, yes, {"repo": repo, "agent": agent, "github.base_url": base_url})
+    approve_configuration(clone, state, yes or not approve_only)
+    config = load_config(clone.top, state, os.environ)
+    host, name = find_name(clone, config)
+    context = Context(clone, state, config, name, config.github_base_url or api_url(host or "github.com"), os.environ)
+    if templates:
+        copy_templates(clone)
+    if workflows:
+        write_workflow(clone)
+    if not approve_only:
+        check(context, labels)
+        say("\nNext: issue-orch plan")
+    return 0
+
+
+def write_configuration(clone: git.Repo, yes: bool, given: dict[str, str | None]) -> None:
+    """Write the file when there is none. An existing one is the team's: it stays as it is."""
+    file = Path(clone.top, REPOSITORY_FILE)
+    values: dict[str, Any] = {name: value for name, value in given.items() if value}
+    if file.exists():
+        load_team(clone.top)
+        if values:
+            raise Usage(f"{file.name} exists already", f"edit it: {', '.join(values)}")
+        say(f"{file.name} exists and is valid; it stays as it is.")
+        return
+    url = remote_url(clone, "origin")
+    parsed = parse_remote(url) if url else None
+    if parsed is None and "repo" not in values:
+        values["repo"] = ask(yes, "GitHub repository (owner/name)", "")
+    values.setdefault("agent", ask(yes, f"Agent ({', '.join(NAMES[:-1])})", first_agent()))
+    label = ask(yes, "Label of issues that are ready", "ready")
+    values["ready.labels"] = (label,)
+    values["max_workers"] = int_or(ask(yes, "Workers at once", "2"), 2)
+    write_text(file, commented_file({name: value for name, value in values.items() if value}))
+    say(f"Wrote {file.name}. Commit it, so that your team shares it.")
+
+
+def int_or(text: str, otherwise: int) -> int:
+    return int(text) if text.isdecimal() and int(text) > 0 else otherwise
+
+
+def first_agent() -> str:
+    return next((name for name in NAMES if shutil.which(name)), NAMES[0])
+
+
+def ask(yes: bool, what: str, default: str) -> str:
+    if yes or not sys.stdin.isatty():
+        return default
+    sys.stderr.write(f"{what} [{default}]: " if default else f"{what}: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip() or default
+
+
+def approve_configuration(clone: git.Repo, state: Path, yes: bool) -> None:
+    """What of the repository's file would run or receive something is shown, and approved by its content."""
+    running = executing_keys(load_team(clone.top))
+    if not running:
+        return
+    say(f"{REPOSITORY_FILE} sets:\n" + "\n".join(listing(running)))
+    if not yes and sys.stdin.isatty():
+        sys.stderr.write("Approve this on this machine? [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+            raise Expected("not approved", f"edit {REPOSITORY_FILE}, then: issue-orch init --approve")
+    approve(state, running)
+    say("Approved on this machine. A change of these values needs it again.")
+
+
+def check(context: Context, labels: bool) -> None:
+    """Try what will be needed: sign-in, labels, a push. What fails is said with its mend; init goes on."""
+    token = token_of(context)
+    try:
+        gh = connect(context, token)
+        facts = gh.fetch_repo()
+        say(f"GitHub: {context.name}, base {context.config.base or facts.default_branch}.")
+        if labels:
+            wanted = [*LABELS, *(WRITE_BACK_LABELS if context.config.github_write_back else ())]
+            for name, color, description in wanted:
+                gh.create_label(name, color, description)
+            say("Labels: " + ", ".join(name for name, _, _ in wanted))
+        elif missing := missing_labels(context, gh.fetch_labels()):
+            say(f"GitHub has no label {', '.join(missing)}; issue-orch init --labels creates it.")
+    except GitHubError as error:
+        say(f"GitHub: {error.message}\n  next: {error.hint or 'issue-orch doctor'}")
+        return
+    try_push(context, push.Token(token.host, token.value) if token else None)
+
+
+def try_push(context: Context, token: push.Token | None) -> None:
+    """A dry run: signs in, changes nothing."""
+    flags = ("--dry-run", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
+    remote, trial = context.config.remote, f"HEAD:refs/heads/{context.config.branch.format(number=0)}"
+    done = push.ask(context.repo, remote, token, "push", *flags, "--", remote, trial, timeout=60)
+    if isinstance(done, push.SignIn | push.Unreachable):
+        say(f"Push to {remote} does not work: {sanitise(done.words)}")
+    elif done.code:
+        say(f"Push to {remote} does not work: {sanitise(done.stderr.strip())}")
+    else:
+        say(f"Push to {remote}: works (tried without changing anything).")
+
+
+def missing_labels(context: Context, known: tuple[str, ...]) -> list[str]:
+    have = {name.casefold() for name in known}
+    return [f'"{label}"' for label in context.config.ready_labels if label.casefold() not in have]
+
+
+def copy_templates(clone: git.Repo) -> None:
+    """The prompt templates, for a team that wants other words. Existing files stay."""
+    from ..prompt import TEAM_FOLDER, builtin_folder
+
+    folder = Path(clone.top) / TEAM_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in sorted(builtin_folder().glob("*.j2")):
+        target = folder / source.name
+        if not target.exists():
+            shutil.copyfile(source, target)
+    say(f"Templates are in {TEAM_FOLDER}. Delete those that you do not change.")
+
+
+def write_workflow(clone: git.Repo) -> None:
+    from ..workflow import CLEANUP
+
+    target = Path(clone.top) / ".github" / "workflows" / "issue-orch-cleanup.yml"
+    if target.exists():
+        say(f"{target.relative_to(clone.top)} exists; it stays as it is.")
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(CLEANUP)
+    say(f"Wrote {target.relative_to(clone.top)}; its first lines say which runner it needs.")
+

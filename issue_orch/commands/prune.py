@@ -1,0 +1,125 @@
+"""`issue-orch prune`: remove what a person merged; keep, with the reason, what is not safe on the remote."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from .. import git, removal
+from ..context import Context, connect, open_context
+from ..errors import Expected, GitHubError, LeaseHeld
+from ..lease import take
+from ..model import Branch, CommitSha, IssueNumber, Pull, SessionStatus
+from ..pruning import Verdict, Wishes, decide
+from ..shell import say
+from ..store import archive, load_sessions, load_status
+from ..text import sanitise
+
+
+class Done(NamedTuple):
+    """What became of one session. `outcome`: removed, would_remove or kept; `why` is the typed reason for keeping."""
+
+    number: int
+    outcome: str
+    why: str | None
+    text: str
+    path: str
+
+
+def prune(numbers: list[int], dry_run: bool, pull: int | None, closed: bool, cancelled: bool, as_json: bool) -> int:
+    context = open_context()
+    done = sweep(context, numbers, dry_run, pull, Wishes(closed, cancelled))
+    if as_json:
+        rows = [{"number": d.number, "outcome": d.outcome, "why": d.why, "text": d.text, "path": d.path} for d in done]
+        sys.stdout.write(json.dumps({"schemaVersion": 1, "sessions": rows}, ensure_ascii=False) + "\n")
+    else:
+        for each in done:
+            sys.stdout.write(f"#{each.number}: {each.outcome.replace('_', ' ')}: {sanitise(each.text)}\n")
+        if not done:
+            sys.stdout.write("No sessions in this clone.\n")
+    return 0
+
+
+def sweep(context: Context, numbers: list[int], dry_run: bool, pull: int | None, wishes: Wishes) -> list[Done]:
+    """Decide for each session, then remove together. A lease is held on each while it is removed."""
+    sessions, problems = load_sessions(context.state)
+    for problem in problems:
+        say(f"warning: {problem}")
+    picked = [status for status in sessions if not numbers or status["issueNumber"] in numbers]
+    if pull is not None:
+        picked = [status for status in picked if (status["pullRequestUrl"] or "").endswith(f"/pull/{pull}")]
+    missing = set(numbers) - {status["issueNumber"] for status in sessions}
+    if missing:
+        raise Expected(f"#{min(missing)}: there is no session", "issue-orch status")
+    pulls = fetch_pulls(context, picked)
+    stacked = {status["base"]: status["issueNumber"] for status in sessions if status["status"] != "cancelled"}
+    with ExitStack() as held:
+        verdicts = []
+        for status in picked:
+            number = status["issueNumber"]
+            running = not hold(context, number, held)
+            verdicts.append((status, decide(load_status(context.state, number) or status, pulls.get(number), running,
+                                            stacked, wishes)))
+        kept = [Done(v.number, "kept", v.why, v.text, s["worktreePath"]) for s, v in verdicts if not v.remove]
+        chosen = [(status, verdict) for status, verdict in verdicts if verdict.remove]
+        if dry_run:
+            removed = [Done(v.number, "would_remove", None, v.text, s["worktreePath"]) for s, v in chosen]
+        else:
+            removed = list(remove(context, chosen))
+    return sorted([*kept, *removed])
+
+
+def hold(context: Context, number: int, held: ExitStack) -> bool:
+    """Take the session's lease for the rest of the command; False when its worker lives."""
+    try:
+        held.enter_context(take(context.state, number, "prune", wait=0.5))
+    except LeaseHeld:
+        return False
+    return True
+
+
+def fetch_pulls(context: Context, sessions: list[SessionStatus]) -> dict[int, list[Pull]]:
+    """The pulls of each session's branch. What could not be asked is missing: 'could not find out' keeps."""
+    wanted = [status for status in sessions if status["status"] != "cancelled"]
+    if not wanted:
+        return {}
+    found: dict[int, list[Pull]] = {}
+    try:
+        gh = connect(context)
+        for status in wanted:
+            found[status["issueNumber"]] = list(gh.fetch_pulls(head_branch=status["branch"], state="all"))
+    except GitHubError as error:
+        say(f"warning: {error.message}")
+    return found
+
+
+def is_gone(context: Context, status: SessionStatus) -> bool:
+    """Somebody removed the worktree by hand. A folder that is missing but registered may be on an unmounted disk."""
+    path = status["worktreePath"]
+    return not os.path.lexists(path) and git.find_admin_dir(context.repo, path) is None
+
+
+def remove(context: Context, chosen: list[tuple[SessionStatus, Verdict]]) -> Iterator[Done]:
+    """Remove the worktrees, then the local branches of those that are gone, then archive the sessions."""
+    wanted = [removal.Wanted(status["worktreePath"], IssueNumber(verdict.number),
+                             CommitSha(verdict.head) if verdict.head else None) for status, verdict in chosen]
+    outcomes = removal.remove_worktrees(context.repo, wanted, datetime.now(UTC))
+    gone = []
+    for (status, verdict), outcome in zip(chosen, outcomes, strict=True):
+        if isinstance(outcome, removal.Kept) and not is_gone(context, status):
+            yield Done(verdict.number, "kept", outcome.reason, outcome.detail, outcome.path)
+            continue
+        gone.append((status, verdict))
+        preserved = outcome.preserved if isinstance(outcome, removal.Removed) else None
+        text = verdict.text + (f"; its work is kept at {preserved}" if preserved else "")
+        yield Done(verdict.number, "removed", None, text, status["worktreePath"])
+    removal.delete_branches(context.repo, [
+        (Branch(status["branch"]), CommitSha(verdict.head)) for status, verdict in gone if verdict.head])
+    for _, verdict in gone:
+        archive(context.state, verdict.number, time.time())
