@@ -86,7 +86,9 @@ class Prices(NamedTuple):
 
 
 class Event(NamedTuple):
-    """One thing that the agent did. `text` is untrusted and unsanitised; `retry_after` in seconds from now.
+    """One thing that the agent did. `text` is untrusted and unsanitised.
+
+    `retry_after` is in seconds from now, `retry_at` in seconds since the epoch: agents say the one or the other.
 
     `id` pairs `tool` with `tool_end`, and tells model calls apart in rough usage. `alive` is a heartbeat.
     """
@@ -100,6 +102,7 @@ class Event(NamedTuple):
     usage: Usage | None = None
     status: int | None = None
     retry_after: float | None = None
+    retry_at: float | None = None
     is_error: bool = False
 
 
@@ -147,7 +150,9 @@ class Adapter(Protocol):
     PROGRAM: str
     CAPABILITIES: Capabilities
     SIGN_IN: tuple[str, ...]
+    INSTRUCTIONS: tuple[str, ...]  # files of the repository that it reads as text by itself, as we start it
     INTERRUPT: int
+    KNOWN_BAD: Mapping[str, str]  # version: what is wrong with it
     ESTIMATE: Prices | None
 
     def start(self, launch: Launch) -> Command: ...
@@ -156,7 +161,9 @@ class Adapter(Protocol):
 
     def interactive(self, launch: Launch) -> tuple[str, ...] | None: ...
 
-    def parse(self, line: str) -> list[Event]: ...
+    def parse(self, line: str) -> list[Event]:
+        """What a line says, of stdout or of stderr. Never raises; a line that says nothing gives nothing."""
+        ...
 
     def classify(self, exit_code: int, turn: Turn, stderr: str, now: float) -> Outcome: ...
 
@@ -180,14 +187,13 @@ def fold(turn: Turn, event: Event, now: float) -> Turn:
         case "usage" if event.usage:
             return _with_usage(turn, event.usage, event.id)
         case "retry":
-            retry_at = now + event.retry_after if event.retry_after is not None else None
-            return turn._replace(error=text, status=event.status, retry_at=retry_at, retries=turn.retries + 1,
-                                 activity=one_line(f"retrying: {text}"))
+            return _failed(turn, event, now)._replace(
+                retries=turn.retries + 1, activity=one_line(f"retrying: {text}"))
         case "denied":
             denied = dict.fromkeys((*turn.denied, one_line(text, 60)))
             return turn._replace(denied=tuple(denied)[-RUNNING_CAP:])
         case "error":
-            return turn._replace(error=text, status=event.status or turn.status)
+            return _failed(turn, event, now)
         case "final":
             return turn._replace(final=event._replace(text=text), running=())
         case _:
@@ -195,8 +201,14 @@ def fold(turn: Turn, event: Event, now: float) -> Turn:
 
 
 def _went_on(turn: Turn) -> Turn:
-    """A retry that worked is forgotten."""
-    return turn._replace(error="", status=None, retry_at=None)
+    """A retry that worked is forgotten, and so is an end that was none."""
+    return turn._replace(error="", status=None, retry_at=None, retries=0, final=None)
+
+
+def _failed(turn: Turn, event: Event, now: float) -> Turn:
+    retry_at = event.retry_at or (None if event.retry_after is None else now + event.retry_after)
+    return turn._replace(error=event.text[:TEXT_CAP], status=event.status or turn.status,
+                         retry_at=retry_at or turn.retry_at, final=None)
 
 
 def _with_usage(turn: Turn, usage: Usage, call: str) -> Turn:

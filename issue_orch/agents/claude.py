@@ -69,7 +69,7 @@ def interactive(launch: Launch) -> tuple[str, ...] | None:
 def parse(line: str) -> list[Event]:
     data = load(line)
     if data is None:
-        return [Event("text", line.strip())] if line.strip() else []
+        return []
     match data.get("type"):
         case "system":
             return _system(data)
@@ -81,6 +81,8 @@ def parse(line: str) -> list[Event]:
                     for block in blocks if block.get("type") == "tool_result"]
         case "tool_progress":
             return [Event("alive", tool(data.get("tool_name"), None))]
+        case "rate_limit_event":
+            return _rate_limit(obj(data.get("rate_limit_info")))
         case "result":
             return _result(data)
         case _:
@@ -101,8 +103,17 @@ def _system(data: dict[str, Any]) -> list[Event]:
             return []
 
 
+def _rate_limit(info: dict[str, Any]) -> list[Event]:
+    """The limits of a subscription; `allowed` and warnings are not worth an event."""
+    if info.get("status") != "rejected":
+        return []
+    return [Event("error", "usage limit reached", status=429, retry_at=dollars(info.get("resetsAt")))]
+
+
 def _assistant(message: dict[str, Any]) -> list[Event]:
     """One event comes for each content block, with the usage of the start of its message each time."""
+    if message.get("model") == "<synthetic>":  # its own words about a failure, no call of the model
+        return []
     events = []
     output = 0
     for block in items(message.get("content")):

@@ -24,7 +24,10 @@ INTERRUPT = signal.SIGINT
 ESTIMATE: Prices | None = None
 KNOWN_BAD: Mapping[str, str] = {}
 
-TOOLS = {"command_execution", "mcp_tool_call", "web_search", "file_change", "collab_tool_call"}
+TOOLS = {
+    "command_execution": "shell", "file_change": "edit", "mcp_tool_call": "tool", "web_search": "search",
+    "collab_tool_call": "agent",
+}
 
 
 def start(launch: Launch) -> Command:
@@ -62,7 +65,7 @@ def interactive(launch: Launch) -> tuple[str, ...] | None:
 def parse(line: str) -> list[Event]:
     data = load(line)
     if data is None:
-        return [Event("text", line.strip())] if line.strip() else []
+        return []
     match data.get("type"):
         case "thread.started":
             return [Event("session", session_id=text(data.get("thread_id")) or None)]
@@ -84,7 +87,8 @@ def parse(line: str) -> list[Event]:
 def _item(item: dict[str, Any], started: bool) -> list[Event]:
     kind, key = text(item.get("type")), text(item.get("id"))
     if kind in TOOLS and started:
-        return [Event("tool", tool(item.get("tool") or kind.replace("_", " "), item), id=key)]
+        command = re.sub(r"^\S*sh -l?c ", "", text(item.get("command")))
+        return [Event("tool", tool(item.get("tool") or TOOLS[kind], {**item, "command": command or None}), id=key)]
     if kind in TOOLS:
         return [Event("tool_end", id=key, is_error=item.get("status") == "failed")]
     if kind == "agent_message" and not started:
@@ -111,6 +115,8 @@ def _usage(usage: dict[str, Any]) -> Usage:
 def classify(exit_code: int, turn: Turn, stderr: str, now: float) -> Outcome:
     if not turn.session_id and re.search(r"no rollout found|thread not found|session .* not found", stderr, re.I):
         return Outcome("session_missing", "codex no longer has this session")
+    if exit_code == 1 and turn.session_id and turn.final is None and not turn.error:
+        return Outcome("interrupted", "codex was interrupted")
     return endings.ending(exit_code, turn, stderr, now)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Prices, Turn, Usage
+from .base import Prices, Turn, Usage, add
 
 
 def counter(agent: str, session_id: str | None, attempt: int, usage: Usage) -> str:
@@ -42,9 +42,21 @@ def price(usage: Usage, prices: Prices | None) -> Usage:
 def estimate(turn: Turn, prices: Prices | None) -> Usage | None:
     """What a run that was cut off has probably cost beyond its last exact reading; None when nothing was seen.
 
-    Booked and marked as an estimate, without moving the counter: the agent's own total does not contain it.
+    Booked and marked as an estimate; `reading_after` says whether it moves the counter.
     """
     rough = turn.rough
     if not rough.input_tokens and not rough.output_tokens:
         return None
     return price(rough, prices)
+
+
+def reading_after(previous: Usage | None, rough: Usage, exit_code: int) -> Usage | None:
+    """The reading that an estimate brings a counter of the session to, None when it does not move it.
+
+    claude ended by SIGTERM keeps what it spent in its own total, so the next difference must not contain it again;
+    after SIGKILL that cost is in no total.
+    """
+    if exit_code not in (143, -15):
+        return None
+    rough = rough._replace(scope="session")
+    return rough if previous is None else add(previous, rough)

@@ -6,8 +6,9 @@ import re
 
 from .base import Consequence, Kind, Outcome, Turn, last_line, one_line
 
-PATIENCE = 120  # seconds: a Retry-After above it is waited for without a process
-RATE_WAIT = 60
+PATIENCE = 120  # seconds: longer waits and silences of an agent that retries are waited for without a process
+RETRIES = 15  # in a row; claude gives up after 10, codex after 5, opencode never
+RATE_WAIT = 300
 QUOTA_WAIT = 3600
 
 CONSEQUENCES: dict[Kind, Consequence] = {
@@ -46,9 +47,13 @@ def consequence(kind: Kind) -> Consequence:
 def hopeless(turn: Turn, now: float) -> Outcome | None:
     """What makes it pointless to let the agent retry: end the process, this is the outcome.
 
-    Agents repeat a refused sign-in for minutes, and sleep through a far Retry-After.
+    Agents repeat a refused sign-in for minutes, and sleep through a far Retry-After, with or without saying so.
     """
-    if turn.retries and (turn.status == 401 or (turn.retry_at or now) - now > PATIENCE):
+    if not turn.retries:
+        return None
+    quiet_until = max(turn.retry_at or 0, turn.active_at or now) + PATIENCE
+    far = (turn.retry_at or now) - now > PATIENCE
+    if turn.status == 401 or far or now > quiet_until or turn.retries > RETRIES:
         return failure(turn.status, turn.error, turn.retry_at, now)
     return None
 

@@ -66,7 +66,7 @@ def interactive(launch: Launch) -> tuple[str, ...] | None:
 def parse(line: str) -> list[Event]:
     data = load(line)
     if data is None:
-        return [Event("text", line.strip())] if line.strip() else []
+        return _log_line(line)
     match data.get("type"):
         case "init":
             return [Event("session", session_id=text(data.get("session_id")) or None)]
@@ -87,6 +87,12 @@ def parse(line: str) -> list[Event]:
             return []
 
 
+def _log_line(line: str) -> list[Event]:
+    """Retries are said on stderr alone."""
+    found = re.match(r"Attempt \d+ failed with status (\d{3})\.? ?(.*)", line)
+    return [Event("retry", found[0], status=int(found[1]))] if found else []
+
+
 def _result(data: dict[str, Any]) -> list[Event]:
     stats = obj(data.get("stats"))
     usage = Usage("process", None, count(stats.get("input_tokens")), count(stats.get("output_tokens")),
@@ -104,6 +110,8 @@ def _status(message: str) -> int | None:
 def classify(exit_code: int, turn: Turn, stderr: str, now: float) -> Outcome:
     if exit_code == 42 and "session" in stderr.lower():
         return Outcome("session_missing", "gemini no longer has this session")
+    if exit_code == 0 and turn.final is None:
+        return Outcome("interrupted", "gemini was interrupted")
     if exit_code == 53:
         return Outcome("capped", "gemini reached its own limit of turns (model.maxSessionTurns)")
     return endings.ending(exit_code, turn, stderr, now)

@@ -42,7 +42,8 @@ def resume(launch: Launch) -> Command:
 
 
 def _command(launch: Launch, which: tuple[str, ...]) -> Command:
-    argv = [*(launch.command or (PROGRAM,)), "run", "--format", "json", *which]
+    argv = [*(launch.command or (PROGRAM,)), "run", "--format", "json", "--print-logs", "--log-level", "ERROR",
+            *which]
     if launch.model:
         argv += ["--model", launch.model]
     env = {
@@ -67,7 +68,7 @@ def interactive(launch: Launch) -> tuple[str, ...] | None:
 def parse(line: str) -> list[Event]:
     data = load(line)
     if data is None:
-        return [Event("text", line.strip())] if line.strip() else []
+        return _log_line(line)
     part = obj(data.get("part"))
     events = []
     match data.get("type"):
@@ -81,6 +82,12 @@ def parse(line: str) -> list[Event]:
             events = [_error(obj(data.get("error")))]
     session = text(data.get("sessionID"))
     return [Event("session", session_id=session), *events] if session else events
+
+
+def _log_line(line: str) -> list[Event]:
+    """Retries are said in the log alone, which --print-logs puts on stderr."""
+    found = re.search(r'message="stream error".*error\.error="([^"]*)"', line)
+    return [Event("retry", found[1])] if found else []
 
 
 def _tool(part: dict[str, Any]) -> list[Event]:
@@ -105,12 +112,16 @@ def _step_finish(part: dict[str, Any]) -> list[Event]:
 
 def _error(error: dict[str, Any]) -> Event:
     data = obj(error.get("data"))
-    return Event("error", text(data.get("message")) or text(error.get("name")), status=status(data.get("statusCode")))
+    after = text(obj(data.get("responseHeaders")).get("retry-after"))
+    return Event("error", text(data.get("message")) or text(error.get("name")), status=status(data.get("statusCode")),
+                 retry_after=float(after) if after.isdecimal() else None)
 
 
 def classify(exit_code: int, turn: Turn, stderr: str, now: float) -> Outcome:
     if "Session not found" in stderr or "Session not found" in turn.error:
         return Outcome("session_missing", "opencode no longer has this session")
+    if turn.final and not turn.error:
+        exit_code = 0  # 1 when something failed on the way, also when it then went on to the end
     return endings.ending(exit_code, turn, stderr, now)
 
 
