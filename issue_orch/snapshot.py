@@ -206,7 +206,7 @@ def measure(file: str) -> int:
 
 def commit(repo: Repo, tree: str, parents: list[CommitSha], message: str, date: str) -> CommitSha:
     """Dated like HEAD, so that the same work gives the same commit, however often it is preserved."""
-    who = {"NAME": "issue-orch", "EMAIL": "issue-orch@localhost", "DATE": f"{date} +0000"}
+    who = {"NAME": "issue-orch", "EMAIL": "issue-orch@localhost", "DATE": f"@{date} +0000"}
     env = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in who.items()}
     flags = [word for parent in parents for word in ("-p", parent)]
     return CommitSha(git(repo, "commit-tree", *flags, "-m", message, tree, env=env).stdout.strip())

@@ -71,8 +71,9 @@ def register(
             hint = f"somebody else may work on it; --reuse continues it, git push {remote} --delete {branch} ends it"
             raise BranchTaken(f"the branch {branch} exists on {remote}", hint)
         first = head or (upstream if reuse and upstream else start)
-        make = (path, branch) if head else ("-b", branch, path, first)
-        git(repo, "worktree", "add", "--quiet", "--no-checkout", "--no-track", *make, pass_fds=(lock,))
+        # Tracking would be written to the shared configuration, whose lock others may hold.
+        make = (path, branch) if head else ("--no-track", "-b", branch, path, first)
+        git(repo, "worktree", "add", "--quiet", "--no-checkout", *make, pass_fds=(lock,))
         return first
 
 

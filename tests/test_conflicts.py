@@ -116,4 +116,4 @@ def test_many_branches_come_back_in_order(clone: Clone) -> None:
         name = "README.md" if number % 3 == 0 else f"own {number}"
         branches[Branch(f"n{number}")] = CommitSha(commit(clone.top, "x", **{name: f"{number}\n"}))
     found = predict(clone.repo, base, branches)
-    assert found.pairs == {pair: ("README.md",) for pair in (("n0", "n3"), ("n0", "n6"), ("n3", "n6"))}
+    assert found.pairs == dict.fromkeys((("n0", "n3"), ("n0", "n6"), ("n3", "n6")), ("README.md",))
