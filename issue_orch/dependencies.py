@@ -14,11 +14,11 @@ SHOWN_PATH = 12  # issues of a cycle that are named before the middle is left ou
 # All quantifiers are bounded or start at a place of their own: hostile text costs linear time.
 ITEM = r"(?i)(?:[-*+]|[0-9]{1,9}[.)])\s{1,9}(?:\[[ x]\]\s{1,9})?"
 MARK = ITEM.replace("(?i)", "(?i)(?:") + r")?[*_#\s]{0,20}"
-DEPENDS = MARK + r"(?:depends[\s-]{1,9}on|blocked[\s-]{1,9}by)\b[*_]{0,3}\s{0,9}:?[*_]{0,3}(?P<rest>.*)"
+DEPENDS = MARK + r"(?:depends[\s-]{1,9}on|blocked[\s-]{1,9}by)(?![^\W_])[*_]{0,3}\s{0,9}:?[*_]{0,3}(?P<rest>.*)"
 LIST_ITEM = ITEM + r"(?P<rest>.*)"
 REFERENCE = (
-    r"(?<![\w./-])(?:https?://)?(?P<host>[\w.:-]{1,250})/(?P<path>[\w.-]{1,100}/[\w.-]{1,100})/(?:issues|pull)/(?P<at>[0-9]{1,10})\b"
-    r"|(?<![\w./-])(?:(?P<site>[\w.:-]{1,250})/)?(?P<repo>[\w.-]{1,100}/[\w.-]{1,100})#(?P<there>[0-9]{1,10})\b"
+    r"(?<![\w./-])(?:https?://)?(?P<host>[\w.-]{1,250}(?::[0-9]{1,5})?)/(?P<path>[\w.-]{1,100}/[\w.-]{1,100})/(?:issues|pull)/(?P<at>[0-9]{1,10})\b"
+    r"|(?<![\w./-])(?:(?P<site>[\w.-]{1,250}(?::[0-9]{1,5})?)/)?(?P<repo>[\w.-]{1,100}/[\w.-]{1,100})#(?P<there>[0-9]{1,10})\b"
     r"|(?<![\w&/.-])(?:#|[gG][hH]-)(?P<here>[0-9]{1,10})\b"
 )
 
@@ -152,9 +152,12 @@ def field_lines(body: str, pattern: str) -> list[str]:
 
 def prose(body: str) -> list[str]:
     """The lines that a reader of the issue takes as its author's own: no code blocks, quotes or hidden comments."""
+    every = body[:TEXT_LIMIT].replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if not any(mark in body for mark in ("```", "~~~", "<!--")):
+        return [bare for line in every if not (bare := line.strip()).startswith(">")]
     lines: list[str] = []
     fence, hidden = "", False
-    for line in body[:TEXT_LIMIT].replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+    for line in every:
         bare = line.lstrip()
         if fence:
             # As CommonMark has it: closed by at least as many of the same, with nothing behind.
@@ -163,7 +166,9 @@ def prose(body: str) -> list[str]:
             continue
         if not hidden and bare.startswith(("```", "~~~")):
             fence = bare[: len(bare) - len(bare.lstrip(bare[0]))]
-            continue
+            if "`" not in bare[len(fence) :]:  # else it is code within a line
+                continue
+            fence = ""
         line, hidden = shown(line, hidden)
         if not line.lstrip().startswith(">"):
             lines.append(line.strip())

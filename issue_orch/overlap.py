@@ -11,7 +11,7 @@ from .dependencies import MARK, TEXT_LIMIT, field_lines
 
 Source = Literal["declared", "inferred", "planned", "actual", "pull"]
 
-FILES = MARK + r"files\b[*_]{0,3}\s{0,9}(?::|$)[*_]{0,3}(?P<rest>.*)"
+FILES = MARK + r"files(?![^\W_])[*_]{0,3}\s{0,9}(?::|$)[*_]{0,3}(?P<rest>.*)"
 SEPARATORS = str.maketrans(dict.fromkeys("`\"'<>()[]{},;|=", " "))
 GLOB_WORK = 1_000_000  # paths compared with globs, in all: the time stays bounded whatever people declare
 

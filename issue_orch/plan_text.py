@@ -90,7 +90,7 @@ def wrapped(text: str, width: int, indent: str = INDENT) -> list[str]:
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
-    """What `plan --json` prints; described in docs/plan.schema.json."""
+    """What `plan --json` prints."""
     held = {each.number: each for each in plan.held}
     return {
         "schemaVersion": SCHEMA_VERSION,
@@ -116,7 +116,7 @@ def eligible_json(each: Eligible, held: Held | None) -> dict[str, Any]:
         **issue_json(each.issue),
         "base": each.base,
         "stackedOn": each.stacked_on,
-        "waitsFor": held._asdict() if held else None,
+        "waitsFor": {"number": held.on, "path": held.path} if held else None,
         "files": dict(each.files),
     }
 
