@@ -74,7 +74,8 @@ def settle(
         case push.Unreachable() | push.SignIn():
             return Pending(pushed.words)
     try:
-        return open_pull(connect(), status, claim, head, plan)
+        with connect() as gh:
+            return open_pull(gh, status, claim, head, plan)
     except GitHubError as error:
         return Pending(error.message)
 

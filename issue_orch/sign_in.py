@@ -53,7 +53,9 @@ def variables(host: str, env: Mapping[str, str]) -> tuple[str, ...]:
     named = env.get("GH_HOST", "").lower()
     if host == "github.com" or (host.endswith(".ghe.com") and named == host):
         return ("GH_TOKEN", "GITHUB_TOKEN")
-    if host.startswith(LOOPBACK) or host.endswith(".ghe.com") or named not in ("", host):
+    if host.startswith(LOOPBACK):  # a server of one's own, for trying things out
+        return ("GH_TOKEN", "GITHUB_TOKEN")
+    if host.endswith(".ghe.com") or named not in ("", host):
         return ()
     return ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
 

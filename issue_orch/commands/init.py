@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import git, push
 from ..agents import NAMES
@@ -19,7 +19,10 @@ from ..shell import say
 from ..store import make_state, write_text
 from ..text import sanitise
 
-LABELS = (("ready", "0e8a16", "An agent may work on it"),)
+if TYPE_CHECKING:
+    from ..github import GitHub
+
+READY = ("0e8a16", "An agent may work on it")
 WRITE_BACK_LABELS = (
     ("orch:working", "1d76db", "A worker of issue-orch is on it"),
     ("orch:stuck", "d93f0b", "A worker of issue-orch asks a person"),
@@ -106,20 +109,27 @@ def check(context: Context, labels: bool) -> None:
     """Try what will be needed: sign-in, labels, a push. What fails is said with its mend; init goes on."""
     token = token_of(context)
     try:
-        gh = connect(context, token)
-        facts = gh.fetch_repo()
-        say(f"GitHub: {context.name}, base {context.config.base or facts.default_branch}.")
-        if labels:
-            wanted = [*LABELS, *(WRITE_BACK_LABELS if context.config.github_write_back else ())]
-            for name, color, description in wanted:
-                gh.create_label(name, color, description)
-            say("Labels: " + ", ".join(name for name, _, _ in wanted))
-        elif missing := missing_labels(context, gh.fetch_labels()):
-            say(f"GitHub has no label {', '.join(missing)}; issue-orch init --labels creates it.")
+        with connect(context, token) as gh:
+            facts = gh.fetch_repo()
+            say(f"GitHub: {context.name}, base {context.config.base or facts.default_branch}.")
+            check_labels(context, gh, labels)
     except GitHubError as error:
         say(f"GitHub: {error.message}\n  next: {error.hint or 'issue-orch doctor'}")
         return
     try_push(context, push.Token(token.host, token.value) if token else None)
+
+
+def check_labels(context: Context, gh: GitHub, create: bool) -> None:
+    wanted = [(name, *READY) for name in context.config.ready_labels]
+    wanted += WRITE_BACK_LABELS if context.config.github_write_back else ()
+    have = {name.casefold() for name in gh.fetch_labels()}
+    missing = [label for label in wanted if label[0].casefold() not in have]
+    if create:
+        for name, color, description in missing:
+            gh.create_label(name, color, description)
+    names = ", ".join(f'"{name}"' for name, _, _ in missing)
+    if missing:
+        say(f"Created labels {names}." if create else f"GitHub has no label {names}; issue-orch init --labels creates it.")
 
 
 def try_push(context: Context, token: push.Token | None) -> None:
@@ -133,11 +143,6 @@ def try_push(context: Context, token: push.Token | None) -> None:
         say(f"Push to {remote} does not work: {sanitise(done.stderr.strip())}")
     else:
         say(f"Push to {remote}: works (tried without changing anything).")
-
-
-def missing_labels(context: Context, known: tuple[str, ...]) -> list[str]:
-    have = {name.casefold() for name in known}
-    return [f'"{label}"' for label in context.config.ready_labels if label.casefold() not in have]
 
 
 def copy_templates(clone: git.Repo) -> None:

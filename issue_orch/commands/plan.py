@@ -22,7 +22,8 @@ def plan(numbers: list[int], as_json: bool, stack: bool) -> int:
     from ..plan_text import plan_json, plan_text
 
     context = open_context()
-    found, _ = fetch_plan(context, connect(context), numbers, stack)
+    with connect(context) as gh:
+        found, _ = fetch_plan(context, gh, numbers, stack)
     if as_json:
         sys.stdout.write(json.dumps(plan_json(found), ensure_ascii=False) + "\n")
     else:

@@ -91,9 +91,9 @@ def fetch_pulls(context: Context, sessions: list[SessionStatus]) -> dict[int, li
         return {}
     found: dict[int, list[Pull]] = {}
     try:
-        gh = connect(context)
-        for status in wanted:
-            found[status["issueNumber"]] = list(gh.fetch_pulls(head_branch=status["branch"], state="all"))
+        with connect(context) as gh:
+            for status in wanted:
+                found[status["issueNumber"]] = list(gh.fetch_pulls(head_branch=status["branch"], state="all"))
     except GitHubError as error:
         say(f"warning: {error.message}")
     return found

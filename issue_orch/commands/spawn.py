@@ -31,11 +31,12 @@ def spawn(numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: 
     context = open_context({"agent": agent})
     refuse_nested(context.env)
     check_agent(context.config)
-    gh = connect(context)
-    eligible = named(context, gh, numbers, stack, yes) if numbers else offered(context, gh, stack, yes)
-    if not eligible:
+    with connect(context) as gh:
+        eligible = named(context, gh, numbers, stack, yes) if numbers else offered(context, gh, stack, yes)
+        starts = make_starts(context, gh, eligible, reuse) if eligible else []
+    if not starts:
         return int(bool(numbers))
-    outcomes = act.spawn(context, make_starts(context, gh, eligible, reuse))
+    outcomes = act.spawn(context, starts)
     refused = len(set(numbers)) - len(eligible) if numbers else 0
     show(context, outcomes, as_json)
     return int(bool(refused or any(outcome.error for outcome in outcomes)))
