@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import quote
 
+from .issues import PERSON
 from .pulls import Pulls
 from .records import Comment, Event, Issue, Json, Label, Milestone, Permission, User, allows, stamp
 
@@ -143,7 +143,7 @@ def milestone(view: View, row: Milestone) -> Json:
     return {
         "url": url, "html_url": f"{view.web}/milestone/{row.number}", "labels_url": f"{url}/labels", "id": row.number,
         "node_id": node("Milestone", row.number), "number": row.number, "title": row.title, "description": None,
-        "creator": user(view, "maria"), "open_issues": states.count("open"), "closed_issues": states.count("closed"),
+        "creator": user(view, PERSON), "open_issues": states.count("open"), "closed_issues": states.count("closed"),
         "state": "open", "created_at": stamp(row.created_at), "updated_at": stamp(row.created_at), "closed_at": None,
         "due_on": None,
     }
@@ -219,15 +219,15 @@ def event(view: View, row: Event) -> Json:
         "commit_url": f"{view.here}/commits/{commit}" if commit else None, "created_at": stamp(row.at),
         "performed_via_github_app": None,
     }
-    return base | _about(view, row.about)
+    return base | _about(view, row)
 
 
-def _about(view: View, about: Mapping[str, object]) -> Json:
-    match about:
+def _about(view: View, row: Event) -> Json:
+    match row.about:
         case {"label": str(name)}:
             return {"label": {"name": name, "color": view.store.label(name).color}}
         case {"assignee": str(login)}:
-            return {"assignee": user(view, login), "assigner": user(view, login)}
+            return {"assignee": user(view, login), "assigner": user(view, row.actor)}
         case {"rename": rename}:
             return {"rename": rename}
         case {"state_reason": reason}:
@@ -237,7 +237,7 @@ def _about(view: View, about: Mapping[str, object]) -> Json:
 
 def timeline_event(view: View, row: Event) -> Json:
     if row.kind != "cross-referenced":
-        return event(view, row)
+        return {key: value for key, value in event(view, row).items() if key != "assigner"}
     source = {**issue(view, view.store.issues[row.about["source"]]), "repository": repository(view)}
     return {
         "event": row.kind, "actor": user(view, row.actor), "created_at": stamp(row.at), "updated_at": stamp(row.at),

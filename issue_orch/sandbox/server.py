@@ -44,11 +44,14 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     server: Server
 
-    def exchange(self) -> None:
+    def do_GET(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.send(self.server.sandbox.answer(Incoming(self.command, self.path, headers, self._body())))
+        self.exchange(Incoming(self.command, self.path, headers, self._body()))
 
-    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = exchange
+    do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = do_GET
+
+    def exchange(self, incoming: Incoming) -> None:
+        self.send(self.server.sandbox.answer(incoming))
 
     def send(self, reply: Reply) -> None:
         self.send_response_only(reply.status)
@@ -136,7 +139,7 @@ class Sandbox(Pulls):
         self.person = Person(self)
         self.control_token = secrets.token_hex(16)
         self._server = Server(self, port)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self.base_url = f"http://127.0.0.1:{self._server.server_port}"
         self.git_url = f"{self.base_url}/{repo}.git"
 
@@ -197,10 +200,10 @@ class Sandbox(Pulls):
         found = routes.find(incoming.method, path)
         if not found:
             raise Refused(501, f"The sandbox has no route {incoming.method} {path}")
-        if self.rate_used[user.login] >= self.rate_limit and path != "/rate_limit":
-            raise Refused(403, f"API rate limit exceeded for user ID {user.id}.")
         route, repo, parts = found
         rates = self._rates(user)
+        if not rates["remaining"] and path != "/rate_limit":
+            raise Refused(403, f"API rate limit exceeded for user ID {user.id}.")
         call = Call(View(self, api, self.base_url), user, query, body, rates)
         if incoming.method != "GET" or path == "/rate_limit":
             return answered(route.status, routes.answer(route, repo, parts, call), call, path)
@@ -253,6 +256,8 @@ class Sandbox(Pulls):
             reply = Reply(403, {}, f"Permission to {self.repo}.git denied to {user.login}.\n".encode())
         else:
             reply = git.serve(self.repository, incoming, user.login)
+            if pushes:
+                self.sync()
         path, _, query = incoming.target.partition("?")
         login = user.login if user else None
         seen = Request(incoming.method, path, dict(parse_qsl(query)), None, login, reply.status, False, time.time())
