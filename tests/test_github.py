@@ -622,7 +622,8 @@ HUB, CORP, SANDBOX = "https://api.github.com", "https://git.corp.example/api/v3"
         ("https://api.acme.ghe.com", {"GH_TOKEN": "b"}, "gh auth token"),
         ("https://api.acme.ghe.com", {"GH_TOKEN": "b", "GH_HOST": "acme.ghe.com"}, "GH_TOKEN"),
         (SANDBOX, {"ISSUE_ORCH_TOKEN": "a"}, "ISSUE_ORCH_TOKEN"),
-        (SANDBOX, {"GH_TOKEN": "b", "GITHUB_TOKEN": "c", "GH_ENTERPRISE_TOKEN": "d"}, None),
+        (SANDBOX, {"GH_TOKEN": "b", "GITHUB_TOKEN": "c", "GH_ENTERPRISE_TOKEN": "d"}, "GH_TOKEN"),
+        (SANDBOX, {"GH_ENTERPRISE_TOKEN": "d"}, None),
     ],
 )
 def test_a_token_goes_to_its_own_host(base_url: str, env: dict[str, str], source: str | None) -> None:
