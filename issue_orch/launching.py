@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ SERVICE_VARIABLES = ("SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "WA
 def report_command() -> str:
     """`issue-orch` by absolute path: login shells of agents reset PATH."""
     script = Path(sys.executable).with_name("issue-orch")
-    return str(script) if script.exists() else " ".join(python_module("__main__"))
+    return shlex.quote(str(script)) if script.exists() else shlex.join(python_module("__main__"))
 
 
 def adapter_name(agent: str) -> str:

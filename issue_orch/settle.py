@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import git, push, snapshot, worktree
 from .errors import Expected, GitHubError
 from .model import Branch, CommitSha, Pull, SessionStatus
+from .text import neutralise, one_line, redact
 
 if TYPE_CHECKING:
     from .github import GitHub
@@ -114,7 +115,7 @@ def open_pull(gh: GitHub, status: SessionStatus, claim: dict[str, Any], head: Co
         return Unready("Open the pull request yourself, then report complete with --pr URL.")
     if pull is None:
         try:
-            title = claim.get("title") or status["issueTitle"]
+            title = one_line(neutralise(redact(claim.get("title") or status["issueTitle"])), 200)
             pull = gh.create_pull(status["branch"], status["base"], title, plan.body(claim), plan.draft)
         except GitHubError as error:
             pull = find_pull(gh, status, head)
