@@ -111,7 +111,8 @@ def git(
         places |= {"GIT_DIR": admin_dir(repo, worktree), "GIT_WORK_TREE": worktree}
     places["GIT_ALLOW_PROTOCOL"] = TRANSPORTS if network else "none"
     whole = environment(config) | places | dict(env or {})
-    cwd = worktree or repo.common_dir
+    # A remote may be named by a path relative to the worktree.
+    cwd = worktree or (repo.main if network else repo.common_dir)
     return run("git", *args, cwd=cwd, env=whole, stdin=stdin, timeout=timeout, check=check, pass_fds=pass_fds)
 
 
