@@ -1,0 +1,269 @@
+"""A whole scene for tests: the sandbox's GitHub, a clone of it, scripted agents, and the invariants of the promises."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from issue_orch.helper_client import package_parent
+from issue_orch.sandbox.server import Sandbox
+
+DEADLINE = 60.0
+REPORT = str(Path(sys.executable).with_name("issue-orch"))
+
+# What every scripted agent can do. The lock is inherited by all that it starts: two workers of one issue are seen.
+PRELUDE = """\
+#!/bin/sh
+set -eu
+issue=${ISSUE_ORCH_WORKER%.*} attempt=${ISSUE_ORCH_WORKER#*.}
+exec 9>>"@FOLDER@/worker-$issue"
+flock -n 9 || echo "two workers of #$issue" >> "@FOLDER@/violations"
+cat > "@FOLDER@/prompt-$issue.$attempt"
+prompt="@FOLDER@/prompt-$issue.$attempt"
+say() { printf '{"type":"text","text":"%s"}\\n' "$1"; }
+report() { "@REPORT@" report "$@"; }
+commit() { echo "$issue $attempt $$" >> "$1"; git add -- "$1"; git commit -q -m "Change $1 for #$issue"; }
+await() { read -r _ < "@FOLDER@/gate-$1"; }
+say "at work on #$issue, attempt $attempt"
+"""
+
+COMPLETE = 'commit "work-$issue.txt"\nreport complete --title "Solve #$issue" --body "Done."\n'
+ASK = """\
+if grep -q '^# From ' "$prompt"; then commit "work-$issue.txt"; report complete --title "Solve #$issue"; else
+report stuck --decision "Which way?" --option left --option right --default left
+fi
+"""
+# Works until it is ended.
+ENDLESS = 'commit "begun-$issue.txt"\nreport working --note "for ever"\nexec tail -f /dev/null\n'
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Scene:
+    """One clone and its surroundings. `env` and `config` may be changed between commands."""
+
+    def __init__(self, folder: Path, sandbox: Sandbox, clone: str = "widgets") -> None:
+        self.folder, self.sandbox = folder, sandbox
+        self.home, self.clone = folder / "home", folder / clone
+        self.home.mkdir()
+        self.token = sandbox.add_user("you", "admin")
+        self.env = {
+            "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin", "HOME": str(self.home),
+            "USER": "you", "PYTHONPATH": package_parent(), "ISSUE_ORCH_TOKEN": self.token, "ISSUE_ORCH_WRITE_GAP": "0",
+            "GIT_CONFIG_NOSYSTEM": "1", "TERM": "dumb", "LC_ALL": "C.UTF-8",
+        }
+        host = sandbox.base_url.removeprefix("http://")
+        (self.home / ".gitconfig").write_text(
+            "[user]\n\tname = You\n\temail = you@example.org\n[credential]\n\thelper = store\n"
+            "[init]\n\tdefaultBranch = main\n[protocol \"file\"]\n\tallow = always\n")
+        (self.home / ".git-credentials").write_text(f"http://you:{self.token}@{host}\n")
+        self.config = 'repo = "acme/widgets"\nmax_workers = 9\nagent = "scripted"\n'
+        self.config += f'[github]\nbase_url = "{sandbox.base_url}"\n'
+        self.resume = True
+        self.gates: dict[str, int] = {}
+        self.git("clone", "--quiet", sandbox.git_url, str(self.clone), cwd=self.home)
+        self.agent(COMPLETE)
+
+    @property
+    def state(self) -> Path:
+        return self.clone / ".git" / "issue-orch"
+
+    def agent(self, body: str) -> None:
+        """What agents do from now on: lines of sh after PRELUDE. Replaced by a rename, so running ones go on."""
+        path = self.folder / "agent"
+        fresh = path.with_name("agent.new")
+        fresh.write_text((PRELUDE + body).replace("@FOLDER@", str(self.folder)).replace("@REPORT@", REPORT))
+        fresh.chmod(0o755)
+        fresh.replace(path)
+
+    def gate(self, name: str) -> None:
+        """Something that `await NAME` of an agent blocks on until `release`. Made before the agent starts."""
+        path = self.folder / f"gate-{name}"
+        os.mkfifo(path)
+        self.gates[name] = os.open(path, os.O_RDWR)
+
+    def release(self, name: str) -> None:
+        """Let one `await` pass, now or later."""
+        os.write(self.gates[name], b"go\n")
+
+    def write_config(self, more: str = "") -> None:
+        resume = f'resume = ["{self.folder}/agent"]\n' if self.resume else ""
+        file = self.home / ".config" / "issue-orch" / "config.toml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f'{more}\n{self.config}[agents.scripted]\ncommand = ["{self.folder}/agent"]\n{resume}')
+
+    def start(self, *words: str, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
+        """Begin a command without waiting for it."""
+        argv = (sys.executable, "-P", "-m", "issue_orch", *words)
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        options = {"cwd": self.clone, "text": True, "errors": "replace", **pipes, **options}
+        return subprocess.Popen(argv, env={**self.env, **(env or {})}, **options)
+
+    def orch(self, *words: str, check: bool = False, **options: Any) -> Ran:
+        with self.start(*words, **options) as child:
+            out, err = child.communicate(timeout=DEADLINE)
+        if check and child.returncode:
+            raise AssertionError(f"issue-orch {' '.join(words)}: {child.returncode}\n{out}{err}")
+        return Ran(child.returncode, out, err)
+
+    def git(self, *words: str, cwd: Path | None = None, check: bool = True, env: dict[str, str] | None = None) -> str:
+        done = subprocess.run(["git", *words], cwd=cwd or self.clone, env={**self.env, **(env or {})}, check=False,
+                              capture_output=True, text=True)
+        if check and done.returncode:
+            raise AssertionError(f"git {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def issue(self, title: str = "A task", body: str = "Do it.", **more: Any) -> int:
+        return self.sandbox.add_issue(title, body, labels=["ready"], **more)
+
+    def status(self, number: int) -> dict[str, Any]:
+        """The status file; empty when there is none."""
+        try:
+            return dict(json.loads((self.state / "sessions" / str(number) / "status.json").read_text()))
+        except FileNotFoundError:
+            return {}
+
+    def events(self, number: int, kind: str = "") -> list[dict[str, Any]]:
+        path = self.state / "sessions" / str(number) / "events.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [row for row in rows if not kind or row["kind"] == kind]
+
+    def headline(self, number: int) -> str:
+        rows = json.loads(self.orch("status", "--json", check=True).out)["sessions"]
+        return next((str(row["headline"]) for row in rows if row["issueNumber"] == number), "")
+
+    def worktree(self, number: int) -> Path:
+        return Path(self.status(number)["worktreePath"])
+
+    def wait(self, until: Callable[[], Any], deadline: float = DEADLINE, what: str = "") -> Any:
+        """The first true value of `until`."""
+        end = time.monotonic() + deadline
+        while time.monotonic() < end:
+            if found := until():
+                return found
+            time.sleep(0.02)  # between two looks
+        raise AssertionError(f"waited {deadline:.0f} s in vain: {what or until}\n{self.describe()}")
+
+    def wait_status(self, number: int, *wanted: str) -> dict[str, Any]:
+        def seen() -> dict[str, Any] | None:
+            status = self.status(number)
+            return status if status.get("status") in wanted and not self.supervisors() else None
+
+        return dict(self.wait(seen, what=f"#{number} becomes {' or '.join(wanted)} and its supervisor ends"))
+
+    def describe(self) -> str:
+        """For the message of a failed test."""
+        parts = []
+        for folder in sorted((self.state / "sessions").glob("*")):
+            for name in ("status.json", "events.jsonl", "supervisor.log", "agent.log"):
+                path = folder / name
+                if path.exists():
+                    parts.append(f"--- {folder.name}/{name}\n{path.read_text(errors='replace')[-3000:]}")
+        return "\n".join(parts)
+
+    # -- processes, found by what they are, not by what the product says
+
+    def processes(self) -> list[tuple[int, str, bytes]]:
+        """(pid, command line, environment) of what this clone's commands and workers started."""
+        found = []
+        for name in os.listdir("/proc"):
+            if not name.isdecimal() or int(name) == os.getpid():
+                continue
+            try:
+                line = Path("/proc", name, "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                environ = Path("/proc", name, "environ").read_bytes()
+            except OSError:
+                continue
+            if f"issue_orch.supervisor {self.state} " in line or f"ISSUE_ORCH_STATE={self.state}\0".encode() in environ:
+                found.append((int(name), line, environ))
+        return found
+
+    def supervisors(self) -> list[int]:
+        return [pid for pid, line, _ in self.processes() if "issue_orch.supervisor" in line]
+
+    def workers(self) -> list[int]:
+        return [pid for pid, line, _ in self.processes() if "issue_orch.supervisor" not in line]
+
+    def wait_quiet(self, deadline: float = DEADLINE) -> None:
+        self.wait(lambda: not self.processes(), deadline, "every process of the clone ends")
+
+    # -- the promises
+
+    def check_invariants(self, quiet: bool = True) -> None:
+        """What must hold at any time; with `quiet`, when nothing is to run any more."""
+        violations = self.folder / "violations"
+        assert not violations.exists(), violations.read_text()
+        assert not self.sandbox.unknown_requests, self.sandbox.unknown_requests
+        assert not self.sandbox.merge_attempts, self.sandbox.merge_attempts
+        assert not self.sandbox.failures, self.sandbox.failures
+        strange = [push for push in self.sandbox.pushes if not push.ref.startswith("refs/heads/issue-")]
+        assert not strange, strange
+        heads = [pull.head for pull in self.sandbox.pulls.values()]
+        assert len(heads) == len(set(heads)), f"two pulls of one branch: {heads}"
+        bodies = [(each.issue, each.body) for found in self.sandbox.comments.values() for each in found.values()]
+        assert len(bodies) == len(set(bodies)), f"a comment twice: {bodies}"
+        assert not (lost := self.lost_commits()), f"commits that nothing leads to: {lost}\n{self.describe()}"
+        if quiet:
+            assert not (left := self.processes()), f"processes are left: {left}"
+            self.check_truth()
+
+    def lost_commits(self) -> set[str]:
+        """Commits in the clone's database that no ref, no worktree's HEAD and no branch of the remote leads to."""
+        listing = self.git("cat-file", "--batch-all-objects", "--batch-check=%(objecttype) %(objectname)")
+        every = {line[7:] for line in listing.splitlines() if line.startswith("commit ")}
+        trees = self.git("worktree", "list", "--porcelain").splitlines()
+        heads = [line[5:] for line in trees if line.startswith("HEAD ") and line[5:].strip("0")]
+        here = set(self.git("rev-list", "--all", *heads).split())
+        bare = subprocess.run(["git", "rev-list", "--all"], cwd=self.sandbox.repository.path, env=self.env, check=True,
+                              capture_output=True, text=True).stdout
+        return every - here - set(bare.split())
+
+    def check_truth(self) -> None:
+        """With nothing running, `status` claims no worker, and a complete session has its pull with its head."""
+        rows = json.loads(self.orch("status", "--json", check=True).out)["sessions"]
+        start = f"{self.sandbox.base_url}/acme/widgets/pull/"
+        pulls = {f"{start}{number}": pull for number, pull in self.sandbox.pulls.items()}
+        for row in rows:
+            assert row["headline"] not in {"WORKING", "PLANNING", "STARTING", "QUIET", "RETRYING"}, row
+            if row["status"] == "complete":
+                assert row["pullRequestUrl"] in pulls, row
+                assert pulls[row["pullRequestUrl"]].head == row["branch"], row
+
+    def close(self) -> None:
+        """After a test: end what is left, each by its pid."""
+        for descriptor in self.gates.values():
+            os.close(descriptor)
+        for _ in range(200):
+            left = self.processes()
+            if not left:
+                return
+            for pid, _, _ in left:
+                try:
+                    os.kill(pid, 9)
+                except ProcessLookupError:
+                    pass
+            time.sleep(0.01)
+
+
+@contextmanager
+def make_scene(folder: Path, clone: str = "widgets") -> Iterator[Scene]:
+    """A scene with one commit in its repository. Whatever runs at the end is ended."""
+    with Sandbox(folder / "github") as sandbox:
+        sandbox.seed({"README.md": "# widgets\n", "src/menu.py": "MENU = []\n"}, "Start")
+        scene = Scene(folder, sandbox, clone)
+        scene.write_config()
+        try:
+            yield scene
+        finally:
+            scene.close()
