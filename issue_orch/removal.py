@@ -1,4 +1,4 @@
-"""Removing worktrees so that no work is lost: look, rename away, look again there, and only then delete.
+"""Removing worktrees so that no work is lost: rename away, look there, put back or delete.
 
 Names make it safe to be killed: `.<name>.issue-orch-checking` goes back, `.<name>.issue-orch-deleting-*` is decided.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -16,10 +17,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from .errors import CommandFailed, Expected
-from .git import Repo, entries, find_admin_dir, find_sha, git
+from .git import Repo, admin_dir, entries, environment, find_admin_dir, git, named_by, neutral
 from .model import Branch, CommitSha, IssueNumber
 from .process import run
-from .snapshot import dirt, find_submodule_trouble, preserve
+from .snapshot import find_submodule_trouble, inspect, preserve
 from .worktree import load_text, locked, worktrees_lock
 
 Reason = Literal["dirty", "unpushed", "changed", "submodule", "in_use", "locked", "missing", "not_ours", "unknown"]
@@ -46,21 +47,37 @@ class Kept(NamedTuple):
     detail: str
 
 
-def remove_worktrees(repo: Repo, wanted: Sequence[Wanted], now: datetime) -> list[Removed | Kept]:
+def remove_worktrees(repo: Repo, wanted: Sequence[Wanted], now: datetime, wait: bool = True) -> list[Removed | Kept]:
     """Remove those that hold nothing more than expected, and say of each other why it was kept; in order.
 
-    Branches stay: see `delete_branches`. Safe beside itself, `register` and a kill at any moment.
+    Branches stay: see `delete_branches`. Safe beside itself, `register` and a kill at any moment. Without `wait` the
+    files of what is removed, by then out of sight and of git's knowledge, are deleted by a process that goes on.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        with locked(worktrees_lock(repo)):
-            mounts = load_mounts()
-            looked = list(pool.map(partial(look_twice, repo, now, mounts), wanted))
-            users = find_users([checking(found.path) for found in looked if isinstance(found, Removed)])
-            outcomes = [decide(repo, found, users) for found in looked]
-        attic = [str(each) for each in attic_of(repo).glob("*")]
-        gone = [left for done in outcomes if isinstance(done, Removed) for left in leftovers(done.path)]
-        list(pool.map(delete_folders, (gone[0::2] + attic, gone[1::2])))
+    with locked(worktrees_lock(repo)), ThreadPoolExecutor(os.cpu_count()) as pool:
+        mounts, config = load_mounts(), neutral(repo)
+        moved = [move_aside(repo, each.path, mounts) for each in wanted]
+        # Who is not inside now cannot write there any more: nobody knows the name. So this comes before the look.
+        users = find_users([checking(each.path) for each in wanted])
+        judge = partial(look_aside, repo, now, config, users)
+        outcomes = [decide(repo, found) for found in pool.map(judge, wanted, moved)]
+    if wait:
+        sweep(repo.common_dir)
+    elif any(isinstance(done, Removed) for done in outcomes):
+        # Nobody waits for it, which Popen would complain about; -P: a module of the current folder is not ours.
+        nothing = [(os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in range(3)]
+        argv = (sys.executable, "-P", "-m", __name__, repo.common_dir)
+        os.posix_spawn(sys.executable, argv, environment(), file_actions=nothing, setsid=True)
     return outcomes
+
+
+def sweep(common_dir: str) -> None:
+    """Delete what was decided to go. The admin folders, set aside, tell where it lies, and go last."""
+    with locked(os.path.join(common_dir, "issue-orch", "locks", "removed"), 3600):
+        admins = [str(each) for each in attic_of(common_dir).glob("*")]
+        folders = [folder for admin in admins for folder in leftovers(named_by(admin) or admin)]
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(delete_folders, (folders[0::2], folders[1::2])))
+        delete_folders(admins)
 
 
 def checking(path: str) -> str:
@@ -81,28 +98,40 @@ def leftovers(path: str) -> list[str]:
     return [os.path.join(folder, name) for name in os.listdir(folder) if name.startswith(start)]
 
 
-def attic_of(repo: Repo) -> Path:
-    return Path(repo.common_dir, "issue-orch", "removed")
+def attic_of(common_dir: str) -> Path:
+    return Path(common_dir, "issue-orch", "removed")
 
 
-def look_twice(repo: Repo, now: datetime, mounts: Sequence[str], wanted: Wanted) -> Removed | Kept:
-    """Look at the worktree, rename it to where nobody knows it, look again; it stays there when it may go."""
-    path, aside = wanted.path, checking(wanted.path)
+def move_aside(repo: Repo, path: str, mounts: Sequence[str]) -> Removed | Kept | None:
+    """Rename the worktree to where nobody knows it; None when that was done and it is to be looked at."""
     try:
         put_back(path)
         if not os.path.lexists(path) and leftovers(path):
             return Removed(path)  # decided by a run that was killed
         if any(mount == path or mount.startswith(path + os.sep) for mount in mounts):
             return Kept(path, "in_use", "a file system is mounted there")
-        found = look(repo, wanted, path, None)
-        if isinstance(found, Kept):
-            return found
-        os.rename(path, aside)
-        found = look(repo, wanted, aside, now)
+        if kept := refuse_foreign(path, find_admin_dir(repo, path)):
+            return kept
+        os.rename(path, checking(path))
+    except OSError as error:
+        return Kept(path, "unknown", str(error))
+    return None
+
+
+def look_aside(
+    repo: Repo, now: datetime, config: tuple[tuple[str, str], ...], users: Mapping[str, str],
+    wanted: Wanted, known: Removed | Kept | None,
+) -> Removed | Kept:
+    """Look at what was moved aside; it goes back unless it may go."""
+    if known is not None:
+        return known
+    where = checking(wanted.path)
+    try:
+        found = Kept(wanted.path, "in_use", users[where]) if where in users else look(repo, wanted, where, now, config)
     except (Expected, OSError) as error:
-        found = Kept(path, "unknown", str(error))
+        found = Kept(wanted.path, "unknown", str(error))
     if isinstance(found, Kept):
-        put_back(path)
+        put_back(wanted.path)
     return found
 
 
@@ -111,51 +140,50 @@ def put_back(path: str) -> None:
         os.rename(checking(path), path)
 
 
-def look(repo: Repo, wanted: Wanted, where: str, now: datetime | None) -> Removed | Kept:
-    """Whether the worktree, lying at `where`, may go; with `now`, what is not expected is preserved."""
-    path = wanted.path
-    admin = find_admin_dir(repo, path)
-    if not os.path.lexists(where):
+def refuse_foreign(path: str, admin: str | None) -> Kept | None:
+    if not os.path.lexists(path):
         return Kept(path, "missing", "its folder is not there (on a disk that is not mounted?)")
-    if admin is None or not stat.S_ISDIR(os.lstat(where).st_mode):
+    if admin is None or not stat.S_ISDIR(os.lstat(path).st_mode):
         return Kept(path, "not_ours", "it is not registered as a worktree of this clone")
-    if os.path.normpath(os.path.join(path, load_text(f"{where}/.git").removeprefix("gitdir: ").rstrip("\n"))) != admin:
+    if os.path.normpath(os.path.join(path, load_text(f"{path}/.git").removeprefix("gitdir: ").rstrip("\n"))) != admin:
         return Kept(path, "not_ours", "its .git does not lead to this clone")
     if os.path.lexists(f"{admin}/locked"):
         return Kept(path, "locked", load_text(f"{admin}/locked").strip() or "git worktree lock")
-    there = repo._replace(moved=(where, admin))
-    if trouble := find_submodule_trouble(there, where):
-        return Kept(path, "submodule", trouble)
+    return None
+
+
+def look(
+    repo: Repo, wanted: Wanted, where: str, now: datetime, config: tuple[tuple[str, str], ...]
+) -> Removed | Kept:
+    """Whether the worktree, lying at `where`, holds only what is expected; or else, preserve it."""
+    admin = admin_dir(repo, wanted.path)
+    repo = repo._replace(moved=(where, admin))
+    if os.path.lexists(os.path.join(admin, "config.worktree")):
+        config = neutral(repo, where)
+    head, dirt, submodules = inspect(repo, where, config)
+    if trouble := find_submodule_trouble(repo, where, submodules):
+        return Kept(wanted.path, "submodule", trouble)
     if wanted.head is None:
-        return Removed(path, preserve(there, where, wanted.issue, now) if now else None)
-    return find_surplus(there, wanted, where) or Removed(path)
-
-
-def find_surplus(repo: Repo, wanted: Wanted, where: str) -> Kept | None:
-    head = find_sha(repo, "HEAD", where)
+        return Removed(wanted.path, preserve(repo, where, wanted.issue, now))
     if head != wanted.head:
-        asked = ("merge-base", "--is-ancestor", str(wanted.head), "HEAD")
+        asked = ("merge-base", "--is-ancestor", wanted.head, "HEAD")
         more = git(repo, *asked, worktree=where, check=False).code == 0
         return Kept(wanted.path, "unpushed" if more else "changed", f"HEAD is {head}, expected was {wanted.head}")
-    names = dirt(repo, where)
-    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return Kept(wanted.path, "dirty", ", ".join(names[:3]) + rest) if names else None
+    rest = f" and {len(dirt) - 3} more" if len(dirt) > 3 else ""
+    return Kept(wanted.path, "dirty", ", ".join(dirt[:3]) + rest) if dirt else Removed(wanted.path)
 
 
-def decide(repo: Repo, found: Removed | Kept, users: dict[str, str]) -> Removed | Kept:
+def decide(repo: Repo, found: Removed | Kept) -> Removed | Kept:
     """The point of no return: the folder gets the name of the doomed, its admin folder leaves git's sight."""
     if isinstance(found, Kept):
         return found
     path, aside = found.path, checking(found.path)
-    if aside in users:
-        put_back(path)
-        return Kept(path, "in_use", users[aside])
     if os.path.lexists(aside):
         os.rename(aside, deleting(path) + secrets.token_hex(4))
     admin = find_admin_dir(repo, path)
     if admin:
-        attic_of(repo).mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.rename(admin, attic_of(repo) / f"{os.path.basename(admin)}-{secrets.token_hex(4)}")
+        attic_of(repo.common_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.rename(admin, attic_of(repo.common_dir) / f"{os.path.basename(admin)}-{secrets.token_hex(4)}")
     return found
 
 
@@ -231,3 +259,7 @@ def deleted_alone(repo: Repo, branch: Branch, sha: CommitSha) -> bool:
     except CommandFailed:
         return False
     return True
+
+
+if __name__ == "__main__":
+    sweep(sys.argv[1])

@@ -65,18 +65,44 @@ def count_lines(file: str) -> int:
     return 0 if b"\0" in content else content.count(b"\n") + (not content.endswith(b"\n") and bool(content))
 
 
-def dirt(repo: Repo, path: str) -> list[str]:
-    """Files that differ from HEAD, are untracked, or that git was told not to look at; none means clean."""
-    quiet = ("--untracked-files=normal", "--no-renames", "--ignore-submodules=dirty")
-    done = git(repo, "status", "--porcelain", "-z", *quiet, worktree=path, config=neutral(repo, path))
-    return [entry[3:] for entry in entries(done.stdout)] + index_oddities(repo, path)[0]
+class Condition(NamedTuple):
+    """A worktree at one moment. `dirt`: what differs from HEAD, is untracked, or git was told not to look at."""
+
+    head: CommitSha | None
+    dirt: tuple[str, ...]
+    submodules: tuple[str, ...]
+
+
+def dirt(repo: Repo, path: str) -> tuple[str, ...]:
+    """What is not committed; nothing means clean."""
+    return inspect(repo, path, neutral(repo, path)).dirt
+
+
+def inspect(repo: Repo, path: str, config: tuple[tuple[str, str], ...]) -> Condition:
+    """HEAD, dirt and submodules in two commands; `config` is what `neutral` gave."""
+    quiet = ("--no-ahead-behind", "--untracked-files=normal", "--no-renames", "--ignore-submodules=dirty")
+    done = git(repo, "status", "--porcelain=v2", "--branch", "-z", *quiet, worktree=path, config=config)
+    head, names = None, []
+    for entry in entries(done.stdout):
+        match entry[0]:
+            case "#" if entry.startswith("# branch.oid ") and not entry.endswith("(initial)"):
+                head = CommitSha(entry.rpartition(" ")[2])
+            case "1" | "u":
+                names.append(entry.split(" ", 8 if entry[0] == "1" else 10)[-1])
+            case "?":
+                names.append(entry[2:])
+    hidden, submodules = index_oddities(repo, path)
+    return Condition(head, (*names, *hidden), tuple(submodules))
 
 
 def index_oddities(repo: Repo, path: str) -> tuple[list[str], list[str]]:
     """Files marked assume-unchanged, or skip-worktree though they are there; and submodules."""
     hidden, links = [], []
     for entry in entries(git(repo, "ls-files", "-z", "-s", "-v", worktree=path).stdout):
-        tag, name = entry[0], entry.partition("\t")[2]
+        tag = entry[0]
+        if tag == "H" and entry[2:8] != "160000":
+            continue
+        name = entry.partition("\t")[2]
         if tag.islower() or (tag == "S" and os.path.lexists(os.path.join(path, name))):
             hidden.append(name)
         if entry[2:8] == "160000":
@@ -84,10 +110,10 @@ def index_oddities(repo: Repo, path: str) -> tuple[list[str], list[str]]:
     return hidden, links
 
 
-def find_submodule_trouble(repo: Repo, path: str) -> str | None:
+def find_submodule_trouble(repo: Repo, path: str, submodules: Iterable[str] | None = None) -> str | None:
     """Work in a submodule that would be lost with the worktree: changes, or commits that are on none of its remotes."""
     git_dirs = set(find_git_dirs(os.path.join(admin_dir(repo, path), "modules"))) if path != repo.main else set()
-    for name in index_oddities(repo, path)[1]:
+    for name in index_oddities(repo, path)[1] if submodules is None else submodules:
         folder = os.path.join(path, name)
         git_dir = find_git_dir(folder)
         if git_dir is None:

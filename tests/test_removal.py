@@ -176,16 +176,24 @@ def test_a_process_that_works_there(clone: Clone) -> None:
 
 
 def test_dirty_at_the_last_moment(clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Something writes between the first look and the rename: it is found there, and put back."""
+    """Something writes when the removal has begun: it is found where the worktree was moved to, and put back."""
     path = make_worktree(clone)
     wanted = want(clone, path)
     real = sh(tmp_path, "sh", "-c", "command -v git")
-    late = f'{real} "$@"; code=$?; echo late > late; exit $code'
-    script(tmp_path / "bin/git", f'case "$PWD $*" in *"/work 1 status "*) {late};; esac\nexec {real} "$@"')
+    hidden = checking(str(path))
+    script(tmp_path / "bin/git", f'case "$*" in *status*) echo late > "{hidden}/late";; esac\nexec {real} "$@"')
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     assert remove(clone, wanted) == [Kept(str(path), "dirty", "late")]
     assert (path / "late").read_text() == "late\n"
     assert siblings(path) == []
+
+
+def test_files_may_be_deleted_later(clone: Clone) -> None:
+    path = make_worktree(clone)
+    assert remove_worktrees(clone.repo, [want(clone, path)], NOW, wait=False) == [Removed(str(path))]
+    assert not path.exists()
+    assert len(sh(clone.top, "git", "worktree", "list").splitlines()) == 1
+    wait_for(lambda: not siblings(path) and not list((clone.admin / "issue-orch/removed").iterdir()))
 
 
 def test_preserved_and_removed(clone: Clone) -> None:

@@ -224,7 +224,7 @@ def test_submodules_are_as_the_clone_has_them(clone: Clone) -> None:
     assert (path / "sub/inner").read_text() == "inner\n"
     assert list((path / "unused").iterdir()) == []
     assert sh(path / "sub", "git", "remote", "get-url", "origin") == str(module)
-    assert snapshot.dirt(clone.repo, str(path)) == []
+    assert snapshot.dirt(clone.repo, str(path)) == ()
     assert snapshot.find_submodule_trouble(clone.repo, str(path)) is None
     assert populate_submodules(clone.repo, str(path)) == ["sub"]
 
@@ -258,7 +258,7 @@ def test_shallow_partial_and_sparse_are_inherited(clone: Clone, tmp_path: Path, 
     path = make_worktree(other)
     assert (path / "a/x").read_text() == "x\n"
     assert (path / "b").exists() is (kind != "sparse")
-    assert snapshot.dirt(other.repo, str(path)) == []
+    assert snapshot.dirt(other.repo, str(path)) == ()
     write(path / "a/x", "changed\n")
     assert snapshot.changes(other.repo, str(path), "HEAD") == (1, 1, 1, ("a/x",))
     trees = snapshot.write_trees(other.repo, str(path))
@@ -275,7 +275,7 @@ def test_a_smudge_filter_of_the_user_runs_at_check_out(clone: Clone, home: Path)
     assert sh(path, "git", "show", "HEAD:a.bin") == "pointer"
     assert (path / "a.bin").read_text() == "content\n"
     os.utime(path / "a.bin")
-    assert snapshot.dirt(clone.repo, str(path)) == []
+    assert snapshot.dirt(clone.repo, str(path)) == ()
 
 
 def test_changes(clone: Clone) -> None:
@@ -301,7 +301,7 @@ def test_a_change_that_git_was_told_to_ignore_is_dirt_and_preserved(clone: Clone
     sh(path, "git", "update-index", flag, "README.md")
     write(path / "README.md", "hidden\n")
     assert sh(path, "git", "status", "--porcelain") == ""
-    assert snapshot.dirt(clone.repo, str(path)) == ["README.md"]
+    assert snapshot.dirt(clone.repo, str(path)) == ("README.md",)
     ref = snapshot.preserve(clone.repo, str(path), IssueNumber(1), NOW)
     assert sh(path, "git", "show", f"{ref}:README.md") == "hidden"
 
