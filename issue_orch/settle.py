@@ -76,7 +76,7 @@ def settle(
             return Pending(pushed.words)
     try:
         with connect() as gh:
-            return open_pull(gh, status, claim, head, plan)
+            return open_pull(repo, gh, status, claim, head, plan)
     except GitHubError as error:
         return Pending(error.message)
 
@@ -105,7 +105,9 @@ def rejection(pushed: push.Rejected, branch: Branch, base: Branch) -> str:
     return f"The remote rejected the push of {branch}: {pushed.words}. Mend it on your branch, then report complete again."
 
 
-def open_pull(gh: GitHub, status: SessionStatus, claim: dict[str, Any], head: CommitSha, plan: Plan) -> Settled:
+def open_pull(
+    repo: git.Repo, gh: GitHub, status: SessionStatus, claim: dict[str, Any], head: CommitSha, plan: Plan
+) -> Settled:
     """Our pull is the one whose head and base match. After a failed creation it is looked for before anything else."""
     pull = find_pull(gh, status, head)
     if pull is None and plan.worker_opens and claim.get("pr"):
@@ -121,7 +123,7 @@ def open_pull(gh: GitHub, status: SessionStatus, claim: dict[str, Any], head: Co
             pull = find_pull(gh, status, head)
             if pull is None:
                 return Pending(error.message)
-    return verified(gh, pull, status, head)
+    return verified(repo, gh, pull, status, head, plan)
 
 
 def find_pull(gh: GitHub, status: SessionStatus, head: CommitSha) -> Pull | None:
@@ -134,13 +136,15 @@ def find_pull(gh: GitHub, status: SessionStatus, head: CommitSha) -> Pull | None
     return next(iter([*running, *done]), None)
 
 
-def verified(gh: GitHub, pull: Pull, status: SessionStatus, head: CommitSha) -> Settled:
-    """GitHub may show the new head a moment late: ask again before saying that it differs."""
+def verified(
+    repo: git.Repo, gh: GitHub, pull: Pull, status: SessionStatus, head: CommitSha, plan: Plan
+) -> Settled:
+    """GitHub may show the new head late: ask again, and in the end believe the remote branch itself."""
     for _ in range(LOOKS):
         if pull.head_sha == head:
             return Opened(pull.url, head)
         pull = gh.fetch_pull(pull.number)
-    if pull.head_sha == head:
+    if push.find_remote_sha(repo, plan.remote, Branch(status["branch"]), plan.token) == head:
         return Opened(pull.url, head)
     return Pending(f"{pull.url} shows {pull.head_sha[:12]}, the branch is at {head[:12]}")
 

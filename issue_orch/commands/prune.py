@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from .. import git, removal
-from ..context import Context, connect, open_context
+from .. import git, push, removal
+from ..context import Context, connect, open_context, token_of
 from ..errors import Expected, GitHubError, LeaseHeld
 from ..lease import take
 from ..model import Branch, CommitSha, IssueNumber, Pull, SessionStatus
@@ -67,7 +67,7 @@ def sweep(context: Context, numbers: list[int], dry_run: bool, pull: int | None,
             verdicts.append((status, decide(load_status(context.state, number) or status, pulls.get(number), running,
                                             stacked, wishes)))
         kept = [Done(v.number, "kept", v.why, v.text, s["worktreePath"]) for s, v in verdicts if not v.remove]
-        chosen = [(status, verdict) for status, verdict in verdicts if verdict.remove]
+        chosen = [(status, at_remote(context, status, verdict)) for status, verdict in verdicts if verdict.remove]
         if dry_run:
             removed = [Done(v.number, "would_remove", None, v.text, s["worktreePath"]) for s, v in chosen]
         else:
@@ -97,6 +97,18 @@ def fetch_pulls(context: Context, sessions: list[SessionStatus]) -> dict[int, li
     except GitHubError as error:
         say(f"warning: {error.message}")
     return found
+
+
+def at_remote(context: Context, status: SessionStatus, verdict: Verdict) -> Verdict:
+    """A server that names a head which git never saw cannot vouch for ours; the remote branch itself can."""
+    if verdict.head is None or git.find_sha(context.repo, verdict.head) is not None:
+        return verdict
+    branch = Branch(status["branch"])
+    own = git.find_sha(context.repo, f"refs/heads/{branch}")
+    token = token_of(context)
+    there = push.find_remote_sha(context.repo, context.config.remote, branch,
+                                 push.Token(token.host, token.value) if token else None)
+    return verdict._replace(head=own) if own is not None and there == own else verdict
 
 
 def is_gone(context: Context, status: SessionStatus) -> bool:
