@@ -53,7 +53,8 @@ def _flags(launch: Launch) -> list[str]:
     common = Path(launch.common_dir)
     roots = [launch.git_dir, *(str(common / name) for name in ("objects", "refs", "logs"))]
     return [*flags, "-c", 'sandbox_mode="workspace-write"',
-            "-c", f"sandbox_workspace_write.writable_roots={json.dumps(roots)}"]
+            "-c", f"sandbox_workspace_write.writable_roots={json.dumps(roots)}",
+            "-c", "sandbox_workspace_write.exclude_slash_tmp=true"]
 
 
 def interactive(launch: Launch) -> tuple[str, ...] | None:

@@ -27,6 +27,9 @@ FINISH = {
 }
 
 
+OnLine = Callable[["subprocess.Popen[str]", Turn, str], None]
+
+
 class Run(NamedTuple):
     """One finished run of an agent."""
 
@@ -65,20 +68,20 @@ def install() -> None:
 
 def run(
     agent: str, command: Command, cwd: Path, env: dict[str, str],
-    on_line: Callable[[subprocess.Popen[str], Turn, str], None] | None = None, timeout: float = 90,
+    on_line: OnLine | None = None, timeout: float = 90,
 ) -> Run:
     """What the supervisor does, in its simplest form. `on_line` may signal the process."""
     adapter = agents.load(agent)
     whole_env = {**agents.environment(env, adapter), **command.env}
-    errors = cwd.parent / f"{cwd.name}.stderr"
-    with errors.open("w") as stderr, subprocess.Popen(
+    with subprocess.Popen(
         command.argv, cwd=cwd, env=whole_env, text=True, errors="replace", start_new_session=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as child:
         assert child.stdin and child.stdout
         child.stdin.write(command.stdin)
         child.stdin.close()
-        turn, lines, hopeless = Turn(), [], None
+        turn, hopeless = Turn(), None
+        lines: list[str] = []
         deadline = time.monotonic() + timeout
         try:
             for line in child.stdout:
@@ -93,8 +96,8 @@ def run(
         finally:
             if sys.exc_info()[0]:
                 child.kill()
-    said = errors.read_text(errors="replace")
-    outcome = hopeless or adapter.classify(child.returncode, turn, said[-4000:], time.time())
+    said = "".join(line for line in lines if not line.startswith("{"))[-4000:]
+    outcome = hopeless or adapter.classify(child.returncode, turn, said, time.time())
     return Run(child.returncode, turn, outcome, lines, said)
 
 
@@ -108,7 +111,7 @@ def launch(worktree: Path, agent: str, prompt: str, **more: object) -> Launch:
     base = Launch(
         worktree=str(worktree), common_dir=git("rev-parse", "--path-format=absolute", "--git-common-dir"),
         git_dir=git("rev-parse", "--absolute-git-dir"), prompt=prompt, prompt_file="", session_id=None,
-        command=(found,),
+        command=(found,), identity=("Tester", "tester@example.org"),
     )
     return base._replace(**more)  # type: ignore[arg-type]
 

@@ -30,10 +30,11 @@ class Failure(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One reply of the model: a text, a shell command, or both; before it, failures in order."""
+    """One reply of the model: a text, a shell command, a call of any tool; before it, failures in order."""
 
     say: str = ""
     run: str = ""
+    tool: tuple[str, Mapping[str, Any]] | None = None
     failures: tuple[Failure, ...] = ()
 
 
@@ -44,7 +45,7 @@ class Found(NamedTuple):
     """Where in the script a conversation is."""
 
     key: str
-    index: int
+    position: int
     step: Step
 
 
@@ -90,11 +91,11 @@ class ModelServer(ThreadingHTTPServer):
     def failure(self, path: str, found: Found) -> Failure | None:
         """The next failure of this step that was not played yet."""
         with self._lock:
-            self.seen.append((path, found.key, found.index))
-            played = self._played[found.key, found.index]
+            self.seen.append((path, found.key, found.position))
+            played = self._played[found.key, found.position]
             if played >= len(found.step.failures):
                 return None
-            self._played[found.key, found.index] += 1
+            self._played[found.key, found.position] += 1
             return found.step.failures[played]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -157,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.closing.wait()
             return
         step = found.step if found else Step(say="ok")
-        call = wires.shell(request.tools, step.run) if step.run else None
+        call = wires.shell(request.tools, step.run) if step.run else step.tool
         if path.endswith(":generateContent"):
             self._json(200, wires.gemini_whole(step.say, call))
         elif path.endswith("/v1/messages") and not request.stream:
@@ -189,7 +190,7 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = not finish
 
 
-def reply(path: str, number: int, text: str, call: tuple[str, dict[str, Any]] | None) -> list[bytes]:
+def reply(path: str, number: int, text: str, call: wires.Call) -> list[bytes]:
     if path.endswith("/v1/messages"):
         return wires.anthropic_reply(number, text, call)
     if path.endswith("/responses"):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 SHELLS = ("Bash", "bash", "run_shell_command", "exec_command", "shell_command", "shell")
+Call = tuple[str, Mapping[str, Any]] | None
 USAGE = {"input": 1200, "output": 80}
 
 
@@ -72,10 +74,12 @@ def anthropic_request(body: dict[str, Any]) -> Request:
     return Request(messages, [tool.get("name", "") for tool in body.get("tools", [])], bool(body.get("stream")))
 
 
-def anthropic_reply(number: int, text: str, call: tuple[str, dict[str, Any]] | None) -> list[bytes]:
+def anthropic_reply(number: int, text: str, call: Call) -> list[bytes]:
     usage = {"input_tokens": USAGE["input"], "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
-    message = {"id": f"msg_{number}", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5",
-               "content": [], "stop_reason": None, "stop_sequence": None, "usage": {**usage, "output_tokens": 1}}
+    message: dict[str, Any] = {
+        "id": f"msg_{number}", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5",
+        "content": [], "stop_reason": None, "stop_sequence": None, "usage": {**usage, "output_tokens": 1},
+    }
     events: list[dict[str, Any]] = [{"type": "message_start", "message": message}]
     blocks: list[tuple[dict[str, Any], dict[str, Any]]] = []
     if text:
@@ -121,7 +125,7 @@ def responses_request(body: dict[str, Any]) -> Request:
     return Request(messages, tools, bool(body.get("stream")))
 
 
-def responses_reply(number: int, text: str, call: tuple[str, dict[str, Any]] | None) -> list[bytes]:
+def responses_reply(number: int, text: str, call: Call) -> list[bytes]:
     items: list[dict[str, Any]] = []
     if text:
         items.append({"type": "message", "role": "assistant", "id": f"msg_{number}",
@@ -155,7 +159,7 @@ def chat_request(body: dict[str, Any]) -> Request:
     return Request(messages, tools, bool(body.get("stream")))
 
 
-def chat_reply(number: int, text: str, call: tuple[str, dict[str, Any]] | None) -> list[bytes]:
+def chat_reply(number: int, text: str, call: Call) -> list[bytes]:
     head = {"id": f"chat_{number}", "object": "chat.completion.chunk", "created": 1, "model": "scripted"}
     delta: dict[str, Any] = {"role": "assistant", "content": text}
     if call:
@@ -190,7 +194,7 @@ def gemini_request(body: dict[str, Any]) -> Request:
     return Request(messages, tools, True)
 
 
-def gemini_whole(text: str, call: tuple[str, dict[str, Any]] | None) -> dict[str, Any]:
+def gemini_whole(text: str, call: Call) -> dict[str, Any]:
     parts: list[dict[str, Any]] = [{"text": text}] if text else []
     if call:
         parts.append({"functionCall": {"name": call[0], "args": call[1]}})
