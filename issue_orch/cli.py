@@ -237,6 +237,23 @@ def logs(
 
 
 @app.command()
+def attach(
+    issue: Number,
+    now: Annotated[bool, typer.Option("--now", help="Do not wait for the worker's turn to end.")] = False,
+) -> int:
+    """Take a session over by hand: the agent's own terminal program, in the worktree; given back when it ends.
+
+    \b
+    Examples:
+      issue-orch attach 123
+      issue-orch attach 123 --now
+    """
+    from .commands.attach import attach as command
+
+    return command(issue, now)
+
+
+@app.command()
 def pause(issues: Numbers = None, all_: All = False) -> int:
     """Let the current turn end, then hold.
 

@@ -1,0 +1,69 @@
+"""`issue-orch attach`: take a session over by hand in this terminal, and give it back when the agent's CLI ends."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .. import control
+from ..act import open_quiet, relaunch
+from ..agents.base import Command
+from ..errors import Expected, Usage
+from ..helper_client import Helper
+from ..lease import is_alive, probe, take
+from ..session import Session
+from ..shell import say
+from ..store import append_event
+
+TURN_WAIT = 3600.0
+
+
+def attach(number: int, now: bool) -> int:
+    if not sys.stdin.isatty():
+        raise Usage("attach needs a terminal", f"issue-orch logs {number} -f")
+    context = open_quiet()
+    status = control.session(context.state, number)
+    if not os.path.isdir(status["worktreePath"]):
+        raise Expected(f"#{number}: its worktree {status['worktreePath']} is gone", f"issue-orch show {number}")
+    was_running = is_alive(context.state, number)
+    if was_running:
+        make_room(context.state, number, now)
+    with take(context.state, number, "attach") as lease:
+        session = Session(context.state, number, lease, Helper(None))
+        append_event(context.state, number, "attached", time.time(), author=getpass.getuser())
+        code = work_by_hand(session)
+    if was_running:
+        became = control.resume(context.state, number, getpass.getuser(),
+                                lambda current, held: relaunch(context, current, held))
+        say(f"#{number}: {became.text}, the worker goes on")
+    else:
+        say(f"#{number}: nothing was running before; issue-orch resume {number} starts the worker")
+    return code
+
+
+def make_room(state: Path, number: int, now: bool) -> None:
+    """Let the turn end and hold, or stop at once. Ctrl-C while waiting leaves the session paused."""
+    if now:
+        control.stop(state, number, getpass.getuser())
+        return
+    control.pause(state, number, getpass.getuser())
+    say(f"#{number}: waiting for the worker's turn to end (--now ends it) …")
+    deadline = time.monotonic() + TURN_WAIT
+    while probe(state, number):
+        if time.monotonic() > deadline:
+            raise Expected(f"#{number}: the turn has not ended within an hour", f"issue-orch attach {number} --now")
+        time.sleep(0.2)
+
+
+def work_by_hand(session: Session) -> int:
+    """The agent's own interactive resume, or a shell where it has none, with a worker's environment."""
+    argv = session.adapter.interactive(session.launch_value("")) if session.status["agentSessionId"] else None
+    if argv is None:
+        argv = (os.environ.get("SHELL") or "/bin/sh",)
+        say(f"{session.status['agent']} has no interactive resume; this is a shell in {session.status['worktreePath']}")
+    env = session.agent_env(Command(argv, "", {}, None))
+    return subprocess.run(argv, cwd=session.status["worktreePath"], env=env, check=False).returncode
