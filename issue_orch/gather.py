@@ -9,7 +9,7 @@ from . import git
 from .context import Context
 from .dependencies import Ref, needs_blockers, needs_states, needs_sub_issues
 from .errors import GitHubError
-from .lease import is_alive
+from .lease import is_alive, probe
 from .model import Blocker, Issue
 from .ready import Facts, Labelled, OpenPull, Rules, SessionFacts, look_up
 from .store import load_sessions
@@ -38,6 +38,7 @@ def fetch_me(gh: GitHub) -> str | None:
 
 
 def session_facts(context: Context) -> dict[int, SessionFacts]:
+    """Without those whose start was cut off before any agent ran: `spawn` takes them up again."""
     sessions, _ = load_sessions(context.state)
     return {
         status["issueNumber"]: SessionFacts(
@@ -45,6 +46,7 @@ def session_facts(context: Context) -> dict[int, SessionFacts]:
             tuple(status["plannedFiles"]),
         )
         for status in sessions
+        if status["attempt"] or status["status"] != "registered" or probe(context.state, status["issueNumber"])
     }
 
 

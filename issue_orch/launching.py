@@ -122,7 +122,10 @@ def service_environment(context: Context, agent: str) -> dict[str, str]:
 
 def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:
     """Start the supervisor of an existing session again, with today's configuration of its agent."""
+    number = status["issueNumber"]
+    if not (session_folder(context.state, number) / "prompt.md").exists():
+        raise Expected(f"#{number}: its start was cut off before it had all it needs", f"issue-orch spawn {number}")
     if not os.path.isdir(status["worktreePath"]):
-        raise Expected(f"#{status['issueNumber']}: its worktree {status['worktreePath']} is gone",
-                       f"git worktree list; issue-orch cancel {status['issueNumber']}")
+        raise Expected(f"#{number}: its worktree {status['worktreePath']} is gone",
+                       f"git worktree list; issue-orch cancel {number}")
     start_supervisor(context, status, lease, status["agent"])

@@ -25,7 +25,7 @@ from .model import SessionStatus
 from .process import end_marked, identity, marker
 from .reports import apply_reports
 from .running import AgentRun, Ended, end_all, wakeup_pipe
-from .session import Session
+from .session import CONTROL, Session
 from .store import append_event, iso, load_events, load_json, load_status, save_status, session_folder, write_text
 
 HEARTBEAT = 10.0
@@ -42,8 +42,9 @@ def main(argv: list[str]) -> int:
     except Expected as error:
         ready.say({"error": error.message, "hint": error.hint})
         return 1
-    finally:
-        ready.say({"ok": True})
+    except OSError as error:
+        ready.say({"error": f"{error.filename or 'its files'}: {error.strerror}"})
+        raise
     return 0
 
 
@@ -82,10 +83,11 @@ def serve(state: Path, number: int, lease: Lease, ready: Ready, helper: Helper) 
     signal.signal(signal.SIGTERM, lambda *_: None)
     while True:
         session = Session(state, number, lease, helper)
-        Loop(session, wakeup, ready).run()
+        loop = Loop(session, wakeup, ready)
+        loop.run()
         ready.say({"ok": True})
         lease.release()
-        if not something_came(state, number):
+        if loop.terminated or not something_came(state, number):
             return
         try:
             lease = take(state, number, "supervisor", wait=0)
@@ -100,7 +102,7 @@ def something_came(state: Path, number: int) -> bool:
     messages = turn.kinds(pending(state, number))
     if status["status"] == "cancelled" or status["hold"]:
         return bool(messages & {"resume"})
-    return bool(messages) or bool(load_reports(status["worktreePath"])[0])
+    return bool(messages & {"guidance", *CONTROL}) or bool(load_reports(status["worktreePath"])[0])
 
 
 class Loop:
@@ -153,8 +155,10 @@ class Loop:
                            f"issue-orch doctor; then: issue-orch resume {session.number}") from error
         session.started(run)
         self.ready.say({"ok": True, "pid": run.child.pid})
-        ended = run.watch(self.wakeup, Watch(self), lambda: end_all(str(session.state), session.number))
-        end_marked(str(session.state), session.number, grace=1.0)
+        try:
+            ended = run.watch(self.wakeup, Watch(self), lambda: end_all(str(session.state), session.number))
+        finally:
+            end_marked(str(session.state), session.number, grace=1.0)
         apply_reports(session)
         session.ended(ended)
         if self.terminated:
