@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     from .shell import guard
 
-    if words[:1] == ["status"] and not {"--help", "--watch"} & set(words):
+    if words[:1] == ["status"] and not {"--help", "-h"} & set(words):
         from .commands.status import main as status
 
         return guard(status, words[1:])

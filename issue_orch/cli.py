@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -47,7 +47,7 @@ def known_issues(incomplete: str) -> list[tuple[str, str]]:
 
 Number = Annotated[int, typer.Argument(metavar="ISSUE", help="Number of the issue.", autocompletion=known_issues)]
 Numbers = Annotated[
-    Optional[list[int]],
+    list[int] | None,
     typer.Argument(metavar="[ISSUE]...", help="Numbers of issues.", autocompletion=known_issues),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
@@ -66,9 +66,9 @@ def root(
 @app.command()
 def init(
     yes: Yes = False,
-    repo: Annotated[Optional[str], typer.Option(help="owner/name, when the remote does not say it.")] = None,
-    agent: Annotated[Optional[str], typer.Option(help="claude, codex, opencode, gemini or command.")] = None,
-    base_url: Annotated[Optional[str], typer.Option(help="API root of another GitHub server.")] = None,
+    repo: Annotated[str | None, typer.Option(help="owner/name, when the remote does not say it.")] = None,
+    agent: Annotated[str | None, typer.Option(help="claude, codex, opencode, gemini or command.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="API root of another GitHub server.")] = None,
     approve: Annotated[bool, typer.Option("--approve", help="Only approve what .issue-orch.toml would run.")] = False,
     workflows: Annotated[bool, typer.Option("--workflows", help="Also write the cleanup workflow.")] = False,
     templates: Annotated[bool, typer.Option("--templates", help="Also copy the prompt templates for editing.")] = False,
@@ -128,7 +128,7 @@ def spawn(
     issues: Numbers = None,
     yes: Yes = False,
     reuse: Annotated[bool, typer.Option("--reuse", help="Work on the branch although it exists already.")] = False,
-    agent: Annotated[Optional[str], typer.Option(help="Use this agent instead of the configured one.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Use this agent instead of the configured one.")] = None,
     stack: Annotated[bool, typer.Option("--stack", help="Allow issues to start on their blocker's branch.")] = False,
     as_json: Json = False,
 ) -> int:
@@ -149,10 +149,12 @@ def spawn(
 def status(
     as_json: Json = False,
     needs_me: Annotated[bool, typer.Option("--needs-me", help="Only what needs you; exit code 0 when something does.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also the use of GitHub's rate limit.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Print again every two seconds until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every two seconds until Ctrl-C; see also: watch.")] = False,
 ) -> int:
-    """List the sessions, from local files alone.
+    """List the sessions, those that need you first. Reads local files alone.
+
+    Up to nine sessions are listed with their details; from ten on it is a table with as many columns
+    as fit (COLUMNS=160 widens it). [!] and warm colours want you, [*] and cool ones wait.
 
     \b
     Examples:
@@ -161,9 +163,8 @@ def status(
       issue-orch status --needs-me >/dev/null && echo 'an agent needs you'
     """
     from .commands.status import status as command
-    from .commands.status import watch as follow
 
-    return follow(needs_me) if watch else command(as_json, needs_me, verbose)
+    return command(as_json, needs_me, watch)
 
 
 @app.command()
@@ -182,9 +183,9 @@ def show(issue: Number, as_json: Json = False) -> int:
 
 @app.command()
 def answer(
-    issue: Annotated[Optional[int], typer.Argument(metavar="[ISSUE]", autocompletion=known_issues)] = None,
-    text: Annotated[Optional[list[str]], typer.Argument(metavar="[TEXT]...", help="The answer.")] = None,
-    option: Annotated[Optional[int], typer.Option("--option", "-o", help="Choose one of the options by its number.")] = None,
+    issue: Annotated[int | None, typer.Argument(metavar="[ISSUE]", autocompletion=known_issues)] = None,
+    text: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="The answer.")] = None,
+    option: Annotated[int | None, typer.Option("--option", "-o", help="Choose one of the options by its number.")] = None,
 ) -> int:
     """Answer a stuck worker. Without arguments: go through the open questions one by one.
 
@@ -312,7 +313,7 @@ def cancel(issues: Numbers = None, all_: All = False) -> int:
 def prune(
     issues: Numbers = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed.")] = False,
-    pull: Annotated[Optional[int], typer.Option("--pr", help="Only the session of this pull.")] = None,
+    pull: Annotated[int | None, typer.Option("--pr", help="Only the session of this pull.")] = None,
     closed: Annotated[bool, typer.Option("--closed", help="Also sessions whose pull was closed without a merge.")] = False,
     cancelled: Annotated[bool, typer.Option("--cancelled", help="Also cancelled sessions.")] = False,
     as_json: Json = False,

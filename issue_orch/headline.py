@@ -28,6 +28,7 @@ class Observed(NamedTuple):
     heartbeat_age: float | None
 
 
+# Warm colours want you, cool ones wait; green is left for what went well.
 LOOKS: dict[str, tuple[str, Colour, bool]] = {
     "CANCELLED": ("-", "dim", False),
     "MERGED": ("=", "dim", False),
@@ -41,10 +42,10 @@ LOOKS: dict[str, tuple[str, Colour, bool]] = {
     "CONFLICT": ("!", "red", True),
     "CHANGES REQUESTED": ("!", "yellow", True),
     "CHECKS FAILING": ("!", "red", True),
-    "PR READY": ("+", "green", True),
-    "PR OPEN": ("+", "green", True),
+    "PR READY": ("+", "yellow", True),
+    "PR OPEN": ("+", "yellow", True),
     "RETRYING": ("~", "blue", False),
-    "QUIET": ("?", "yellow", False),
+    "QUIET": ("?", "dim", False),
     "PLANNING": ("*", "cyan", False),
     "WORKING": ("*", "cyan", False),
     "STARTING": ("*", "blue", False),
@@ -63,7 +64,7 @@ def label_of(status: SessionStatus, pull: PullFacts, seen: Observed) -> tuple[st
     if phase == "cancelled":
         return "CANCELLED", ""
     if pull.get("merged"):
-        return "MERGED", "by a person; issue-orch prune removes the worktree"
+        return "MERGED", "by a person"
     if pull.get("state") == "closed":
         return "CLOSED", "the pull was closed without a merge"
     if phase == "stuck":
@@ -107,7 +108,7 @@ def pull_label(pull: PullFacts) -> tuple[str, str]:
 
 def running_label(status: SessionStatus, seen: Observed) -> tuple[str, str]:
     if status["retryAt"]:
-        return "RETRYING", f"at {status['retryAt']}: {status['failure'] or ''}".rstrip(": ")
+        return "RETRYING", f"at {status['retryAt'][11:16]} UTC: {status['failure'] or ''}".rstrip(": ")
     if seen.holder == "supervisor" and seen.heartbeat_age is not None and seen.heartbeat_age > QUIET_AFTER:
         return "QUIET", f"no heartbeat for {int(seen.heartbeat_age)} s"
     if status["status"] == "registered" and seen.holder != "supervisor":
@@ -122,6 +123,8 @@ def next_command(status: SessionStatus, label: str) -> str:
     number = status["issueNumber"]
     if label == "STUCK":
         return f'issue-orch answer {number} "…"' if status["question"] else f"issue-orch show {number}"
+    if label == "CRASHED" and not status["attempt"]:
+        return f"issue-orch spawn {number}"
     if label in {"CRASHED", "PUBLISH PENDING", "OVER BUDGET", "STOPPED", "PAUSED", "RETRYING"}:
         return f"issue-orch resume {number}"
     if label in {"PR READY", "PR OPEN", "CONFLICT", "CHANGES REQUESTED", "CHECKS FAILING"}:

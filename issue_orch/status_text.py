@@ -9,11 +9,15 @@ from .local import Seen
 from .store import seconds
 from .text import one_line
 
-CODES = {"red": "31", "yellow": "33", "green": "32", "cyan": "36", "blue": "34", "dim": "2"}
+CODES = {"red": "31", "yellow": "33", "green": "32", "cyan": "36", "blue": "34", "dim": "2", "bold": "1"}
+TABLE_FROM = 10
+STALE_AFTER = 900.0  # seconds after which facts of a pull are shown with their age
+OVER = {"MERGED", "CANCELLED"}
+RUNNING = {"STARTING", "PLANNING", "WORKING"}
 
 
 def paint(text: str, colour: str, on: bool) -> str:
-    return f"\x1b[{CODES[colour]}m{text}\x1b[0m" if on else text
+    return f"\x1b[{CODES[colour]}m{text}\x1b[0m" if on and colour and text else text
 
 
 def link(text: str, url: str | None, on: bool) -> str:
@@ -32,45 +36,80 @@ def age(seconds_: float) -> str:
 
 
 def status_text(sessions: Sequence[Seen], now: float, width: int, colour: bool) -> str:
-    """The list: those that need you first, then by number."""
+    """Those that need you first, then by number: a list for a few sessions, a table from ten on."""
     if not sessions:
         return "No active sessions.\n  issue-orch plan shows what is ready; issue-orch spawn starts it.\n"
     ordered = sorted(sessions, key=lambda seen: (not seen.headline.needs_you, seen.status["issueNumber"]))
-    blocks = [session_text(seen, now, width, colour) for seen in ordered]
-    return f"Active Sessions ({len(sessions)}):\n\n" + "\n".join(blocks)
+    needed = sum(seen.headline.needs_you for seen in ordered)
+    wanted = f", {needed} need{'s' * (needed == 1)} you" if needed and len(ordered) > 1 else ""
+    title = f"Active Sessions ({len(ordered)}){wanted}:\n\n"
+    if len(ordered) >= TABLE_FROM:
+        from .status_table import table_text
+
+        return title + table_text(ordered, now, width, colour)
+    return title + "\n".join(session_text(seen, now, width, colour) for seen in ordered)
 
 
 def session_text(seen: Seen, now: float, width: int, colour: bool) -> str:
     status, head = seen.status, seen.headline
-    number = link(f"#{status['issueNumber']}", status["issueUrl"], colour)
     since = f" ({age(now - seconds(status['startedAt']))})" if status["status"] != "complete" else ""
     start = f"[{head.mark}] #{status['issueNumber']} - {head.label}{since} - "
-    title = one_line(status["issueTitle"], max(20, width - len(start)))
-    first = f"{paint(f'[{head.mark}]', head.colour, colour)} {number} - {paint(head.label, head.colour, colour)}{since} - {title}"
-    return "\n".join([first, *(f"    {line}" for line in details(seen, width - 4, colour)), ""])
+    title = paint(one_line(status["issueTitle"], max(20, width - len(start))), "dim" * is_stale(seen), colour)
+    number = link(f"#{status['issueNumber']}", status["issueUrl"], colour)
+    mark, label = (paint(text, head.colour, colour) for text in (f"[{head.mark}]", head.label))
+    lines = [f"{mark} {number} - {label}{since} - {title}"]
+    for text, style in details(seen, now, width - 4):
+        shown = link(text, status["pullRequestUrl"], colour) if text.startswith("PR: ") else text
+        lines.append("    " + paint(shown, style, colour))
+    return "\n".join([*lines, ""])
 
 
-def details(seen: Seen, width: int, colour: bool) -> list[str]:
-    status, label = seen.status, seen.headline.label
+def is_stale(seen: Seen) -> bool:
+    """What is shown may be long past: a worker without heartbeat, or a session that is over."""
+    return seen.headline.label == "QUIET" or seen.headline.label in OVER
+
+
+def details(seen: Seen, now: float, width: int) -> list[tuple[str, str]]:
+    """The lines below the headline, each with its style."""
+    status, label, why = seen.status, seen.headline.label, seen.headline.why
     lines = []
-    question = status["question"]
+    question, changes = status["question"], status["changes"]
     if label == "STUCK" and question:
-        lines.append(one_line(f"Decision: {question['decision']}", width))
+        lines.append((one_line(f"Decision: {question['decision']}", width), ""))
         if question["options"]:
             options = "  ".join(f"{number}) {text}" for number, text in enumerate(question["options"], 1))
-            lines.append(one_line(f"Options: {options}", width))
-    elif label == "STUCK" or (seen.headline.why and label not in {"PLANNING", "WORKING", "MERGED"}):
-        lines.append(one_line(f"Reason: {seen.headline.why}", width))
-    changes = status["changes"]
-    if changes and changes["files"] and label not in {"MERGED", "CANCELLED"}:
-        lines.append(f"Files changed: {changes['files']} (+{changes['insertions']}, -{changes['deletions']})")
-    if label in {"PLANNING", "WORKING"} and seen.headline.why:
-        lines.append(one_line(seen.headline.why, width))
+            lines.append((one_line(f"Options: {options}", width), ""))
+    elif label in RUNNING and why:
+        lines.append((one_line(why, width), "dim"))
+    elif (why and status["status"] != "complete") or label == "PUBLISH PENDING":
+        lines.append((one_line(f"Reason: {why}", width), ""))
+    if changes and changes["files"] and label not in OVER:
+        lines.append((f"Files changed: {changes['files']} (+{changes['insertions']}, -{changes['deletions']})", ""))
     if status["cost"]["usd"]:
-        lines.append(f"Cost: ${status['cost']['usd']:.2f}")
+        lines.append((f"Cost: ${status['cost']['usd']:.2f}", ""))
     if status["pullRequestUrl"]:
-        lines.append(f"PR: {link(status['pullRequestUrl'], status['pullRequestUrl'], colour)}")
+        if label not in {*OVER, "CLOSED"}:
+            checks, old = checks_text(seen, now)
+            lines.append((one_line(f"Checks: {checks or 'not looked at'}", width), "dim" * old))
+        lines.append((one_line(f"PR: {status['pullRequestUrl']}", 10_000), ""))
     following = next_command(status, label)
     if following and not following.startswith("review "):
-        lines.append(following)
+        lines.append((following, "bold"))
     return lines
+
+
+def checks_text(seen: Seen, now: float, names: int = 3) -> tuple[str, bool]:
+    """Checks, review and conflict of the pull as far as they are known, and whether that was long ago."""
+    pull = seen.pull or {}
+    words = [str(pull.get("checks") or "")]
+    failing = [str(check.get("name")) for check in pull.get("failingChecks", [])[:names]]
+    if words[0] == "failing" and failing:
+        words[0] += f" ({', '.join(failing)})"
+    if pull.get("review") not in {None, "none", "unavailable"}:
+        words.append({"required": "review required"}.get(str(pull["review"]), str(pull["review"]).replace("_", " ")))
+    if pull.get("mergeable") is False:
+        words.append("conflict")
+    text = ", ".join(word for word in words if word)
+    past = now - seconds(pull.get("fetchedAt") or "")
+    old = bool(text) and past > STALE_AFTER
+    return f"{text} ({age(past)} ago)" if old else text, old

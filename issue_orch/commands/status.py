@@ -10,44 +10,54 @@ from ..errors import Usage
 from ..local import Seen, find_state, look_all
 from ..shell import colours, say, width
 
+FLAGS = frozenset({"--json", "--needs-me", "--watch"})
+PAUSE = 2.0
+
 
 def main(words: list[str]) -> int:
-    flags = {"--json", "--needs-me", "-v", "--verbose"}
-    unknown = [word for word in words if word not in flags]
+    unknown = [word for word in words if word not in FLAGS]
     if unknown:
         raise Usage(f"status does not know {unknown[0]}", "issue-orch status --help")
-    return status(as_json="--json" in words, needs_me="--needs-me" in words, verbose="-v" in words or "--verbose" in words)
+    return status("--json" in words, "--needs-me" in words, "--watch" in words)
 
 
-def status(as_json: bool, needs_me: bool, verbose: bool = False) -> int:
+def status(as_json: bool, needs_me: bool, watch: bool = False) -> int:
     """Print the sessions. With `needs_me`: only those, exit code 0 when there is one, else 1."""
-    now = time.time()
-    sessions, problems = look_all(find_state(os.getcwd()), now)
-    if needs_me:
-        sessions = [seen for seen in sessions if seen.headline.needs_you]
-    if as_json:
-        print_json(sessions)
-    else:
-        from ..status_text import status_text
-
-        sys.stdout.write(status_text(sessions, now, width(sys.stdout), colours(sys.stdout)))
-    for problem in problems:
-        say(f"warning: {problem}")
-    return int(needs_me and not sessions)
-
-
-def watch(needs_me: bool) -> int:
-    """The same, again every two seconds. `issue-orch watch` shows more and reacts faster."""
-    from ..status_text import status_text
-
     while True:
         now = time.time()
-        sessions, _ = look_all(find_state(os.getcwd()), now)
-        shown = [seen for seen in sessions if seen.headline.needs_you or not needs_me]
-        text = status_text(shown, now, width(sys.stdout), colours(sys.stdout))
-        sys.stdout.write(("\x1b[H\x1b[2J" if sys.stdout.isatty() else "") + text)
-        sys.stdout.flush()
-        time.sleep(2)
+        sessions, problems = look_all(find_state(os.getcwd()), now)
+        total = len(sessions)
+        if needs_me:
+            sessions = [seen for seen in sessions if seen.headline.needs_you]
+        if as_json:
+            print_json(sessions)
+        else:
+            print_text(sessions, total, now, watch)
+        if not watch:
+            for problem in problems:
+                say(f"warning: {problem}")
+            return int(needs_me and not sessions)
+        time.sleep(PAUSE)
+
+
+def print_text(sessions: list[Seen], total: int, now: float, watch: bool) -> None:
+    from ..status_text import status_text
+
+    text = status_text(sessions, now, width(sys.stdout), colours(sys.stdout))
+    if total and not sessions:
+        text = f"Nothing needs you ({total} active session{'s' * (total > 1)}).\n"
+    if watch and sys.stdout.isatty():
+        text = screen(text, os.get_terminal_size(sys.stdout.fileno()).lines)
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def screen(text: str, rows: int) -> str:
+    """The top of the text over what was there before: each line erased as it is written, so that nothing flickers."""
+    lines = text.splitlines()
+    if len(lines) >= rows:
+        lines[rows - 2 :] = [f"… {len(lines) - rows + 2} more lines: issue-orch watch"]
+    return "\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J"
 
 
 def print_json(sessions: list[Seen]) -> None:
@@ -55,4 +65,6 @@ def print_json(sessions: list[Seen]) -> None:
 
     rows = [{**seen.status, "headline": seen.headline.label, "needsYou": seen.headline.needs_you, "pull": seen.pull}
             for seen in sessions]
-    sys.stdout.write(json.dumps({"schemaVersion": 1, "sessions": rows}, ensure_ascii=False, separators=(",", ":")) + "\n")
+    text = json.dumps({"schemaVersion": 1, "sessions": rows}, ensure_ascii=False, separators=(",", ":"))
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
