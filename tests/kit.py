@@ -70,7 +70,7 @@ class Scene:
         (self.home / ".git-credentials").write_text(f"http://you:{self.token}@{host}\n")
         self.config = 'repo = "acme/widgets"\nmax_workers = 9\nagent = "scripted"\n'
         self.config += f'[github]\nbase_url = "{sandbox.base_url}"\n'
-        self.resume = True
+        self.resume, self.python = True, sys.executable
         self.gates: dict[str, int] = {}
         self.git("clone", "--quiet", sandbox.git_url, str(self.clone), cwd=self.home)
         self.agent(COMPLETE)
@@ -105,7 +105,7 @@ class Scene:
 
     def start(self, *words: str, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
         """Begin a command without waiting for it."""
-        argv = (sys.executable, "-P", "-m", "issue_orch", *words)
+        argv = (self.python, "-P", "-m", "issue_orch", *words)
         pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         options = {"cwd": self.clone, "text": True, "errors": "replace", **pipes, **options}
         return subprocess.Popen(argv, env={**self.env, **(env or {})}, **options)

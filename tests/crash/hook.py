@@ -1,0 +1,79 @@
+"""Loaded by a .pth of a venv that tests make: numbers what a process does to the world, and kills it at one number.
+
+What to do stands in the file `plan` of that venv: `record`, or `kill ROLE NUMBER`; a file `killed` says that it was done.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+CHANGES = {
+    "os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.kill", "fcntl.flock",
+    "subprocess.Popen",
+}
+numbers = itertools.count(1)
+sys.dont_write_bytecode = True
+
+
+def role() -> str:
+    """The command that this process is: `spawn`, `supervisor`, `helper` …; empty for anything else."""
+    words = sys.orig_argv
+    module = words[words.index("-m") + 1] if "-m" in words else ""
+    if module == "issue_orch":
+        return words[words.index("-m") + 2]
+    return module.removeprefix("issue_orch.") if module.startswith("issue_orch.") else ""
+
+
+def what(event: str, args: tuple[object, ...]) -> str:
+    """The point's name; empty for what changes nothing."""
+    if event == "open":
+        path, flags = args[0], args[2]
+        if isinstance(flags, int) and flags & WRITING and isinstance(path, str) and not path.startswith(("/dev/", "/proc/")):
+            return f"write {os.path.basename(path)}"
+    elif event == "http.client.send":
+        data = args[1]
+        return "api write" if isinstance(data, bytes) and data.startswith((b"POST", b"PATCH", b"PUT", b"DELETE")) else ""
+    elif event in CHANGES:
+        argv = args[1] if event == "subprocess.Popen" else None
+        words = [str(word) for word in argv[:6]] if isinstance(argv, (list, tuple)) else [str(args[0])]
+        return f"{event} {' '.join(words)}"
+    return ""
+
+
+def install(folder: str) -> None:
+    me = role()
+    with open(os.path.join(folder, "plan")) as file:
+        plan = file.read().split()
+    wanted = int(plan[2]) if plan[0] == "kill" and plan[1] == me else 0
+    if not me or not (wanted or plan[0] == "record"):
+        return
+
+    def hook(event: str, args: tuple[object, ...]) -> None:
+        point = what(event, args)
+        if not point or hook_paused:
+            return
+        number = next(numbers)
+        hook_paused.append(True)
+        try:
+            if plan[0] == "record":
+                log = os.open(os.path.join(folder, f"points-{me}"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+                os.write(log, f"{os.getpid()} {number} {point}\n".encode("utf-8", "replace"))
+                os.close(log)
+            elif number == wanted:
+                try:
+                    os.close(os.open(os.path.join(folder, "killed"), os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+                except FileExistsError:
+                    return
+                os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            hook_paused.pop()
+
+    hook_paused: list[bool] = []
+    sys.addaudithook(hook)
+
+
+install(sys.prefix)

@@ -1,0 +1,180 @@
+"""kill -9 at every point where a command changes the world; then the next ordinary command, up to the pull.
+
+A seeded sample runs by default; CRASH_POINTS=all runs every point, CRASH_POINTS=40 that many of each role.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sysconfig
+import venv
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kit import ASK, COMPLETE, ENDLESS, Scene, make_scene
+
+POINTS = os.environ.get("CRASH_POINTS", "2")
+DONE = {"PR OPEN", "PR READY"}
+PLANNED = 'report planning --touches "work-$issue.txt"\n' + COMPLETE
+
+
+class Rig:
+    """A python of its own, whose processes are counted or killed by hook.py."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        venv.create(folder, symlinks=True)
+        packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
+        real = sysconfig.get_path("purelib")
+        (packages / "crash.pth").write_text(
+            f"import site; site.addsitedir({real!r})\n"
+            f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import hook\n")
+        self.python = str(folder / "bin" / "python")
+        self.plan("off")
+
+    def plan(self, words: str) -> None:
+        (self.folder / "killed").unlink(missing_ok=True)
+        if words == "record":
+            for path in self.folder.glob("points-*"):
+                path.unlink()
+        (self.folder / "plan").write_text(words)
+
+    def killed(self) -> bool:
+        return (self.folder / "killed").exists()
+
+    def points(self, role: str) -> int:
+        """How many points the busiest process of the role passed in the recorded run."""
+        path = self.folder / f"points-{role}"
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        return max(Counter(line.split()[0] for line in lines).values(), default=0)
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
+    return Rig(tmp_path_factory.mktemp("rig") / "venv")
+
+
+def carry_on(scene: Scene, number: int) -> None:
+    """What a person does who looks at `status` and types what it names, until the pull is there."""
+    said = []
+    for _ in range(8):
+        scene.wait(lambda: not scene.supervisors(), what="the supervisor ends")
+        label = scene.headline(number)
+        if label in DONE:
+            return
+        if label == "STUCK" and scene.status(number)["question"]:
+            words = ("answer", str(number), "left, I say")
+        elif label == "":
+            words = ("spawn", str(number), "--yes")
+        else:
+            words = ("resume", str(number))
+        ran = scene.orch(*words)
+        if ran.code and f"issue-orch spawn {number}" in ran.err:
+            ran = scene.orch("spawn", str(number), "--yes")
+        said.append((label, words, ran))
+    raise AssertionError(f"#{number} does not come to its pull: {said}\n{scene.describe()}")
+
+
+Prepare = Callable[[Scene, int], None]
+
+
+def nothing(scene: Scene, number: int) -> None:
+    pass
+
+
+def asked(scene: Scene, number: int) -> None:
+    scene.agent(ASK)
+    scene.orch("spawn", str(number), check=True)
+    scene.wait_status(number, "stuck")
+
+
+def stopped(scene: Scene, number: int) -> None:
+    running(scene, number)
+    scene.orch("stop", str(number), check=True)
+    scene.agent(PLANNED)
+
+
+def running(scene: Scene, number: int) -> None:
+    scene.agent(ENDLESS)
+    scene.orch("spawn", str(number), check=True)
+    scene.wait(lambda: scene.status(number)["status"] == "working", what="the agent reports")
+
+
+def merged(scene: Scene, number: int) -> None:
+    scene.orch("spawn", str(number), check=True)
+    url = scene.wait_status(number, "complete")["pullRequestUrl"]
+    scene.sandbox.person.merge(int(url.rpartition("/")[2]))
+
+
+# name: what comes first, the command, and the roles of the processes to kill
+STORIES: dict[str, tuple[Prepare, tuple[str, ...], tuple[str, ...]]] = {
+    "spawn": (nothing, ("spawn",), ("spawn", "supervisor", "helper")),
+    "answer": (asked, ("answer",), ("answer", "supervisor", "helper")),
+    "resume": (stopped, ("resume",), ("resume", "supervisor")),
+    "stop": (running, ("stop",), ("stop", "supervisor")),
+    "prune": (merged, ("prune",), ("prune",)),
+}
+CASES = [(story, role) for story, (_, _, roles) in STORIES.items() for role in roles]
+
+
+def command(story: str, number: int) -> tuple[str, ...]:
+    return (*STORIES[story][1], str(number), *(["left, I say"] if story == "answer" else []))
+
+
+def play(rig: Rig, folder: Path, story: str, plan: str) -> bool:
+    """One story with one plan; returns whether somebody was killed."""
+    folder.mkdir()
+    rig.plan("off")
+    with make_scene(folder) as scene:
+        number = scene.issue()
+        scene.agent(PLANNED)
+        scene.python = rig.python
+        prepare = STORIES[story][0]
+        if story == "stop":  # its supervisor is to be killed as well, so it has to start with the plan
+            rig.plan(plan)
+            prepare(scene, number)
+        else:
+            prepare(scene, number)
+            rig.plan(plan)
+        scene.orch(*command(story, number))
+        scene.check_invariants(quiet=False)
+        if story == "stop":
+            scene.orch("stop", str(number))
+            scene.wait_quiet()
+            assert scene.headline(number) == "STOPPED", scene.describe()
+            scene.agent(PLANNED)
+        if story == "prune":
+            scene.orch("prune", check=True)
+            assert not scene.status(number) and not scene.clone.with_name("widgets-issue-1").exists()
+            assert "issue-1" not in scene.git("branch", "--list", "issue-1"), "the local branch goes with it"
+        else:
+            carry_on(scene, number)
+            assert len(scene.sandbox.pulls) == 1
+        if story == "answer":
+            prompts = [path.read_text() for path in folder.glob("prompt-1.*")]
+            assert any("left, I say" in text for text in prompts), "the answer reached the worker"
+        scene.wait_quiet()
+        scene.check_invariants()
+    return rig.killed()
+
+
+@pytest.mark.parametrize(("story", "role"), CASES)
+def test_killed_at_every_point(rig: Rig, tmp_path: Path, story: str, role: str) -> None:
+    play(rig, tmp_path / "record", story, "record")
+    count = rig.points(role)
+    assert count > 5, "the hook sees what happens"
+    picked = range(1, count + 1)
+    if POINTS != "all":
+        picked = sorted(random.Random(f"{story} {role}").sample(picked, min(int(POINTS), count)))
+    killed = 0
+    for number in picked:
+        try:
+            killed += play(rig, tmp_path / str(number), story, f"kill {role} {number}")
+        except AssertionError as error:
+            raise AssertionError(f"{story}: {role} killed at point {number} of {count}: {error}") from error
+    print(f"crash points: {story}, {role}: {killed} of {count}")
+    assert killed, "somebody was killed"
