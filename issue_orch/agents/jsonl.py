@@ -36,7 +36,7 @@ def count(value: Any) -> int:
 
 
 def dollars(value: Any) -> float | None:
-    known = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 10**9
+    known = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 10**12
     return float(value) if known else None
 
 

@@ -1,0 +1,170 @@
+"""The parsers of the adapters, on lines that the real agents printed and on nonsense."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from issue_orch import agents
+from issue_orch.agents import endings
+from issue_orch.agents.base import Event, Outcome, Turn, Usage, fold
+
+RECORDED = Path(__file__).with_name("recorded")
+NOW = 1_800_000_000.0
+
+
+class Replay(NamedTuple):
+    """A recorded run, folded. `on_the_way` are the turns after each event."""
+
+    outcome: Outcome
+    turn: Turn
+    events: list[Event]
+    on_the_way: list[Turn]
+
+
+def replay(name: str) -> Replay:
+    adapter = agents.load(name.partition("-")[0])
+    head, *lines = (RECORDED / f"{name}.txt").read_text().splitlines()
+    turn, events, on_the_way = Turn(), [], []
+    for number, line in enumerate(lines):
+        for event in adapter.parse(line):
+            turn = fold(turn, event, NOW + number)
+            events.append(event)
+            on_the_way.append(turn)
+    stderr = "\n".join(line for line in lines if not line.startswith("{"))
+    outcome = endings.hopeless(turn, NOW) or adapter.classify(int(head.split()[1]), turn, stderr, NOW)
+    return Replay(outcome, turn, events, on_the_way)
+
+
+@pytest.mark.parametrize(("name", "kind"), [
+    (path.stem, kind) for path in sorted(RECORDED.iterdir())
+    for kind in [{"work": "ended", "auth": "auth", "interrupted": "interrupted", "killed": "killed",
+                  "context": "context_full", "missing": "session_missing", "budget": "over_budget",
+                  "denied": "denied", "limited": "rate_limited", "overloaded": "api_error"}[path.stem.split("-")[1]]]
+])
+def test_how_a_recorded_run_ended(name: str, kind: str) -> None:
+    outcome = replay(name).outcome
+    assert outcome.kind == ("ended" if name == "opencode-context" else kind), outcome  # it compacts by itself
+    assert outcome.message
+
+
+@pytest.mark.parametrize("agent", ["claude", "codex", "opencode", "gemini"])
+def test_what_is_seen_of_work(agent: str) -> None:
+    seen = replay(f"{agent}-work")
+    assert seen.turn.session_id
+    kinds = [event.kind for event in seen.events]
+    assert kinds.index("tool") < kinds.index("tool_end") < kinds.index("final")
+    tool = next(event for event in seen.events if event.kind == "tool")
+    assert "git commit" in tool.text
+    assert seen.turn.running == () and seen.turn.activity == "Done." and seen.turn.retries == 0
+    usage = seen.turn.usage
+    assert usage and (usage.input_tokens, usage.output_tokens) == (2400, 160)
+    assert (usage.usd is not None) == agents.load(agent).CAPABILITIES.reports_usd
+
+
+@pytest.mark.parametrize("agent", ["claude", "opencode", "gemini"])
+def test_a_retry_is_shown_and_then_forgotten(agent: str) -> None:
+    seen = replay(f"{agent}-work")
+    retrying = [turn for turn in seen.on_the_way if turn.retries]
+    assert retrying[0].activity.startswith("retrying: ")
+    assert not seen.turn.error and seen.turn.status is None
+
+
+@pytest.mark.parametrize("agent", ["claude", "codex", "gemini"])
+def test_a_run_that_was_killed_in_a_tool_still_shows_the_tool(agent: str) -> None:
+    seen = replay(f"{agent}-killed")
+    assert "sleep 3" in seen.turn.running[0].name
+    assert seen.turn.usage is None
+    assert bool(seen.turn.rough.input_tokens) == (agent == "claude")
+
+
+def test_the_denied_tool_is_named() -> None:
+    assert replay("claude-denied").turn.denied == ("Write",)
+
+
+def test_a_rejected_usage_limit_of_a_subscription_says_until_when() -> None:
+    claude = agents.load("claude")
+    limit = {"type": "rate_limit_event", "rate_limit_info": {"status": "rejected", "resetsAt": NOW + 7200}}
+    result = {"type": "result", "subtype": "success", "is_error": True, "api_error_status": 429, "modelUsage": {},
+              "result": "You've hit your usage limit"}
+    turn = Turn()
+    for line in (limit, result):
+        for event in claude.parse(json.dumps(line)):
+            turn = fold(turn, event, NOW)
+    assert claude.classify(1, turn, "", NOW) == Outcome(
+        "quota", "the account's quota is used up: You've hit your usage limit", NOW + 7200)
+
+
+def test_lines_of_an_unknown_cli() -> None:
+    command = agents.load("command")
+    assert command.parse("hello\n") == [Event("text", "hello")]
+    assert command.parse("  ") == []
+    usage = {"type": "usage", "usd": 0.5, "input_tokens": 7, "output_tokens": 3, "scope": "call"}
+    assert command.parse(json.dumps(usage)) == [Event("usage", usage=Usage("call", 0.5, 7, 3))]
+    assert command.parse('{"type": "session", "session_id": "x"}') == [Event("session", session_id="x")]
+    assert command.parse('{"other": 1}') == [Event("text", '{"other": 1}')]
+
+
+def known_words() -> list[str]:
+    words: set[str] = set()
+
+    def gather(value: Any) -> None:
+        if isinstance(value, dict):
+            words.update(value)
+            for item in value.values():
+                gather(item)
+        elif isinstance(value, list):
+            for item in value:
+                gather(item)
+        elif isinstance(value, str) and len(value) < 40:
+            words.add(value)
+
+    for path in RECORDED.iterdir():
+        for line in path.read_text().splitlines():
+            if line.startswith("{"):
+                gather(json.loads(line))
+    return sorted(words)
+
+
+WORDS = st.sampled_from(known_words())
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=5), max_leaves=12)
+TYPED = st.builds(
+    lambda kind, rest: json.dumps({**rest, "type": kind}),
+    st.sampled_from(["system", "assistant", "user", "result", "rate_limit_event", "item.started", "item.completed",
+                     "turn.completed", "turn.failed", "error", "text", "tool_use", "step_finish", "tool_result",
+                     "message", "init", "usage", "thread.started"]),
+    st.dictionaries(WORDS, VALUES, max_size=6))
+
+
+def mangled(line: str, cut: int) -> str:
+    return line[: cut % (len(line) + 1)]
+
+
+LINES = [line for path in sorted(RECORDED.iterdir()) for line in path.read_text().splitlines()]
+ANY_LINE = st.one_of(TYPED, VALUES.map(json.dumps), st.text(),
+                     st.builds(mangled, st.sampled_from(LINES), st.integers(min_value=0, max_value=5000)))
+
+
+@pytest.mark.parametrize("agent", agents.NAMES)
+@given(lines=st.lists(ANY_LINE, max_size=6), code=st.sampled_from([0, 1, 42, 53, 143, -9, -2]))
+def test_no_line_breaks_a_parser_or_what_follows(agent: str, lines: list[str], code: int) -> None:
+    adapter = agents.load(agent)
+    turn = Turn()
+    for line in lines:
+        for event in adapter.parse(line):
+            turn = fold(turn, event, NOW)
+    endings.hopeless(turn, NOW)
+    outcome = adapter.classify(code, turn, "\n".join(lines), NOW)
+    assert outcome.kind in endings.CONSEQUENCES and outcome.message
+    assert len(repr(turn)) < 60_000
+
+
+def test_deeply_nested_json_is_no_event() -> None:
+    assert agents.load("claude").parse('{"a":' * 100_000) == []
