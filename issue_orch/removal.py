@@ -53,8 +53,9 @@ def remove_worktrees(repo: Repo, wanted: Sequence[Wanted], now: datetime, wait: 
     Branches stay: see `delete_branches`. Safe beside itself, `register` and a kill at any moment. Without `wait` the
     files of what is removed, by then out of sight and of git's knowledge, are deleted by a process that goes on.
     """
-    with locked(worktrees_lock(repo)), ThreadPoolExecutor(os.cpu_count()) as pool:
-        mounts, config = load_mounts(), neutral(repo)
+    with locked(worktrees_lock(repo)), ThreadPoolExecutor((os.cpu_count() or 2) + 1) as pool:
+        # Many are looked at side by side: threads of each git would be in each other's way.
+        mounts, config = load_mounts(), (*neutral(repo), ("core.preloadIndex", "false"))
         moved = [move_aside(repo, each.path, mounts) for each in wanted]
         # Who is not inside now cannot write there any more: nobody knows the name. So this comes before the look.
         users = find_users([checking(each.path) for each in wanted])

@@ -6,6 +6,7 @@ Nothing here takes a lock or writes the index of the worktree: a worker may be c
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterable
@@ -20,6 +21,8 @@ from .model import CommitSha, IssueNumber
 MAX_BYTES = 50_000_000
 COUNTED_BYTES = 1_000_000
 PRESERVED = "refs/issue-orch/preserved"
+# Of `ls-files -s -v -z` all but ordinary files and links: there may be a hundred thousand of those.
+ODD = re.compile(r"(?:\A|\0)(?!H 1[02]0|\Z)([^\0]+)")
 UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard")
 
 
@@ -98,11 +101,8 @@ def inspect(repo: Repo, path: str, config: tuple[tuple[str, str], ...]) -> Condi
 def index_oddities(repo: Repo, path: str) -> tuple[list[str], list[str]]:
     """Files marked assume-unchanged, or skip-worktree though they are there; and submodules."""
     hidden, links = [], []
-    for entry in entries(git(repo, "ls-files", "-z", "-s", "-v", worktree=path).stdout):
-        tag = entry[0]
-        if tag == "H" and entry[2:8] != "160000":
-            continue
-        name = entry.partition("\t")[2]
+    for entry in ODD.findall(git(repo, "ls-files", "-z", "-s", "-v", worktree=path).stdout):
+        tag, name = entry[0], entry.partition("\t")[2]
         if tag.islower() or (tag == "S" and os.path.lexists(os.path.join(path, name))):
             hidden.append(name)
         if entry[2:8] == "160000":
