@@ -101,7 +101,10 @@ class SessionStatus(TypedDict):
 
 
 class PullFacts(TypedDict, total=False):
-    """sessions/<id>/pull.json: what GitHub said of the pull, written by the poll alone. Absent key = not looked at."""
+    """sessions/<id>/pull.json: what GitHub said of the pull, written by the poll alone. Absent key = not looked at.
+
+    `held` says why nothing goes back to the worker although something could.
+    """
 
     number: int
     url: str
@@ -117,6 +120,7 @@ class PullFacts(TypedDict, total=False):
     behind: bool
     others: list[str]
     sensitivePaths: list[str]
+    held: str
     fetchedAt: str
 
 

@@ -1,0 +1,260 @@
+"""The poll: what happened on GitHub to sessions and their pulls is recorded, and goes back to their workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from . import comments, conflicts, git, push
+from .context import Context, token_of
+from .control import start_worker
+from .errors import Expected, LeaseHeld
+from .gather import fetch_me
+from .issue_watch import retarget, watch_issue
+from .launching import report_command
+from .lease import is_alive, take
+from .messages import send
+from .model import Branch, Comment, PullFacts, Review, SessionStatus
+from .poll import Memory, Pass, guarded, load_memory, save_memory
+from .prompt import render
+from .pull_facts import Looked, counting, derive, failing, fetch, number_of, permission_of
+from .store import iso, load_events, load_pull, load_sessions, session_folder, write_json
+
+if TYPE_CHECKING:
+    from .github import GitHub
+
+WORTH_MENDING = ("failure", "timed_out", "startup_failure")  # not: cancelled, or waiting for a person
+HANDLED_LIMIT = 1000
+ENDED = ("complete", "cancelled")
+
+
+class News(NamedTuple):
+    """Something that goes back to the worker of a pull, once: `ids` are remembered."""
+
+    kind: Literal["checks", "review", "conflict"]
+    ids: tuple[str, ...]
+    rows: list[dict[str, Any]]
+
+
+def poll(context: Context, gh: GitHub, now: float) -> list[str]:
+    """One pass over all sessions: pulls, issues, stacked bases, comments. Returns lines for a person.
+
+    What fails for one session becomes its line; RateLimited and SignInFailed concern all, and are raised.
+    """
+    try:
+        lease = take(context.state, "poll", "poll", wait=0.2)
+    except LeaseHeld:
+        return []
+    with lease:
+        run = begin(context, gh, now)
+        numbers = [status["issueNumber"] for status in load_sessions(context.state)[0]]
+        lines = [line for number in numbers for line in guarded(attend, run, number)]
+        lines += [line for number in numbers for line in guarded(retarget, run, number)]
+        if context.config.github_write_back:
+            lines += comments.write_back(run, numbers)
+        save_rate(context, gh, now)
+    return lines
+
+
+def refresh(context: Context, gh: GitHub, now: float) -> list[str]:
+    """Look at the pulls and record what is seen; nobody is woken, nothing is posted."""
+    with take(context.state, "poll", "status", wait=10):
+        run = begin(context, gh, now)
+        sessions, _ = load_sessions(context.state)
+        lines = [line for each in sessions for line in guarded(look, run, each["issueNumber"])]
+        save_rate(context, gh, now)
+    return lines
+
+
+def begin(context: Context, gh: GitHub, now: float) -> Pass:
+    config, permission = context.config, permission_of(gh)
+    writes, worker_opens = config.github_write_back, config.pulls_open == "worker"
+    me = fetch_me(gh) if writes or worker_opens else None
+    token = token_of(context) if writes else None
+    counts = counting(permission, config.pulls_bots, me if worker_opens else None)
+    issues = {issue.number: issue for issue in gh.fetch_issues(config.ready_labels)}
+    secrets = (token.value,) if token else ()
+    return Pass(context, gh, now, me, permission, counts, gh.fetch_pulls(state="open"), issues, secrets)
+
+
+def save_rate(context: Context, gh: GitHub, now: float) -> None:
+    write_json(context.state / "rate.json", {**gh.rate._asdict(), "at": iso(now)})
+
+
+def look(run: Pass, number: int) -> list[str]:
+    see(run, number)
+    return []
+
+
+def see(run: Pass, number: int) -> tuple[PullFacts, Looked | None]:
+    """Fetch and record the facts of a session's pull. Merged is the end: it is not asked about again."""
+    status, known = run.status(number), load_pull(run.context.state, number) or {}
+    pull = number_of(status["pullRequestUrl"])
+    if pull is None or known.get("merged"):
+        return known, None
+    looked = fetch(run.gh, pull, known)
+    others = [each.url for each in run.pulls if each.head_branch == status["branch"] and each.number != pull
+              and (each.head_repo or "").casefold() == run.context.name.casefold()]
+    facts = derive(looked, known, run.counts, status, others, run.now)
+    if "held" in known:
+        facts["held"] = known["held"]
+    record(run, number, facts)
+    return facts, looked
+
+
+def record(run: Pass, number: int, facts: PullFacts) -> None:
+    write_json(session_folder(run.context.state, number) / "pull.json", facts)
+
+
+def attend(run: Pass, number: int) -> list[str]:
+    """What happened to the pull and to the issue of one session."""
+    known, status, memory = load_pull(run.context.state, number) or {}, run.status(number), load_memory(run, number)
+    facts, looked = see(run, number)
+    lines = []
+    if facts.get("state") == "closed" and known.get("state") != "closed":
+        merged = "merged by a person; issue-orch prune removes its worktree"
+        lines.append(f"#{number}: its pull was {merged if facts.get('merged') else 'closed without a merge'}")
+    if status["status"] not in ENDED:
+        held, said = watch_issue(run, status, memory)
+    elif status["status"] == "complete" and looked and looked.pull.state == "open" and not status["hold"]:
+        held, said = follow_up(run, status, known, looked, memory)
+    else:
+        held, said = "", []
+    if held != facts.get("held", ""):
+        facts["held"] = held
+        record(run, number, facts)
+        lines += [f"#{number}: {held}"] if held else []
+    return lines + said
+
+
+# -- the pull of a complete session
+
+
+def follow_up(
+    run: Pass, status: SessionStatus, known: PullFacts, looked: Looked, memory: Memory
+) -> tuple[str, list[str]]:
+    """Why nothing goes back to the worker (empty when that is as it should be), and what was done."""
+    number, head = status["issueNumber"], looked.pull.head_sha
+    if known.get("held"):
+        heed_resume(run, number, head, memory)
+    foreign = not is_ours(run, status, head)
+    if foreign and memory.get("allowed") != head:
+        return hold(run, number, memory, "somebody else pushed to its branch"), []
+    news = [each for each in news_of(looked, run) if not {*each.ids} <= {*memory["handled"]}]
+    rounds = run.context.config.follow_up_rounds
+    if not news or not rounds:
+        return "", []
+    if memory["rounds"] >= rounds:
+        return hold(run, number, memory, f"its worker was sent back {rounds} times"), []
+    if sum(is_alive(run.context.state, each["issueNumber"]) for each in load_sessions(run.context.state)[0]) >= (
+            run.context.config.max_workers):
+        return "its worker waits for a free place to follow up", []
+    send_back(run, status, news, foreign)
+    memory["handled"] = [*memory["handled"], *(each for one in news for each in one.ids)][-HANDLED_LIMIT:]
+    memory["rounds"] += 1
+    save_memory(run, number, memory)
+    start_worker(run.context.state, number, "follow-up", run.relaunch)
+    return "", [f"#{number}: goes back to its worker: {', '.join(each.kind for each in news)}"]
+
+
+def hold(run: Pass, number: int, memory: Memory, why: str) -> str:
+    memory["resumes"] = resumes(run, number)
+    save_memory(run, number, memory)
+    return f"{why}; issue-orch resume {number} lets its worker follow up again"
+
+
+def heed_resume(run: Pass, number: int, head: str, memory: Memory) -> None:
+    """A person said `resume` after follow-up was held: what is on the branch now is accepted, rounds start anew."""
+    if resumes(run, number) > memory.get("resumes", 0):
+        memory.update(allowed=head, rounds=0)
+        save_memory(run, number, memory)
+
+
+def resumes(run: Pass, number: int) -> int:
+    return sum(event["kind"] == "resumed" for event in load_events(run.context.state, number))
+
+
+def is_ours(run: Pass, status: SessionStatus, head: str) -> bool:
+    """Whether the pull's head is a commit of the session's branch here."""
+    ref = f"refs/heads/{status['branch']}"
+    return git.git(run.context.repo, "merge-base", "--is-ancestor", head, ref, check=False).code == 0
+
+
+def news_of(looked: Looked, run: Pass) -> Iterator[News]:
+    """What a worker should know: checks once all have ended, reviews of those who count, a conflict once per head."""
+    head = looked.pull.head_sha
+    broken = [check for check in failing(looked.checks) if check.conclusion in WORTH_MENDING]
+    if broken and all(check.status == "completed" for check in looked.checks or ()):
+        yield News("checks", tuple(f"check:{check.id or check.name}:{head}" for check in broken),
+                   [check._asdict() for check in broken])
+    said = [each for each in (*looked.reviews, *looked.comments) if is_said(each, run)]
+    if said:
+        yield News("review", tuple(f"{type(each).__name__}:{each.id}" for each in said), [review_row(each) for each in said])
+    if looked.pull.mergeable is False:
+        yield News("conflict", (f"conflict:{head}",), [])
+
+
+def is_said(each: Review | Comment, run: Pass) -> bool:
+    """Requested changes, and comments with words, of somebody who counts."""
+    if isinstance(each, Review) and each.state != "CHANGES_REQUESTED" and not (each.state == "COMMENTED" and each.body):
+        return False
+    return run.counts(each.author, each.author_kind)
+
+
+def review_row(each: Review | Comment) -> dict[str, Any]:
+    if isinstance(each, Review):
+        state, path, line = each.state.lower(), None, None
+    else:
+        state, path, line = "commented", each.path, each.line
+    return {"author": each.author, "state": state, "text": each.body or "(no words)", "path": path, "line": line,
+            "url": each.url}
+
+
+def send_back(run: Pass, status: SessionStatus, news: list[News], foreign: bool) -> None:
+    """The news as guidance in the inbox, rendered by the team's templates."""
+    context, number, branch = run.context, status["issueNumber"], Branch(status["branch"])
+    common: dict[str, Any] = {"number": number, "report": report_command(), "url": status["pullRequestUrl"]}
+    texts = []
+    if foreign:
+        fetch_ref(run, branch)
+        texts.append(f"Somebody else pushed to your branch. Begin with `git merge {context.config.remote}/{branch}`; "
+                     "keep what they did.")
+    handled = {*load_memory(run, number)["handled"]}
+    for each in news:
+        rows = [row for key, row in zip(each.ids, each.rows, strict=False) if key not in handled]
+        match each.kind:
+            case "checks":
+                checks = [{**row, "text": evidence(run, row)} for row in rows]
+                texts.append(render("followup_checks", context.repo.main, **common, checks=checks))
+            case "review":
+                texts.append(render("followup_review", context.repo.main, **common, reviews=rows))
+            case "conflict":
+                texts.append(render("followup_conflict", context.repo.main, number=number, report=common["report"],
+                                    base=status["base"], theirs=f"{context.config.remote}/{status['base']}",
+                                    files=conflicting(run, status)))
+    for text in texts:
+        send(context.state, number, "guidance", text, "GitHub", run.now)
+
+
+def evidence(run: Pass, check: dict[str, Any]) -> str:
+    """What a check says of itself: its summary and up to fifty annotations."""
+    notes = run.gh.fetch_annotations(check["id"]) if check["id"] else None
+    lines = [f"{note.path}:{note.line or ''}: {note.level}: {note.message}" for note in (notes or ())[:50]]
+    return "\n".join(part for part in (check["summary"], *lines) if part)
+
+
+def conflicting(run: Pass, status: SessionStatus) -> list[str]:
+    """The files in conflict with the base, after fetching it."""
+    branch, repo = Branch(status["branch"]), run.context.repo
+    base = fetch_ref(run, Branch(status["base"]))
+    try:
+        found = conflicts.predict(repo, base, {branch: git.rev_parse(repo, f"refs/heads/{branch}")}).against_base
+    except Expected:  # an older git
+        found = {}
+    return list(found.get(branch, ())) or ["(git says which when you merge)"]
+
+
+def fetch_ref(run: Pass, branch: Branch) -> Any:
+    token = token_of(run.context)
+    return push.fetch_base(run.context.repo, run.context.config.remote, branch,
+                           push.Token(token.host, token.value) if token else None)
