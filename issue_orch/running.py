@@ -59,7 +59,7 @@ class AgentRun:
                 command.argv, cwd=cwd, env=env, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                 start_new_session=True,
             )
-        self.log = open(log, "ab", buffering=0)
+        self.open_log()
         self.partial = b""
         self.skipping = False
 
@@ -130,14 +130,24 @@ class AgentRun:
             self.take_line(self.partial, watcher)
             self.partial = b""
 
+    def open_log(self) -> None:
+        self.log = open(self.log_path, "ab", buffering=0)
+        self.times = open(self.log_path + ".times", "ab", buffering=0)
+
     def write_log(self, chunk: bytes) -> None:
-        """The raw log is capped: at the limit it becomes `agent.log.1`. A full disk must not end the worker."""
+        """The raw log is capped: at the limit it becomes `agent.log.1`. A full disk must not end the worker.
+
+        Agents rarely say when something happened: beside it stands up to which offset it came by when.
+        """
         try:
             self.log.write(chunk)
+            self.times.write(f"{self.log.tell()} {time.time():.1f}\n".encode())
             if self.log.tell() > LOG_LIMIT:
                 self.log.close()
+                self.times.close()
                 os.replace(self.log_path, self.log_path + ".1")
-                self.log = open(self.log_path, "ab", buffering=0)
+                os.replace(self.log_path + ".times", self.log_path + ".1.times")
+                self.open_log()
         except OSError:
             pass
 
@@ -148,7 +158,7 @@ class AgentRun:
             pass
 
     def close(self) -> None:
-        for stream in (self.child.stdout, self.child.stderr, self.log):
+        for stream in (self.child.stdout, self.child.stderr, self.log, self.times):
             if stream is not None:
                 stream.close()
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections import deque
 
-from .. import agents
-from ..agents.base import Event
+from ..agent_log import Line, LogReader, Rendering
 from ..errors import Expected
 from ..lease import is_alive
 from ..local import find_state
-from ..shell import width
+from ..shell import colours, say
+from ..status_text import paint
 from ..store import load_status, session_folder
-from ..text import one_line, redact, sanitise
+from ..text import redact, sanitise
 
 FOLLOW_PAUSE = 0.3
-MARKS = {"text": "", "tool": "> ", "tool_end": "  ", "retry": "~ ", "denied": "! ", "error": "! ", "final": "= "}
 
 
 def logs(number: int, follow: bool, raw: bool, lines: int) -> int:
@@ -26,66 +24,31 @@ def logs(number: int, follow: bool, raw: bool, lines: int) -> int:
     status = load_status(state, number)
     if status is None:
         raise Expected(f"#{number}: there is no session", "issue-orch status")
-    path = session_folder(state, number) / "agent.log"
-    adapter = agents.load(status["agent"] if status["agent"] in agents.NAMES else "command")
-    columns = width(sys.stdout)
+    reader, rendering = LogReader(session_folder(state, number) / "agent.log"), Rendering(status["agent"])
+    colour = colours(sys.stdout)
 
-    def rendered(line: str) -> list[str]:
+    def rendered() -> list[str]:
         if raw:
-            return [sanitise(redact(line)) if sys.stdout.isatty() else line]
-        return [text for event in adapter.parse(line) if (text := event_text(event, columns))]
+            return [sanitise(redact(line)) if sys.stdout.isatty() else line for line, _ in reader.read()]
+        return [line_text(row, colour) for line, at in reader.read() for row in rendering.lines(line, at)]
 
-    kept = [text for line in read_log(path) for text in rendered(line)]
-    write(kept[-lines:] if lines else kept)
-    if follow:
-        for line in follow_log(state, number, path):
-            write(rendered(line))
+    kept = deque(rendered(), lines or None)
+    write(kept)
+    if not kept:
+        say(f"#{number}: the agent has said nothing yet")
+    while follow:
+        alive = is_alive(state, number)  # before reading: what a worker says at its end is not missed
+        write(rendered())
+        if not alive:
+            break
+        time.sleep(FOLLOW_PAUSE)
     return 0
 
 
-def write(lines: list[str]) -> None:
-    for line in lines:
-        sys.stdout.write(line + "\n")
+def line_text(line: Line, colour: bool) -> str:
+    return f"{paint(f'{line.clock:8}', 'dim', colour)}  {paint(line.text, line.style, colour)}".rstrip()
+
+
+def write(lines: list[str] | deque[str]) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
-
-
-def event_text(event: Event, columns: int) -> str:
-    if event.kind not in MARKS or (event.kind == "tool_end" and not event.is_error):
-        return ""
-    text = sanitise(redact(event.text)).strip()
-    if not text:
-        return ""
-    if event.kind in {"text", "final"}:
-        return MARKS[event.kind] + text
-    return one_line(MARKS[event.kind] + text, columns)
-
-
-def read_log(path: Path) -> Iterator[str]:
-    for part in (path.with_name(path.name + ".1"), path):
-        try:
-            with open(part, encoding="utf-8", errors="replace") as file:
-                yield from (line.rstrip("\n") for line in file)
-        except FileNotFoundError:
-            continue
-
-
-def follow_log(state: Path, number: int, path: Path) -> Iterator[str]:
-    """New lines until no worker lives. A log that was rotated is started over."""
-    try:
-        position = path.stat().st_size
-    except FileNotFoundError:
-        position = 0
-    rest = ""
-    while True:
-        alive = is_alive(state, number)
-        if path.exists():
-            position = 0 if path.stat().st_size < position else position
-            with open(path, encoding="utf-8", errors="replace") as file:
-                file.seek(position)
-                rest += file.read()
-                position = file.tell()
-            *whole, rest = rest.split("\n")
-            yield from whole
-        if not alive:
-            return
-        time.sleep(FOLLOW_PAUSE)
