@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import git, launching, ledger, push, worktree
+from .config import Config
 from .context import Context, open_context
 from .errors import Expected
 from .launching import check_agent, relaunch, start_supervisor
@@ -114,7 +115,7 @@ def admit(context: Context, start: Start) -> tuple[SessionStatus, bool]:
         if len(running) >= context.config.max_workers:
             raise Expected(f"#{number}: all {context.config.max_workers} places are taken by {numbers(running)}",
                            "wait, or raise max_workers")
-        refuse_over_budget(context, number)
+        reserve(context, number)
         status = existing or intent(context, start)
         make_session(context.state, number)
         save_status(context.state, status)
@@ -126,12 +127,15 @@ def numbers(issues: list[int]) -> str:
     return ", ".join(f"#{number}" for number in issues)
 
 
-def refuse_over_budget(context: Context, number: int) -> None:
-    config = context.config
-    ceilings = ledger.Ceilings(config.budget_total, config.budget_per_issue, config.budget_per_day)
-    room = ledger.left(context.state, number, ceilings, time.time())
-    if room is not None and room <= 0:
-        raise Expected(f"#{number}: the budget is used up or reserved", "issue-orch costs; raise the budget to go on")
+def reserve(context: Context, number: int) -> None:
+    room = ledger.reserve(context.state, number, 1, ceilings(context.config), context.config.max_workers, time.time())
+    if room is not None and room.usd <= 0:
+        raise Expected(f"#{number}: {room.why}", "issue-orch costs; raise the budget to go on")
+
+
+def ceilings(config: Config) -> ledger.Ceilings:
+    return ledger.Ceilings(
+        config.budget_total, config.budget_per_issue, config.budget_per_day, config.budget_allow_unknown)
 
 
 def intent(context: Context, start: Start) -> SessionStatus:
@@ -180,6 +184,8 @@ def run_setup(context: Context, path: str, folder: Path) -> None:
 def roll_back(context: Context, status: SessionStatus, error: Expected) -> None:
     """Nothing half-made stays: without a worktree the intent goes; with one it stays, to be taken up by `spawn`."""
     number = status["issueNumber"]
+    if ceilings(context.config).limited:
+        ledger.reserve_line(context.state, number, time.time(), 1, None)
     if git.find_admin_dir(context.repo, status["worktreePath"]) is None:
         shutil.rmtree(session_folder(context.state, number))
         return

@@ -13,7 +13,7 @@ from .lifecycle import after
 from .messages import delivered, pending, receipt, send
 from .model import SessionStatus
 from .process import end_marked
-from .store import append_event, iso, load_status, save_status
+from .store import append_event, iso, load_pull, load_status, save_status
 
 STOP_WAIT = 30.0
 RECEIPT_WAIT = 5.0
@@ -58,17 +58,24 @@ def held_words(status: SessionStatus) -> str:
 
 def wake(state: Path, number: int, role: str, relaunch: Relaunch, message: str, late: str = "") -> Became:
     """Start the worker unless it lives; then the message is in the inbox, which it looks into before it ends."""
-    try:
-        lease = take(state, number, role, wait=0.5)
-    except LeaseHeld:
+    if not start_worker(state, number, role, relaunch):
         if has_receipt(state, number, message, wait=1.5):
             return Became(number, True, f"{late}delivered")
         return Became(number, True, f"{late}queued: the worker is running and takes it at its next turn")
-    with lease:
-        relaunch(session(state, number), lease)
     if has_receipt(state, number, message, RECEIPT_WAIT):
         return Became(number, True, f"{late}delivered, the worker goes on")
     return Became(number, True, f"{late}the worker was started with it; the receipt follows in: issue-orch show {number}")
+
+
+def start_worker(state: Path, number: int, role: str, relaunch: Relaunch) -> bool:
+    """False when somebody holds the lease, who looks into the inbox before it ends."""
+    try:
+        lease = take(state, number, role, wait=0.5)
+    except LeaseHeld:
+        return False
+    with lease:
+        relaunch(session(state, number), lease)
+    return True
 
 
 def has_receipt(state: Path, number: int, message: str, wait: float) -> bool:
@@ -90,22 +97,31 @@ def resume(state: Path, number: int, author: str, relaunch: Relaunch) -> Became:
     if status["status"] == "stuck" and status["question"] and not waiting:
         raise Expected(f"#{number}: it asks: {status['question']['decision']}", f'issue-orch answer {number} "…"')
     if status["status"] == "complete" and not status["hold"] and not waiting:
+        if (load_pull(state, number) or {}).get("held"):
+            append_event(state, number, "resumed", time.time())
+            return Became(number, True, "follows up again at the next poll (issue-orch run)")
         return Became(number, False, f"is complete: {status['pullRequestUrl']}")
     if is_alive(state, number) and not status["hold"] and not status["retryAt"]:
         held_back = {m["kind"] for m in pending(state, number)} & {"pause", "stop"}
         if not held_back:
             return Became(number, False, "is running")
     sent = send(state, number, "resume", "", author, time.time())
-    return wake(state, number, "resume", relaunch, sent.id)._replace(text="resumed")
+    wake(state, number, "resume", relaunch, sent.id)
+    status = session(state, number)
+    if status["hold"] == "budget":
+        return Became(number, False, "is still over its budget: issue-orch costs")
+    return Became(number, True, "resumed")
 
 
 def pause(state: Path, number: int, author: str) -> Became:
     status = session(state, number)
     if status["status"] in {"complete", "cancelled"}:
         return Became(number, False, f"is {status['status']}")
+    if status["hold"] in {"paused", "stopped"}:
+        return Became(number, False, f"is {status['hold']}")
     send(state, number, "pause", "", author, time.time())
     if hold_offline(state, number, "pause"):
-        return Became(number, True, "paused (no worker was running)")
+        return done(state, number, "paused (no worker was running)")
     return Became(number, True, "will pause when the worker's turn ends")
 
 
@@ -125,6 +141,14 @@ def stop(state: Path, number: int, author: str, cancel: bool = False) -> Became:
             break
         if time.monotonic() > deadline:
             return Became(number, False, f"asked to {kind}, but the worker has not ended after {STOP_WAIT:.0f} s")
+    return done(state, number, word)
+
+
+def done(state: Path, number: int, word: str) -> Became:
+    """What is true now: the session may have become complete while it was being told."""
+    status = session(state, number)
+    if status["status"] == "complete" and not status["hold"]:
+        return Became(number, False, f"is complete: {status['pullRequestUrl']}")
     return Became(number, True, word)
 
 
@@ -147,7 +171,7 @@ def hold_offline(state: Path, number: int, kind: str) -> bool:
                 append_event(state, number, "transition", now, before=status["status"], after=following)
             status["status"], status["hold"], status["endedAt"] = "cancelled", None, iso(now)
             status["question"] = status["retryAt"] = None
-        elif status["status"] not in {"complete", "cancelled"}:
+        elif status["status"] not in {"complete", "cancelled"} and (kind == "stop" or status["hold"] != "stopped"):
             status["hold"] = "paused" if kind == "pause" else "stopped"
             append_event(state, number, "held", now, hold=status["hold"])
         save_status(state, status)

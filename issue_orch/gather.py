@@ -118,5 +118,5 @@ def fetch_labelled(gh: GitHub, issue: Issue, rules: Rules, permissions: dict[str
                 permissions[by] = gh.fetch_permission(by)
             except GitHubError:
                 permissions[by] = None
-        found.append(Labelled(label, by, permissions.get(by) if by else None))
+        found.append(Labelled(label, by, permissions.get(by) if by else None, last.at if last else None))
     return tuple(found)

@@ -48,7 +48,7 @@ def launch_record(context: Context, status: SessionStatus, agent: str) -> dict[s
         "repo": context.repo._asdict(), "repoName": context.name, "baseUrl": context.base_url, "remote": config.remote,
         "report": report_command(), "limits": {"retries": config.retries},
         "budget": {"total": config.budget_total, "perIssue": config.budget_per_issue, "perDay": config.budget_per_day,
-                   "slots": config.max_workers},
+                   "allowUnknown": config.budget_allow_unknown, "slots": config.max_workers},
         "pullsOpen": config.pulls_open, "draft": config.pulls_draft, "sign": config.git_sign,
         "notify": {"command": list(config.notify_command), "urls": list(config.notify_urls)},
         "stallAfter": settings.quiet_minutes * 60,

@@ -8,15 +8,29 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .agents.base import Usage
+from .lease import probe
+from .process import find_marked
 from .store import append_line, iso, read_lines
 
 
 class Ceilings(NamedTuple):
-    """Limits in US dollars; None is no limit."""
+    """Limits in US dollars; None is no limit. Without `allow_unknown` a cost that nobody knows uses all of it up."""
 
     total: float | None = None
     per_issue: float | None = None
     per_day: float | None = None
+    allow_unknown: bool = False
+
+    @property
+    def limited(self) -> bool:
+        return any(limit is not None for limit in self[:3])
+
+
+class Room(NamedTuple):
+    """US dollars left below the tightest ceiling, perhaps negative, and what uses that ceiling up."""
+
+    usd: float
+    why: str
 
 
 class Booked(NamedTuple):
@@ -29,6 +43,7 @@ class Booked(NamedTuple):
     output_tokens: int = 0
     by_day: dict[str, float] = {}
     by_agent: dict[str, float] = {}
+    unknown_by_day: dict[str, int] = {}  # a line that cannot be read has no day: it stands under ""
 
 
 def ledger_path(state: Path, number: int) -> Path:
@@ -56,24 +71,39 @@ def reserve_line(state: Path, number: int, now: float, attempt: int, usd: float 
 def booked(state: Path, number: int) -> Booked:
     """Fold one ledger. The last reservation counts, and bookings of its attempt use it up."""
     usd = reserved = used = 0.0
-    unknown = tokens_in = tokens_out = 0
+    tokens_in = tokens_out = 0
     by_day: dict[str, float] = defaultdict(float)
     by_agent: dict[str, float] = defaultdict(float)
+    unknown: dict[str, int] = defaultdict(int)
     for line in read_lines(ledger_path(state, number)):
+        cost = dollars(line)
         if line is None or line.get("kind") not in {"cost", "reserve"}:
-            unknown += 1
-        elif line["kind"] == "reserve":
-            reserved, used = float(line.get("usd") or 0), 0.0
-        elif line.get("usd") is None:
-            unknown += 1
-            tokens_in, tokens_out = tokens_in + int(line["inputTokens"]), tokens_out + int(line["outputTokens"])
-        else:
-            cost = float(line["usd"])
-            usd, used = usd + cost, used + cost
-            tokens_in, tokens_out = tokens_in + int(line["inputTokens"]), tokens_out + int(line["outputTokens"])
-            by_day[str(line["at"])[:10]] += cost
-            by_agent[str(line.get("agent"))] += cost
-    return Booked(usd, max(0.0, reserved - used), unknown, tokens_in, tokens_out, dict(by_day), dict(by_agent))
+            unknown[""] += 1
+            continue
+        if line["kind"] == "reserve":
+            reserved, used = cost or 0.0, 0.0
+            continue
+        tokens_in, tokens_out = tokens_in + count(line, "inputTokens"), tokens_out + count(line, "outputTokens")
+        day = str(line.get("at"))[:10]
+        if cost is None:
+            unknown[day] += 1
+            continue
+        usd, used = usd + cost, used + cost
+        by_day[day] += cost
+        by_agent[str(line.get("agent"))] += cost
+    return Booked(usd, max(0.0, reserved - used), sum(unknown.values()), tokens_in, tokens_out, dict(by_day),
+                  dict(by_agent), dict(unknown))
+
+
+def dollars(line: dict[str, Any] | None) -> float | None:
+    """The cost in a line; None when it has none that can be counted."""
+    usd = line.get("usd") if line else None
+    return float(usd) if type(usd) in (int, float) and 0 <= usd < float("inf") else None
+
+
+def count(line: dict[str, Any], key: str) -> int:
+    value = line.get(key)
+    return value if type(value) is int and value > 0 else 0
 
 
 def readings(state: Path, number: int) -> dict[str, Usage]:
@@ -94,28 +124,80 @@ def booked_all(state: Path) -> dict[int, Booked]:
     return {number: booked(state, number) for number in numbers}
 
 
-def left(state: Path, number: int, ceilings: Ceilings, now: float) -> float | None:
-    """US dollars that a new attempt of the issue may use, below every ceiling; None without one. May be negative."""
-    if ceilings == Ceilings():
+def sums(everything: dict[int, Booked], ceilings: Ceilings, today: str) -> list[tuple[str, float, float, int]]:
+    """(name, limit, booked, bookings of unknown cost) of each ceiling that all issues share."""
+    found = []
+    if ceilings.total is not None:
+        unknown = sum(entry.unknown for entry in everything.values())
+        found.append(("in total", ceilings.total, sum(entry.usd for entry in everything.values()), unknown))
+    if ceilings.per_day is not None:
+        unknown = sum(entry.unknown_by_day.get(day, 0) for entry in everything.values() for day in (today, ""))
+        usd = sum(entry.by_day.get(today, 0.0) for entry in everything.values())
+        found.append(("a day", ceilings.per_day, usd, unknown))
+    return found
+
+
+def room(state: Path, number: int, ceilings: Ceilings, now: float) -> Room | None:
+    """What a new attempt of the issue may use below every ceiling; None without one.
+
+    A reservation counts while its session's lease is held, and while anything that its worker started still runs.
+    """
+    if not ceilings.limited:
         return None
     everything = booked_all(state)
+    reserved = sum(entry.reserved for other, entry in everything.items()
+                   if other != number and entry.reserved and in_use(state, other))
     own = everything.get(number, Booked())
-    reserved = sum(entry.reserved for other, entry in everything.items() if other != number)
-    rooms = []
-    if ceilings.total is not None:
-        rooms.append(ceilings.total - sum(entry.usd for entry in everything.values()) - reserved)
-    if ceilings.per_day is not None:
-        today = iso(now)[:10]
-        rooms.append(ceilings.per_day - sum(entry.by_day.get(today, 0.0) for entry in everything.values()) - reserved)
+    rows = [(*row, reserved) for row in sums(everything, ceilings, iso(now)[:10])]
     if ceilings.per_issue is not None:
-        rooms.append(ceilings.per_issue - own.usd)
-    return min(rooms)
+        rows.append((f"for #{number}", ceilings.per_issue, own.usd, own.unknown, 0.0))
+    return min(room_of(*row, ceilings.allow_unknown) for row in rows)
 
 
-def share(room: float, ceilings: Ceilings, free_slots: int) -> float:
-    """What one attempt reserves of `room`: its issue's ceiling where there is one, else an equal part per free slot."""
-    return room if ceilings.per_issue is not None else room / max(1, free_slots)
+def room_of(name: str, limit: float, usd: float, unknown: int, reserved: float, allow_unknown: bool) -> Room:
+    if unknown and not allow_unknown:
+        return Room(0.0, f"a budget of ${limit:.2f} {name} is set, and the cost of {unknown} bookings is not known "
+                         "(budget.allow_unknown = true accepts that)")
+    why = f"the budget of ${limit:.2f} {name} is used up: ${usd:.2f} spent, ${reserved:.2f} reserved"
+    return Room(round(limit - usd - reserved, 9), why)
+
+
+def in_use(state: Path, number: int) -> bool:
+    return probe(state, number) is not None or bool(find_marked(str(state), number))
+
+
+def reserve(state: Path, number: int, attempt: int, ceilings: Ceilings, slots: int, now: float) -> Room | None:
+    """Reserve for the attempt that is to start, under the admission lease: those that start at once share what is left.
+
+    Returns what was reserved, None without a ceiling. At zero or below nothing was, and nothing may start.
+    """
+    found = room(state, number, ceilings, now)
+    if found is None or found.usd <= 0:
+        return found
+    sharing = sum(1 for other, entry in booked_all(state).items()
+                  if other != number and entry.reserved and in_use(state, other))
+    # An issue with a ceiling of its own reserves that; else each free slot gets an equal part.
+    part = found.usd if ceilings.per_issue is not None else found.usd / max(1, slots - sharing)
+    reserve_line(state, number, now, attempt, part)
+    return found._replace(usd=part)
+
+
+def warnings(state: Path, ceilings: Ceilings, now: float) -> list[tuple[str, str]]:
+    """(what it is about, words) for each ceiling that is used up to 75 or 90 per cent."""
+    if not ceilings.limited:
+        return []
+    everything, today = booked_all(state), iso(now)[:10]
+    rows = [row[:3] for row in sums(everything, ceilings, today)]
+    if ceilings.per_issue is not None:
+        rows += [(f"for #{number}", ceilings.per_issue, entry.usd) for number, entry in everything.items()]
+    found = []
+    for name, limit, usd in rows:
+        level = next((level for level in (90, 75) if usd >= limit * level / 100), None)
+        if level:
+            day = f" {today}" if name == "a day" else ""
+            found.append((f"{name}{day} {level}", f"${usd:.2f} of the budget of ${limit:.2f} {name} are spent"))
+    return found
 
 
 def from_launch(budget: dict[str, Any]) -> Ceilings:
-    return Ceilings(budget.get("total"), budget.get("perIssue"), budget.get("perDay"))
+    return Ceilings(budget.get("total"), budget.get("perIssue"), budget.get("perDay"), bool(budget.get("allowUnknown")))

@@ -55,11 +55,12 @@ class OpenPull(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """Who set a label last, and what they may do; None is unknown."""
+    """Who set a label last, what they may do, and when; None is unknown."""
 
     label: str
     by: str | None
     permission: str | None
+    at: str | None = None
 
 
 class Facts(NamedTuple):

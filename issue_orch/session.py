@@ -12,13 +12,23 @@ from .agents import costs
 from .agents.base import Command, Event, Launch, Prices, Turn, quiet
 from .errors import Expected
 from .helper_client import SETTLE_LIMIT, Helper
-from .lease import Lease, probe, take
+from .lease import Lease, take
 from .lifecycle import Happening, after
 from .messages import delivered, pending, receipt
 from .model import AgentProcess
 from .process import identity, marker
 from .running import AgentRun, Ended
-from .store import Message, append_event, iso, load_events, load_json, load_status, save_status, session_folder, write_text
+from .store import (
+    Message,
+    append_event,
+    iso,
+    load_events,
+    load_json,
+    load_status,
+    save_status,
+    session_folder,
+    write_text,
+)
 
 HEARTBEAT = 10.0
 CONTROL = frozenset({"pause", "stop", "cancel", "resume"})
@@ -48,6 +58,7 @@ class Session:
         self.readings = ledger.readings(state, number)
         self.refused: set[str] = set()
         self.carrying: list[Message] = []
+        self.cap: float | None = None
         self.beaten = 0.0
         self.changed = False
 
@@ -116,6 +127,9 @@ class Session:
         self.update(supervisor=identity(os.getpid()), lastHeartbeat=iso(self.now()))
         controls = [message for message in self.inbox() if message["kind"] in CONTROL]
         resumes = [message["id"] for message in controls if message["kind"] == "resume"]
+        kinds = [event.get("kind") for event in load_events(self.state, self.number)]
+        if [kind for kind in kinds if kind in {"started", "exit", "failed"}][-1:] == ["started"]:
+            self.note("failed", reason="its worker was lost")
         if not resumes:
             return
         for message in controls:
@@ -134,15 +148,18 @@ class Session:
             else self.adapter.CAPABILITIES.resumes)
 
     def over_budget(self) -> bool:
-        room = ledger.left(self.state, self.number, self.ceilings(), self.now())
-        return room is not None and room <= 0
+        room = ledger.room(self.state, self.number, self.ceilings(), self.now())
+        return room is not None and room.usd <= 0
 
     def ceilings(self) -> ledger.Ceilings:
         return ledger.from_launch(self.launch.get("budget", {}))
 
     def first_step(self) -> turn.Step:
-        return turn.before_running(self.status["status"], self.status["hold"], self.inbox(), self.counted,
+        step = turn.before_running(self.status["status"], self.status["hold"], self.inbox(), self.counted,
                                    self.over_budget(), self.can_resume())
+        if isinstance(step, turn.Go) and self.counted.failures > self.limits.retries:
+            return turn.Stick(f"its worker was lost {self.counted.failures} times without progress", failure=True)
+        return step
 
     # -- the start and the end of one attempt
 
@@ -156,9 +173,9 @@ class Session:
             self.note("nudged")
         self.take_up(messages)
         self.status["attempt"] += 1
-        budget = self.reserve()
         value = self.launch_value(prompt)._replace(
-            session_id=None if fresh else self.status["agentSessionId"], budget_usd=budget, attempt=self.status["attempt"])
+            session_id=None if fresh else self.status["agentSessionId"], budget_usd=self.cap,
+            attempt=self.status["attempt"])
         command = self.adapter.start(value) if fresh else self.adapter.resume(value)
         self.carrying = messages
         self.update(agentSessionId=command.session_id or value.session_id, failure=None, retryAt=None, hold=None,
@@ -189,18 +206,18 @@ class Session:
             messages=[*earlier, *messages], words=step.words, prompt=full)
         return str(answer["text"])
 
-    def reserve(self) -> float | None:
-        """Reserve for this attempt below the ceilings, so that workers that start at once do not share one rest."""
-        ceilings = self.ceilings()
-        if ceilings == ledger.Ceilings():
-            return None
+    def reserve(self) -> bool:
+        """Reserve for the next attempt, before anything of it is written; False when nothing may start."""
         with take(self.state, "admission", "budget", wait=30):
-            room = ledger.left(self.state, self.number, ceilings, self.now()) or 0.0
-            running = sum(probe(self.state, int(name)) is not None
-                          for name in os.listdir(self.state / "sessions") if name.isdecimal())
-            part = ledger.share(room, ceilings, self.launch["budget"].get("slots", 1) - running + 1)
-            ledger.reserve_line(self.state, self.number, self.now(), self.status["attempt"], part)
-        return part
+            room = ledger.reserve(self.state, self.number, self.status["attempt"] + 1, self.ceilings(),
+                                  self.launch.get("budget", {}).get("slots", 1), self.now())
+        self.cap = room.usd if room else None
+        return self.cap is None or self.cap > 0
+
+    def release(self) -> None:
+        """Set free what the attempt had reserved."""
+        if self.ceilings().limited:
+            ledger.reserve_line(self.state, self.number, self.now(), self.status["attempt"], None)
 
     def launch_value(self, prompt: str) -> Launch:
         agent, status = self.launch["agent"], self.status
@@ -280,8 +297,7 @@ class Session:
         rough = costs.estimate(ended.turn, self.prices() or self.adapter.ESTIMATE)
         if rough is not None:
             self.write_cost(f"estimate-{self.status['attempt']}", rough, None, estimate=True)
-        if self.ceilings() != ledger.Ceilings():
-            ledger.reserve_line(self.state, self.number, self.now(), self.status["attempt"], None)
+        self.release()
         if ended.outcome.kind in {"ended", "denied", "capped"}:
             self.acknowledge()
         self.carrying = []
@@ -311,11 +327,12 @@ class Session:
             if self.status["status"] != "cancelled":
                 self.happen("cancelled", hold=None, endedAt=iso(self.now()), question=None, retryAt=None)
             return
-        if step.hold is not None:
+        if step.hold is not None and self.status["status"] != "complete":
             self.note("held", hold=step.hold)
             self.update(hold=step.hold, retryAt=None)
             if step.hold == "budget":
-                self.notify("budget", "the budget is used up")
+                room = ledger.room(self.state, self.number, self.ceilings(), self.now())
+                self.notify("budget", room.why if room else "the budget is used up")
 
     def settle(self) -> turn.Step | None:
         """Check the claim, push, open the pull. What comes back decides how it goes on."""

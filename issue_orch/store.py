@@ -194,8 +194,11 @@ def load_pull(state: Path, number: int) -> PullFacts | None:
 def append_line(path: Path, record: Mapping[str, Any], durable: bool = True) -> None:
     """Append one JSON line in a single write, so that lines of two writers never mix."""
     raw = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape")
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a power failure cut the last line: keep ours whole
+            raw = b"\n" + raw
         if os.write(descriptor, raw) != len(raw):
             raise OSError(28, "written in part, the disk is full", str(path))
         if durable:

@@ -9,24 +9,22 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from . import agents, turn
-from .agents.base import Command, Event, Launch, Outcome, Turn
-from .errors import CommandFailed, Expected, LeaseHeld
+from . import turn
+from .agents.base import Event, Outcome, Turn
+from .errors import Expected, LeaseHeld
 from .helper_client import Helper
 from .lease import Lease, adopt, lock_path, take
-from .messages import load_reports, pending, receipt
-from .model import SessionStatus
-from .process import end_marked, identity, marker
+from .messages import load_reports, pending
+from .process import end_marked
 from .reports import apply_reports
-from .running import AgentRun, Ended, end_all, wakeup_pipe
+from .running import AgentRun, end_all, wakeup_pipe
 from .session import CONTROL, Session
-from .store import append_event, iso, load_events, load_json, load_status, save_status, session_folder, write_text
+from .store import iso, load_status
 
 HEARTBEAT = 10.0
 
@@ -135,6 +133,7 @@ class Loop:
             case turn.Wait():
                 return self.wait(step)
             case turn.Settle():
+                self.ready.say({"ok": True})  # it may take long, and nobody should wait for it
                 return session.settle()
             case turn.Stick():
                 session.stick(step)
@@ -145,14 +144,21 @@ class Loop:
 
     def go(self, step: turn.Go) -> turn.Step | None:
         session = self.session
-        prepared = session.prepare(step)
+        if not session.reserve():
+            return turn.End(hold="budget")
         try:
+            prepared = session.prepare(step)
             run = AgentRun(session.adapter, prepared.command, prepared.env, session.status["worktreePath"],
                            str(session.folder / "agent.log"), str(session.folder / "stdin.txt"))
+        except Expected as error:
+            session.release()
+            session.note("failed", reason=error.message)
+            raise
         except OSError as error:
-            session.note("failed", reason=f"{prepared.command.argv[0]}: {error.strerror}")
-            raise Expected(f"{prepared.command.argv[0]}: {error.strerror}",
-                           f"issue-orch doctor; then: issue-orch resume {session.number}") from error
+            session.release()
+            problem = f"{error.filename or 'the agent'}: {error.strerror}"
+            session.note("failed", reason=problem)
+            raise Expected(problem, f"issue-orch doctor; then: issue-orch resume {session.number}") from error
         session.started(run)
         self.ready.say({"ok": True, "pid": run.child.pid})
         try:
@@ -163,8 +169,11 @@ class Loop:
         session.ended(ended)
         if self.terminated:
             return None
-        return turn.after_run(session.status["status"], session.inbox(), session.counted, ended.outcome,
-                              session.over_budget(), session.limits, time.time())
+        over, outcome = session.over_budget(), ended.outcome
+        if outcome.kind == "over_budget" and not over:
+            outcome = Outcome("interrupted", "its part of the budget was used up, and there is more")
+        return turn.after_run(session.status["status"], session.inbox(), session.counted, outcome, over, session.limits,
+                              time.time())
 
     def wait(self, step: turn.Wait) -> turn.Step | None:
         """Wait for the time, or for a message. Nothing runs meanwhile."""
@@ -174,7 +183,8 @@ class Loop:
         session.update(retryAt=iso(step.until), failure=step.reason)
         seen = len(session.inbox())
         while time.time() < step.until and not self.terminated:
-            if len(session.inbox()) > seen:
+            inbox = session.inbox()
+            if len(inbox) > seen or turn.halted(session.status["status"], inbox):
                 break
             select.select([self.wakeup], [], [], min(1.0, max(0.0, step.until - time.time())))
             session.heartbeat()
@@ -199,7 +209,8 @@ class Watch:
         if self.loop.terminated:
             return "stop"
         inbox = session.inbox()
-        if turn.kinds(inbox) & {"stop", "cancel"}:
+        halt = turn.halted(session.status["status"], inbox)
+        if halt is not None and halt.hold != "paused":
             return "stop"
         if any(message["now"] for message in inbox):
             return "interrupt"

@@ -129,9 +129,10 @@ CONTINUE = (
 
 
 def halted(phase: Phase, inbox: Sequence[Message]) -> End | None:
-    """stop outranks all, cancel among it; pause comes after the turn."""
-    present = kinds(inbox)
-    if "cancel" in present or phase == "cancelled":
+    """stop outranks all, cancel among it; pause comes after the turn. A later resume takes stop and pause back."""
+    resumed = max((at for at, message in enumerate(inbox) if message["kind"] == "resume"), default=-1)
+    present = kinds(inbox[resumed + 1:])
+    if "cancel" in kinds(inbox) or phase == "cancelled":
         return End(cancelled=True)
     if "stop" in present:
         return End(hold="stopped")
@@ -172,7 +173,7 @@ def consequent(counted: Counters, outcome: Outcome, limits: Limits, now: float) 
         case "wait":
             return Wait(outcome.retry_at or now + limits.longest_backoff, outcome.message)
         case "retry":
-            delay = min(limits.backoff * 2.0**counted.failures, limits.longest_backoff)
+            delay = min(limits.backoff * 2.0 ** (counted.failures - 1), limits.longest_backoff)
             return failed_again(counted, limits, outcome, Wait(max(now + delay, outcome.retry_at or 0), outcome.message))
         case "fresh":
             return failed_again(counted, limits, outcome, Go("session", fresh=True))
@@ -186,8 +187,8 @@ def consequent(counted: Counters, outcome: Outcome, limits: Limits, now: float) 
 
 def failed_again(counted: Counters, limits: Limits, outcome: Outcome, otherwise: Step) -> Step:
     """`otherwise`, unless the attempts are used up."""
-    if counted.failures >= limits.retries:
-        return Stick(f"{outcome.message} (gave up after {counted.failures + 1} attempts)", failure=True)
+    if counted.failures > limits.retries:
+        return Stick(f"{outcome.message} (gave up after {counted.failures} attempts)", failure=True)
     return otherwise
 
 
