@@ -121,7 +121,7 @@ def remove(context: Context, chosen: list[tuple[SessionStatus, Verdict]]) -> Ite
     """Remove the worktrees, then the local branches of those that are gone, then archive the sessions."""
     wanted = [removal.Wanted(status["worktreePath"], IssueNumber(verdict.number),
                              CommitSha(verdict.head) if verdict.head else None) for status, verdict in chosen]
-    outcomes = removal.remove_worktrees(context.repo, wanted, datetime.now(UTC))
+    outcomes = removal.remove_worktrees(context.repo, wanted, datetime.now(UTC), wait=False)
     gone = []
     for (status, verdict), outcome in zip(chosen, outcomes, strict=True):
         if isinstance(outcome, removal.Kept) and not is_gone(context, status):
