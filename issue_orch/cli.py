@@ -150,8 +150,10 @@ def status(
     as_json: Json = False,
     needs_me: Annotated[bool, typer.Option("--needs-me", help="Only what needs you; exit code 0 when something does.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every two seconds until Ctrl-C; see also: watch.")] = False,
+    fetch: Annotated[bool, typer.Option("--fetch", "-f", help="First look at the pulls on GitHub.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what asking GitHub has cost.")] = False,
 ) -> int:
-    """List the sessions, those that need you first. Reads local files alone.
+    """List the sessions, those that need you first. Reads local files alone, unless told to --fetch.
 
     Up to nine sessions are listed with their details; from ten on it is a table with as many columns
     as fit (COLUMNS=160 widens it). [!] and warm colours want you, [*] and cool ones wait.
@@ -164,7 +166,7 @@ def status(
     """
     from .commands.status import status as command
 
-    return command(as_json, needs_me, watch)
+    return command(as_json, needs_me, watch, fetch, verbose)
 
 
 @app.command()
@@ -329,6 +331,20 @@ def prune(
     from .commands.prune import prune as command
 
     return command(issues or [], dry_run, pull, closed, cancelled, as_json)
+
+
+@app.command()
+def conflicts(as_json: Json = False) -> int:
+    """Which sessions' branches would conflict, and in which order to review them. Merges nothing.
+
+    \b
+    Examples:
+      issue-orch conflicts
+      issue-orch conflicts --json | jq '.sessions[].number'
+    """
+    from .commands.conflicts import conflicts as command
+
+    return command(as_json)
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})

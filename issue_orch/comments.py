@@ -62,8 +62,8 @@ def take_answer(run: Pass, number: int, memory: Memory, comment: Comment) -> str
     problem = refusal(comment, asked["at"], asked["comment"], run.me, permission)
     if problem is None:
         try:
-            line = guide(run.context.state, number, words_of(comment, asked["options"]), f"@{comment.author}, {comment.url}",
-                         run.relaunch, asked["id"]).text
+            words, author = words_of(comment, asked["options"]), f"@{comment.author}, {comment.url}"
+            line = guide(run.context.state, number, words, author, run.relaunch, asked["id"]).text
         except Expected as error:  # it is in the inbox all the same
             line = error.message
     else:

@@ -187,9 +187,11 @@ def news_of(looked: Looked, run: Pass) -> Iterator[News]:
     if broken and all(check.status == "completed" for check in looked.checks or ()):
         yield News("checks", tuple(f"check:{check.id or check.name}:{head}" for check in broken),
                    [check._asdict() for check in broken])
-    said = [each for each in (*looked.reviews, *looked.comments) if is_said(each, run)]
+    written: list[Review | Comment] = [*looked.reviews, *looked.comments]
+    said = [each for each in written if is_said(each, run)]
     if said:
-        yield News("review", tuple(f"{type(each).__name__}:{each.id}" for each in said), [review_row(each) for each in said])
+        ids = tuple(f"{type(each).__name__}:{each.id}" for each in said)
+        yield News("review", ids, [review_row(each) for each in said])
     if looked.pull.mergeable is False:
         yield News("conflict", (f"conflict:{head}",), [])
 

@@ -71,9 +71,10 @@ def label_of(status: SessionStatus, pull: PullFacts, seen: Observed) -> tuple[st
         return "STUCK", status["stuckReason"] or ""
     held = held_label(status, seen)
     if held is not None:
-        return held
+        return held[0], held[1] or pull.get("held", "")
     if phase == "complete":
-        return pull_label(pull)
+        label, why = pull_label(pull)
+        return label, "; ".join(filter(None, (why, *pull_notes(pull))))
     return running_label(status, seen)
 
 
@@ -91,6 +92,16 @@ def held_label(status: SessionStatus, seen: Observed) -> tuple[str, str] | None:
     if hold == "paused":
         return "PAUSED", ""
     return None
+
+
+def pull_notes(pull: PullFacts) -> list[str]:
+    """What a person should know before the review."""
+    paths, others = pull.get("sensitivePaths", []), pull.get("others", [])
+    return [
+        "draft" if pull.get("draft") else "", "behind its base" if pull.get("behind") else "",
+        f"touches {', '.join(paths[:3])}: look closely" if paths else "",
+        f"its branch has another pull: {others[0]}" if others else "", pull.get("held", ""),
+    ]
 
 
 def pull_label(pull: PullFacts) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from .errors import Expected
 from .headline import Headline, Observed, headline
 from .lease import probe
 from .model import PullFacts, SessionStatus
-from .store import load_pull, load_sessions, seconds, state_folder
+from .store import load_json, load_pull, load_sessions, seconds, state_folder
 
 
 class Seen(NamedTuple):
@@ -19,6 +19,7 @@ class Seen(NamedTuple):
     status: SessionStatus
     pull: PullFacts | None
     headline: Headline
+    clashes: tuple[str, ...] = ()
 
 
 def find_state(cwd: str) -> Path:
@@ -56,6 +57,7 @@ def look(state: Path, status: SessionStatus, now: float) -> Seen:
 
 
 def look_all(state: Path, now: float) -> tuple[list[Seen], list[str]]:
-    """Every active session, and a line for each that cannot be read."""
+    """Every active session with the conflicts that `conflicts` found, and a line for each that cannot be read."""
     sessions, problems = load_sessions(state)
-    return [look(state, status, now) for status in sessions], problems
+    clashes = (load_json(state / "conflicts.json") or {}).get("sessions", {})
+    return [look(state, each, now)._replace(clashes=tuple(clashes.get(each["id"], ()))) for each in sessions], problems

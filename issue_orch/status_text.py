@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from .headline import next_command
+from .headline import next_command, pull_notes
 from .local import Seen
 from .store import seconds
 from .text import one_line
@@ -91,11 +92,23 @@ def details(seen: Seen, now: float, width: int) -> list[tuple[str, str]]:
         if label not in {*OVER, "CLOSED"}:
             checks, old = checks_text(seen, now)
             lines.append((one_line(f"Checks: {checks or 'not looked at'}", width), "dim" * old))
+            lines += [(one_line(f"Note: {note}", width), "") for note in pull_notes(seen.pull or {}) if note]
         lines.append((one_line(f"PR: {status['pullRequestUrl']}", 10_000), ""))
+    if label not in OVER:
+        lines += [(one_line(f"Conflicts, as last looked at, with {clash}", width), "") for clash in seen.clashes]
     following = next_command(status, label)
     if following and not following.startswith("review "):
         lines.append((following, "bold"))
     return lines
+
+
+def rate_text(rate: Mapping[str, Any], now: float) -> str:
+    """state/rate.json in words: what the last poll cost, and what is left."""
+    if not rate:
+        return "GitHub: not asked yet by run or status --fetch."
+    left = "" if rate["remaining"] is None else f"; {rate['remaining']} of {rate['limit']} requests left this hour"
+    asked = f"{rate['requests']} requests, {rate['not_modified']} of them unchanged and free"
+    return f"GitHub, {age(now - seconds(rate['at']))} ago: {asked}{left}"
 
 
 def checks_text(seen: Seen, now: float, names: int = 3) -> tuple[str, bool]:

@@ -133,5 +133,18 @@ def remove(context: Context, chosen: list[tuple[SessionStatus, Verdict]]) -> Ite
         yield Done(verdict.number, "removed", None, text, status["worktreePath"])
     removal.delete_branches(context.repo, [
         (Branch(status["branch"]), CommitSha(verdict.head)) for status, verdict in gone if verdict.head])
+    if context.config.github_write_back:
+        untag(context, [verdict.number for _, verdict in gone])
     for _, verdict in gone:
         archive(context.state, verdict.number, time.time())
+
+
+def untag(context: Context, numbers: list[int]) -> None:
+    """No label of ours stays behind on an issue whose session goes."""
+    from ..comments import tidy
+
+    try:
+        with connect(context) as gh:
+            tidy(gh, numbers)
+    except GitHubError as error:
+        say(f"warning: orch: labels may be left: {error.message}")

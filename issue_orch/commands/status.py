@@ -10,7 +10,7 @@ from ..errors import Usage
 from ..local import Seen, find_state, look_all
 from ..shell import colours, say, width
 
-FLAGS = frozenset({"--json", "--needs-me", "--watch"})
+FLAGS = frozenset({"--json", "--needs-me", "--watch", "--fetch", "-f", "--verbose", "-v"})
 PAUSE = 2.0
 
 
@@ -18,11 +18,16 @@ def main(words: list[str]) -> int:
     unknown = [word for word in words if word not in FLAGS]
     if unknown:
         raise Usage(f"status does not know {unknown[0]}", "issue-orch status --help")
-    return status("--json" in words, "--needs-me" in words, "--watch" in words)
+    given = {*words} | {name for short, name in (("-f", "--fetch"), ("-v", "--verbose")) if short in words}
+    return status(*(f"--{name}" in given for name in ("json", "needs-me", "watch", "fetch", "verbose")))
 
 
-def status(as_json: bool, needs_me: bool, watch: bool = False) -> int:
+def status(
+    as_json: bool, needs_me: bool, watch: bool = False, fetch: bool = False, verbose: bool = False
+) -> int:
     """Print the sessions. With `needs_me`: only those, exit code 0 when there is one, else 1."""
+    if fetch:
+        ask_github()
     while True:
         now = time.time()
         sessions, problems = look_all(find_state(os.getcwd()), now)
@@ -33,11 +38,27 @@ def status(as_json: bool, needs_me: bool, watch: bool = False) -> int:
             print_json(sessions)
         else:
             print_text(sessions, total, now, watch)
+        if verbose:
+            from ..status_text import rate_text
+            from ..store import load_json
+
+            say(rate_text(load_json(find_state(os.getcwd()) / "rate.json") or {}, now))
         if not watch:
             for problem in problems:
                 say(f"warning: {problem}")
             return int(needs_me and not sessions)
         time.sleep(PAUSE)
+
+
+def ask_github() -> None:
+    """Look at the pulls before printing. What cannot be asked is said; the rest is shown as it was."""
+    from ..context import connect, open_context
+    from ..followup import refresh
+
+    context = open_context()
+    with connect(context) as gh:
+        for line in refresh(context, gh, time.time()):
+            say(f"warning: {line}")
 
 
 def print_text(sessions: list[Seen], total: int, now: float, watch: bool) -> None:

@@ -1,0 +1,131 @@
+"""`issue-orch conflicts`: which branches of sessions would conflict, and in which order to review them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from .. import git
+from ..act import fetch_base
+from ..conflicts import predict
+from ..context import Context, open_context, token_of
+from ..errors import Expected
+from ..model import Branch, CommitSha, SessionStatus
+from ..push import Token
+from ..shell import say
+from ..store import iso, load_pull, load_sessions, write_json
+from ..text import one_line, sanitise
+
+
+class Row(NamedTuple):
+    """One session: in which files it conflicts with its base and with others; `mergeable` is GitHub's word."""
+
+    number: int
+    title: str
+    branch: Branch
+    base: Branch
+    on: int | None
+    against_base: tuple[str, ...]
+    others: dict[int, tuple[str, ...]]
+    mergeable: bool | None
+
+
+def conflicts(as_json: bool) -> int:
+    context = open_context(executing=False)
+    rows = in_order(find_rows(context))
+    write_json(context.state / "conflicts.json", {"at": iso(time.time()), "sessions": {
+        str(row.number): list(words_of(row)) for row in rows if row.against_base or row.others}})
+    if as_json:
+        sys.stdout.write(json.dumps({"schemaVersion": 1, "sessions": [as_record(row) for row in rows]}) + "\n")
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in text_of(rows)))
+    return 0
+
+
+def find_rows(context: Context) -> list[Row]:
+    """Sessions with a branch whose pull is not merged or closed, grouped by the base that they end up in."""
+    sessions = {Branch(each["branch"]): each for each in load_sessions(context.state)[0] if is_open(context, each)}
+    heads = {branch: sha for branch in sessions if (sha := git.find_sha(context.repo, f"refs/heads/{branch}"))}
+    rows: list[Row] = []
+    for base in sorted({last_base(sessions, each) for each in sessions.values()}):
+        group = {branch: sha for branch, sha in heads.items() if last_base(sessions, sessions[branch]) == base}
+        rows += find_group(context, base, group, sessions)
+    return rows
+
+
+def is_open(context: Context, status: SessionStatus) -> bool:
+    pull = load_pull(context.state, status["issueNumber"]) or {}
+    return status["status"] != "cancelled" and pull.get("state") != "closed"
+
+
+def last_base(sessions: dict[Branch, SessionStatus], status: SessionStatus) -> Branch:
+    """Below a stack: the base of its lowest session."""
+    base = Branch(status["base"])
+    for _ in sessions:
+        base = Branch(sessions[base]["base"]) if base in sessions else base
+    return base
+
+
+def find_group(
+    context: Context, base: Branch, heads: dict[Branch, CommitSha], sessions: dict[Branch, SessionStatus]
+) -> Iterator[Row]:
+    found = predict(context.repo, find_base(context, base), heads)
+    for branch in heads:
+        status = sessions[branch]
+        number = status["issueNumber"]
+        others = {sessions[b if a == branch else a]["issueNumber"]: files for (a, b), files in found.pairs.items()
+                  if branch in (a, b)}
+        below = sessions.get(Branch(status["base"]))
+        yield Row(number, status["issueTitle"], branch, Branch(status["base"]), below["issueNumber"] if below else None,
+                  found.against_base.get(branch, ()), dict(sorted(others.items())),
+                  (load_pull(context.state, number) or {}).get("mergeable"))
+
+
+def find_base(context: Context, base: Branch) -> CommitSha:
+    """The remote's base as it is now, or as it was last seen when the remote cannot be reached."""
+    token = token_of(context)
+    try:
+        return fetch_base(context, base, Token(token.host, token.value) if token else None)
+    except Expected as error:
+        say(f"warning: {base} as last fetched: {one_line(error.message, 200)}")
+    return git.rev_parse(context.repo, f"refs/remotes/{context.config.remote}/{base}")
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """As they are best reviewed: what others are stacked on first, then those with the fewest conflicts."""
+    left = sorted(rows, key=lambda row: (len(row.others) + bool(row.against_base), row.number))
+    done: list[Row] = []
+    while left:
+        numbers = {row.number for row in left}
+        done.append(next((row for row in left if row.on not in numbers), left[0]))
+        left.remove(done[-1])
+    return done
+
+
+def words_of(row: Row) -> Iterator[str]:
+    if row.against_base:
+        yield f"{row.base}: {', '.join(row.against_base)}"
+    for number, files in row.others.items():
+        yield f"#{number}: {', '.join(files)}"
+
+
+def text_of(rows: list[Row]) -> Iterator[str]:
+    if not rows:
+        yield "No open sessions with a branch."
+        return
+    yield "Suggested review order (clean means textually clean: git merges it; whether it works, tests say):"
+    for at, row in enumerate(rows, 1):
+        github = {True: "mergeable", False: "conflicts", None: "not known"}[row.mergeable]
+        stacked = f", stacked on #{row.on}" if row.on else ""
+        yield f"  {at}. #{row.number} {one_line(row.title, 60)} ({row.branch}{stacked}; GitHub: {github})"
+        lines = [f"conflicts with {sanitise(words)}" for words in words_of(row)]
+        yield from (f"     {line}" for line in lines or ["textually clean"])
+
+
+def as_record(row: Row) -> dict[str, Any]:
+    others = [{"number": number, "files": list(files)} for number, files in row.others.items()]
+    return {"number": row.number, "title": row.title, "branch": row.branch, "base": row.base, "stackedOn": row.on,
+            "againstBase": list(row.against_base), "others": others, "mergeable": row.mergeable}
