@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,10 @@ def resume(launch: Launch) -> Command:
 
 
 def _command(launch: Launch, arguments: tuple[str, ...]) -> Command:
-    return Command((*(launch.command or (PROGRAM,)), *arguments), launch.prompt, {}, launch.session_id)
+    # Its sandbox makes and removes mount points in the shared roots below; workers side by side agree about them
+    # through a registry in the temporary folder, which must therefore be the same for all. Commands get their own.
+    env = {"TMPDIR": "/tmp"} if sys.platform == "linux" else {}
+    return Command((*(launch.command or (PROGRAM,)), *arguments), launch.prompt, env, launch.session_id)
 
 
 def _flags(launch: Launch) -> list[str]:
@@ -54,7 +58,9 @@ def _flags(launch: Launch) -> list[str]:
     roots = [launch.git_dir, *(str(common / name) for name in ("objects", "refs", "logs"))]
     return [*flags, "-c", 'sandbox_mode="workspace-write"',
             "-c", f"sandbox_workspace_write.writable_roots={json.dumps(roots)}",
-            "-c", "sandbox_workspace_write.exclude_slash_tmp=true"]
+            "-c", "sandbox_workspace_write.exclude_slash_tmp=true",
+            "-c", "sandbox_workspace_write.exclude_tmpdir_env_var=true",
+            "-c", f"shell_environment_policy.set.TMPDIR={json.dumps(launch.worktree + '/.issue-orch/tmp')}"]
 
 
 def interactive(launch: Launch) -> tuple[str, ...] | None:
