@@ -7,16 +7,17 @@ import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import git, launching, ledger, push, worktree
 from .config import Config
-from .context import Context, open_context
+from .context import Context, open_context, token_of
 from .errors import Expected
-from .launching import check_agent, relaunch, start_supervisor
-from .lease import check_locks, is_alive, probe, take
+from .launching import check_agent, relaunch, report_command, start_supervisor
+from .lease import check_locks, probe, take
 from .messages import write_context
-from .model import Branch, CommitSha, Issue, IssueNumber, SessionStatus
+from .model import Branch, CommitSha, Issue, SessionStatus
+from .plan import Eligible
 from .process import run
 from .store import (
     append_event,
@@ -30,6 +31,9 @@ from .store import (
     write_json,
     write_text,
 )
+
+if TYPE_CHECKING:
+    from .github import GitHub
 
 __all__ = ["Start", "open_quiet", "relaunch", "spawn"]
 
@@ -198,5 +202,27 @@ def fetch_base(context: Context, base: Branch, token: push.Token | None) -> Comm
     return push.fetch_base(context.repo, context.config.remote, base, token)
 
 
-def is_running(context: Context, number: IssueNumber) -> bool:
-    return is_alive(context.state, number)
+def make_starts(context: Context, gh: GitHub, eligible: list[Eligible], reuse: bool) -> list[Start]:
+    """Ask for the base once for all, and render the prompts before anything is made."""
+    token = token_of(context)
+    credential = push.Token(token.host, token.value) if token else None
+    default = Branch(context.config.base or gh.fetch_repo().default_branch)
+    bases = {Branch(each.base or default) for each in eligible}
+    shas = {base: fetch_base(context, base, credential) for base in bases}
+    starts = []
+    for each in eligible:
+        number, base = each.issue.number, Branch(each.base or default)
+        path, branch = worktree_path(context, number), branch_name(context, number)
+        prompt = render_prompt(context, each.issue, base, branch, path)
+        starts.append(Start(each.issue, base, shas[base], branch, path, context.config.agent, reuse, prompt))
+    return starts
+
+
+def render_prompt(context: Context, issue: Issue, base: Branch, branch: Branch, path: str) -> str:
+    from .prompt import repository_notes, session_prompt
+
+    return session_prompt(
+        context.repo.main, issue=issue, repo=context.name, base=base, branch=branch, worktree=path,
+        report=report_command(), worker_opens_pull=context.config.pulls_open == "worker",
+        repository_notes=repository_notes(context.repo.main, context.config.agent),
+    )

@@ -6,14 +6,13 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from .. import act, push
-from ..act import Outcome, Start
+from .. import act
+from ..act import Outcome
 from ..config import check_agent
-from ..context import Context, connect, open_context, refuse_nested, token_of
+from ..context import Context, connect, open_context, refuse_nested
 from ..errors import Expected, Usage
 from ..gather import fetch_me, gather, rules_of
-from ..launching import report_command
-from ..model import Branch, Issue
+from ..model import Issue
 from ..plan import Eligible, Plan, next_starts
 from ..ready import Reason
 from ..shell import colours, fail, say, width
@@ -33,7 +32,7 @@ def spawn(numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: 
     check_agent(context.config)
     with connect(context) as gh:
         eligible = named(context, gh, numbers, stack, yes) if numbers else offered(context, gh, stack, yes)
-        starts = make_starts(context, gh, eligible, reuse) if eligible else []
+        starts = act.make_starts(context, gh, eligible, reuse) if eligible else []
     if not starts:
         return int(bool(numbers))
     outcomes = act.spawn(context, starts)
@@ -111,31 +110,6 @@ def holding(issue: Issue, reasons: tuple[Reason, ...], yes: bool) -> bool:
         if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
             return True
     return False
-
-
-def make_starts(context: Context, gh: GitHub, eligible: list[Eligible], reuse: bool) -> list[Start]:
-    """Ask for the base once for all, and render the prompts before anything is made."""
-    token = token_of(context)
-    credential = push.Token(token.host, token.value) if token else None
-    default = Branch(context.config.base or gh.fetch_repo().default_branch)
-    shas = {base: act.fetch_base(context, base, credential) for base in {Branch(each.base or default) for each in eligible}}
-    starts = []
-    for each in eligible:
-        number, base = each.issue.number, Branch(each.base or default)
-        path, branch = act.worktree_path(context, number), act.branch_name(context, number)
-        prompt = render_prompt(context, each.issue, base, branch, path)
-        starts.append(Start(each.issue, base, shas[base], branch, path, context.config.agent, reuse, prompt))
-    return starts
-
-
-def render_prompt(context: Context, issue: Issue, base: Branch, branch: Branch, path: str) -> str:
-    from ..prompt import repository_notes, session_prompt
-
-    return session_prompt(
-        context.repo.main, issue=issue, repo=context.name, base=base, branch=branch, worktree=path,
-        report=report_command(), worker_opens_pull=context.config.pulls_open == "worker",
-        repository_notes=repository_notes(context.repo.main, context.config.agent),
-    )
 
 
 def show(context: Context, outcomes: list[Outcome], as_json: bool) -> None:
