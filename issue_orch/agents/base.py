@@ -33,8 +33,8 @@ class Launch(NamedTuple):
     """One start of an agent. `session_id` is the agent's own id: chosen by us where the CLI allows it.
 
     `command` is the program to execute instead of the adapter's own (the whole template for `command`),
-    `prompt` what goes to the agent now: at `resume` the guidance alone. `identity` is the name and the address
-    of the person for commits, for agents whose git does not read the person's own configuration.
+    `prompt` what goes to the agent now: at `resume` the guidance alone. `identity` is who commits, as
+    `Name <address>`, for agents whose git does not read the person's own configuration.
     """
 
     worktree: str
@@ -53,7 +53,7 @@ class Launch(NamedTuple):
     issue: int = 0
     branch: str = ""
     attempt: int = 1
-    identity: tuple[str, str] | None = None
+    identity: str | None = None
 
 
 class Command(NamedTuple):

@@ -46,7 +46,7 @@ def _command(launch: Launch, which: tuple[str, ...], session: str | None) -> Com
     # Without the first it starts itself again, and the inner process does not hear SIGINT.
     env = {"GEMINI_CLI_NO_RELAUNCH": "true", "GEMINI_CLI_TRUST_WORKSPACE": "true"}
     if launch.identity:  # git in its shell sees no configuration but the repository's: no hooks, no signing either
-        name, address = launch.identity
+        name, _, address = launch.identity.removesuffix(">").rpartition(" <")
         env |= {"GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": address,
                 "GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": address}
     if not launch.repository_settings:

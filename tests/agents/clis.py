@@ -111,7 +111,7 @@ def launch(worktree: Path, agent: str, prompt: str, **more: object) -> Launch:
     base = Launch(
         worktree=str(worktree), common_dir=git("rev-parse", "--path-format=absolute", "--git-common-dir"),
         git_dir=git("rev-parse", "--absolute-git-dir"), prompt=prompt, prompt_file="", session_id=None,
-        command=(found,), identity=("Tester", "tester@example.org"),
+        command=(found,), identity="Tester <tester@example.org>",
     )
     return base._replace(**more)  # type: ignore[arg-type]
 

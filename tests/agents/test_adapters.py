@@ -64,6 +64,12 @@ def test_codex_may_write_where_a_commit_in_a_linked_worktree_writes() -> None:
                                  "/w/main/.git/logs"]
 
 
+def test_gemini_is_told_who_commits() -> None:
+    env = agents.load("gemini").start(LAUNCH._replace(identity="A <B> C <a@example.org>")).env
+    assert env["GIT_COMMITTER_NAME"] == env["GIT_AUTHOR_NAME"] == "A <B> C"
+    assert env["GIT_COMMITTER_EMAIL"] == env["GIT_AUTHOR_EMAIL"] == "a@example.org"
+
+
 @pytest.mark.parametrize("agent", BUILT_IN)
 def test_a_session_opens_in_the_agents_own_terminal(agent: str) -> None:
     adapter = agents.load(agent)
