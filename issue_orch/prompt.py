@@ -160,10 +160,12 @@ def marker(number: int) -> str:
     return f"<!-- issue-orch:{number} -->"
 
 
-def repository_notes(top: str | os.PathLike[str], agent: str) -> str | None:
-    """AGENTS.md and CLAUDE.md (GEMINI.md too for gemini), which agents do not read themselves without the settings."""
+def repository_notes(top: str | os.PathLike[str], agent: str, skip: tuple[str, ...] = ()) -> str | None:
+    """AGENTS.md and CLAUDE.md (GEMINI.md too for gemini), but for those that the agent reads by itself (`skip`)."""
     found: list[str] = []
     for name in ("AGENTS.md", "CLAUDE.md", *(["GEMINI.md"] if agent == "gemini" else [])):
+        if name in skip:
+            continue
         file = Path(top, name)
         # a link out of the repository would put any file of this machine into the prompt
         if file.is_file() and file.resolve().is_relative_to(Path(top).resolve()):
