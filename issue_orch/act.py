@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from . import git, launching, ledger, push, worktree
 from .config import Config
 from .context import Context, open_context, token_of
-from .errors import Expected
+from .errors import Expected, of_system
 from .launching import check_agent, relaunch, report_command, start_supervisor
 from .lease import check_locks, probe, take
 from .messages import write_context
@@ -91,6 +91,8 @@ def attempt(context: Context, start: Start) -> Outcome:
         start_one(context, start)
     except Expected as error:
         return Outcome(number, start.path, start.branch, error)
+    except OSError as error:
+        return Outcome(number, start.path, start.branch, of_system(error))
     return Outcome(number, start.path, start.branch, None)
 
 
@@ -102,8 +104,8 @@ def start_one(context: Context, start: Start) -> None:
         status, resumed = admit(context, start)
         try:
             prepare(context, start, status, resumed)
-        except Expected as error:
-            roll_back(context, status, error)
+        except (Expected, OSError) as error:
+            roll_back(context, status, error if isinstance(error, Expected) else of_system(error))
             raise
         start_supervisor(context, status, lease, start.agent)
 

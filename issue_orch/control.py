@@ -68,11 +68,15 @@ def wake(state: Path, number: int, role: str, relaunch: Relaunch, message: str, 
 
 
 def start_worker(state: Path, number: int, role: str, relaunch: Relaunch) -> bool:
-    """False when somebody holds the lease, who looks into the inbox before it ends."""
-    try:
-        lease = take(state, number, role, wait=0.5)
-    except LeaseHeld:
-        return False
+    """False when a worker lives, which looks into the inbox before it ends. Another command is waited for."""
+    deadline = time.monotonic() + STOP_WAIT
+    while True:
+        try:
+            lease = take(state, number, role, wait=0.3)
+            break
+        except LeaseHeld:
+            if is_alive(state, number) or time.monotonic() > deadline:
+                return False
     with lease:
         relaunch(session(state, number), lease)
     return True

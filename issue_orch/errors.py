@@ -34,6 +34,11 @@ class CommandFailed(Expected):
         self.argv, self.code, self.stdout, self.stderr = argv, code, stdout, stderr
 
 
+def of_system(error: OSError) -> Expected:
+    """What the operating system refused, in words."""
+    return Expected(f"{error.filename or 'a file'}: {error.strerror or error}", "mend that (disk full? rights?), then try again")
+
+
 class BranchTaken(Expected):
     """The branch exists here or on the remote, or is checked out elsewhere, and is not this session's."""
 

@@ -158,7 +158,9 @@ def check_state(kind: str, context: dict[str, object]) -> None:
     folder = os.path.join(str(context.get("stateFolder")), "sessions", str(context.get("issueNumber")))
     try:
         status = read_flat(os.path.join(folder, "status.json"))
-        waiting = [name for name in os.listdir(os.path.join(folder, "inbox")) if name.endswith(".json")]
+        inbox = os.path.join(folder, "inbox")
+        waiting = [name for name in os.listdir(inbox) if name.endswith(".json") and not name.startswith(".")
+                   and read_flat(os.path.join(inbox, name)).get("kind", "guidance") == "guidance"]
     except OSError:
         return
     if status.get("status") == "cancelled":

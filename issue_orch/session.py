@@ -11,6 +11,7 @@ from . import agents, ledger, turn
 from .agents import costs
 from .agents.base import Command, Event, Launch, Prices, Turn, quiet
 from .errors import Expected
+from .git import worker_settings
 from .helper_client import SETTLE_LIMIT, Helper
 from .lease import Lease, take
 from .lifecycle import Happening, after
@@ -125,11 +126,15 @@ class Session:
     def begin(self) -> None:
         """Take note of who we are, and of what people asked for while nobody was there."""
         self.update(supervisor=identity(os.getpid()), lastHeartbeat=iso(self.now()))
-        controls = [message for message in self.inbox() if message["kind"] in CONTROL]
-        resumes = [message["id"] for message in controls if message["kind"] == "resume"]
         kinds = [event.get("kind") for event in load_events(self.state, self.number)]
         if [kind for kind in kinds if kind in {"started", "exit", "failed"}][-1:] == ["started"]:
             self.note("failed", reason="its worker was lost")
+        self.lift()
+
+    def lift(self) -> None:
+        """A person's `resume` lifts holds, and whatever was asked for before it."""
+        controls = [message for message in self.inbox() if message["kind"] in CONTROL]
+        resumes = [message["id"] for message in controls if message["kind"] == "resume"]
         if not resumes:
             return
         for message in controls:
@@ -179,7 +184,7 @@ class Session:
         command = self.adapter.start(value) if fresh else self.adapter.resume(value)
         self.carrying = messages
         self.update(agentSessionId=command.session_id or value.session_id, failure=None, retryAt=None, hold=None,
-                    endedAt=None)
+                    endedAt=None, publish=None)
         return Prepared(command, self.agent_env(command), messages)
 
     def take_up(self, messages: list[Message]) -> None:
@@ -234,7 +239,7 @@ class Session:
         allowed = agents.environment(os.environ, self.adapter, tuple(self.launch["agent"].get("env") or ()))
         return {
             **allowed, "TMPDIR": os.path.join(self.status["worktreePath"], ".issue-orch", "tmp"), **command.env,
-            **marker(str(self.state), self.number, self.status["attempt"]),
+            **worker_settings(self.launch["sign"]), **marker(str(self.state), self.number, self.status["attempt"]),
         }
 
     def started(self, run: AgentRun) -> None:
@@ -355,9 +360,9 @@ def settled(session: Session, answer: dict[str, Any]) -> turn.Step | None:
     """Apply what settle found. Also used by commands that settle while they hold the lease."""
     match answer["outcome"]:
         case "opened":
-            session.note("settled", url=answer["url"], headSha=answer["headSha"])
             session.happen("settled", pullRequestUrl=answer["url"], publish=None, failure=None, stuckReason=None,
                            endedAt=iso(session.now()))
+            session.note("settled", url=answer["url"], headSha=answer["headSha"])
             session.notify("pull_ready", answer["url"])
             return None
         case "pending":

@@ -70,6 +70,8 @@ def settle(
     except Expected as error:
         return Pending(error.message)
     match pushed:
+        case push.Rejected(kind="ruleset" | "lfs"):  # nothing that the worker could mend
+            return Pending(f"the remote does not take {branch}: {pushed.words}")
         case push.Rejected():
             return Rejected(rejection(pushed, branch, base))
         case push.Unreachable() | push.SignIn():

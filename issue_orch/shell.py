@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from .errors import Expected
+from .errors import Expected, of_system
 
 
 def guard(command: Callable[[list[str]], int], words: list[str]) -> int:
@@ -21,6 +21,9 @@ def guard(command: Callable[[list[str]], int], words: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:  # a full disk, a folder that is not ours
+        fail(of_system(error))
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         return 130

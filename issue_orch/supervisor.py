@@ -205,6 +205,7 @@ class Watch:
     def tick(self, turn_now: Turn) -> str | None:
         session = self.session
         apply_reports(session)
+        session.lift()
         session.heartbeat(turn_now)
         if self.loop.terminated:
             return "stop"
