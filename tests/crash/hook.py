@@ -1,6 +1,6 @@
 """Loaded by a .pth of a venv that tests make: numbers what a process does to the world, and kills it at one number.
 
-What to do stands in the file `plan` of that venv: `record`, or `kill ROLE NUMBER`; a file `killed` says that it was done.
+What to do stands in the file `plan` of that venv: `record FILE`, or `kill ROLE NUMBER`; a file `killed` says that it was done.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ CHANGES = {
     "subprocess.Popen",
 }
 numbers = itertools.count(1)
-sys.dont_write_bytecode = True
 
 
 def role() -> str:
@@ -29,7 +28,9 @@ def role() -> str:
 
 
 def what(event: str, args: tuple[object, ...]) -> str:
-    """The point's name; empty for what changes nothing."""
+    """The point's name; empty for what changes nothing that matters."""
+    if args and "__pycache__" in str(args[0]):
+        return ""
     if event == "open":
         path, flags = args[0], args[2]
         if isinstance(flags, int) and flags & WRITING and isinstance(path, str) and not path.startswith(("/dev/", "/proc/")):
@@ -60,8 +61,8 @@ def install(folder: str) -> None:
         hook_paused.append(True)
         try:
             if plan[0] == "record":
-                log = os.open(os.path.join(folder, f"points-{me}"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-                os.write(log, f"{os.getpid()} {number} {point}\n".encode("utf-8", "replace"))
+                log = os.open(os.path.join(folder, plan[1]), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+                os.write(log, f"{me} {os.getpid()} {number} {point}\n".encode("utf-8", "replace"))
                 os.close(log)
             elif number == wanted:
                 try:
