@@ -1,4 +1,4 @@
-"""`issue-orch init`: find out what can be found out, ask little, write .issue-orch.toml, approve it, say what is next."""
+"""`issue-orch init`: find out what can be found out, ask little, write .issue-orch.toml, approve it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def init(
     if templates:
         copy_templates(clone)
     if workflows:
-        write_workflow(clone)
+        write_workflow(clone, config.base or head_branch(clone, config.remote))
     if not approve_only:
         check(context, labels)
         say("\nNext: issue-orch plan")
@@ -129,7 +129,7 @@ def check_labels(context: Context, gh: GitHub, create: bool) -> None:
             gh.create_label(name, color, description)
     names = ", ".join(f'"{name}"' for name, _, _ in missing)
     if missing:
-        say(f"Created labels {names}." if create else f"GitHub has no label {names}; issue-orch init --labels creates it.")
+        say(f"Created labels {names}." if create else f"GitHub has no label {names}: issue-orch init --labels")
 
 
 def try_push(context: Context, token: push.Token | None) -> None:
@@ -158,14 +158,20 @@ def copy_templates(clone: git.Repo) -> None:
     say(f"Templates are in {TEAM_FOLDER}. Delete those that you do not change.")
 
 
-def write_workflow(clone: git.Repo) -> None:
-    from ..workflow import CLEANUP
+def head_branch(clone: git.Repo, remote: str) -> str:
+    """The remote's default branch, as it was when the clone was made."""
+    done = git.git(clone, "symbolic-ref", "--short", "-q", f"refs/remotes/{remote}/HEAD", check=False)
+    return done.stdout.strip().removeprefix(f"{remote}/") or "main"
+
+
+def write_workflow(clone: git.Repo, base: str) -> None:
+    from ..workflow import cleanup
 
     target = Path(clone.top) / ".github" / "workflows" / "issue-orch-cleanup.yml"
     if target.exists():
         say(f"{target.relative_to(clone.top)} exists; it stays as it is.")
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(CLEANUP)
+    target.write_text(cleanup(base))
     say(f"Wrote {target.relative_to(clone.top)}; its first lines say which runner it needs.")
 

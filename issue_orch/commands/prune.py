@@ -42,7 +42,8 @@ def prune(numbers: list[int], dry_run: bool, pull: int | None, closed: bool, can
         for each in done:
             sys.stdout.write(f"#{each.number}: {each.outcome.replace('_', ' ')}: {sanitise(each.text)}\n")
         if not done:
-            sys.stdout.write("No sessions in this clone.\n")
+            what = "No sessions" if pull is None else f"No session of pull {pull}"
+            sys.stdout.write(f"{what} in this clone: {context.repo.main}\n")
     return 0
 
 
