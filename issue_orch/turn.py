@@ -7,8 +7,7 @@ from typing import Any, Literal, NamedTuple, assert_never
 
 from .agents.base import Outcome
 from .agents.endings import consequence
-from .model import Hold, Phase
-from .store import Message
+from .model import Hold, Message, Phase
 
 
 class Limits(NamedTuple):
@@ -84,7 +83,7 @@ def count(state: Counters, event: dict[str, Any]) -> Counters:
             return state._replace(failures=state.failures + 1)
         case "nudged":
             return state._replace(nudges=state.nudges + 1)
-        case "delivered":
+        case "delivered" if event.get("messageKind", "guidance") == "guidance":
             return Counters(rejected=state.rejected)
         case "rejected":
             return state._replace(claim=None, rejected=True)
