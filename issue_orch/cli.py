@@ -170,6 +170,22 @@ def status(
 
 
 @app.command()
+def watch() -> int:
+    """All sessions on one screen, kept current: list, question, log, diff; answer, pause, resume and stop by keys.
+
+    Reads local files alone, reacts within a second, works at 80x24, over ssh and without colour. ? lists the keys.
+
+    \b
+    Examples:
+      issue-orch watch
+      NO_COLOR=1 issue-orch watch
+    """
+    from .commands.watch import watch as command
+
+    return command()
+
+
+@app.command()
 def show(issue: Number, as_json: Json = False) -> int:
     """Everything about one session: question, plan, timeline, guidance with receipts, changes, cost, pull.
 
@@ -309,6 +325,62 @@ def cancel(issues: Numbers = None, all_: All = False) -> int:
     from .commands.control import stop as command
 
     return command(issues or [], all_, cancel=True)
+
+
+@app.command("run")
+def run_command(
+    once: Annotated[bool, typer.Option("--once", help="One pass, for cron.")] = False,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when nothing is left to do but for you.")] = False,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two passes.")] = 30.0,
+    max_workers: Annotated[int | None, typer.Option(min=1, help="Instead of the configured number.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say why each issue is started or not.")] = False,
+    serialize: Annotated[bool, typer.Option("--serialize-overlaps", help="Start nothing that touches files in work.")] = False,
+    stack: Annotated[bool, typer.Option("--stack", help="Allow issues to start on their blocker's branch.")] = False,
+) -> int:
+    """Start what is ready and follow it up, until Ctrl-C; the workers go on without it.
+
+    \b
+    Examples:
+      issue-orch run
+      issue-orch run --max-workers 4 -v
+      issue-orch run --once
+    """
+    from .commands.run import run as command
+
+    return command(once, until_idle, interval, max_workers, verbose, serialize, stack)
+
+
+@app.command()
+def costs(as_json: Json = False) -> int:
+    """What was spent, by issue, agent and day, and how far the budget is used.
+
+    \b
+    Examples:
+      issue-orch costs
+      issue-orch costs --json | jq .total.usd
+    """
+    from .commands.costs import costs as command
+
+    return command(as_json)
+
+
+@app.command()
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what is safe to mend.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --fix: only say what would be done.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Check git, sessions, processes, the token, protection, agents, disk and templates, and say how to mend.
+
+    \b
+    Examples:
+      issue-orch doctor
+      issue-orch doctor --fix --dry-run
+      issue-orch doctor --json | jq '.checks[] | select(.state != "ok")'
+    """
+    from .commands.doctor import doctor as command
+
+    return command(fix, dry_run, as_json)
 
 
 @app.command()

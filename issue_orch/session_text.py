@@ -61,7 +61,8 @@ def wrapped(text: str, columns: int) -> Iterator[str]:
 def head_lines(seen: Seen) -> Iterator[Line]:
     status, head = seen.status, seen.headline
     yield f"#{status['id']} {one_line(status['issueTitle'], 200)}", "bold"
-    yield f"  {head.label}" + (f": {one_line(head.why, 300)}" if head.why else ""), head.colour
+    why = f": {one_line(head.why, 300)}" if head.why and not status["question"] else ""
+    yield f"  {head.label}{why}", head.colour
 
 
 def fact_lines(seen: Seen, now: float) -> Iterator[Line]:

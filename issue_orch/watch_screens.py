@@ -1,0 +1,82 @@
+"""Parts of `watch`: its lines, the agent's log, and the two screens that lie over it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import RichLog, Static
+
+from .agent_log import LogReader, Rendering
+from .local import Seen
+from .status_text import age, is_stale
+from .store import seconds
+from .text import display_width, one_line
+
+LOG_TAIL = 262_144
+
+STYLES = {"red": "$text-error", "yellow": "$text-warning", "green": "$text-success", "cyan": "$text-primary",
+          "blue": "$text-secondary", "dim": "$foreground-muted", "bold": "bold", "": ""}
+
+class AgentLog(RichLog):
+    """What an agent says, read on as it grows. Shows one log at a time."""
+
+    path: Path | None = None
+
+    def follow(self, path: Path, agent: str) -> None:
+        if path != self.path:
+            self.path, self.reader, self.rendering = path, LogReader(path, LOG_TAIL), Rendering(agent)
+            self.clear()
+        for raw, at in self.reader.read():
+            for line in self.rendering.lines(raw, at):
+                self.write(Text.assemble((f"{line.clock:8}  ", "dim"), (line.text, line.style)))
+
+
+class Help(ModalScreen[None]):
+    BINDINGS = [("escape,question_mark,q,enter", "dismiss", "Close")]
+
+    def __init__(self, keys: Sequence[tuple[str, str]]) -> None:
+        super().__init__()
+        self.keys = keys
+
+    def compose(self) -> ComposeResult:
+        rows = "\n".join(f"{key:<14} {words}" for key, words in self.keys)
+        marks = "Warm colours want you, cool ones wait.\nEverything here is a command too: issue-orch --help"
+        with VerticalScroll(classes="over"):
+            yield Static(f"{rows}\n\n{marks}\nEscape closes this.", markup=False)
+
+
+class Confirm(ModalScreen[bool]):
+    BINDINGS = [("y,enter", "dismiss(True)", "Yes"), ("n,escape,q", "dismiss(False)", "No")]
+
+    def __init__(self, question: str) -> None:
+        super().__init__()
+        self.question = question
+
+    def compose(self) -> ComposeResult:
+        yield Static(f"{self.question}\n\ny  yes      n  no", classes="over", markup=False)
+
+
+def searched(seen: Seen) -> str:
+    return f"#{seen.status['issueNumber']} {seen.headline.label} {seen.status['issueTitle']}".casefold()
+
+
+def row_content(seen: Seen, now: float, labels: int, room: int) -> Content:
+    """One line of the list: mark, number, headline, age, title."""
+    status, head = seen.status, seen.headline
+    start = f"{head.mark} #{status['issueNumber']:<4} {head.label:<{labels}}"
+    since = f" {age(now - seconds(status['startedAt'])):>4}  "
+    title = one_line(status["issueTitle"], max(4, room - len(start) - len(since)))
+    dim = STYLES["dim"]
+    return Content.assemble((start, STYLES[head.colour]), (since, dim), (title, dim if is_stale(seen) else ""))
+
+
+def top_content(name: str, said: str, warm: bool, width: int) -> Content:
+    title, right = f" issue-orch  {name}", f"{said} "
+    gap = " " * max(2, width - display_width(title) - display_width(right))
+    return Content.assemble(title, gap, (right, STYLES["yellow" if warm else "dim"]))
