@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import git, launching, ledger, push, worktree
+from . import agents, git, launching, ledger, push, worktree
 from .config import Config
 from .context import Context, open_context, token_of
 from .errors import Expected, of_system
-from .launching import check_agent, relaunch, report_command, start_supervisor
+from .launching import adapter_name, check_agent, relaunch, report_command, start_supervisor
 from .lease import check_locks, probe, take
 from .messages import write_context
 from .model import Branch, CommitSha, Issue, SessionStatus
@@ -167,12 +167,16 @@ def prepare(context: Context, start: Start, status: SessionStatus, resumed: bool
     worktree.populate_submodules(repo, path)
     git.check_signing(repo, path, context.config.git_sign)
     write_json(folder / "keys.json", git.dangerous_keys(repo, context.config.remote))
-    write_context(path, {
-        "schemaVersion": 1, "issueNumber": number, "repo": context.name, "branch": status["branch"],
-        "base": status["base"], "stateFolder": str(context.state),
-    })
+    write_identity(context, status)
     run_setup(context, path, folder)
     write_text(folder / "prompt.md", start.prompt, durable=True)
+
+
+def write_identity(context: Context, status: SessionStatus) -> None:
+    write_context(status["worktreePath"], {
+        "schemaVersion": 1, "issueNumber": status["issueNumber"], "repo": context.name, "branch": status["branch"],
+        "base": status["base"], "stateFolder": str(context.state),
+    })
 
 
 def run_setup(context: Context, path: str, folder: Path) -> None:
@@ -223,8 +227,9 @@ def make_starts(context: Context, gh: GitHub, eligible: list[Eligible], reuse: b
 def render_prompt(context: Context, issue: Issue, base: Branch, branch: Branch, path: str) -> str:
     from .prompt import repository_notes, session_prompt
 
+    agent = context.config.agent
     return session_prompt(
         context.repo.main, issue=issue, repo=context.name, base=base, branch=branch, worktree=path,
         report=report_command(), worker_opens_pull=context.config.pulls_open == "worker",
-        repository_notes=repository_notes(context.repo.main, context.config.agent),
+        repository_notes=repository_notes(context.repo.main, agent, agents.load(adapter_name(agent)).INSTRUCTIONS),
     )
