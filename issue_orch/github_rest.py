@@ -59,6 +59,11 @@ class Rest:
             self._connection.session.mount(scheme, Fence(origin, repo, timeout))
 
     @property
+    def scopes(self) -> str | None:
+        """What a classic token may do; None for other tokens, of which the server does not say it."""
+        return self._limits.get("x-oauth-scopes")
+
+    @property
     def rate(self) -> RateFacts:
         """What this connection has used so far, and what the server says is left (None: it does not say)."""
         known = {name: int(value) for name, value in self._limits.items() if value.isdecimal()}
@@ -168,7 +173,8 @@ class Rest:
             problem = f"malformed answer: {error}"
         else:
             lower = {str(name).lower(): str(value) for name, value in found.items()}
-            self._limits.update({name: lower[name] for name in lower if name.startswith("x-ratelimit-")})
+            kept = ("x-ratelimit-", "x-oauth-scopes")
+            self._limits.update({name: lower[name] for name in lower if name.startswith(kept)})
             return Reply(status, lower, text)
         # outside of the except: an exception of requests holds the request, and the request the token
         raise Unreachable(redact(f"{method} {url}: {problem}", self._token), "check the network, then try again")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +90,17 @@ def pull_body(launch: dict[str, Any], status: dict[str, Any], claim: dict[str, A
 
 
 def notify(request: dict[str, Any]) -> dict[str, Any]:
-    from .notify import Event, notify as deliver
+    from .notify import Event
+    from .notify import notify as deliver
+    from .store import iso, state_folder, write_json
 
     status, launch = request["status"], request["launch"]
     event = Event(request["kind"], status["issueNumber"], status["issueTitle"], request["text"],
                   status["pullRequestUrl"] or status["issueUrl"])
-    return {"failures": deliver(event, launch["notify"])}
+    failures = deliver(event, launch["notify"])
+    write_json(state_folder(launch["commonDir"]) / "notify.json",  # for doctor: nobody waits for this process
+               {"at": iso(time.time()), "issue": event.issue, "kind": event.kind, "failures": failures})
+    return {"failures": failures}
 
 
 if __name__ == "__main__":

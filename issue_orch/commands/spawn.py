@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import TYPE_CHECKING
 
-from .. import act
+from .. import act, ledger
 from ..act import Outcome
 from ..config import check_agent
 from ..context import Context, connect, open_context, refuse_nested
@@ -35,6 +36,8 @@ def spawn(numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: 
         starts = act.make_starts(context, gh, eligible, reuse) if eligible else []
     if not starts:
         return int(bool(numbers))
+    for _, warning in ledger.warnings(context.state, act.ceilings(context.config), time.time()):
+        say(f"warning: {warning}")
     outcomes = act.spawn(context, starts)
     refused = len(set(numbers)) - len(eligible) if numbers else 0
     show(context, outcomes, as_json)

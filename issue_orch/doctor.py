@@ -1,0 +1,276 @@
+"""What doctor looks at: small checks, each of which says ok, warning or error, one line, and how to mend it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from glob import glob
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from . import act, agents, git, prompt
+from .agents.installed import look as look_agents
+from .config_keys import BUILT_IN_AGENTS
+from .context import Context, connect, token_of
+from .doctor_fix import orphans, stale_locks
+from .errors import Expected, GitHubError
+from .gather import issue_of_branch
+from .launching import adapter_name, check_agent
+from .lease import check_locks, probe
+from .ledger import booked_all
+from .model import RepoFacts, SessionStatus
+from .store import load_json, load_sessions, session_folder
+from .text import one_line, sanitise
+
+if TYPE_CHECKING:
+    from .github import GitHub
+
+MIN_FREE = 1_000_000_000
+
+
+class Check(NamedTuple):
+    """One finding. `mend` is what to type or do; empty when all is well."""
+
+    name: str
+    state: Literal["ok", "warning", "error"]
+    text: str
+    mend: str = ""
+
+
+Look = Callable[[Context], Iterator[Check]]
+
+
+def examine(context: Context, configured: bool = True) -> Iterator[Check]:
+    """All checks. One that fails is a finding itself, and does not stop the others.
+
+    Without a configuration that counts, nothing is asked of a server: it could be the wrong one for the token.
+    """
+    for name, look in CHECKS.items():
+        if not configured and look in {check_github, check_agents, check_notifications}:
+            continue
+        try:
+            for each in look(context):
+                yield each._replace(text=one_line(each.text, 500), mend=sanitise(each.mend))
+        except Expected as error:
+            yield Check(name, "error", one_line(error.message, 500), error.hint)
+        except OSError as error:
+            yield Check(name, "error", f"{error.filename or 'a file'}: {error.strerror}", "look at its permissions")
+
+
+def check_git(context: Context) -> Iterator[Check]:
+    have = context.repo.version
+    found = f"git {have[0]}.{have[1]}"
+    if have < (2, 38):
+        yield Check("git", "warning", f"{found}: everything works but `conflicts`", "install git 2.38 or newer")
+    else:
+        yield Check("git", "ok", found)
+    yield Check("identity", "ok", git.identity(context.repo))
+
+
+def check_state(context: Context) -> Iterator[Check]:
+    check_locks(context.state)
+    yield Check("locks", "ok", "the file system locks")
+    for problem in load_sessions(context.state)[1]:
+        yield Check("state", "error", problem, "look at the file; nothing is deleted by itself")
+    damaged = [number for number, entry in booked_all(context.state).items() if entry.unknown_by_day.get("")]
+    for number in damaged:
+        yield Check("ledger", "warning", f"ledger/{number}.jsonl has lines that cannot be read: their cost is unknown",
+                    "issue-orch costs; budget.allow_unknown = true lets work go on")
+
+
+def check_sessions(context: Context) -> Iterator[Check]:
+    """Sessions without a worktree, without a worker, with a start that was cut off."""
+    sessions, fine = load_sessions(context.state)[0], 0
+    for status in sessions:
+        problem = session_problem(context, status)
+        fine += problem is None
+        if problem:
+            yield problem
+    if fine == len(sessions):
+        yield Check("sessions", "ok", f"{fine}, each with its worktree")
+
+
+def session_problem(context: Context, status: SessionStatus) -> Check | None:
+    number, path = status["issueNumber"], status["worktreePath"]
+    if probe(context.state, number):
+        return None
+    cut_off = status["status"] == "registered" and not status["attempt"]
+    there, registered = os.path.isdir(path), git.find_admin_dir(context.repo, path) is not None
+    if cut_off:
+        return Check("sessions", "warning", f"#{number}: its start was cut off", f"issue-orch spawn {number}")
+    if not there and registered:
+        return Check("sessions", "error", f"#{number}: {path} is not there, perhaps on a disk that is not mounted",
+                     f"mount it; if it is gone for good: git worktree remove {path}, then issue-orch doctor --fix")
+    if not registered:
+        aside = f"mv {path} {path}.aside, then " if there else ""
+        return Check("sessions", "error", f"#{number}: {path} is no worktree of this clone",
+                     f"{aside}issue-orch doctor --fix")
+    working = status["status"] in {"registered", "planning", "working"}
+    waits = status["publish"] and status["publish"]["pending"]
+    if working and not status["hold"] and not waits:
+        return Check("sessions", "warning", f"#{number}: its worker is gone", f"issue-orch resume {number}")
+    return None
+
+
+def check_worktrees(context: Context) -> Iterator[Check]:
+    """Worktrees that look like ours and belong to no session."""
+    known = {status["worktreePath"] for status in load_sessions(context.state)[0]}
+    listing = git.git(context.repo, "worktree", "list", "--porcelain", "-z").stdout
+    rows = [dict(line.partition(" ")[::2] for line in block.split("\0")) for block in listing.split("\0\0") if block]
+    strays = [row for row in rows if row["worktree"] not in known
+              and issue_of_branch(context, row.get("branch", "").removeprefix("refs/heads/")) is not None]
+    for row in strays:
+        yield Check("worktrees", "warning", f"{row['worktree']} has no session",
+                    f"git worktree remove {row['worktree']} (it refuses when work would be lost)")
+    if not strays:
+        yield Check("worktrees", "ok", f"{len(rows) - 1} besides the main one")
+
+
+def check_processes(context: Context) -> Iterator[Check]:
+    found = orphans(context)
+    for number, pids in found.items():
+        yield Check("processes", "error", f"#{number}: {len(pids)} processes go on without their worker "
+                    f"({', '.join(map(str, pids[:5]))})", "issue-orch doctor --fix")
+    if not found:
+        yield Check("processes", "ok", "none left over")
+
+
+def check_git_locks(context: Context) -> Iterator[Check]:
+    found = stale_locks(context)
+    for name in found:
+        yield Check("git locks", "error", f"{name} was left by a git that is gone", "issue-orch doctor --fix")
+    if not found:
+        yield Check("git locks", "ok", "none left over")
+
+
+def check_keys(context: Context) -> Iterator[Check]:
+    """Configuration of git that runs something, changed since a worker was started (threat S9)."""
+    now = git.dangerous_keys(context.repo, context.config.remote)
+    changed: dict[str, list[int]] = {}
+    for status in load_sessions(context.state)[0]:
+        noted = load_json(session_folder(context.state, status["issueNumber"]) / "keys.json")
+        for key in git.changed_keys(noted, now) if noted is not None and status["status"] != "complete" else ():
+            changed.setdefault(key, []).append(status["issueNumber"])
+    for key, numbers in changed.items():
+        yield Check("git configuration", "error", f"{key} changed after {act.numbers(numbers)} started; it can run "
+                    "commands or send pushes elsewhere", f"git config --show-origin --get-all {key}")
+    if not changed:
+        yield Check("git configuration", "ok", "no key that runs something has changed")
+
+
+def check_github(context: Context) -> Iterator[Check]:
+    """The token: where it is from, what it may do, and whether it, or an agent that finds it, could merge."""
+    token = token_of(context)
+    if token is None:
+        yield Check("token", "error", f"none for {context.base_url}", "gh auth login, or set GH_TOKEN")
+        return
+    with connect(context, token) as gh:
+        facts = gh.fetch_repo()
+        try:
+            who = gh.fetch_user()
+        except GitHubError:
+            who = "an app"
+        scopes = f", scopes: {gh.scopes or 'none'}" if gh.scopes is not None else ", fine-grained"
+        may = ", ".join(facts.permissions) if facts.permissions is not None else "what it may is not said"
+        yield Check("token", "ok", f"from {token.source}, of {who}{scopes}; in {facts.repo}: {may}")
+        if facts.archived:
+            yield Check("repository", "error", f"{facts.repo} is archived: nothing can be pushed", "unarchive it")
+        yield from check_protection(context, gh, facts)
+
+
+def check_protection(context: Context, gh: GitHub, facts: RepoFacts) -> Iterator[Check]:
+    base = context.config.base or facts.default_branch
+    may_push = facts.permissions is None or {"push", "maintain", "admin"} & set(facts.permissions)
+    found = gh.fetch_protection(base)
+    mend = f"protect {base} with a required review, or use a token that may not write contents (docs/security.md)"
+    if not may_push:
+        yield Check("merging", "ok", "the token may not write contents, so nothing can be merged with it")
+    elif found is None or not found.protected:
+        said = "is not protected" if found else "is perhaps not protected (the server does not say)"
+        yield Check("merging", "warning", f"{base} {said}: whoever has this token could merge or push to it", mend)
+    elif found.required_reviews == 0 or found.bypass:
+        why = "you may bypass its protection" if found.bypass else "no review is required"
+        yield Check("merging", "warning", f"{base} is protected, but {why}: this token could merge", mend)
+    else:
+        shown = found.required_reviews is not None
+        how = f"{found.required_reviews} reviews are required" if shown else "how is not shown to you"
+        yield Check("merging", "ok", f"{base} is protected: {how}")
+    if found and found.signatures and context.config.git_sign == "off":
+        yield Check("signing", "error", f"{base} demands signed commits, and git.sign is off", 'git.sign = "inherit"')
+
+
+def check_agents(context: Context) -> Iterator[Check]:
+    name = context.config.agent
+    check_agent(context, name)
+    programs = {each: settings.command[0] for each, settings in context.config.agents.items()
+                if settings.command and each in BUILT_IN_AGENTS}
+    rows = {row.name: row for row in look_agents(context.env, programs, (adapter_name(name),))}
+    row = rows.get(name)
+    if row is None:
+        yield Check("agent", "ok", f"{name}: {' '.join(context.config.agent_settings(name).command)[:100]}")
+    elif row.problem:
+        yield Check("agent", "error", f"{name} {row.version or ''}: {row.problem}", "install another version")
+    elif row.signed_in is None:
+        yield Check("agent", "warning", f"{name} {row.version or ''}: no sign-in was found", f"start {name}, sign in")
+    else:
+        yield Check("agent", "ok", f"{name} {row.version or ''} at {row.path}, signed in by {row.signed_in}")
+    if act.ceilings(context.config).limited and not agents.load(adapter_name(name)).CAPABILITIES.caps_own_cost:
+        yield Check("budget", "warning", f"{name} has no cap of its own: the ceiling can be passed by the turns "
+                    "that run when it is reached", "keep max_workers low")
+
+
+def check_disk(context: Context) -> Iterator[Check]:
+    folder = os.path.dirname(act.worktree_path(context, 1))
+    usage = shutil.disk_usage(folder if os.path.isdir(folder) else context.repo.main)
+    free = f"{usage.free / 1e9:.1f} GB are free at {folder}"
+    yield Check("disk", "ok", free) if usage.free > MIN_FREE else Check(
+        "disk", "warning", free, "issue-orch prune, or make room")
+
+
+def check_templates(context: Context) -> Iterator[Check]:
+    problems = prompt.check_templates(context.repo.main)
+    for problem in problems:
+        yield Check("templates", "error", problem.message, problem.hint)
+    if not problems:
+        yield Check("templates", "ok", "all render")
+
+
+def check_notifications(context: Context) -> Iterator[Check]:
+    """What was sent last, and whether it arrived: nothing is sent for a check."""
+    config, last = context.config, load_json(context.state / "notify.json")
+    if config.notify_urls and find_spec("apprise") is None:
+        yield Check("notifications", "error", "notify.urls is set, and the extra is not installed",
+                    "pip install 'issue-orch[notify]'")
+    if last and last.get("failures"):
+        yield Check("notifications", "error", f"the last one did not arrive: {last['failures'][0]}", "mend [notify]")
+    elif last:
+        yield Check("notifications", "ok", f"the last one was sent at {last.get('at')}")
+    else:
+        command = ["a command"] if config.notify_command else []
+        where = ["the desktop", *command, *(url.partition(":")[0] for url in config.notify_urls)]
+        yield Check("notifications", "ok", f"none was sent yet; they go to {', '.join(where)}")
+
+
+def check_logind(context: Context, files: str = "/etc/systemd/logind.conf*") -> Iterator[Check]:
+    """Whether the system ends our workers when you log out."""
+    value = ""
+    for name in sorted([*glob(files), *glob(f"{files}/*.conf")]):
+        if os.path.isfile(name):
+            with open(name, encoding="utf-8", errors="replace") as file:
+                for found in re.finditer(r"(?m)^\s*KillUserProcesses\s*=\s*(\S+)", file.read()):
+                    value = found[1].lower()
+    if value in {"yes", "true", "1", "on"}:
+        yield Check("logout", "warning", "KillUserProcesses=yes: workers end when you log out",
+                    "loginctl enable-linger, and start with: systemd-run --user --scope issue-orch run")
+    else:
+        yield Check("logout", "ok", "workers go on after a logout")
+
+
+CHECKS: dict[str, Look] = {
+    "git": check_git, "state": check_state, "sessions": check_sessions, "worktrees": check_worktrees,
+    "processes": check_processes, "git locks": check_git_locks, "git configuration": check_keys, "token": check_github,
+    "agent": check_agents, "disk": check_disk, "templates": check_templates, "notifications": check_notifications,
+    "logout": check_logind,
+}
