@@ -36,7 +36,7 @@ say "at work on #$issue, attempt $attempt"
 
 COMPLETE = 'commit "work-$issue.txt"\nreport complete --title "Solve #$issue" --body "Done."\n'
 ASK = """\
-if grep -q '^# From ' "$prompt"; then commit "work-$issue.txt"; report complete --title "Solve #$issue"; else
+if grep -q '^##* From ' "$prompt"; then commit "work-$issue.txt"; report complete --title "Solve #$issue"; else
 report stuck --decision "Which way?" --option left --option right --default left
 fi
 """

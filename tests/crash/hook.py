@@ -1,6 +1,7 @@
 """Loaded by a .pth of a venv that tests make: numbers what a process does to the world, and kills it at one number.
 
-What to do stands in the file `plan` of that venv: `record FILE`, or `kill ROLE NUMBER`; a file `killed` says that it was done.
+What to do stands in the file `plan` of that venv: `record FILE`, or `kill ROLE NUMBER`; a file `killed` says that it
+was done.
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ def what(event: str, args: tuple[object, ...]) -> str:
         return ""
     if event == "open":
         path, flags = args[0], args[2]
-        if isinstance(flags, int) and flags & WRITING and isinstance(path, str) and not path.startswith(("/dev/", "/proc/")):
-            return f"write {os.path.basename(path)}"
+        ours = isinstance(path, str) and not path.startswith(("/dev/", "/proc/"))
+        if ours and isinstance(flags, int) and flags & WRITING:
+            return f"write {os.path.basename(str(path))}"
     elif event == "http.client.send":
         data = args[1]
-        return "api write" if isinstance(data, bytes) and data.startswith((b"POST", b"PATCH", b"PUT", b"DELETE")) else ""
+        writes = isinstance(data, bytes) and data.startswith((b"POST", b"PATCH", b"PUT", b"DELETE"))
+        return "api write" if writes else ""
     elif event in CHANGES:
         argv = args[1] if event == "subprocess.Popen" else None
         words = [str(word) for word in argv[:6]] if isinstance(argv, (list, tuple)) else [str(args[0])]

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from kit import ASK, COMPLETE, ENDLESS, Scene, make_scene
 
 POINTS, SEED = os.environ.get("CRASH_POINTS", "1"), os.environ.get("CRASH_SEED", "1")
