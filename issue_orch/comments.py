@@ -11,10 +11,9 @@ from .errors import Expected, NotFound
 from .headline import Headline
 from .local import look
 from .messages import delivered, pending
-from .model import Comment, Question, SessionStatus
+from .model import Comment, Message, Question, SessionStatus
 from .poll import Memory, Pass, guarded, load_memory, save_memory
 from .pull_facts import WRITERS
-from .store import Message
 from .text import neutralise, one_line, redact
 
 if TYPE_CHECKING:

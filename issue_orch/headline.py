@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from .model import PullFacts, SessionStatus
+if TYPE_CHECKING:
+    from .model import PullFacts, SessionStatus
 
 Colour = Literal["red", "yellow", "green", "cyan", "blue", "dim"]
 

@@ -6,11 +6,12 @@ import fcntl
 import json
 import os
 import time
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import Expected, LeaseHeld
-from .process import identity
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TAKE_WAIT = 2.0
 
@@ -30,6 +31,8 @@ class Lease:
         self.path = path
 
     def write_holder(self, role: str) -> None:
+        from .process import identity  # with subprocess, which readers can do without
+
         raw = json.dumps({"role": role, **identity(os.getpid())}).encode()
         os.pwrite(self.descriptor, raw.ljust(200), 0)
 
@@ -99,10 +102,10 @@ def adopt(descriptor: int, path: Path, role: str) -> Lease:
     return lease
 
 
-def probe(state: Path, name: int | str) -> Holder | None:
+def probe(state: str | os.PathLike[str], name: int | str) -> Holder | None:
     """Who holds the lease right now, None when nobody does. Never blocks and never creates the file."""
     try:
-        descriptor = os.open(lock_path(state, name), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(os.path.join(state, "locks", str(name)), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import Expected
 from .headline import Headline, Observed, headline
 from .lease import probe
-from .model import PullFacts, SessionStatus
 from .store import load_json, load_pull, load_sessions, seconds, state_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .model import PullFacts, SessionStatus
 
 
 class Seen(NamedTuple):
@@ -23,14 +26,19 @@ class Seen(NamedTuple):
 
 
 def find_state(cwd: str) -> Path:
-    """The state folder, found by reading `.git` as git does; no process. It need not exist yet."""
+    """The state folder. It need not exist yet."""
+    return state_folder(find_git(cwd))
+
+
+def find_git(cwd: str) -> str:
+    """The clone's common git folder, found by reading `.git` as git does; no process."""
     folder = os.path.abspath(cwd)
     while True:
         entry = os.path.join(folder, ".git")
         if os.path.isdir(entry):
-            return state_folder(entry)
+            return entry
         if os.path.isfile(entry):
-            return state_folder(common_dir(entry))
+            return common_dir(entry)
         parent = os.path.dirname(folder)
         if parent == folder:
             raise Expected(f"{cwd}: not inside a git repository", "cd into a clone of the GitHub repository")
@@ -48,7 +56,7 @@ def common_dir(git_file: str) -> str:
         return os.path.realpath(git_dir)
 
 
-def look(state: Path, status: SessionStatus, now: float) -> Seen:
+def look(state: str | os.PathLike[str], status: SessionStatus, now: float) -> Seen:
     number = status["issueNumber"]
     holder = probe(state, number)
     age = now - seconds(status["lastHeartbeat"]) if status["lastHeartbeat"] else None
@@ -56,8 +64,8 @@ def look(state: Path, status: SessionStatus, now: float) -> Seen:
     return Seen(status, pull, headline(status, pull, Observed(holder.role if holder else "", age)))
 
 
-def look_all(state: Path, now: float) -> tuple[list[Seen], list[str]]:
+def look_all(state: str | os.PathLike[str], now: float) -> tuple[list[Seen], list[str]]:
     """Every active session with the conflicts that `conflicts` found, and a line for each that cannot be read."""
     sessions, problems = load_sessions(state)
-    clashes = (load_json(state / "conflicts.json") or {}).get("sessions", {})
+    clashes = (load_json(os.path.join(state, "conflicts.json")) or {}).get("sessions", {})
     return [look(state, each, now)._replace(clashes=tuple(clashes.get(each["id"], ()))) for each in sessions], problems

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from .store import Message, append_event, iso, load_json, make_session, read_untrusted, session_folder, write_json
+from .model import Message
+from .store import append_event, iso, load_json, make_session, read_untrusted, session_folder, write_json
 
 OUTBOX_LIMIT = 256 * 1024
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, NewType, TypedDict
 
-SCHEMA_VERSION = 1
-
 IssueNumber = NewType("IssueNumber", int)
 Branch = NewType("Branch", str)
 CommitSha = NewType("CommitSha", str)
@@ -98,6 +96,18 @@ class SessionStatus(TypedDict):
     retryAt: str | None
     failure: str | None
     endedAt: str | None
+
+
+class Message(TypedDict):
+    """A message to a worker. `question` is the id of the question that it answers."""
+
+    id: str
+    kind: str
+    text: str
+    author: str
+    at: str
+    question: str | None
+    now: bool
 
 
 class PullFacts(TypedDict, total=False):

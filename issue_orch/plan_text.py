@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .model import SCHEMA_VERSION, Issue
+from .model import Issue
 from .overlap import Overlap, Touch
 from .plan import Eligible, Held, Plan
 from .text import display_width, one_line
@@ -93,7 +93,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     """What `plan --json` prints."""
     held = {each.number: each for each in plan.held}
     return {
-        "schemaVersion": SCHEMA_VERSION,
+        "schemaVersion": 1,
         "slots": plan.slots,
         "eligible": [eligible_json(each, held.get(each.issue.number)) for each in plan.eligible],
         "ineligible": [

@@ -16,11 +16,10 @@ from .helper_client import SETTLE_LIMIT, Helper
 from .lease import Lease, take
 from .lifecycle import Happening, after
 from .messages import delivered, pending, receipt
-from .model import AgentProcess
+from .model import AgentProcess, Message
 from .process import identity, marker
 from .running import AgentRun, Ended
 from .store import (
-    Message,
     append_event,
     iso,
     load_events,

@@ -7,32 +7,17 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple, TypedDict, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .errors import Expected, StateUnreadable
-from .model import SCHEMA_VERSION, PullFacts, SessionStatus
 
+if TYPE_CHECKING:  # shell prompts call `status`: pathlib and the model would cost it half as much again
+    from pathlib import Path
+
+    from .model import PullFacts, SessionStatus
+
+SCHEMA_VERSION = 1
 FOLDERS = ("locks", "sessions", "ledger", "archive")
-
-
-class Message(TypedDict):
-    """A message to a worker. `question` is the id of the question that it answers."""
-
-    id: str
-    kind: str
-    text: str
-    author: str
-    at: str
-    question: str | None
-    now: bool
-
-
-class Receipt(NamedTuple):
-    """A message that the agent process took as input."""
-
-    message: Message
-    deliveredAt: str
 
 
 def iso(seconds: float) -> str:
@@ -42,15 +27,22 @@ def iso(seconds: float) -> str:
 
 def seconds(text: str) -> float:
     """ISO-8601 UTC with Z as seconds since the epoch; 0.0 for anything else."""
-    import calendar
-
     try:
-        return float(calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")))
+        year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
+        hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:19])
     except (ValueError, TypeError):
         return 0.0
+    if not (1 <= month <= 12 and 1 <= day <= 31 and text[4] + text[7] + text[10] + text[13] + text[16] == "--T::"):
+        return 0.0
+    # Years from March on, so that the leap day is their last; strptime would cost an import of 4 ms.
+    year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)
+    days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 719_469
+    return float(((days * 24 + hour) * 60 + minute) * 60 + second)
 
 
 def state_folder(common_dir: str | os.PathLike[str]) -> Path:
+    from pathlib import Path
+
     return Path(common_dir) / "issue-orch"
 
 
@@ -122,11 +114,11 @@ def load_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     return data
 
 
-def load_status(state: Path, number: int) -> SessionStatus | None:
+def load_status(state: str | os.PathLike[str], number: int) -> SessionStatus | None:
     """The status file of a session, None when there is none. Missing fields read as null."""
-    path = session_folder(state, number) / "status.json"
+    path = os.path.join(state, "sessions", str(int(number)), "status.json")
     data = load_json(path)
-    return None if data is None else checked_status(data, str(path))
+    return None if data is None else checked_status(data, path)
 
 
 def checked_status(data: dict[str, Any], path: str) -> SessionStatus:
@@ -139,12 +131,17 @@ def checked_status(data: dict[str, Any], path: str) -> SessionStatus:
     merged = {**BLANK, **data}
     if not isinstance(merged["issueNumber"], int) or merged["status"] not in PHASE_NAMES:
         raise StateUnreadable(f"{path}: issueNumber or status is damaged", "issue-orch doctor")
-    return cast(SessionStatus, merged)
+    return cast("SessionStatus", merged)
 
 
 PHASE_NAMES = ("registered", "planning", "working", "stuck", "complete", "cancelled")
 
-BLANK: dict[str, Any] = dict.fromkeys(SessionStatus.__annotations__)
+BLANK: dict[str, Any] = dict.fromkeys((
+    "schemaVersion", "id", "issueNumber", "issueTitle", "status", "branch", "worktreePath", "startedAt",
+    "lastHeartbeat", "stuckReason", "forwardedMessage", "pullRequestUrl", "repo", "issueUrl", "base", "baseSha",
+    "agent", "agentSessionId", "attempt", "hold", "question", "supervisor", "agentProcess", "cost", "plannedFiles",
+    "changes", "lastActivity", "publish", "retryAt", "failure", "endedAt",
+))
 BLANK.update(
     attempt=0, plannedFiles=[], cost={"usd": 0.0, "inputTokens": 0, "outputTokens": 0},
     issueTitle="", branch="", worktreePath="", base="", baseSha="", agent="", repo="", issueUrl="",
@@ -154,7 +151,7 @@ BLANK.update(
 def new_status(number: int, **fields: Any) -> SessionStatus:
     blank = {**BLANK, "schemaVersion": SCHEMA_VERSION, "id": str(number), "issueNumber": number,
              "status": "registered", "plannedFiles": [], "cost": dict(BLANK["cost"]), **fields}
-    return cast(SessionStatus, blank)
+    return cast("SessionStatus", blank)
 
 
 def save_status(state: Path, status: SessionStatus, durable: bool = True) -> None:
@@ -162,15 +159,15 @@ def save_status(state: Path, status: SessionStatus, durable: bool = True) -> Non
     write_json(session_folder(state, status["issueNumber"]) / "status.json", status, durable)
 
 
-def session_numbers(state: Path) -> list[int]:
+def session_numbers(state: str | os.PathLike[str]) -> list[int]:
     try:
-        names = os.listdir(state / "sessions")
+        names = os.listdir(os.path.join(state, "sessions"))
     except FileNotFoundError:
         return []
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def load_sessions(state: Path) -> tuple[list[SessionStatus], list[str]]:
+def load_sessions(state: str | os.PathLike[str]) -> tuple[list[SessionStatus], list[str]]:
     """All sessions that can be read, and one line for each that cannot."""
     sessions, problems = [], []
     for number in session_numbers(state):
@@ -184,9 +181,9 @@ def load_sessions(state: Path) -> tuple[list[SessionStatus], list[str]]:
     return sessions, problems
 
 
-def load_pull(state: Path, number: int) -> PullFacts | None:
+def load_pull(state: str | os.PathLike[str], number: int) -> PullFacts | None:
     try:
-        return cast("PullFacts | None", load_json(session_folder(state, number) / "pull.json"))
+        return cast("PullFacts | None", load_json(os.path.join(state, "sessions", str(int(number)), "pull.json")))
     except StateUnreadable:
         return None
 

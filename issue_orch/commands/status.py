@@ -7,7 +7,7 @@ import sys
 import time
 
 from ..errors import Usage
-from ..local import Seen, find_state, look_all
+from ..local import Seen, find_git, look_all
 from ..shell import colours, say, width
 
 FLAGS = frozenset({"--json", "--needs-me", "--watch", "--fetch", "-f", "--verbose", "-v"})
@@ -28,9 +28,10 @@ def status(
     """Print the sessions. With `needs_me`: only those, exit code 0 when there is one, else 1."""
     if fetch:
         ask_github()
+    state = os.path.join(find_git(os.getcwd()), "issue-orch")
     while True:
         now = time.time()
-        sessions, problems = look_all(find_state(os.getcwd()), now)
+        sessions, problems = look_all(state, now)
         total = len(sessions)
         if needs_me:
             sessions = [seen for seen in sessions if seen.headline.needs_you]
@@ -42,7 +43,7 @@ def status(
             from ..status_text import rate_text
             from ..store import load_json
 
-            say(rate_text(load_json(find_state(os.getcwd()) / "rate.json") or {}, now))
+            say(rate_text(load_json(os.path.join(state, "rate.json")) or {}, now))
         if not watch:
             for problem in problems:
                 say(f"warning: {problem}")
