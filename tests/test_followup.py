@@ -190,7 +190,7 @@ report complete --title "Solve"
 
 
 def test_what_people_did_to_pulls_is_seen(scene: Scene) -> None:
-    scene.agent('mkdir -p .github; echo x > ".github/w$issue.yml"; commit ".github/w$issue.yml"\nreport complete --title T\n')
+    scene.agent('mkdir -p .github; commit ".github/w$issue.yml"\nreport complete --title T\n')
     merged, first, _ = completed(scene)
     closed, second, _ = completed(scene)
     pass_over(scene)
@@ -217,7 +217,8 @@ def test_what_a_reviewer_should_know_is_shown(scene: Scene) -> None:
         **body, "mergeable_state": "behind", "draft": True})
     pass_over(scene)
     shown = scene.orch("status", env={"COLUMNS": "200"}).out
-    for note in ("draft", "behind its base", f"its branch has another pull: {scene.sandbox.base_url}/acme/widgets/pull/{other}"):
+    another = f"its branch has another pull: {scene.sandbox.base_url}/acme/widgets/pull/{other}"
+    for note in ("draft", "behind its base", another):
         assert f"Note: {note}" in shown
 
 
@@ -245,7 +246,7 @@ def test_checks_may_appear_a_moment_after_a_push(scene: Scene) -> None:
 
 
 def test_follow_up_waits_for_a_free_place(scene: Scene) -> None:
-    number, pull, head = completed(scene)
+    number, _, head = completed(scene)
     scene.agent(ENDLESS)
     other = scene.issue()
     scene.orch("spawn", str(other), check=True)
