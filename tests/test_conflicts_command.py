@@ -7,6 +7,8 @@ import json
 from kit import Scene
 from test_followup import completed, pass_over, scene
 
+from issue_orch.followup import refresh
+
 __all__ = ["scene"]
 
 WRITE = 'echo "from $issue" > src/menu.py; git add src; git commit -q -m M; report complete --title "Menu $issue"\n'
@@ -41,7 +43,7 @@ def test_order_pairs_and_base(scene: Scene) -> None:
         f"     conflicts with #{one}: src/menu.py\n     conflicts with #{stacked}: src/menu.py\n")
     assert f"Conflicts, as last looked at, with #{two}: src/menu.py" in scene.orch("status", env={"COLUMNS": "200"}).out
     scene.sandbox.person.merge(first)
-    pass_over(scene)
+    pass_over(scene, refresh)
     after = {row["number"]: row for row in json.loads(scene.orch("conflicts", "--json", check=True).out)["sessions"]}
     assert one not in after, "it is merged"
     assert after[two]["againstBase"] == ["src/menu.py"], "the base as it is now"
