@@ -21,7 +21,14 @@ def main(argv: list[str] | None = None) -> int:
         from .commands.status import main as status
 
         return guard(status, words[1:])
-    return guard(run_typer, words)
+    return guard(run_command, words)
+
+
+def run_command(words: list[str]) -> int:
+    from .words import run as run_plain
+
+    code = run_plain(words)
+    return run_typer(words) if code is None else code
 
 
 def run_typer(words: list[str]) -> int:

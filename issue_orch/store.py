@@ -103,8 +103,8 @@ def write_json(path: str | os.PathLike[str], data: Mapping[str, Any], durable: b
 def load_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """A JSON object, None when the file does not exist. Raises StateUnreadable for anything else."""
     try:
-        with open(path, encoding="utf-8") as file:
-            data = json.load(file)
+        with open(path, "rb", buffering=0) as file:
+            data = json.loads(file.read().decode())
     except FileNotFoundError:
         return None
     except (ValueError, OSError) as error:

@@ -87,6 +87,6 @@ def print_json(sessions: list[Seen]) -> None:
 
     rows = [{**seen.status, "headline": seen.headline.label, "needsYou": seen.headline.needs_you, "pull": seen.pull}
             for seen in sessions]
-    text = json.dumps({"schemaVersion": 1, "sessions": rows}, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps({"schemaVersion": 1, "sessions": rows}, separators=(",", ":"))
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
