@@ -56,4 +56,6 @@ def fetch_named(gh: GitHub, numbers: list[int]) -> list[Issue]:
         except NotFound as error:
             raise NotFound(f"#{number}: there is no such issue in {gh.repo}, or the token may not see it",
                            "issue-orch plan, or issue-orch doctor for the token") from error
+        if found[-1].is_pull:
+            raise Usage(f"#{number} is a pull, not an issue", "issue-orch plan")
     return found
