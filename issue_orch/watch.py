@@ -27,6 +27,7 @@ from .watch_files import Row, diff_lines, scan
 from .watch_screens import STYLES, AgentLog, Confirm, Help, row_content, searched, top_content
 
 POLL = 0.5
+SHOWN = {"information": 5.0, "warning": 8.0, "error": 20.0}  # seconds
 LOG_LINES = 5_000
 
 
@@ -59,6 +60,7 @@ class Watch(App[None]):
                  clock: Callable[[], float] = time.time) -> None:
         """`give` delivers guidance and wakes the worker; it is called in a thread."""
         super().__init__()
+        self.animation_level = "none"
         self.state, self.cwd, self.give, self.clock = state, cwd, give, clock
         self.rows: dict[int, Row] = {}
         self.order: list[int] = []
@@ -147,7 +149,7 @@ class Watch(App[None]):
         self.show_detail()
 
     def chosen(self) -> Row | None:
-        return self.rows.get(self.selected) if self.selected is not None else None
+        return self.rows.get(self.selected or 0)
 
     def show_detail(self) -> None:
         row, facts = self.chosen(), self.query_one("#facts", Static)
@@ -205,7 +207,7 @@ class Watch(App[None]):
         return not (typing and action == "filter")
 
     def say(self, text: str, severity: str = "information") -> None:
-        self.notify(text, severity=severity, markup=False)  # type: ignore[arg-type]
+        self.notify(text, severity=severity, markup=False, timeout=SHOWN[severity])  # type: ignore[arg-type]
 
     def act(self, do: Callable[[int], control.Became]) -> None:
         """Run something for the chosen session in a thread, and say what became of it."""
