@@ -19,11 +19,12 @@ from .gather import fetch_labelled, fetch_me, gather, rules_of
 from .lease import probe, take
 from .local import look_all
 from .messages import pending
-from .model import Issue, SessionStatus
+from .model import Issue, RateFacts, SessionStatus
 from .narration import Narrator, Tell
 from .plan import Eligible, Failure, Plan, next_starts
 from .plan import plan as make_plan
 from .ready import Labelled, text_hash
+from .status_text import rate_text
 from .store import iso, load_json, load_status, seconds, write_json
 
 if TYPE_CHECKING:
@@ -218,6 +219,7 @@ class Coordinator:
                 for line in poll(self.context, gh, now):
                     self.tell(line, False)
                 waiting = self.dispatch(gh, now, judging)
+                self.heed_rate(gh.rate, now)
         except RateLimited as error:
             self.not_before = error.until
             at = time.strftime("%H:%M:%S", time.localtime(error.until))
@@ -228,6 +230,13 @@ class Coordinator:
             return False, True
         self.narrator.tell_once("github", "")
         return True, waiting
+
+    def heed_rate(self, rate: RateFacts, now: float) -> None:
+        """With a tenth of the limit left, passes go to GitHub ten times until it is renewed."""
+        if self.options.verbose:
+            self.tell(rate_text({**rate._asdict(), "at": iso(now)}, now), False)
+        if None not in rate and 10 * (rate.remaining or 0) < (rate.limit or 0):
+            self.not_before = now + max(self.options.interval, min(((rate.reset or 0) - now) / 10, LONGEST_BACKOFF))
 
     def dispatch(self, gh: GitHub, now: float, judging: bool) -> bool:
         """Start what is ready and fits. Returns whether something more will start by itself."""

@@ -19,18 +19,20 @@ def watch_issue(run: Pass, status: SessionStatus, memory: Memory) -> tuple[str, 
     """Why the issue of a running session holds it (empty: it does not), and lines about what is new.
 
     An edit goes to the worker when everybody who may edit the issue has write permission: GitHub does not say who did.
-    Anything else holds the worker at the end of its turn, once; `resume` overrules.
+    One that waits for an answer gets it after that. Anything else holds the worker at the end of its turn, once.
     """
     number, issue = status["issueNumber"], run.issue(status["issueNumber"])
     first = memory.setdefault("issue", {"text": text_hash(issue), "labelled": is_labelled(run, issue)})
     found = differences(run, first, issue)
     told: dict[str, str] = memory.get("told", {})
     lines = []
-    if any(key.startswith("edited") for key in found.keys() - told.keys()) and run.permission(issue.author) in WRITERS:
-        send(run.context.state, number, "guidance", edited(run, issue), "GitHub", run.now)
-        first["text"] = text_hash(issue)
-        found = differences(run, first, issue)
-        lines = [f"#{number}: its issue was edited; its worker is told"]
+    key = f"edited {text_hash(issue)}"
+    if key in found.keys() - told.keys() and run.permission(issue.author) in WRITERS:
+        del found[key]
+        if status["status"] != "stuck":
+            send(run.context.state, number, "guidance", edited(run, issue), "GitHub", run.now)
+            first["text"] = text_hash(issue)
+            lines = [f"#{number}: its issue was edited; its worker is told"]
     if found.keys() - told.keys():
         pause(run.context.state, number, "issue-orch")
     if lines or found != memory.get("told"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -42,6 +43,12 @@ fi
 """
 # Works until it is ended.
 ENDLESS = 'commit "begun-$issue.txt"\nreport working --note "for ever"\nexec tail -f /dev/null\n'
+
+
+# Issues' comments and labels, and pulls, are all that is ever written.
+WRITES = re.compile(
+    r"(POST|PATCH) /repos/acme/widgets/(issues/(\d+/|)comments(/\d+)?|pulls(/\d+)?)"
+    r"|(POST|DELETE) /repos/acme/widgets/(issues/\d+/)?labels(/[^/]+)?")
 
 
 class Ran(NamedTuple):
@@ -207,6 +214,8 @@ class Scene:
         assert not self.sandbox.unknown_requests, self.sandbox.unknown_requests
         assert not self.sandbox.merge_attempts, self.sandbox.merge_attempts
         assert not self.sandbox.failures, self.sandbox.failures
+        sent = {f"{each.method} {each.path}" for each in self.sandbox.requests if each.method != "GET"}
+        assert all(WRITES.fullmatch(each) for each in sent), sent
         strange = [push for push in self.sandbox.pushes if not push.ref.startswith("refs/heads/issue-")]
         assert not strange, strange
         heads = [pull.head for pull in self.sandbox.pulls.values()]
