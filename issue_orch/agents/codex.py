@@ -41,8 +41,8 @@ def resume(launch: Launch) -> Command:
 
 
 def _command(launch: Launch, arguments: tuple[str, ...]) -> Command:
-    # Its sandbox makes and removes mount points in the shared roots below; workers side by side agree about them
-    # through a registry in the temporary folder, which must therefore be the same for all. Commands get their own.
+    # For each command its sandbox makes and removes mount points in the roots below, which workers share. They agree
+    # about them through a registry in the command's TMPDIR: with private ones, commands of others fail (1 in 3).
     env = {"TMPDIR": "/tmp"} if sys.platform == "linux" else {}
     return Command((*(launch.command or (PROGRAM,)), *arguments), launch.prompt, env, launch.session_id)
 
@@ -57,10 +57,7 @@ def _flags(launch: Launch) -> list[str]:
     common = Path(launch.common_dir)
     roots = [launch.git_dir, *(str(common / name) for name in ("objects", "refs", "logs"))]
     return [*flags, "-c", 'sandbox_mode="workspace-write"',
-            "-c", f"sandbox_workspace_write.writable_roots={json.dumps(roots)}",
-            "-c", "sandbox_workspace_write.exclude_slash_tmp=true",
-            "-c", "sandbox_workspace_write.exclude_tmpdir_env_var=true",
-            "-c", f"shell_environment_policy.set.TMPDIR={json.dumps(launch.worktree + '/.issue-orch/tmp')}"]
+            "-c", f"sandbox_workspace_write.writable_roots={json.dumps(roots)}"]
 
 
 def interactive(launch: Launch) -> tuple[str, ...] | None:

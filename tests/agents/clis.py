@@ -1,7 +1,11 @@
-"""The pinned agent packages: where they are, and how a test runs one through its adapter without a supervisor."""
+"""The pinned agent packages, and how a test runs one through its adapter without a supervisor.
+
+`python -m tests.agents.clis` installs them into ISSUE_ORCH_AGENT_CLIS, or the cache folder of the user.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -57,13 +61,18 @@ def program(agent: str) -> str | None:
 
 
 def install() -> None:
-    """Put the pinned packages into the folder; needs npm and the registry."""
+    """Put the pinned packages into the folder, unless they are there; needs npm and the registry."""
+    wanted = json.dumps(PACKAGES)
+    mark = FOLDER / "installed.json"
+    if mark.exists() and mark.read_text() == wanted and all(map(program, PACKAGES)):
+        return
     FOLDER.mkdir(parents=True, exist_ok=True)
     (FOLDER / "package.json").write_text('{"private": true}\n')
     npm = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--save-exact"]
     subprocess.run([*npm, *PACKAGES.values()], cwd=FOLDER, check=True)
     for package, script in FINISH.values():
         subprocess.run(["node", script], cwd=FOLDER / "node_modules" / package, check=True)
+    mark.write_text(wanted)
 
 
 def run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -178,14 +179,25 @@ def test_claude_says_what_it_was_not_permitted(sealed: Path, tmp_path: Path) -> 
         assert not outside.exists()
 
 
-def test_codex_writes_nothing_outside_the_worktree_and_the_git_folders(sealed: Path, tmp_path: Path) -> None:
-    outside = Path.home() / "outside.txt"
-    command = f"echo x > {outside}; echo x > ../main/.git/config; echo inside > inside.txt"
-    with stage("codex", sealed, tmp_path, {"TASK": [Step(run=command), Step(say="ok")]}) as on:
-        assert on.start("TASK").outcome.kind == "ended"
-        assert (on.worktree / "inside.txt").exists()
-        assert not outside.exists()
-        assert "repositoryformatversion" in git(on.worktree, "config", "--list")
+def test_opencode_says_what_it_was_not_permitted(sealed: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("a secret")
+    call = ("read", {"filePath": str(tmp_path / "secret.txt")})
+    with stage("opencode", sealed, tmp_path, {"TASK": [Step(tool=call), Step(say="I could not.")]}) as on:
+        run = on.start("TASK")
+        assert run.outcome.kind == "denied", run
+        assert "read" in run.outcome.message
+        assert not any("a secret" in body for body in on.server.bodies)
+
+
+def test_codex_writes_nothing_outside_the_worktree_and_the_git_folders(sealed: Path) -> None:
+    command = "echo x > ../outside.txt; echo x > ../main/.git/config; echo inside > inside.txt"
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # its sandbox leaves /tmp open
+        root = Path(folder)
+        with stage("codex", sealed, root, {"TASK": [Step(run=command), Step(say="ok")]}) as on:
+            assert on.start("TASK").outcome.kind == "ended"
+            assert (on.worktree / "inside.txt").exists()
+            assert not (root / "outside.txt").exists()
+            assert "repositoryformatversion" in git(on.worktree, "config", "--list")
 
 
 SETTINGS = {
