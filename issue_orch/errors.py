@@ -27,7 +27,8 @@ class Unapproved(Expected):
 class CommandFailed(Expected):
     """A short command ended with a code other than zero (or ran out of time: code is None)."""
 
-    def __init__(self, argv: tuple[str, ...], code: int | None, stdout: str, stderr: str, hint: str = "") -> None:
+    def __init__(self, argv: tuple[str, ...], code: int | None, stdout: str, stderr: str,
+                 hint: str = "issue-orch doctor") -> None:
         what = "ran out of time" if code is None else f"exit code {code}"
         detail = (stderr or stdout).strip()
         super().__init__(f"{' '.join(argv[:6])}: {what}" + (f": {detail}" if detail else ""), hint)
@@ -36,7 +37,8 @@ class CommandFailed(Expected):
 
 def of_system(error: OSError) -> Expected:
     """What the operating system refused, in words."""
-    return Expected(f"{error.filename or 'a file'}: {error.strerror or error}", "mend that (disk full? rights?), then try again")
+    words = f"{error.filename or 'a file'}: {error.strerror or error}"
+    return Expected(words, "mend that (disk full? rights?), then try again")
 
 
 class BranchTaken(Expected):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import BranchTaken, Expected
+from .errors import BranchTaken, CommandFailed, Expected
 from .git import Repo, admin_dir, entries, find_admin_dir, find_sha, git, neutral
 from .model import Branch, CommitSha
 
@@ -73,7 +73,12 @@ def register(
         first = head or (upstream if reuse and upstream else start)
         # Tracking would be written to the shared configuration, whose lock others may hold.
         make = (path, branch) if head else ("--no-track", "-b", branch, path, first)
-        git(repo, "worktree", "add", "--quiet", "--no-checkout", *make, pass_fds=(lock,))
+        try:
+            git(repo, "worktree", "add", "--quiet", "--no-checkout", *make, pass_fds=(lock,))
+        except CommandFailed:
+            if not head:  # git makes the branch first
+                git(repo, "update-ref", "-d", f"refs/heads/{branch}", first, check=False)
+            raise
         return first
 
 
