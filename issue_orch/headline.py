@@ -115,7 +115,8 @@ def pull_label(pull: PullFacts) -> tuple[str, str]:
         return "CHECKS FAILING", ", ".join(str(check.get("name")) for check in pull.get("failingChecks", [])[:3])
     if checks in {"passing", "none"}:
         return "PR READY", "checks passed" if checks == "passing" else "no checks are set up"
-    return "PR OPEN", "checks are running" if checks == "pending" else "checks not looked at" if not checks else "checks unavailable"
+    words = {"pending": "checks are running", None: "checks not looked at"}
+    return "PR OPEN", words.get(checks, "checks unavailable")
 
 
 def running_label(status: SessionStatus, seen: Observed) -> tuple[str, str]:

@@ -98,12 +98,12 @@ def booked(state: Path, number: int) -> Booked:
 def dollars(line: dict[str, Any] | None) -> float | None:
     """The cost in a line; None when it has none that can be counted."""
     usd = line.get("usd") if line else None
-    return float(usd) if type(usd) in (int, float) and 0 <= usd < float("inf") else None
+    return float(usd) if isinstance(usd, int | float) and not isinstance(usd, bool) and 0 <= usd < float("inf") else None
 
 
 def count(line: dict[str, Any], key: str) -> int:
     value = line.get(key)
-    return value if type(value) is int and value > 0 else 0
+    return value if isinstance(value, int) and value > 0 else 0
 
 
 def readings(state: Path, number: int) -> dict[str, Usage]:

@@ -29,7 +29,7 @@ def guard(command: Callable[[list[str]], int], words: list[str]) -> int:
         return 130
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the one place for it
         if type(error).__module__.startswith(("click", "typer")):
             return usage(error)
         return bug(error, words)

@@ -180,7 +180,7 @@ def test_a_file_that_is_no_text_is_refused(place: Path) -> None:
         load_team(place / "top")
     for deep in ("x = " + "[" * 5000, ".".join("a" * 5000) + " = 1"):
         (place / "top/.issue-orch.toml").write_text(deep)
-        with pytest.raises(Usage, match="not valid TOML|unknown key"):
+        with pytest.raises(Usage, match=r"not valid TOML|unknown key"):
             load_team(place / "top")
 
 

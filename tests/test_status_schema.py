@@ -29,7 +29,8 @@ def test_a_new_status_file_is_valid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("field", "value"), [
-    ("status", "done"), ("attempt", -1), ("hold", "asleep"), ("startedAt", "yesterday"), ("cost", None), ("question", {}),
+    ("status", "done"), ("attempt", -1), ("hold", "asleep"), ("startedAt", "yesterday"), ("cost", None),
+    ("question", {}),
 ])
 def test_the_schema_refuses(field: str, value: object) -> None:
     with pytest.raises(jsonschema.ValidationError):
