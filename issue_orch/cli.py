@@ -48,7 +48,7 @@ def known_issues(incomplete: str) -> list[tuple[str, str]]:
 Number = Annotated[int, typer.Argument(metavar="ISSUE", help="Number of the issue.", autocompletion=known_issues)]
 Numbers = Annotated[
     list[int] | None,
-    typer.Argument(metavar="[ISSUE]...", help="Numbers of issues.", autocompletion=known_issues),
+    typer.Argument(metavar="ISSUE", help="Numbers of issues.", autocompletion=known_issues),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
@@ -74,7 +74,10 @@ def init(
     templates: Annotated[bool, typer.Option("--templates", help="Also copy the prompt templates for editing.")] = False,
     labels: Annotated[bool, typer.Option("--labels", help="Also create the labels on GitHub.")] = False,
 ) -> int:
-    """Set up this clone: find repository, base and agent, write .issue-orch.toml.
+    """Set up this clone, and write .issue-orch.toml.
+
+    Finds repository, base and agent, and asks what it cannot find. It can be run again at any time: what stands
+    in the file is kept.
 
     \b
     Examples:
@@ -92,7 +95,10 @@ def demo(
     yes: Yes = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the sandbox folder, and say where it is.")] = False,
 ) -> int:
-    """Show the whole idea on an embedded GitHub: no account, no token, no agent, no network.
+    """Show the whole idea on a GitHub that lives inside the demo.
+
+    It needs no account, no token, no agent and no network, takes under a minute and leaves nothing behind. In a
+    terminal you answer the worker's question; with --yes it answers for you.
 
     \b
     Examples:
@@ -111,6 +117,9 @@ def plan(
     stack: Annotated[bool, typer.Option("--stack", help="Allow issues to start on their blocker's branch.")] = False,
 ) -> int:
     """Show which issues are ready, and why the others are not.
+
+    Each issue that is held back is listed with every reason; overlaps are listed with the files. Nothing is
+    changed, here or on GitHub.
 
     \b
     Examples:
@@ -132,7 +141,10 @@ def spawn(
     stack: Annotated[bool, typer.Option("--stack", help="Allow issues to start on their blocker's branch.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Start a worker for each issue. Without numbers: show the plan, ask, start what fits.
+    """Start a worker for each issue, in a worktree of its own.
+
+    Without numbers it shows the plan, asks, and starts as many as there are free slots. It returns as soon as the
+    agents run; they go on without it. Naming an issue is an approval of its text.
 
     \b
     Examples:
@@ -148,8 +160,8 @@ def spawn(
 @app.command()
 def status(
     as_json: Json = False,
-    needs_me: Annotated[bool, typer.Option("--needs-me", help="Only what needs you; exit code 0 when something does.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Refresh every two seconds until Ctrl-C; see also: watch.")] = False,
+    needs_me: Annotated[bool, typer.Option("--needs-me", help="Only what needs you; exit code 1 when nothing.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every two seconds, until Ctrl-C.")] = False,
     fetch: Annotated[bool, typer.Option("--fetch", "-f", help="First look at the pulls on GitHub.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what asking GitHub has cost.")] = False,
 ) -> int:
@@ -171,7 +183,10 @@ def status(
 
 @app.command()
 def watch() -> int:
-    """All sessions on one screen, kept current: list, question, log, diff; answer, pause, resume and stop by keys.
+    """All sessions on one screen, kept current; answer from there.
+
+    List, question, live log and diff of the worktree; keys to answer, pause, resume, stop, filter, and to open the
+    pull in the browser.
 
     Reads local files alone, reacts within a second, works at 80x24, over ssh and without colour. ? lists the keys.
 
@@ -187,7 +202,9 @@ def watch() -> int:
 
 @app.command()
 def show(issue: Number, as_json: Json = False) -> int:
-    """Everything about one session: question, plan, timeline, guidance with receipts, changes, cost, pull.
+    """Everything about one session, and what to type next.
+
+    Question with its options, plan, guidance with receipts, pull, changes, cost, and how long each phase took.
 
     \b
     Examples:
@@ -201,11 +218,15 @@ def show(issue: Number, as_json: Json = False) -> int:
 
 @app.command()
 def answer(
-    issue: Annotated[int | None, typer.Argument(metavar="[ISSUE]", autocompletion=known_issues)] = None,
-    text: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="The answer.")] = None,
-    option: Annotated[int | None, typer.Option("--option", "-o", help="Choose one of the options by its number.")] = None,
+    issue: Annotated[
+        int | None, typer.Argument(metavar="ISSUE", help="Number of the issue.", autocompletion=known_issues)] = None,
+    text: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="The answer.")] = None,
+    option: Annotated[int | None, typer.Option("--option", "-o", help="Choose an option by its number.")] = None,
 ) -> int:
-    """Answer a stuck worker. Without arguments: go through the open questions one by one.
+    """Answer a stuck worker.
+
+    Without arguments it goes through the open questions one by one. The worker goes on at once, in the same
+    conversation; the first answer to a question counts, later ones become guidance.
 
     \b
     Examples:
@@ -221,7 +242,7 @@ def answer(
 @app.command()
 def tell(
     issue: Number,
-    text: Annotated[list[str], typer.Argument(metavar="TEXT...", help="The guidance.")],
+    text: Annotated[list[str], typer.Argument(metavar="TEXT", help="The guidance.")],
     now: Annotated[bool, typer.Option("--now", help="Interrupt the worker's turn for it.")] = False,
 ) -> int:
     """Give guidance to a worker, at its next turn or now.
@@ -243,12 +264,15 @@ def logs(
     raw: Annotated[bool, typer.Option("--raw", help="The agent's output as it came.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many lines at the most; 0 for all.")] = 200,
 ) -> int:
-    """What the agent said and did.
+    """What the agent said and did, and how long its tools took.
+
+    Tokens and terminal escapes are taken out; --raw in a pipe gives the bytes as they came.
 
     \b
     Examples:
       issue-orch logs 123
       issue-orch logs 123 -f
+      issue-orch logs 123 --raw -n 0 | jq .
     """
     from .commands.logs import logs as command
 
@@ -260,7 +284,9 @@ def attach(
     issue: Number,
     now: Annotated[bool, typer.Option("--now", help="Do not wait for the worker's turn to end.")] = False,
 ) -> int:
-    """Take a session over by hand: the agent's own terminal program, in the worktree; given back when it ends.
+    """Take a session over by hand, in the agent's own program.
+
+    It runs in the session's worktree, with its conversation; when it ends, the session is given back.
 
     \b
     Examples:
@@ -288,7 +314,9 @@ def pause(issues: Numbers = None, all_: All = False) -> int:
 
 @app.command()
 def resume(issues: Numbers = None, all_: All = False) -> int:
-    """Go on: after pause, stop, a crash, a used-up budget, or a pull that could not be published.
+    """Go on after a pause, a stop, a crash or a used-up budget.
+
+    Also publishes again what could not be published, and gives a fresh set of attempts.
 
     \b
     Examples:
@@ -330,14 +358,16 @@ def cancel(issues: Numbers = None, all_: All = False) -> int:
 @app.command("run")
 def run_command(
     once: Annotated[bool, typer.Option("--once", help="One pass, for cron.")] = False,
-    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when nothing is left to do but for you.")] = False,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when only you have something to do.")] = False,
     interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two passes.")] = 30.0,
     max_workers: Annotated[int | None, typer.Option(min=1, help="Instead of the configured number.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say why each issue is started or not.")] = False,
-    serialize: Annotated[bool, typer.Option("--serialize-overlaps", help="Start nothing that touches files in work.")] = False,
+    serialize: Annotated[bool, typer.Option("--serialize-overlaps", help="Hold what overlaps.")] = False,
     stack: Annotated[bool, typer.Option("--stack", help="Allow issues to start on their blocker's branch.")] = False,
 ) -> int:
-    """Start what is ready and follow it up, until Ctrl-C; the workers go on without it.
+    """Start what is ready and follow it up, until Ctrl-C.
+
+    The workers go on without it.
 
     \b
     Examples:
@@ -352,7 +382,9 @@ def run_command(
 
 @app.command()
 def costs(as_json: Json = False) -> int:
-    """What was spent, by issue, agent and day, and how far the budget is used.
+    """What was spent, by issue, agent and day.
+
+    And how far the budget is used.
 
     \b
     Examples:
@@ -370,7 +402,9 @@ def doctor(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="With --fix: only say what would be done.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Check git, sessions, processes, the token, protection, agents, disk and templates, and say how to mend.
+    """Check everything that issue-orch needs, and say how to mend it.
+
+    Git, sessions, processes, the token, branch protection, agents, disk and templates.
 
     \b
     Examples:
@@ -388,11 +422,13 @@ def prune(
     issues: Numbers = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed.")] = False,
     pull: Annotated[int | None, typer.Option("--pr", help="Only the session of this pull.")] = None,
-    closed: Annotated[bool, typer.Option("--closed", help="Also sessions whose pull was closed without a merge.")] = False,
+    closed: Annotated[bool, typer.Option("--closed", help="Also where the pull was closed unmerged.")] = False,
     cancelled: Annotated[bool, typer.Option("--cancelled", help="Also cancelled sessions.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Remove the worktrees of merged pulls; keep, with the reason, whatever is not safe on the remote.
+    """Remove the worktrees of merged pulls.
+
+    Whatever is not safe on the remote is kept, and the reason is said. Remote branches are never removed.
 
     \b
     Examples:
@@ -407,7 +443,9 @@ def prune(
 
 @app.command()
 def conflicts(as_json: Json = False) -> int:
-    """Which sessions' branches would conflict, and in which order to review them. Merges nothing.
+    """Which branches would conflict, and which pull to review first.
+
+    Each branch is tried against its base, and each pair against each other; nothing is merged.
 
     \b
     Examples:
@@ -429,12 +467,13 @@ def merge() -> int:
     """
     from .errors import Expected
 
-    raise Expected("issue-orch never merges; a person does, on GitHub", "issue-orch conflicts, then review the pulls in that order")
+    raise Expected("issue-orch never merges; a person does, on GitHub",
+                   "issue-orch conflicts, then review the pulls in that order")
 
 
 @app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 def report(context: typer.Context) -> int:
-    """For workers: say that you are planning, working, stuck or complete.
+    """For workers: planning, working, stuck or complete.
 
     \b
     Examples:

@@ -27,6 +27,7 @@ from .watch_files import Row, diff_lines, scan
 from .watch_screens import STYLES, AgentLog, Confirm, Help, row_content, searched, top_content
 
 POLL = 0.5
+EMPTY = "No sessions yet.\n\nissue-orch spawn starts workers; they show up here as they come."
 SHOWN = {"information": 5.0, "warning": 8.0, "error": 20.0}  # seconds
 LOG_LINES = 5_000
 
@@ -94,8 +95,6 @@ class Watch(App[None]):
     def on_resize(self) -> None:
         self.call_after_refresh(self.poll)
 
-    # -- what is shown
-
     def poll(self) -> None:
         """Bring the screen up to date. Costs a few calls to the file system for each session."""
         self.rows = scan(self.state, self.rows, self.clock())
@@ -157,8 +156,7 @@ class Watch(App[None]):
         box.display = row is not None and (box.has_focus or bool(row.seen.status["question"]))
         if row is None:
             self.shown = None
-            facts.update("Nothing matches the filter." if self.rows else
-                         "No sessions yet.\n\nissue-orch spawn starts workers; they show up here as they come.")
+            facts.update("Nothing matches the filter." if self.rows else EMPTY)
             return
         number, now = row.seen.status["issueNumber"], self.clock()
         question = row.seen.status["question"]
@@ -192,12 +190,9 @@ class Watch(App[None]):
 
     def show_diff(self, row: Row, lines: list[tuple[str, str]]) -> None:
         if row.seen.status["issueNumber"] == self.selected:
-            widget = self.query_one("#changed", RichLog)
-            widget.clear()
+            widget = self.query_one("#changed", RichLog).clear()
             for text, style in lines:
                 widget.write(Text(text, style, no_wrap=True))
-
-    # -- what a person does
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Back is for the boxes; while one has the focus, the footer shows nothing that would be typed into it."""
@@ -253,13 +248,7 @@ class Watch(App[None]):
         self.act(partial(control.pause, self.state, author=getpass.getuser()))
 
     def action_resume(self) -> None:
-        self.act(self.wake)
-
-    def wake(self, number: int) -> control.Became:
-        from .act import open_quiet, relaunch
-
-        context = open_quiet()
-        return control.resume(self.state, number, getpass.getuser(), lambda *held: relaunch(context, *held))
+        self.act(partial(resume, self.state))
 
     def action_stop(self) -> None:
         if self.selected is not None:
@@ -300,3 +289,10 @@ class Watch(App[None]):
     def action_help(self) -> None:
         bindings = (each for each in self.BINDINGS if isinstance(each, Binding))
         self.push_screen(Help([(each.key_display or each.key.replace(",", ", "), each.tooltip) for each in bindings]))
+
+
+def resume(state: Path, number: int) -> control.Became:
+    from .act import open_quiet, relaunch
+
+    context = open_quiet()
+    return control.resume(state, number, getpass.getuser(), lambda *held: relaunch(context, *held))

@@ -65,7 +65,10 @@ KEYS = {"first": [], "answer": ["a", "2"], "log": [*"jjjjjl"], "diff": [*"jjjjjd
         "filter": ["slash", *"stuck"], "stop": ["s"]}
 
 
-@pytest.mark.parametrize(("name", "size"), [*((name, (80, 24)) for name in KEYS), ("first", (120, 32)), ("diff", (120, 32))])
+PICTURES = [*((name, (80, 24)) for name in KEYS), ("first", (120, 32)), ("diff", (120, 32))]
+
+
+@pytest.mark.parametrize(("name", "size"), PICTURES)
 def test_picture(tmp_path: Path, name: str, size: tuple[int, int]) -> None:
     """When a picture is meant to change: delete its file, run twice, and look at the difference."""
     with ExitStack() as held:

@@ -21,7 +21,7 @@ def test_the_parameters_are_those_of_the_command_line(name: str) -> None:
     wanted = set()
     for each in command.commands[name].params:
         if each.param_type_name == "argument":
-            wanted.add("TEXT" if "TEXT" in each.metavar else "ISSUES" if "..." in each.metavar else "ISSUE")
+            wanted.add("TEXT" if each.metavar == "TEXT" else "ISSUES" if each.nargs == -1 else "ISSUE")
         else:
             wanted |= set(each.opts)
     assert {word for each in PARAMETERS[name] for word in each.split() if not word.startswith("=")} == wanted

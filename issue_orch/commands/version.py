@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from ..errors import Expected
 from ..process import run
+from ..text import one_line
 
 AGENTS = ("claude", "codex", "opencode", "gemini")
 
 
 def version_text(own: str) -> str:
-    return "\n".join([f"issue-orch {own}", *(line for name in ("git", *AGENTS) if (line := version_line(name)))])
+    """Asked side by side: some agents take a second to say it."""
+    with ThreadPoolExecutor() as pool:
+        lines = pool.map(version_line, ("git", *AGENTS))
+    return "\n".join([f"issue-orch {own}", *(line for line in lines if line)])
 
 
 def version_line(program: str) -> str:
@@ -18,4 +24,4 @@ def version_line(program: str) -> str:
     except Expected:
         return ""
     words = (done.stdout or done.stderr).strip().splitlines()
-    return f"{program}: {words[0]}" if words else ""
+    return f"{program}: {one_line(words[0], 100)}" if words else ""
