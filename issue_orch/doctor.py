@@ -184,7 +184,7 @@ def check_protection(context: Context, gh: GitHub, facts: RepoFacts) -> Iterator
     base = context.config.base or facts.default_branch
     may_push = facts.permissions is None or {"push", "maintain", "admin"} & set(facts.permissions)
     found = gh.fetch_protection(base)
-    mend = f"protect {base} with a required review, or use a token that may not write contents (docs/security.md)"
+    mend = f"protect {base} with a required review, or use a token that may not write contents (docs/permissions.md)"
     if not may_push:
         yield Check("merging", "ok", "the token may not write contents, so nothing can be merged with it")
     elif found is None or not found.protected:

@@ -63,7 +63,7 @@ class Publish(TypedDict):
 
 
 class SessionStatus(TypedDict):
-    """sessions/<id>/status.json. Spelled as published in docs/status.schema.json; unknown fields are kept."""
+    """sessions/<id>/status.json. Spelled as published in issue_orch/status.schema.json; unknown fields are kept."""
 
     schemaVersion: int
     id: str
