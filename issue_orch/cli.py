@@ -30,8 +30,12 @@ def show_version(wanted: bool) -> None:
 
 
 def known_issues(incomplete: str) -> list[tuple[str, str]]:
-    """Shell completion: the numbers of the sessions with their titles."""
+    """Shell completion: the numbers of the sessions with their titles.
+
+    A stranger wrote the titles, and zsh evaluates what we print: nothing that a shell would act on is left in them.
+    """
     import os
+    import re
     import time
 
     from .errors import Expected
@@ -41,7 +45,7 @@ def known_issues(incomplete: str) -> list[tuple[str, str]]:
         seen, _ = look_all(find_state(os.getcwd()), time.time())
     except Expected:
         return []
-    rows = [(str(each.status["issueNumber"]), each.status["issueTitle"]) for each in seen]
+    rows = [(str(each.status["issueNumber"]), re.sub(r"[^\w .,/+-]+", " ", each.status["issueTitle"])[:60]) for each in seen]
     return [row for row in rows if row[0].startswith(incomplete)]
 
 
