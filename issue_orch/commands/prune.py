@@ -65,8 +65,9 @@ def sweep(context: Context, numbers: list[int], dry_run: bool, pull: int | None,
         for status in picked:
             number = status["issueNumber"]
             running = not hold(context, number, held)
-            verdicts.append((status, decide(load_status(context.state, number) or status, pulls.get(number), running,
-                                            stacked, wishes)))
+            fresh = load_status(context.state, number)
+            if fresh is not None:  # else another prune was quicker
+                verdicts.append((fresh, decide(fresh, pulls.get(number), running, stacked, wishes)))
         kept = [Done(v.number, "kept", v.why, v.text, s["worktreePath"]) for s, v in verdicts if not v.remove]
         chosen = [(status, at_remote(context, status, verdict)) for status, verdict in verdicts if verdict.remove]
         if dry_run:
