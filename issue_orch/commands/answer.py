@@ -95,9 +95,9 @@ def ask(seen: Seen) -> str:
         if question["context"]:
             say(f"  Context:  {sanitise(question['context'])}")
         for number, option in enumerate(question["options"], 1):
-            say(f"    {number}) {sanitise(option)}")
-        if question["default"]:
-            say(f"  Default:  {sanitise(question['default'])}")
+            say(f"    {number}) {sanitise(option)}" + " (its default)" * (option == question["default"]))
+        if question["default"] and question["default"] not in question["options"]:
+            say(f"  Its default: {sanitise(question['default'])}")
     sys.stderr.write("Answer (a number or a text, empty to leave it open): ")
     sys.stderr.flush()
     text = sys.stdin.readline().strip()

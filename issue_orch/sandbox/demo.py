@@ -159,7 +159,7 @@ def answer(stage: Stage) -> None:
 
 
 def review(stage: Stage, done: dict[str, dict[str, Any]]) -> None:
-    say("\nThree pull requests are open. issue-orch never merges; now a person merges the first on GitHub.")
+    say("\nThree pull requests are open. issue-orch never merges.\nNow a person merges the first on GitHub.")
     number = int(done["1"]["pullRequestUrl"].rpartition("/")[2])
     stage.sandbox.person.merge(number)
     pruned = stage.run("prune")
@@ -167,6 +167,6 @@ def review(stage: Stage, done: dict[str, dict[str, Any]]) -> None:
     promise(Path(done["2"]["worktreePath"]).exists(), "worktrees of open pulls stay")
     promise("Eligible (1)" in stage.run("plan", "3"), "the merge makes #3 ready")
     promise(not stage.sandbox.merge_attempts and not stage.sandbox.unknown_requests, "issue-orch asked for nothing else")
-    urls = ", ".join(row["pullRequestUrl"] for row in done.values())
-    say(f"\nThat is all: {urls} were opened by workers, one question was answered, nothing was merged but by a person.\n"
+    urls = "".join(f"  {row['pullRequestUrl']}\n" for row in done.values())
+    say(f"\nThat is all. Workers opened\n{urls}One question was answered, and nothing was merged but by a person.\n"
         "In a clone of yours: issue-orch init")
