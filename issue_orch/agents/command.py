@@ -90,7 +90,8 @@ def _usage(data: dict[str, Any]) -> Usage:
 
 def classify(exit_code: int, turn: Turn, stderr: str, now: float) -> Outcome:
     """The exit code decides: an error that the program went on after is none."""
-    return endings.ending(exit_code, turn if exit_code else turn._replace(error=""), stderr, now)
+    outcome = endings.ending(exit_code, turn if exit_code else turn._replace(error=""), stderr, now)
+    return outcome._replace(message="the agent ended its turn") if outcome.kind == "ended" else outcome
 
 
 def signed_in(env: Mapping[str, str]) -> str | None:
