@@ -183,7 +183,7 @@ def reserve(state: Path, number: int, attempt: int, ceilings: Ceilings, slots: i
 
 
 def warnings(state: Path, ceilings: Ceilings, now: float) -> list[tuple[str, str]]:
-    """(what it is about, words) for each ceiling that is used up to 75 or 90 per cent."""
+    """(what it is about, words) for each ceiling that is used to 75 or 90 per cent. One that is reached speaks itself."""
     if not ceilings.limited:
         return []
     everything, today = booked_all(state), iso(now)[:10]
@@ -192,7 +192,7 @@ def warnings(state: Path, ceilings: Ceilings, now: float) -> list[tuple[str, str
         rows += [(f"for #{number}", ceilings.per_issue, entry.usd) for number, entry in everything.items()]
     found = []
     for name, limit, usd in rows:
-        level = next((level for level in (90, 75) if usd >= limit * level / 100), None)
+        level = next((level for level in (90, 75) if limit > usd >= limit * level / 100), None)
         if level:
             day = f" {today}" if name == "a day" else ""
             found.append((f"{name}{day} {level}", f"${usd:.2f} of the budget of ${limit:.2f} {name} are spent"))
