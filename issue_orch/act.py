@@ -160,6 +160,8 @@ def prepare(context: Context, start: Start, status: SessionStatus, resumed: bool
     if free < SPARE_BYTES:
         raise Expected(f"only {free // 1_000_000} MB are free at {os.path.dirname(path)}", "make room on that disk")
     git.identity(repo)
+    if shutil.which("git-lfs") is None and push.uses_lfs(repo, CommitSha(status["baseSha"])):
+        raise Expected(f"{status['base']} has files in LFS, and git-lfs is not installed", "install git-lfs, then git lfs install")
     worktree.register(repo, path, Branch(status["branch"]), CommitSha(status["baseSha"]), ours=resumed, reuse=start.reuse,
                       remote=context.config.remote)
     worktree.check_out(repo, path)
