@@ -117,7 +117,7 @@ def attend(run: Pass, number: int) -> list[str]:
     if status["status"] not in ENDED:
         held, said = watch_issue(run, status, memory)
     elif status["status"] == "complete" and looked and looked.pull.state == "open" and not status["hold"]:
-        held, said = follow_up(run, status, known, looked, memory)
+        held, said = follow_up(run, status, looked, memory)
     else:
         held, said = "", []
     if held != facts.get("held", ""):
@@ -130,13 +130,10 @@ def attend(run: Pass, number: int) -> list[str]:
 # -- the pull of a complete session
 
 
-def follow_up(
-    run: Pass, status: SessionStatus, known: PullFacts, looked: Looked, memory: Memory
-) -> tuple[str, list[str]]:
+def follow_up(run: Pass, status: SessionStatus, looked: Looked, memory: Memory) -> tuple[str, list[str]]:
     """Why nothing goes back to the worker (empty when that is as it should be), and what was done."""
     number, head = status["issueNumber"], looked.pull.head_sha
-    if known.get("held"):
-        heed_resume(run, number, head, memory)
+    heed_resume(run, number, head, memory)
     foreign = not is_ours(run, status, head)
     if foreign and memory.get("allowed") != head:
         return hold(run, number, memory, "somebody else pushed to its branch"), []
@@ -158,14 +155,16 @@ def follow_up(
 
 
 def hold(run: Pass, number: int, memory: Memory, why: str) -> str:
-    memory["resumes"] = resumes(run, number)
-    save_memory(run, number, memory)
+    if "resumes" not in memory:
+        memory["resumes"] = resumes(run, number)
+        save_memory(run, number, memory)
     return f"{why}; issue-orch resume {number} lets its worker follow up again"
 
 
 def heed_resume(run: Pass, number: int, head: str, memory: Memory) -> None:
     """A person said `resume` after follow-up was held: what is on the branch now is accepted, rounds start anew."""
-    if resumes(run, number) > memory.get("resumes", 0):
+    if "resumes" in memory and resumes(run, number) > memory["resumes"]:
+        del memory["resumes"]
         memory.update(allowed=head, rounds=0)
         save_memory(run, number, memory)
 

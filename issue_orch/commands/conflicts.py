@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
 
 def conflicts(as_json: bool) -> int:
-    context = open_context(executing=False)
+    context = open_context()
     rows = in_order(find_rows(context))
     write_json(context.state / "conflicts.json", {"at": iso(time.time()), "sessions": {
         str(row.number): list(words_of(row)) for row in rows if row.against_base or row.others}})
