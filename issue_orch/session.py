@@ -370,9 +370,8 @@ def settled(session: Session, answer: dict[str, Any]) -> turn.Step | None:
             return None
         case "unready":
             session.note("unready", reason=answer["reason"])
-            if session.counted.nudges >= session.limits.nudges:
+            if session.counted.unready > session.limits.nudges:
                 return turn.Stick(answer["reason"], failure=True)
-            session.note("nudged")
             return turn.Go("words", words=answer["reason"])
         case _:  # rejected: for the worker first, for a person the second time
             again = session.counted.rejected

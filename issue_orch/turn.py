@@ -20,12 +20,14 @@ class Limits(NamedTuple):
 
 
 class Counters(NamedTuple):
-    """Folded from the history. A report or a commit sets failures and nudges back."""
+    """Folded from the history. A report or a commit sets failures and nudges back; claims that did not hold stay
+    counted until a person says something."""
 
     failures: int = 0
     nudges: int = 0
     claim: dict[str, Any] | None = None
     rejected: bool = False
+    unready: int = 0
 
 
 class Go(NamedTuple):
@@ -76,7 +78,7 @@ def count(state: Counters, event: dict[str, Any]) -> Counters:
     match event.get("kind"):
         case "report" if event.get("accepted", True):
             claim = event.get("fields") if event.get("report") == "complete" else None
-            return Counters(0, 0, claim, state.rejected and claim is not None)
+            return Counters(0, 0, claim, state.rejected and claim is not None, state.unready)
         case "progress":
             return state._replace(failures=0)
         case "failed":
@@ -87,10 +89,12 @@ def count(state: Counters, event: dict[str, Any]) -> Counters:
             return Counters(rejected=state.rejected)
         case "rejected":
             return state._replace(claim=None, rejected=True)
-        case "settled" | "unready":
-            return state._replace(claim=None)
+        case "unready":
+            return state._replace(claim=None, unready=state.unready + 1)
+        case "settled":
+            return state._replace(claim=None, unready=0)
         case "resumed":
-            return state._replace(failures=0, nudges=0)
+            return state._replace(failures=0, nudges=0, unready=0)
         case _:
             return state
 
