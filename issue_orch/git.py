@@ -5,7 +5,6 @@ A worker can write to the shared `.git`: whatever stands there must not run in o
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -205,8 +204,9 @@ def dangerous_keys(repo: Repo, remote: str = "origin") -> dict[str, str]:
         found = DANGEROUS.fullmatch(key)
         if found and found["remote"] in (None, remote):
             values.setdefault(key, []).append(value)
-    return {key: hashlib.sha256("\0".join(each).encode("utf-8", "surrogateescape")).hexdigest()
-            for key, each in values.items()}
+    from hashlib import sha256  # with OpenSSL, which a supervisor does without
+
+    return {key: sha256("\0".join(each).encode("utf-8", "surrogateescape")).hexdigest() for key, each in values.items()}
 
 
 def changed_keys(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -118,7 +118,8 @@ class Loop:
 
     def run(self) -> None:
         session = self.session
-        end_marked(str(session.state), session.number)
+        if session.status["attempt"]:  # before the first there is nothing that could have survived
+            end_marked(str(session.state), session.number)
         apply_reports(session)
         session.begin()
         step: turn.Step | None = session.first_step()
