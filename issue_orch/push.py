@@ -17,6 +17,7 @@ from .model import Branch, CommitSha
 from .process import Done
 
 SECONDS = 120
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SIGN_IN = re.compile(
     r"authentication failed|could not read (username|password)|terminal prompts disabled|permission denied"
     r"|invalid username or|invalid credentials|requested url returned error: 40[13]|permission to .* denied"
@@ -157,7 +158,8 @@ def ask(repo: Repo, remote: str, token: Token | None, *args: str, timeout: float
         return answer
     url = urlsplit(git(repo, "remote", "get-url", "--push", remote, check=False).stdout.strip())
     host = url.netloc.rpartition("@")[2].lower()
-    if url.scheme != "https" or host != token.host.lower():
+    safe = url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)
+    if not safe or host != token.host.lower():
         return answer
     read, write = os.pipe()
     try:
@@ -165,7 +167,7 @@ def ask(repo: Repo, remote: str, token: Token | None, *args: str, timeout: float
             pipe.write(f"username=x-access-token\npassword={token.secret}\n")
         # Git gives it to this host alone. The empty helper switches the others off: they would store the token.
         helper = f'!f() {{ test "$1" = get && cat /dev/fd/{read}; }}; f'
-        config = (("credential.helper", ""), (f"credential.https://{host}.helper", helper))
+        config = (("credential.helper", ""), (f"credential.{url.scheme}://{host}.helper", helper))
         return judge(partial(run, config=config, pass_fds=(read,)), timeout)
     finally:
         os.close(read)

@@ -64,10 +64,7 @@ class Stage:
             "ISSUE_ORCH_WRITE_GAP": "0", "GIT_CONFIG_NOSYSTEM": "1", "TERM": os.environ.get("TERM", "dumb"), "USER": "you",
             **{name: os.environ[name] for name in ("NO_COLOR", "COLUMNS", "LANG", "LC_ALL") if name in os.environ},
         }
-        (self.home / ".gitconfig").write_text(
-            "[user]\n\tname = You\n\temail = you@example.org\n[credential]\n\thelper = store\n")
-        host = sandbox.base_url.removeprefix("http://")
-        (self.home / ".git-credentials").write_text(f"http://you:{self.token}@{host}\n")
+        (self.home / ".gitconfig").write_text("[user]\n\tname = You\n\temail = you@example.org\n")
 
     def run(self, *words: str, quiet: bool = False, check: bool = True) -> str:
         """Run issue-orch in the clone, and show what a person would type and see."""
@@ -140,7 +137,8 @@ def set_scene(stage: Stage) -> None:
                       "Ask: Token refresh approach | sliding expiration | fixed expiration", labels=["ready"])
     sandbox.add_issue("Document the export", "Depends on #1\n\nFiles: docs/export.md", labels=["ready"])
     sandbox.add_issue("Add dark mode", "A switch in the menu.\n\nFiles: src/theme.py, src/menu.py", labels=["ready"])
-    stage.git("clone", sandbox.git_url, str(stage.clone), cwd=stage.home)
+    stage.git("clone", str(sandbox.bare), str(stage.clone), cwd=stage.home)
+    stage.git("remote", "set-url", "origin", sandbox.git_url)
     agent = Path(__file__).with_name("agent.py")
     (stage.clone / ".issue-orch.toml").write_text(
         CONFIG.format(base_url=sandbox.base_url, python=sys.executable, agent=agent))
