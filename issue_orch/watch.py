@@ -14,6 +14,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
+from textual.css.query import NoMatches
 from textual.widgets import Footer, Input, OptionList, RichLog, Static, TabbedContent, TabPane
 from textual.widgets.option_list import Option
 
@@ -104,8 +105,11 @@ class Watch(App[None]):
             head = self.rows[number].seen.headline
             self.say(f"#{number} {head.label}: {one_line(head.why, 200)}".rstrip(": "), "warning")
         self.wanting = wanting
-        self.show_list()
-        self.show_detail()
+        try:
+            self.show_list()
+            self.show_detail()
+        except NoMatches:
+            pass  # a tick while the screen is built or taken down
 
     def show_list(self) -> None:
         word = self.query_one("#filter", Input).value.casefold()
@@ -125,15 +129,9 @@ class Watch(App[None]):
             for place, prompt in enumerate(prompts):
                 if widget.get_option_at_index(place).prompt != prompt:
                     widget.replace_option_prompt_at_index(place, prompt)
-        self.show_top(len(seen), word)
-
-    def show_top(self, shown: int, word: str) -> None:
-        total, wanting = len(self.rows), len(self.wanting or ())
         name = next((row.seen.status["repo"] for row in self.rows.values()), "") or self.state.parent.parent.name
-        counted = f"{total} session{'s' * (total != 1)}" + (f", {shown} match “{one_line(word, 20)}”" if word else "")
-        needs = f"{wanting} need{'s' * (wanting == 1)} you" if wanting else "nothing needs you"
-        title = top_content(one_line(name, 40), f"{counted}, {needs}", bool(wanting), self.size.width)
-        self.query_one("#top", Static).update(title)
+        counts = (len(self.rows), len(seen), len(self.wanting or ()))
+        self.query_one("#top", Static).update(top_content(name, *counts, word, self.size.width))
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         if event.option_id is not None and int(event.option_id) != self.selected:
@@ -186,13 +184,15 @@ class Watch(App[None]):
             lines = diff_lines(find_repo(self.cwd), row.seen.status)
         except Expected as error:
             lines = [(one_line(error.message, 500), "red")]
-        self.call_from_thread(self.show_diff, row, lines)
+        if self.is_running:
+            self.call_from_thread(self.show_diff, row, lines)
 
     def show_diff(self, row: Row, lines: list[tuple[str, str]]) -> None:
         if row.seen.status["issueNumber"] == self.selected:
-            widget = self.query_one("#changed", RichLog).clear()
-            for text, style in lines:
-                widget.write(Text(text, style, no_wrap=True))
+            for widget in self.query("#changed").results(RichLog):  # none when we are leaving
+                widget.clear()
+                for text, style in lines:
+                    widget.write(Text(text, style, no_wrap=True))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Back is for the boxes; while one has the focus, the footer shows nothing that would be typed into it."""
@@ -216,8 +216,9 @@ class Watch(App[None]):
                 said, severity = f"#{number}: {became.text}", "information"
             except Expected as error:
                 said, severity = one_line(f"{error.message}. Next: {error.hint}", 400), "error"
-            self.call_from_thread(self.say, said, severity)
-            self.call_from_thread(self.poll)
+            if self.is_running:
+                self.call_from_thread(self.say, said, severity)
+                self.call_from_thread(self.poll)
 
         self.run_worker(work, thread=True)
 

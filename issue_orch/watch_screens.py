@@ -76,7 +76,10 @@ def row_content(seen: Seen, now: float, labels: int, room: int) -> Content:
     return Content.assemble((start, STYLES[head.colour]), (since, dim), (title, dim if is_stale(seen) else ""))
 
 
-def top_content(name: str, said: str, warm: bool, width: int) -> Content:
-    title, right = f" issue-orch  {name}", f"{said} "
+def top_content(name: str, total: int, shown: int, wanting: int, word: str, width: int) -> Content:
+    """The first line: whose sessions, how many, how many of them match the filter, and how many need you."""
+    counted = f"{total} session{'s' * (total != 1)}" + (f", {shown} match “{one_line(word, 20)}”" if word else "")
+    needs = f"{wanting} need{'s' * (wanting == 1)} you" if wanting else "nothing needs you"
+    title, right = f" issue-orch  {one_line(name, 40)}", f"{counted}, {needs} "
     gap = " " * max(2, width - display_width(title) - display_width(right))
-    return Content.assemble(title, gap, (right, STYLES["yellow" if warm else "dim"]))
+    return Content.assemble(title, gap, (right, STYLES["yellow" if wanting else "dim"]))
