@@ -97,7 +97,9 @@ def sync_folder(folder: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], data: Mapping[str, Any], durable: bool = False) -> None:
-    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n", durable)
+    """One line for each key, to be read by people; `indent` would leave the quick encoder."""
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    write_text(path, "{\n" + ",\n".join(f"  {encode(key)}: {encode(data[key])}" for key in data) + "\n}\n", durable)
 
 
 def load_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:

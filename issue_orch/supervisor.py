@@ -19,7 +19,8 @@ from .agents.base import Event, Outcome, Turn
 from .errors import Expected, LeaseHeld
 from .helper_client import Helper
 from .lease import Lease, adopt, lock_path, take
-from .messages import load_reports, pending
+from .messages import load_reports, outbox_folder, pending
+from .model import Message
 from .process import end_marked
 from .reports import apply_reports
 from .running import AgentRun, end_all, wakeup_pipe
@@ -27,6 +28,7 @@ from .session import CONTROL, Session
 from .store import iso, load_status
 
 HEARTBEAT = 10.0
+SETTLED = 2.0  # seconds after which a second change of a folder must show in its time
 
 
 def main(argv: list[str]) -> int:
@@ -198,27 +200,47 @@ class Watch:
 
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
-        self.session = loop.session
+        self.session = session = loop.session
+        self.folders = (str(outbox_folder(session.status["worktreePath"])), str(session.folder / "inbox"))
+        self.stamps: list[float] = []
+        self.looked = 0.0
+        self.inbox: list[Message] = []
 
     def on_event(self, event: Event, turn_now: Turn) -> None:
         self.session.on_event(event, turn_now)
 
     def tick(self, turn_now: Turn) -> str | None:
         session = self.session
-        apply_reports(session)
-        session.lift()
+        if self.something_came(time.time()):
+            apply_reports(session)
+            session.lift()
+            self.inbox = session.inbox()
         session.heartbeat(turn_now)
         if self.loop.terminated:
             return "stop"
-        inbox = session.inbox()
-        halt = turn.halted(session.status["status"], inbox)
+        halt = turn.halted(session.status["status"], self.inbox)
         if halt is not None and halt.hold != "paused":
             return "stop"
-        if any(message["now"] for message in inbox):
+        if any(message["now"] for message in self.inbox):
             return "interrupt"
         if session.status["status"] == "stuck" or session.counted.claim is not None:
             return "report"
         return session.stalled(turn_now)
+
+    def something_came(self, now: float) -> bool:
+        """Whether it is worth listing outbox and inbox: one of them changed, or is too young to tell by its time."""
+        stamps = [changed_at(folder) for folder in self.folders]
+        if stamps == self.stamps and now - max(stamps) > SETTLED and 0 <= now - self.looked < HEARTBEAT:
+            return False
+        self.stamps, self.looked = stamps, now
+        return True
+
+
+def changed_at(folder: str) -> float:
+    try:
+        return os.stat(folder).st_mtime
+    except OSError:
+        return 0.0
 
 
 if __name__ == "__main__":
