@@ -1,0 +1,72 @@
+"""Which modules the quick commands may import: each one more costs every call of an agent or a shell prompt."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from issue_orch.messages import write_context
+from issue_orch.store import make_session, make_state, new_status, save_status
+
+LIST = """\
+import atexit, sys
+atexit.register(lambda: print(*sorted(set(sys.modules) - before), file=open({out!r}, "w")))
+before = set(sys.modules)
+sys.argv[1:] = {words!r}
+from issue_orch.__main__ import main
+sys.exit(main())
+"""
+PACKAGES = {"typer", "click", "rich", "jinja2", "github", "requests", "urllib3", "tenacity", "textual", "psutil", "pydantic"}
+HEAVY = {"argparse", "asyncio", "calendar", "concurrent", "dataclasses", "datetime", "hashlib", "inspect", "logging",
+         "pathlib", "random", "shutil", "socket", "ssl", "subprocess", "tempfile", "threading", "tomllib", "urllib"}
+STATUS = {"__main__", "commands", "commands.status", "errors", "headline", "lease", "local", "shell", "store"}
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    state = make_state(tmp_path / ".git")
+    make_session(state, 1)
+    save_status(state, new_status(1, status="working", startedAt="2025-01-01T00:00:00Z", issueTitle="Grüße"))
+    write_context(str(tmp_path), {"issueNumber": 1, "stateFolder": str(state)})
+    return tmp_path
+
+
+def imported(clone: Path, *words: str) -> tuple[set[str], set[str]]:
+    """Modules of issue-orch, and the top names of all others, that the command imported."""
+    out = clone / "modules"
+    code = LIST.format(out=str(out), words=list(words))
+    done = subprocess.run([sys.executable, "-c", code], cwd=clone, capture_output=True, text=True, check=False)
+    assert out.exists() and "Traceback" not in done.stderr, done.stderr
+    names = set(out.read_text().split())
+    own = {name.partition(".")[2] for name in names if name.startswith("issue_orch.")}
+    return own, {name.partition(".")[0] for name in names} - {"issue_orch"}
+
+
+@pytest.mark.parametrize(("words", "own"), [
+    (("report", "working", "--note", "x"), {"__main__", "report"}),
+    (("--help",), {"__main__", "shell", "errors", "words"}),
+    (("status", "--json"), STATUS),
+    (("status",), STATUS | {"status_text", "text"}),
+])
+def test_quick_commands_import_little(clone: Path, words: tuple[str, ...], own: set[str]) -> None:
+    ours, others = imported(clone, *words)
+    assert ours <= own
+    assert not others & (PACKAGES | HEAVY)
+
+
+@pytest.mark.parametrize("words", [("answer", "999", "text"), ("plan",)])
+def test_before_their_work_commands_import_no_package(clone: Path, words: tuple[str, ...]) -> None:
+    ours, others = imported(clone, *words)
+    assert "words" in ours and not ours & {"cli", "github", "transport", "prompt", "watch", "sandbox"}
+    assert not others & (PACKAGES | {"asyncio", "inspect", "ssl", "socket"})
+
+
+def test_a_supervisor_imports_no_package(clone: Path) -> None:
+    code = "import sys; old = set(sys.modules); import issue_orch.supervisor, issue_orch.facts; print(*set(sys.modules) - old)"
+    said = subprocess.run([sys.executable, "-c", code], cwd=clone, capture_output=True, text=True, check=True).stdout
+    names = {name.partition(".")[0] for name in said.split()}
+    assert not names & (PACKAGES | {"asyncio", "dataclasses", "datetime", "hashlib", "shutil", "socket", "ssl", "tempfile"})
