@@ -145,6 +145,7 @@ class Coordinator:
         left = self.take_up(now if judging else 0.0)
         ok, waiting = self.ask_github(now, judging)
         self.narrator.observe(self.context, now)
+        self.narrator.notice_overlaps(self.context, now)
         self.narrator.warn(self.context, now)
         if judging:
             self.narrator.remind(self.context, now)

@@ -8,14 +8,17 @@ from . import act, ledger, snapshot
 from .context import Context
 from .errors import Expected
 from .helper_client import Helper
-from .local import Seen, look_all
+from .lease import probe
+from .local import look_all
 from .model import SessionStatus
 from .overlap import Item, overlaps
 from .plan import Failure, Plan
 from .store import seconds, session_folder, write_text
 from .text import one_line
 
-SILENT = frozenset({"QUIET", "STARTING", "MERGED", "CLOSED"})  # said elsewhere, or nothing to say
+SILENT = frozenset({"QUIET", "STARTING", "CRASHED", "MERGED", "CLOSED"})  # said elsewhere, or nothing to say
+
+ENDED = frozenset({"CANCELLED", "MERGED", "CLOSED"})
 
 Tell = Callable[[str, bool], None]  # the line, and whether it needs a person
 
@@ -51,7 +54,7 @@ class Narrator:
             self.tell_once(f"why {number}", text)
 
     def observe(self, context: Context, now: float) -> None:
-        """Say what changed in the sessions since the last look, and which of them touch the same files."""
+        """Say what changed in the sessions since the last look."""
         found, problems = look_all(context.state, now)
         for problem in problems:
             self.tell_once(problem, problem, True)
@@ -62,12 +65,12 @@ class Narrator:
             self.labels[number] = label
             why = one_line(seen.headline.why, 160)
             self.tell(f"#{number} {label}" + (f": {why}" if why and why != label else ""), seen.headline.needs_you)
-        ended = {"CANCELLED", "MERGED", "CLOSED"}
-        self.notice_overlaps(context, [seen for seen in found if seen.headline.label not in ended])
 
-    def notice_overlaps(self, context: Context, live: list[Seen]) -> None:
-        items = [Item(seen.status["issueNumber"], False,
-                      dict.fromkeys(self.changed_names(context, seen.status), "actual")) for seen in live]
+    def notice_overlaps(self, context: Context, now: float) -> None:
+        """Say once of which live worktrees change the same files."""
+        live = [seen.status for seen in look_all(context.state, now)[0] if seen.headline.label not in ENDED]
+        items = [Item(status["issueNumber"], False, dict.fromkeys(self.changed_names(context, status), "actual"))
+                 for status in live]
         for each in overlaps(items, {item.number for item in items}):
             who = " and ".join(f"#{touch.number}" for touch in each.touches)
             key = f"overlap {who}"
@@ -76,11 +79,9 @@ class Narrator:
                 self.tell_once(key, f"{who} change the same file: {one_line(each.files[0], 80)}{more}")
 
     def changed_names(self, context: Context, status: SessionStatus) -> tuple[str, ...]:
-        """Files that its worktree changed; asked of git when the supervisor has measured something new."""
-        number, stamp = status["issueNumber"], status["changes"]
-        if not stamp or not stamp["files"]:
-            return ()
-        if self.names.get(number, (None,))[0] != stamp:
+        """Files that its worktree changed; asked of git again while its worker lives, and after that once."""
+        number, stamp = status["issueNumber"], (status["attempt"], status["changes"])
+        if self.names.get(number, (None,))[0] != stamp or probe(context.state, number):
             try:
                 names = snapshot.changes(context.repo, status["worktreePath"], status["baseSha"]).names
             except Expected:
