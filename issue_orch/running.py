@@ -18,6 +18,8 @@ READ_SIZE = 65_536
 LINE_LIMIT = 1_048_576
 LOG_LIMIT = 5_242_880
 TICK = 1.0
+QUIET_TICK = 2.0  # after ten silent seconds: a hundred idle workers must not be felt
+QUIET_AFTER = 10.0
 GRACE_AFTER_REPORT = 30.0
 GRACE_AFTER_INTERRUPT = 10.0
 DRAIN = 1.0
@@ -51,7 +53,7 @@ class AgentRun:
         self.turn = Turn(session_id=command.session_id)
         self.stderr_tail = ""
         self.fatal: Outcome | None = None
-        self.started = time.monotonic()
+        self.started = self.heard = time.monotonic()
         with open(stdin, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(command.stdin)
         with open(stdin, "rb") as source:
@@ -86,7 +88,7 @@ class AgentRun:
                 if exited is not None and (len(selector.get_map()) == 1 or now - exited > DRAIN):
                     break
                 if now >= due and exited is None:
-                    due = now + TICK
+                    due = now + (TICK if now - self.heard < QUIET_AFTER else QUIET_TICK)
                     self.fatal = self.fatal or hopeless(self.turn, time.time())
                     ending.wish("stop" if self.fatal else watcher.tick(self.turn), now)
         self.flush(watcher)
@@ -105,6 +107,7 @@ class AgentRun:
             return True
         if not chunk:
             return False
+        self.heard = time.monotonic()
         self.write_log(chunk)
         if stream is self.child.stderr:
             self.stderr_tail = (self.stderr_tail + chunk.decode("utf-8", "replace"))[-8192:]
