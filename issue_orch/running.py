@@ -110,7 +110,7 @@ class AgentRun:
         self.heard = time.monotonic()
         self.write_log(chunk)
         if stream is self.child.stderr:
-            self.stderr_tail = (self.stderr_tail + chunk.decode("utf-8", "replace"))[-8192:]
+            self.read_stderr(chunk, watcher)
             return True
         lines = (self.partial + chunk).split(b"\n")
         self.partial = lines.pop()
@@ -119,6 +119,17 @@ class AgentRun:
         if len(self.partial) > LINE_LIMIT:
             self.partial, self.skipping = b"", True
         return True
+
+    def read_stderr(self, chunk: bytes, watcher: Watcher) -> None:
+        """Some agents say only there that they retry. Nothing else there counts as what the agent did."""
+        unfinished = self.stderr_tail.rpartition("\n")[2]
+        text = chunk.decode("utf-8", "replace")
+        self.stderr_tail = (self.stderr_tail + text)[-8192:]
+        for line in (unfinished + text).split("\n")[:-1]:
+            for event in self.adapter.parse(line):
+                if event.kind in {"retry", "error"}:
+                    self.turn = fold(self.turn, event, time.time())
+                    watcher.on_event(event, self.turn)
 
     def take_line(self, line: bytes, watcher: Watcher) -> None:
         if self.skipping:  # the end of a line that was too long to keep

@@ -231,7 +231,7 @@ class Session:
             command=tuple(agent.get("command") or ()), resume_command=tuple(agent.get("resume") or ()),
             args=tuple(agent.get("args") or ()), model=agent.get("model"), profile=agent.get("profile") or "safe",
             repository_settings=bool(agent.get("repository_settings")), issue=self.number, branch=status["branch"],
-            attempt=status["attempt"],
+            attempt=status["attempt"], identity=self.launch.get("identity"),
         )
 
     def agent_env(self, command: Command) -> dict[str, str]:
@@ -243,6 +243,7 @@ class Session:
 
     def started(self, run: AgentRun) -> None:
         process: AgentProcess = {"pid": run.child.pid, "exitCode": None}
+        self.run_since = self.now()
         self.note("started", attempt=self.status["attempt"], pid=run.child.pid, agent=self.status["agent"])
         self.update(agentProcess=process, lastHeartbeat=iso(self.now()))
         self.head = self.head_now()
@@ -287,10 +288,9 @@ class Session:
         """`interrupt` when the agent was silent for longer than configured; silence alone never kills."""
         limit = float(self.launch.get("stallAfter") or 0)
         capabilities = self.adapter.CAPABILITIES
-        started = self.status["lastActivity"]
-        if not limit or started is None or turn_now.active_at is None:
+        if not limit:
             return None
-        evidence = quiet(turn_now, turn_now.active_at, self.now(), limit, limit * 3, capabilities.shows_tools)
+        evidence = quiet(turn_now, self.run_since, self.now(), limit, limit * 3, capabilities.shows_tools)
         if evidence is None:
             return None
         self.note("stalled", evidence=evidence)
@@ -300,7 +300,9 @@ class Session:
         """Write down how the attempt ended: estimate of what was not said, progress, exit code."""
         rough = costs.estimate(ended.turn, self.prices() or self.adapter.ESTIMATE)
         if rough is not None:
-            self.write_cost(f"estimate-{self.status['attempt']}", rough, None, estimate=True)
+            name = f"{self.status['agent']}:{ended.turn.session_id}"
+            reading = costs.reading_after(self.readings.get(name), rough, ended.exit_code)
+            self.write_cost(name if reading else f"estimate-{self.status['attempt']}", rough, reading, estimate=True)
         self.release()
         if ended.outcome.kind in {"ended", "denied", "capped"}:
             self.acknowledge()
