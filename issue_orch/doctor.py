@@ -196,7 +196,8 @@ def check_protection(context: Context, gh: GitHub, facts: RepoFacts) -> Iterator
     else:
         shown = found.required_reviews is not None
         how = f"{found.required_reviews} reviews are required" if shown else "how is not shown to you"
-        yield Check("merging", "ok", f"{base} is protected: {how}")
+        bypass = "; whether you may bypass that is not said" if found.bypass is None else ""
+        yield Check("merging", "ok", f"{base} is protected: {how}{bypass}")
     if found and found.signatures and context.config.git_sign == "off":
         yield Check("signing", "error", f"{base} demands signed commits, and git.sign is off", 'git.sign = "inherit"')
 
