@@ -250,7 +250,7 @@ class Coordinator:
         chosen = () if full or stopped else next_starts(
             found, self.config.max_workers, active, self.starts, now if judging else 0.0)
         if self.options.verbose:
-            taken = f"{len(active)} of {self.config.max_workers} places are taken"
+            taken = f"{len(active) + len(chosen)} of {self.config.max_workers} places are taken"
             self.narrator.explain(found, {each.issue.number for each in chosen}, self.starts, taken)
         for outcome in act.spawn(self.context, self.make(gh, chosen, now)):
             self.count_start(outcome.number, outcome.error, now)

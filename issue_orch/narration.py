@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from . import act, ledger, snapshot
 from .context import Context
 from .errors import Expected
+from .headline import next_command
 from .helper_client import Helper
 from .lease import probe
 from .local import look_all
@@ -63,8 +64,9 @@ class Narrator:
             if label in SILENT or self.labels.get(number) == label:
                 continue
             self.labels[number] = label
-            why = one_line(seen.headline.why, 160)
-            self.tell(f"#{number} {label}" + (f": {why}" if why and why != label else ""), seen.headline.needs_you)
+            why, needs_you = one_line(seen.headline.why, 160), seen.headline.needs_you
+            next_ = f"  -> {next_command(seen.status, label)}" if needs_you else ""
+            self.tell(f"#{number} {label}{why and f': {why}'}{next_}", needs_you)
 
     def notice_overlaps(self, context: Context, now: float) -> None:
         """Say once of which live worktrees change the same files."""

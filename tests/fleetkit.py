@@ -61,6 +61,7 @@ class Fleet:
         self.config, self.ceiling = scene.config, issues * COST * 0.7
         self.configure()
         scene.agent(MIXED)
+        self.much = max(1, issues // 25)  # that a person does at a time
         self.numbers: list[int] = []
         for _ in range(issues):
             blockers = self.rng.sample(self.numbers, 1) if self.numbers and self.rng.random() < 0.4 else []
@@ -109,17 +110,17 @@ class Fleet:
 
     def answer(self) -> bool:
         stuck = self.labelled("STUCK")
-        if stuck:
-            asks = self.scene.status(stuck[0]).get("question")
-            self.scene.orch(*(("answer", str(stuck[0]), "left") if asks else ("resume", str(stuck[0]))))
+        for number in stuck[: self.much]:
+            asks = self.scene.status(number).get("question")
+            self.scene.orch(*(("answer", str(number), "left") if asks else ("resume", str(number))))
         return bool(stuck)
 
     def merge(self) -> bool:
         ready = [pull for number, pull in self.github.pulls.items() if self.github.issues[number].state == "open"]
         complete = {row["pullRequestUrl"] for row in self.rows() if row["status"] == "complete"}
         done = [pull for pull in ready if f"{self.github.base_url}/acme/widgets/pull/{pull.number}" in complete]
-        if done:
-            self.github.person.merge(self.rng.choice(done).number)
+        for pull in self.rng.sample(done, min(len(done), self.much)):
+            self.github.person.merge(pull.number)
         return bool(done)
 
     def prune(self) -> bool:
