@@ -238,9 +238,8 @@ def test_a_refused_sign_in_is_publish_pending_until_resume(scene: Scene) -> None
     scene.agent("await go\n" + COMPLETE)
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
-    credentials = scene.home / ".git-credentials"
-    saved = credentials.read_text()
-    credentials.write_text("")
+    you = scene.sandbox.users["you"]
+    scene.sandbox.users["you"] = you._replace(token="another")
     scene.release("go")
     scene.wait(lambda: scene.status(number)["publish"], what="publishing is pending")
     scene.wait_quiet()
@@ -249,7 +248,9 @@ def test_a_refused_sign_in_is_publish_pending_until_resume(scene: Scene) -> None
     again = scene.orch("resume", str(number))
     scene.wait_quiet()
     assert again.code == 0 and scene.headline(number) == "PUBLISH PENDING"
-    credentials.write_text(saved)
+    scene.sandbox.users["you"] = you
+    # git forgets what was refused
+    (scene.home / ".git-credentials").write_text(f"http://you:{you.token}@{scene.sandbox.git_url.split('/')[2]}\n")
     scene.orch("resume", str(number), check=True)
     finish(scene, number)
     assert len(list(scene.folder.glob("prompt-*"))) == 1, "the worker was not asked about it"
