@@ -49,7 +49,8 @@ def launch_record(context: Context, status: SessionStatus, agent: str) -> dict[s
         "report": report_command(), "limits": {"retries": config.retries},
         "budget": {"total": config.budget_total, "perIssue": config.budget_per_issue, "perDay": config.budget_per_day,
                    "allowUnknown": config.budget_allow_unknown, "slots": config.max_workers},
-        "pullsOpen": config.pulls_open, "draft": config.pulls_draft, "sign": config.git_sign, "identity": git.identity(context.repo),
+        "pullsOpen": config.pulls_open, "draft": config.pulls_draft, "sign": config.git_sign,
+        "identity": git.identity(context.repo),
         "notify": {"command": list(config.notify_command), "urls": list(config.notify_urls)},
         "stallAfter": settings.quiet_minutes * 60,
     }
