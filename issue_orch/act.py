@@ -211,19 +211,23 @@ def fetch_base(context: Context, base: Branch, token: push.Token | None) -> Comm
 
 
 def make_starts(context: Context, gh: GitHub, eligible: list[Eligible], reuse: bool) -> list[Start]:
-    """Ask for the base once for all, and render the prompts before anything is made."""
+    """Ask for the base once for all, and meanwhile render the prompts: before anything is made."""
     token = token_of(context)
     credential = push.Token(token.host, token.value) if token else None
     default = Branch(context.config.base or gh.fetch_repo().default_branch)
     bases = {Branch(each.base or default) for each in eligible}
-    shas = {base: fetch_base(context, base, credential) for base in bases}
-    starts = []
-    for each in eligible:
-        number, base = each.issue.number, Branch(each.base or default)
-        path, branch = worktree_path(context, number), branch_name(context, number)
-        prompt = render_prompt(context, each.issue, base, branch, path)
-        starts.append(Start(each.issue, base, shas[base], branch, path, context.config.agent, reuse, prompt))
-    return starts
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        shas = {base: pool.submit(fetch_base, context, base, credential) for base in bases}
+        rendered = [(each.issue, Branch(each.base or default), *prepare_words(context, each, default))
+                    for each in eligible]
+        return [Start(issue, base, shas[base].result(), branch, path, context.config.agent, reuse, prompt)
+                for issue, base, branch, path, prompt in rendered]
+
+
+def prepare_words(context: Context, each: Eligible, default: Branch) -> tuple[Branch, str, str]:
+    """Branch, path and prompt of one start."""
+    branch, path = branch_name(context, each.issue.number), worktree_path(context, each.issue.number)
+    return branch, path, render_prompt(context, each.issue, Branch(each.base or default), branch, path)
 
 
 def render_prompt(context: Context, issue: Issue, base: Branch, branch: Branch, path: str) -> str:
