@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from kit import ASK, ENDLESS, Scene, make_scene
 
 
