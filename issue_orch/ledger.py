@@ -129,10 +129,10 @@ def sums(everything: dict[int, Booked], ceilings: Ceilings, today: str) -> list[
     found = []
     if ceilings.total is not None:
         unknown = sum(entry.unknown for entry in everything.values())
-        found.append(("in total", ceilings.total, sum(entry.usd for entry in everything.values()), unknown))
+        found.append(("in total", ceilings.total, round(sum(entry.usd for entry in everything.values()), 9), unknown))
     if ceilings.per_day is not None:
         unknown = sum(entry.unknown_by_day.get(day, 0) for entry in everything.values() for day in (today, ""))
-        usd = sum(entry.by_day.get(today, 0.0) for entry in everything.values())
+        usd = round(sum(entry.by_day.get(today, 0.0) for entry in everything.values()), 9)
         found.append(("a day", ceilings.per_day, usd, unknown))
     return found
 

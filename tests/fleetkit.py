@@ -70,6 +70,7 @@ class Fleet:
         self.happened: dict[str, int] = {}
 
     def configure(self) -> None:
+        self.ceiling = round(self.ceiling, 2)
         self.scene.config = f"{self.config}[budget]\ntotal = {self.ceiling:.2f}\nallow_unknown = true\n"
         self.scene.write_config()
 
@@ -138,7 +139,7 @@ class Fleet:
         held = self.labelled("PAUSED", "STOPPED", "RETRYING")
         for number in held:
             self.scene.orch("resume", str(number))
-        if booked(self.scene) >= self.ceiling and not self.scene.supervisors():  # a person raises the ceiling
+        if booked(self.scene) >= self.ceiling - 1e-6 and not self.scene.supervisors():  # a person raises the ceiling
             self.ceiling *= 4
             self.configure()
             self.scene.orch("resume", "--all")
