@@ -135,7 +135,8 @@ def next_command(status: SessionStatus, label: str) -> str:
     """What a person types next for this session; '' when nothing is needed."""
     number = status["issueNumber"]
     if label == "STUCK":
-        return f'issue-orch answer {number} "…"' if status["question"] else f"issue-orch show {number}"
+        held = f"; issue-orch resume {number}" if status["hold"] else ""  # an answer does not lift what a person held
+        return f'issue-orch answer {number} "…"{held}' if status["question"] else f"issue-orch show {number}"
     if label == "CRASHED" and not status["attempt"]:
         return f"issue-orch spawn {number}"
     if label in {"CRASHED", "PUBLISH PENDING", "OVER BUDGET", "STOPPED", "PAUSED", "RETRYING"}:

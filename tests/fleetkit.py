@@ -136,7 +136,7 @@ class Fleet:
         return bool(busy)
 
     def go_on(self) -> bool:
-        held = self.labelled("PAUSED", "STOPPED", "RETRYING")
+        held = [row["issueNumber"] for row in self.rows() if row["hold"] or row["headline"] == "RETRYING"]
         for number in held:
             self.scene.orch("resume", str(number))
         if booked(self.scene) >= self.ceiling - 1e-6 and not self.scene.supervisors():  # a person raises the ceiling
