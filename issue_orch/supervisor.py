@@ -221,7 +221,8 @@ class Watch:
         halt = turn.halted(session.status["status"], self.inbox)
         if halt is not None and halt.hold != "paused":
             return "stop"
-        if any(message["now"] for message in self.inbox):
+        carried = {message["id"] for message in session.carrying}
+        if any(message["now"] and message["id"] not in carried for message in self.inbox):
             return "interrupt"
         if session.status["status"] == "stuck" or session.counted.claim is not None:
             return "report"
