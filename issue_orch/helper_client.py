@@ -52,10 +52,10 @@ class Helper:
             python_module("helper"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=helper_env(), start_new_session=True,
         )
+        child.returncode = 0  # nobody waits for it: the system reaps it when we end
         assert child.stdin is not None
         with child.stdin:
             child.stdin.write(request)
-        child.returncode = 0  # nobody waits for it: the system reaps it when we end
 
 
 def helper_env() -> dict[str, str]:

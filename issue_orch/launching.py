@@ -93,13 +93,13 @@ def start_supervisor(context: Context, status: SessionStatus, lease: Lease, agen
     with open(log, "ab") as errors:
         child = subprocess.Popen(argv, cwd="/", env=service_environment(context, agent), stdin=subprocess.DEVNULL,
                                  stdout=errors, stderr=errors, start_new_session=True, pass_fds=descriptors)
+    child.returncode = 0  # it outlives us; nobody here waits for it
     for descriptor in (ready_write, token_read):
         os.close(descriptor)
     try:
         answer = read_ready(ready_read)
     finally:
         os.close(ready_read)
-    child.returncode = 0  # it outlives us; nobody here waits for it
     if answer is None:
         raise Expected(f"#{number}: the supervisor did not start", f"see {log}")
     if "error" in answer:
