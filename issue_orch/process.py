@@ -51,16 +51,23 @@ def run(
         try:
             out, err = child.communicate(stdin.encode("utf-8", "surrogateescape"), timeout=timeout)
         except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
+            kill_group(child.pid)
             out, err = child.communicate()
             raise CommandFailed(argv, None, decode(out), decode(err)) from None
         except BaseException:
-            os.killpg(child.pid, signal.SIGKILL)
+            kill_group(child.pid)
             raise
     done = Done(child.returncode, decode(out), decode(err))
     if check and done.code:
         raise CommandFailed(argv, done.code, done.stdout, done.stderr)
     return done
+
+
+def kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has just ended by itself
+        pass
 
 
 def decode(raw: bytes) -> str:

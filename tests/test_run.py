@@ -59,7 +59,9 @@ class Running:
 
     def end(self, how: int = signal.SIGINT) -> int:
         self.child.send_signal(how)
-        return self.child.wait(20)
+        code = self.child.wait(20)
+        print(self.said())
+        return code
 
 
 def github(scene: Scene) -> FakeGitHub:
@@ -158,7 +160,8 @@ def test_only_one_at_a_time_and_ctrl_c_leaves_the_workers(scene: Scene) -> None:
     second = scene.orch("run", "--once")
     assert second.code == 1 and f"`run` is at work in this clone already (pid {running.child.pid})" in second.err
     running.wait_for(f"#{number} WORKING")
-    assert running.end() == 130 and "detached: 1 worker goes on" in running.said() and "Trace" not in running.said()
+    assert running.end() == 130, running.said()
+    assert "detached: 1 worker goes on" in running.said() and "Trace" not in running.said()
     assert scene.supervisors() and scene.headline(number) == "WORKING"
     running = Running(scene, "--interval", "30")
     running.wait_for(f"#{number} WORKING")
