@@ -91,6 +91,8 @@ def fetch_pulls(context: Context, sessions: list[SessionStatus]) -> dict[int, li
     wanted = [status for status in sessions if status["status"] != "cancelled"]
     if not wanted:
         return {}
+    if sys.stderr.isatty():
+        say(f"Asking {context.name} …")
     found: dict[int, list[Pull]] = {}
     try:
         with connect(context) as gh:

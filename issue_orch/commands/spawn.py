@@ -38,6 +38,8 @@ def spawn(numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: 
         return int(bool(numbers))
     for _, warning in ledger.warnings(context.state, act.ceilings(context.config), time.time()):
         say(f"warning: {warning}")
+    if sys.stderr.isatty():
+        say(f"Starting {len(starts)} …")
     outcomes = act.spawn(context, starts)
     refused = len(set(numbers)) - len(eligible) if numbers else 0
     show(context, outcomes, as_json)
