@@ -18,6 +18,10 @@ MINIMUM = (2, 34)
 MISSING_OBJECT = "0" * 40
 TRANSPORTS = "file:git:http:https:ssh"
 
+# `git worktree add` (an agent's, say) writes these files in place; whoever lists worktrees at that moment dies of it.
+HALF_MADE = re.compile(r"failed to read .*/worktrees/.*/(commondir|gitdir|HEAD)")
+RETRIES = 5
+
 # Command scope wins over every file. Automatic maintenance would leave a process behind.
 ALWAYS = (
     ("core.hooksPath", "/dev/null"), ("core.fsmonitor", "false"), ("gc.auto", "0"), ("maintenance.auto", "false"),
@@ -112,7 +116,13 @@ def git(
     whole = environment(config) | places | dict(env or {})
     # A remote may be named by a path relative to the worktree.
     cwd = worktree or (repo.main if network else repo.common_dir)
-    return run("git", *args, cwd=cwd, env=whole, stdin=stdin, timeout=timeout, check=check, pass_fds=pass_fds)
+    for _ in range(RETRIES):
+        done = run("git", *args, cwd=cwd, env=whole, stdin=stdin, timeout=timeout, check=False, pass_fds=pass_fds)
+        if done.code != 128 or not HALF_MADE.search(done.stderr):
+            break
+    if check and done.code:
+        raise CommandFailed(("git", *args), done.code, done.stdout, done.stderr)
+    return done
 
 
 def environment(config: Iterable[tuple[str, str]] = ()) -> dict[str, str]:

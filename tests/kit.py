@@ -51,6 +51,10 @@ WRITES = re.compile(
     r"|(POST|DELETE) /repos/acme/widgets/(issues/\d+/)?labels(/[^/]+)?")
 
 
+class MayPass(AssertionError):
+    """What may be seen for a moment while something is made: a fault only when it stays so."""
+
+
 class Ran(NamedTuple):
     code: int
     out: str
@@ -125,10 +129,13 @@ class Scene:
         return Ran(child.returncode, out, err)
 
     def git(self, *words: str, cwd: Path | None = None, check: bool = True, env: dict[str, str] | None = None) -> str:
-        done = subprocess.run(["git", *words], cwd=cwd or self.clone, env={**self.env, **(env or {})}, check=False,
-                              capture_output=True, text=True)
+        for _ in range(5):  # a worktree that is half registered makes git die (issue_orch/git.py, HALF_MADE)
+            done = subprocess.run(["git", *words], cwd=cwd or self.clone, env={**self.env, **(env or {})}, check=False,
+                                  capture_output=True, text=True)
+            if "/commondir" not in done.stderr:
+                break
         if check and done.returncode:
-            raise AssertionError(f"git {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}")
+            raise MayPass(f"git {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
 
     def issue(self, title: str = "A task", body: str = "Do it.", **more: Any) -> int:
@@ -223,7 +230,8 @@ class Scene:
         assert len(heads) == len(set(heads)), f"two pulls of one branch: {heads}"
         bodies = [(each.issue, each.body) for found in self.sandbox.comments.values() for each in found.values()]
         assert len(bodies) == len(set(bodies)), f"a comment twice: {bodies}"
-        assert not (lost := self.lost_commits()), f"commits that nothing leads to: {lost}\n{self.describe()}"
+        if lost := self.lost_commits():
+            raise MayPass(f"commits that nothing leads to: {lost}\n{self.describe()}")
         if quiet:
             assert not (left := self.processes()), f"processes are left: {left}"
             self.check_truth()

@@ -122,6 +122,23 @@ def test_nothing_planted_runs(clone: Clone, tmp_path: Path) -> None:
     assert not ran.exists(), ran.read_text()
 
 
+def test_a_worktree_that_another_git_is_just_registering(
+    clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_worktree(clone)
+    file = Path(admin_dir(clone.repo, str(path)), "commondir")
+    content = file.read_text()
+    file.write_text("")  # as between git's open and its write
+    with pytest.raises(CommandFailed, match="commondir"):
+        git(clone.repo, "worktree", "list")
+    script(tmp_path / "bin/git", f"""PATH=${{PATH#*:}}
+    git "$@"; code=$?
+    printf '%s' '{content}' > '{file}'
+    exit $code""")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    assert str(path) in git(clone.repo, "worktree", "list").stdout
+
+
 @pytest.mark.parametrize("swapped", ["git file", "commondir"])
 def test_a_swapped_pointer_leads_nowhere(clone: Clone, tmp_path: Path, swapped: str) -> None:
     path, ran = make_worktree(clone), tmp_path / "ran"
