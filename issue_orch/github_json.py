@@ -32,7 +32,7 @@ def issue(data: Any) -> Issue:
     return Issue(
         number=int(data["number"]), title=data["title"] or "", body=data.get("body") or "",
         author=login(data.get("user")), url=data.get("html_url") or "",
-        labels=tuple(label if isinstance(label, str) else label["name"] for label in data.get("labels") or []),
+        labels=tuple(label if isinstance(label, str) else label.get("name") or "" for label in data.get("labels") or []),
         state=data["state"], state_reason=data.get("state_reason"),
         assignees=tuple(login(user) for user in data.get("assignees") or []),
         milestone=(data.get("milestone") or {}).get("title"),

@@ -96,6 +96,7 @@ CALLS: dict[tuple[str, str], Callable[[Any, dict[str, Any]], Response[Any, Any]]
     ("GET", "branches/(.+)/protection"): lambda r, ids: r.repos.get_branch_protection(*G, "main"),
     ("GET", "branches/(.+)"): lambda r, ids: r.repos.get_branch(*G, "main"),
     ("GET", "rules/branches/(.+)"): lambda r, ids: r.repos.get_branch_rules(*G, "release"),
+    ("GET", r"rulesets/(\d+)"): lambda r, ids: r.repos.get_repo_ruleset(*G, 2),
     ("GET", "git/ref/heads/(.+)"): lambda r, ids: r.git.get_ref(*G, "heads/main"),
     ("GET", "collaborators/([^/]+)/permission"): lambda r, ids: r.repos.get_collaborator_permission_level(*G, "worker"),
     ("GET", r"compare/(.+?)\.\.\.(.+)"): lambda r, ids: r.repos.compare_commits(*G, "main...issue-1"),

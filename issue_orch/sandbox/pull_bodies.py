@@ -245,8 +245,8 @@ def protection(view: View, name: str, rule: Protection) -> Json:
     return body
 
 
-def rules(view: View, rule: Protection) -> list[Json]:
-    source = {"ruleset_source_type": "Repository", "ruleset_source": view.store.repo, "ruleset_id": 1}
+def rules(view: View, number: int, rule: Protection) -> list[Json]:
+    source = {"ruleset_source_type": "Repository", "ruleset_source": view.store.repo, "ruleset_id": number}
     found: list[Json] = [{"type": "non_fast_forward"}, {"type": "update"}]
     if rule.reviews:
         flags = ("dismiss_stale_reviews_on_push", "require_code_owner_review", "require_last_push_approval",
@@ -260,3 +260,13 @@ def rules(view: View, rule: Protection) -> list[Json]:
     if rule.signatures:
         found.append({"type": "required_signatures"})
     return [{**each, **source} for each in found]
+
+
+def ruleset(view: View, number: int, rule: Protection) -> Json:
+    own = [{key: value for key, value in each.items() if not key.startswith("ruleset")} for each in rules(view, number, rule)]
+    return {
+        "id": number, "name": f"Protect {rule.pattern}", "target": "branch", "source_type": "Repository",
+        "source": view.store.repo, "enforcement": "active", "current_user_can_bypass": "never",
+        "conditions": {"ref_name": {"include": [f"refs/heads/{rule.pattern}"], "exclude": []}},
+        "rules": own,
+    }

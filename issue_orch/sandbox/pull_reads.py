@@ -103,8 +103,17 @@ def protection(call: Call, name: str) -> Json:
 
 
 def rules(call: Call, name: str) -> Listing:
-    found = call.view.store.protections_of(name, ruleset=True)
-    return Listing([rule for each in found for rule in pull_bodies.rules(call.view, each)])
+    store = call.view.store
+    found = [(number, each) for number, each in enumerate(store.protections, 1) if each in store.protections_of(name, ruleset=True)]
+    return Listing([rule for number, each in found for rule in pull_bodies.rules(call.view, number, each)])
+
+
+def ruleset(call: Call, number: str) -> Json:
+    """Rulesets are numbered as they were made."""
+    found = dict(enumerate(call.view.store.protections, 1)).get(int(number))
+    if found is None or not found.ruleset:
+        raise Refused(404, "Not Found")
+    return pull_bodies.ruleset(call.view, int(number), found)
 
 
 def git_ref(call: Call, name: str) -> Json:

@@ -49,6 +49,7 @@ ROUTES = (
     _get("branches/(.+)/protection", pull_reads.protection, needs="admin"),
     _get("branches/(.+)", pull_reads.branch),
     _get("rules/branches/(.+)", pull_reads.rules, _PAGES),
+    _get(r"rulesets/(\d+)", pull_reads.ruleset),
     _get("git/ref/heads/(.+)", pull_reads.git_ref),
     _get("collaborators/([^/]+)/permission", pull_reads.permission, needs="write"),
     _get(r"compare/(.+?)\.\.\.(.+)", pull_reads.compare, _PAGES),
