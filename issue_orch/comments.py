@@ -12,8 +12,8 @@ from .headline import Headline
 from .local import look
 from .messages import delivered, pending
 from .model import Comment, Message, Question, SessionStatus
-from .poll import Memory, Pass, guarded, load_memory, save_memory
-from .pull_facts import WRITERS
+from .pulls import Memory, Pass, guarded, load_memory, save_memory
+from .ready import WRITERS
 from .text import neutralise, one_line, redact
 
 if TYPE_CHECKING:

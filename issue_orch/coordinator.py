@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,19 +19,19 @@ from .gather import fetch_labelled, fetch_me, gather, rules_of
 from .lease import probe, take
 from .local import look_all
 from .messages import pending
-from .model import Issue, RateFacts, SessionStatus
+from .model import RateFacts, SessionStatus
 from .narration import Narrator, Tell
-from .plan import Eligible, Failure, Plan, next_starts
+from .plan import LONGEST_BACKOFF, Eligible, Failure, Plan, next_failure, next_starts
 from .plan import plan as make_plan
-from .ready import Labelled, text_hash
+from .ready import recorded
 from .status_text import rate_text
-from .store import iso, load_json, load_status, seconds, write_json
+from .store import iso, load_json, load_status, seconds, session_numbers, write_json
 
 if TYPE_CHECKING:
     from .github import GitHub
 
-LONGEST_BACKOFF = 600.0
 BREAKER = 3
+
 
 class Clock(NamedTuple):
     """One moment by both clocks, in seconds: since the epoch, and steady (which stands still during a suspend)."""
@@ -80,23 +80,6 @@ def why_take_up(status: SessionStatus, kinds: set[str], now: float) -> str | Non
     if status["retryAt"] and seconds(status["retryAt"]) > now:
         return None
     return "lost its worker"
-
-
-def next_failure(before: Failure | None, now: float, interval: float) -> Failure:
-    again = (before.in_a_row if before else 0) + 1
-    return Failure(again, now + min(max(interval, 1.0) * 2.0 ** (again - 1), LONGEST_BACKOFF))
-
-
-def recorded(known: Mapping[str, Any], issues: Iterable[Issue], labelled: Mapping[int, Sequence[Labelled]],
-             now: float) -> dict[str, Any]:
-    """Texts as they were when first seen ready. A changed one counts only after the ready label was set anew."""
-    found = dict(known)
-    for issue in issues:
-        entry, text = found.get(str(issue.number)), text_hash(issue)
-        at = max((each.at or "" for each in labelled.get(issue.number, ())), default="")
-        if entry is None or (entry["hash"] != text and at > entry["seenAt"]):
-            found[str(issue.number)] = {"hash": text, "seenAt": iso(now)}
-    return found
 
 
 class Breaker:
@@ -165,8 +148,7 @@ class Coordinator:
 
     def active(self) -> set[int]:
         """Sessions whose lease is held: by a supervisor, or by a command that is at work on it."""
-        found, _ = look_all(self.context.state, 0)
-        return {number for seen in found if probe(self.context.state, number := seen.status["issueNumber"])}
+        return {number for number in session_numbers(self.context.state) if probe(self.context.state, number)}
 
     # -- sessions that have no worker and should have one
 
@@ -215,7 +197,7 @@ class Coordinator:
             return False, True
         try:
             with connect(self.context) as gh:
-                from .followup import poll
+                from .poll import poll
 
                 for line in poll(self.context, gh, now):
                     self.tell(line, False)
@@ -273,14 +255,12 @@ class Coordinator:
         labelled = {each.issue.number: fetch_labelled(gh, each.issue, rules, permissions) for each in offered.eligible}
         path = context.state / "ready.json"
         known = load_json(path) or {}
-        texts = recorded(known, issues, labelled, now)
+        texts = recorded(known, issues, labelled, iso(now))
         if texts != known:
             write_json(path, texts, durable=True)
         first = {int(number): entry["hash"] for number, entry in texts.items()}
-        found = make_plan(facts._replace(labelled=labelled, first_texts=first), rules._replace(trust=True),
-                          context.config.max_workers)
-        reasons = {each.issue.number: each for each in offered.ineligible}
-        return found._replace(ineligible=tuple(reasons.get(each.issue.number, each) for each in found.ineligible))
+        return make_plan(facts._replace(labelled=labelled, first_texts=first), rules._replace(trust=True),
+                         context.config.max_workers)
 
     def make(self, gh: GitHub, chosen: Sequence[Eligible], now: float) -> list[act.Start]:
         """What is to be started; one that cannot be prepared does not keep back the others."""

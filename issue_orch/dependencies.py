@@ -1,4 +1,4 @@
-"""What an issue waits for: GitHub's own blockers, sub-issues, lines in its text; and cycles among them, named."""
+"""What an issue waits for: GitHub's own blockers, sub-issues, lines in its text; and circles among them, named."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from .model import Blocker, Issue
 
 TEXT_LIMIT = 200_000  # characters that are read; GitHub stores at most 65,536
-SHOWN_PATH = 12  # issues of a cycle that are named before the middle is left out
+SHOWN_PATH = 12  # issues of a circle that are named before the rest is left out
 
 # All quantifiers are bounded or start at a place of their own: hostile text costs linear time.
 ITEM = r"(?i)(?:[-*+]|[0-9]{1,9}[.)])\s{1,9}(?:\[[ x]\]\s{1,9})?"
@@ -189,89 +189,29 @@ def shown(line: str, hidden: bool) -> tuple[str, bool]:
     return "".join(parts), hidden
 
 
-def cycles(edges: Mapping[int, Sequence[int]]) -> dict[int, str]:
-    """For each issue that waits for itself in the end: the way around, `#1 -> #2 -> #1`."""
-    named: dict[int, str] = {}
-    for members in components(edges):
-        inside = set(members)
-        ahead = {node: [to for to in edges[node] if to in inside] for node in members}
-        if len(members) > 1 or members[0] in ahead[members[0]]:
-            name_members(ahead, named)
-    return named
-
-
-def components(edges: Mapping[int, Sequence[int]]) -> list[list[int]]:
-    """Tarjan's strongly connected components, without recursion: ten thousand issues in a row are fine."""
-    order: dict[int, int] = {}
-    low: dict[int, int] = {}
-    path: list[int] = []
-    on_path: set[int] = set()
-    found: list[list[int]] = []
-    for root in edges:
-        work = [] if root in order else [(root, iter(edges[root]))]
-        while work:
-            node, targets = work[-1]
-            if node not in order:
-                order[node] = low[node] = len(order)
-                path.append(node)
-                on_path.add(node)
-            for target in targets:
-                if target in edges and target not in order:
-                    work.append((target, iter(edges[target])))
-                    break
-                if target in on_path:
-                    low[node] = min(low[node], order[target])
-            else:
-                work.pop()
-                if work:
-                    above = work[-1][0]
-                    low[above] = min(low[above], low[node])
-                if low[node] == order[node]:
-                    found.append(take_from(path, node))
-                    on_path.difference_update(found[-1])
-    return found
-
-
-def take_from(path: list[int], node: int) -> list[int]:
-    """Takes `node` and all after it off the path."""
-    taken = [path.pop()]
-    while taken[-1] != node:
-        taken.append(path.pop())
-    return taken
-
-
-def name_members(ahead: Mapping[int, Sequence[int]], named: dict[int, str]) -> None:
-    """Writes the way around for each member of one component, in time that grows with the component alone."""
-    root = min(ahead)
-    behind: dict[int, list[int]] = {node: [] for node in ahead}
-    for node, targets in ahead.items():
+def circles(edges: Mapping[int, Sequence[int]]) -> dict[int, str]:
+    """For each issue whose dependencies lead into a circle: the way, `#3 -> #1 -> #2 -> #1`."""
+    left = dict.fromkeys(edges, 0)
+    above: dict[int, list[int]] = {node: [] for node in edges}
+    for node, targets in edges.items():
         for target in targets:
-            behind[target].append(node)
-    towards, since = tree(root, behind), tree(root, ahead)
-    for node in ahead:
-        out = [node, *follow(ahead[root][0] if node == root else towards[node], root, towards)]
-        back = follow(node, root, since)[::-1]
-        # The two ways meet at the root at the latest, unless they are too long to be shown whole.
-        meet = next((at for at in range(1, len(out)) if out[at] in back), None)
-        steps = out if meet is None else out[:meet] + back[back.index(out[meet]) :]
-        named[node] = " -> ".join([*(f"#{step}" for step in steps), *(["…", f"#{node}"] if meet is None else [])])
+            if target in above:
+                above[target].append(node)
+                left[node] += 1
+    done = [node for node, count in left.items() if not count]
+    for node in done:  # grows while what waits for nothing else is taken away; what is never taken waits for a circle
+        for each in above[node]:
+            left[each] -= 1
+            if not left[each]:
+                done.append(each)
+    ahead = {node: next(target for target in edges[node] if left.get(target)) for node, count in left.items() if count}
+    return {node: way_around(node, ahead) for node in ahead}
 
 
-def tree(root: int, edges: Mapping[int, Sequence[int]]) -> dict[int, int]:
-    """For each reachable node the one before it on a shortest way from the root."""
-    before = {root: root}
-    queue = [root]
-    for node in queue:
-        for target in edges[node]:
-            if target not in before:
-                before[target] = node
-                queue.append(target)
-    return before
-
-
-def follow(node: int, root: int, before: Mapping[int, int]) -> list[int]:
-    """From `node` to the root, cut after what is shown of a cycle."""
+def way_around(node: int, ahead: Mapping[int, int]) -> str:
     steps = [node]
-    while steps[-1] != root and len(steps) < SHOWN_PATH:
-        steps.append(before[steps[-1]])
-    return steps
+    while steps[-1] not in steps[:-1]:
+        if len(steps) > SHOWN_PATH:
+            return " -> ".join([*(f"#{step}" for step in steps), "…"])
+        steps.append(ahead[steps[-1]])
+    return " -> ".join(f"#{step}" for step in steps)

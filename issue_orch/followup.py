@@ -1,31 +1,24 @@
-"""The poll: what happened on GitHub to sessions and their pulls is recorded, and goes back to their workers."""
+"""Pulls of complete sessions: failing checks, reviews and conflicts go back to their workers, a bounded number of times."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from . import comments, conflicts, git, push
-from .context import Context, token_of
+from . import conflicts, git, push
+from .context import token_of
 from .control import start_worker
-from .errors import Expected, LeaseHeld
-from .gather import fetch_me
-from .issue_watch import retarget, watch_issue
+from .errors import Expected
 from .launching import report_command
-from .lease import is_alive, take
+from .lease import is_alive
 from .messages import send
-from .model import Branch, Comment, PullFacts, Review, SessionStatus
-from .poll import Memory, Pass, guarded, load_memory, save_memory
+from .model import Branch, Comment, Review, SessionStatus
 from .prompt import render
-from .pull_facts import Looked, counting, derive, failing, fetch, number_of, permission_of
-from .store import iso, load_events, load_pull, load_sessions, session_folder, write_json
-
-if TYPE_CHECKING:
-    from .github import GitHub
+from .pulls import Looked, Memory, Pass, failing, load_memory, save_memory
+from .store import load_events, load_sessions
 
 WORTH_MENDING = ("failure", "timed_out", "startup_failure")  # not: cancelled, or waiting for a person
 HANDLED_LIMIT = 1000
-ENDED = ("complete", "cancelled")
 
 
 class News(NamedTuple):
@@ -34,100 +27,6 @@ class News(NamedTuple):
     kind: Literal["checks", "review", "conflict"]
     ids: tuple[str, ...]
     rows: list[dict[str, Any]]
-
-
-def poll(context: Context, gh: GitHub, now: float) -> list[str]:
-    """One pass over all sessions: pulls, issues, stacked bases, comments. Returns lines for a person.
-
-    What fails for one session becomes its line; RateLimited and SignInFailed concern all, and are raised.
-    """
-    try:
-        lease = take(context.state, "poll", "poll", wait=0.2)
-    except LeaseHeld:
-        return []
-    with lease:
-        run = begin(context, gh, now)
-        numbers = [status["issueNumber"] for status in load_sessions(context.state)[0]]
-        lines = [line for number in numbers for line in guarded(attend, run, number)]
-        lines += [line for number in numbers for line in guarded(retarget, run, number)]
-        if context.config.github_write_back:
-            lines += comments.write_back(run, numbers)
-        save_rate(context, gh, now)
-    return lines
-
-
-def refresh(context: Context, gh: GitHub, now: float) -> list[str]:
-    """Look at the pulls and record what is seen; nobody is woken, nothing is posted."""
-    with take(context.state, "poll", "status", wait=10):
-        run = begin(context, gh, now)
-        sessions, _ = load_sessions(context.state)
-        lines = [line for each in sessions for line in guarded(look, run, each["issueNumber"])]
-        save_rate(context, gh, now)
-    return lines
-
-
-def begin(context: Context, gh: GitHub, now: float) -> Pass:
-    config, permission = context.config, permission_of(gh)
-    writes, worker_opens = config.github_write_back, config.pulls_open == "worker"
-    me = fetch_me(gh) if writes or worker_opens else None
-    token = token_of(context) if writes else None
-    counts = counting(permission, config.pulls_bots, me if worker_opens else None)
-    issues = {issue.number: issue for issue in gh.fetch_issues(config.ready_labels)}
-    secrets = (token.value,) if token else ()
-    return Pass(context, gh, now, me, permission, counts, gh.fetch_pulls(state="open"), issues, secrets)
-
-
-def save_rate(context: Context, gh: GitHub, now: float) -> None:
-    write_json(context.state / "rate.json", {**gh.rate._asdict(), "at": iso(now)})
-
-
-def look(run: Pass, number: int) -> list[str]:
-    see(run, number)
-    return []
-
-
-def see(run: Pass, number: int) -> tuple[PullFacts, Looked | None]:
-    """Fetch and record the facts of a session's pull. Merged is the end: it is not asked about again."""
-    status, known = run.status(number), load_pull(run.context.state, number) or {}
-    pull = number_of(status["pullRequestUrl"])
-    if pull is None or known.get("merged"):
-        return known, None
-    looked = fetch(run.gh, pull, known)
-    others = [each.url for each in run.pulls if each.head_branch == status["branch"] and each.number != pull
-              and (each.head_repo or "").casefold() == run.context.name.casefold()]
-    facts = derive(looked, known, run.counts, status, others, run.now)
-    if "held" in known:
-        facts["held"] = known["held"]
-    record(run, number, facts)
-    return facts, looked
-
-
-def record(run: Pass, number: int, facts: PullFacts) -> None:
-    write_json(session_folder(run.context.state, number) / "pull.json", facts)
-
-
-def attend(run: Pass, number: int) -> list[str]:
-    """What happened to the pull and to the issue of one session."""
-    known, status, memory = load_pull(run.context.state, number) or {}, run.status(number), load_memory(run, number)
-    facts, looked = see(run, number)
-    lines = []
-    if facts.get("state") == "closed" and known.get("state") != "closed":
-        merged = "merged by a person; issue-orch prune removes its worktree"
-        lines.append(f"#{number}: its pull was {merged if facts.get('merged') else 'closed without a merge'}")
-    if status["status"] not in ENDED:
-        held, said = watch_issue(run, status, memory)
-    elif status["status"] == "complete" and looked and looked.pull.state == "open" and not status["hold"]:
-        held, said = follow_up(run, status, looked, memory)
-    else:
-        held, said = "", []
-    if held != facts.get("held", ""):
-        facts["held"] = held
-        record(run, number, facts)
-        lines += [f"#{number}: {held}"] if held else []
-    return lines + said
-
-
-# -- the pull of a complete session
 
 
 def follow_up(run: Pass, status: SessionStatus, looked: Looked, memory: Memory) -> tuple[str, list[str]]:

@@ -10,6 +10,8 @@ from .model import Issue
 from .overlap import Item, Overlap, Source, claim, clash, declared_files, inferred_files, overlaps, resolve
 from .ready import Facts, Index, Reason, Rules, index_of, stack_on, why_not
 
+LONGEST_BACKOFF = 600.0  # seconds
+
 
 class Eligible(NamedTuple):
     """An issue that may start; on the branch `base` of the complete session `stacked_on`, if set."""
@@ -185,3 +187,9 @@ def next_starts(
         claim(each.issue.number, each.files, claimed)
         chosen.append(each)
     return tuple(chosen)
+
+
+def next_failure(before: Failure | None, now: float, interval: float) -> Failure:
+    """One more failure of a start; the delays double from `interval` on (seconds)."""
+    again = (before.in_a_row if before else 0) + 1
+    return Failure(again, now + min(max(interval, 1.0) * 2.0 ** (again - 1), LONGEST_BACKOFF))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
-from .dependencies import Known, Ref, Wait, cycles, unmet
+from .dependencies import Known, Ref, Wait, circles, unmet
 from .model import Blocker, Issue, Phase
 from .text import one_line, sanitise
 
-MAY_APPROVE = ("admin", "maintain", "write")
+WRITERS = ("admin", "maintain", "write")
 
 Kind = Literal[
     "not_open", "is_pull", "missing_label", "excluded_label", "assigned_elsewhere", "milestone",
@@ -110,11 +110,11 @@ def why_not(issue: Issue, facts: Facts, rules: Rules, index: Index | None = None
         *dependency(issue, facts, rules, index),
         *session(issue, facts, index),
     ]
-    if rules.trust:
-        found += trust(issue, facts, rules)
     size = len(issue.title) + len(issue.body)
     if size > rules.max_text:
         found.append(Reason("too_large", f"its text has {size:,} characters, at most {rules.max_text:,} are given out"))
+    if rules.trust and not found:  # who approved it costs requests, and is asked for only when nothing else holds it
+        found += trust(issue, facts, rules)
     return tuple(reason._replace(text=sanitise(reason.text)) for reason in found)
 
 
@@ -136,7 +136,7 @@ def index_of(facts: Facts, fresh: Issue | None = None) -> Index:
     for pull in facts.pulls:
         if pull.issue is not None:
             pulls[pull.issue] = (*pulls.get(pull.issue, ()), pull)
-    return Index(issues, waits, cycles(edges), pulls)
+    return Index(issues, waits, circles(edges), pulls)
 
 
 def look_up(facts: Facts, issues: Mapping[int, Issue]) -> Known:
@@ -234,7 +234,7 @@ def trust(issue: Issue, facts: Facts, rules: Rules) -> Iterator[Reason]:
     labels = {label.casefold() for label in issue.labels}
     for label in rules.ready:
         event = events.get(label.casefold())
-        if label.casefold() not in labels or (event and event.permission in MAY_APPROVE):
+        if label.casefold() not in labels or (event and event.permission in WRITERS):
             continue
         who = "somebody unknown" if event is None or not event.by else f"@{event.by}"
         may = f"whose permission is {event.permission}" if event and event.permission else "whose permission is unknown"
@@ -253,6 +253,21 @@ def text_hash(issue: Issue) -> str:
     from hashlib import sha256
 
     return sha256(f"{issue.title}\0{issue.body}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def recorded(known: Mapping[str, Any], issues: Iterable[Issue], labelled: Mapping[int, Sequence[Labelled]],
+             now: str) -> dict[str, Any]:
+    """`hash` and `seenAt` of the text of each issue when it was first seen ready.
+
+    A changed text counts only after the ready label was set anew.
+    """
+    found = dict(known)
+    for issue in issues:
+        entry, text = found.get(str(issue.number)), text_hash(issue)
+        at = max((each.at or "" for each in labelled.get(issue.number, ())), default="")
+        if entry is None or (entry["hash"] != text and at > entry["seenAt"]):
+            found[str(issue.number)] = {"hash": text, "seenAt": now}
+    return found
 
 
 def called(wait: Wait) -> str:

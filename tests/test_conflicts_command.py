@@ -7,7 +7,7 @@ import json
 from kit import Scene
 from test_followup import completed, pass_over, scene
 
-from issue_orch.followup import refresh
+from issue_orch.poll import refresh
 
 __all__ = ["scene"]
 

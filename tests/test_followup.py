@@ -14,7 +14,7 @@ from github_fake import FakeGitHub
 from kit import ENDLESS, Scene
 
 from issue_orch.context import connect, open_context
-from issue_orch.followup import poll, refresh
+from issue_orch.poll import poll, refresh
 
 LATER = 60  # seconds after a push: its checks would be there
 

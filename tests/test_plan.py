@@ -114,7 +114,7 @@ def test_all_reasons_are_given_and_sanitised() -> None:
     found = why_not(bad, facts(bad, first_texts={}, pulls=(PULL,), sessions={1: session()}), rules)
     assert [reason.kind for reason in found] == [
         "is_pull", "missing_label", "excluded_label", "milestone", "assigned_elsewhere", "blocked", "blocked_unknown",
-        "cycle", "active_session", "open_pull", "text_changed", "too_large",
+        "cycle", "active_session", "open_pull", "too_large",
     ]  # fmt: skip
     assert '"no"' in found[2].text and "@eve" in found[4].text
 

@@ -14,11 +14,12 @@ from fleetkit import make_fleet
 from github_fake import FakeGitHub
 from kit import COMPLETE, ENDLESS, Scene
 
-from issue_orch.coordinator import Breaker, Clock, gapped, next_failure, recorded, why_take_up
+from issue_orch.coordinator import Breaker, Clock, gapped, why_take_up
 from issue_orch.errors import Expected
 from issue_orch.messages import send
 from issue_orch.model import Issue
-from issue_orch.ready import Labelled
+from issue_orch.plan import next_failure
+from issue_orch.ready import Labelled, recorded
 from issue_orch.store import iso, new_status
 
 NOW = 1_800_000_000.0
@@ -109,12 +110,12 @@ def make_issue(body: str) -> Issue:
 
 
 def test_a_changed_text_counts_only_after_the_label_was_set_anew() -> None:
-    first = recorded({}, [make_issue("a")], {}, NOW)
-    assert recorded(first, [make_issue("a")], {}, NOW + 9) == first
+    first = recorded({}, [make_issue("a")], {}, iso(NOW))
+    assert recorded(first, [make_issue("a")], {}, iso(NOW + 9)) == first
     same_label = {1: (Labelled("ready", "maria", "admin", iso(NOW - 5)),)}
-    assert recorded(first, [make_issue("b")], same_label, NOW + 60) == first
+    assert recorded(first, [make_issue("b")], same_label, iso(NOW + 60)) == first
     set_anew = {1: (Labelled("ready", "maria", "admin", iso(NOW + 30)),)}
-    again = recorded(first, [make_issue("b")], set_anew, NOW + 60)
+    again = recorded(first, [make_issue("b")], set_anew, iso(NOW + 60))
     assert again["1"]["hash"] != first["1"]["hash"] and again["1"]["seenAt"] == iso(NOW + 60)
 
 

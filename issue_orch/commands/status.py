@@ -54,7 +54,7 @@ def status(
 def ask_github() -> None:
     """Look at the pulls before printing. What cannot be asked is said; the rest is shown as it was."""
     from ..context import connect, open_context
-    from ..followup import refresh
+    from ..poll import refresh
 
     context = open_context()
     with connect(context) as gh:
