@@ -237,5 +237,5 @@ def render_prompt(context: Context, issue: Issue, base: Branch, branch: Branch, 
     return session_prompt(
         context.repo.main, issue=issue, repo=context.name, base=base, branch=branch, worktree=path,
         report=report_command(), worker_opens_pull=context.config.pulls_open == "worker",
-        repository_notes=repository_notes(context.repo.main, agent, agents.load(adapter_name(agent)).INSTRUCTIONS),
+        repository_notes=repository_notes(context.repo.main, agent, agents.load(adapter_name(agent)).CAPABILITIES.instructions),
     )

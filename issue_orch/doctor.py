@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from . import act, agents, git, prompt
-from .agents.installed import look as look_agents
 from .config_keys import BUILT_IN_AGENTS
 from .context import Context, connect, token_of
 from .doctor_fix import orphans, stale_locks
@@ -207,12 +206,14 @@ def check_agents(context: Context) -> Iterator[Check]:
     check_agent(context, name)
     programs = {each: settings.command[0] for each, settings in context.config.agents.items()
                 if settings.command and each in BUILT_IN_AGENTS}
-    rows = {row.name: row for row in look_agents(context.env, programs, (adapter_name(name),))}
+    rows = {row.name: row for row in agents.look(context.env, programs, (adapter_name(name),))}
     row = rows.get(name)
     if row is None:
         yield Check("agent", "ok", f"{name}: {' '.join(context.config.agent_settings(name).command)[:100]}")
     elif row.problem:
         yield Check("agent", "error", f"{name} {row.version or ''}: {row.problem}", "install another version")
+    elif row.old:
+        yield Check("agent", "warning", f"{name} {row.version} is older than {row.old}, with which it was tried", "update it")
     elif row.signed_in is None:
         yield Check("agent", "warning", f"{name} {row.version or ''}: no sign-in was found", f"start {name}, sign in")
     else:

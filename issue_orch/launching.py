@@ -62,7 +62,7 @@ def check_agent(context: Context, agent: str) -> None:
 
     settings = context.config.agent_settings(config_agent(context.config, agent))
     adapter = agents.load(adapter_name(agent))
-    program = settings.command[0] if settings.command else adapter.PROGRAM
+    program = settings.command[0] if settings.command else adapter.CAPABILITIES.program
     if which(program, path=context.env.get("PATH")) is None:
         raise Expected(f"the agent {agent!r} needs {program}, which is not installed",
                        "install it, or choose another: issue-orch spawn --agent NAME (see docs/agents.md)")

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import IO, NamedTuple, Protocol
 
-from .agents.base import Adapter, Command, Event, Outcome, Turn, fold
-from .agents.endings import hopeless
+from .agents.base import Adapter, Command, Event, Outcome, Turn
+from .agents.runs import ending, fold, hopeless
 from .process import end_marked
 
 READ_SIZE = 65_536
@@ -97,7 +97,7 @@ class AgentRun:
 
     def outcome(self) -> Outcome:
         code = self.child.returncode
-        return self.fatal or self.adapter.classify(code, self.turn, self.stderr_tail, time.time())
+        return self.fatal or ending(self.adapter, code, self.turn, self.stderr_tail, time.time())
 
     def read(self, stream: IO[bytes], watcher: Watcher) -> bool:
         """Take what a pipe has; False at its end."""
@@ -167,7 +167,7 @@ class AgentRun:
 
     def interrupt(self) -> None:
         try:
-            os.killpg(self.child.pid, self.adapter.INTERRUPT)
+            os.killpg(self.child.pid, signal.SIGINT)
         except ProcessLookupError:
             pass
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import agents, ledger, turn
-from .agents import costs
-from .agents.base import Command, Event, Launch, Prices, Turn, quiet
+from .agents import runs
+from .agents.base import Command, Event, Launch, Prices, Turn
 from .errors import Expected
 from .git import worker_settings
 from .helper_client import SETTLE_LIMIT, Helper
@@ -147,9 +147,8 @@ class Session:
             self.update(**fields)
 
     def can_resume(self) -> bool:
-        return bool(self.status["agentSessionId"]) and (
-            bool(self.launch["agent"]["resume"]) if self.launch["agent"]["adapter"] == "command"
-            else self.adapter.CAPABILITIES.resumes)
+        agent = self.launch["agent"]
+        return bool(self.status["agentSessionId"]) and (agent["adapter"] != "command" or bool(agent["resume"]))
 
     def over_budget(self) -> bool:
         room = ledger.room(self.state, self.number, self.ceilings(), self.now())
@@ -180,7 +179,7 @@ class Session:
         value = self.launch_value(prompt)._replace(
             session_id=None if fresh else self.status["agentSessionId"], budget_usd=self.cap,
             attempt=self.status["attempt"])
-        command = self.adapter.start(value) if fresh else self.adapter.resume(value)
+        command = self.adapter.start(value)
         self.carrying = messages
         self.update(agentSessionId=command.session_id or value.session_id, failure=None, retryAt=None, hold=None,
                     endedAt=None, publish=None)
@@ -268,9 +267,9 @@ class Session:
         usage = turn_now.usage
         if usage is None:
             return
-        usage = costs.price(usage, self.prices())
-        name = costs.counter(self.status["agent"], turn_now.session_id, self.status["attempt"], usage)
-        reading, delta = costs.book(self.readings.get(name), usage)
+        usage = runs.price(usage, self.prices())
+        name = runs.counter(self.status["agent"], turn_now.session_id, self.status["attempt"], usage)
+        reading, delta = runs.book(self.readings.get(name), usage)
         if delta.usd or delta.input_tokens or delta.output_tokens:
             self.readings[name] = reading
             self.write_cost(name, delta._replace(), reading)
@@ -292,7 +291,7 @@ class Session:
         capabilities = self.adapter.CAPABILITIES
         if not limit:
             return None
-        evidence = quiet(turn_now, self.run_since, self.now(), limit, limit * 3, capabilities.shows_tools)
+        evidence = runs.quiet(turn_now, self.run_since, self.now(), limit, limit * 3, capabilities.shows_tools)
         if evidence is None:
             return None
         self.note("stalled", evidence=evidence)
@@ -300,10 +299,10 @@ class Session:
 
     def ended(self, ended: Ended) -> None:
         """Write down how the attempt ended: estimate of what was not said, progress, exit code."""
-        rough = costs.estimate(ended.turn, self.prices() or self.adapter.ESTIMATE)
+        rough = runs.estimate(ended.turn, self.prices() or self.adapter.CAPABILITIES.estimate)
         if rough is not None:
             name = f"{self.status['agent']}:{ended.turn.session_id}"
-            reading = costs.reading_after(self.readings.get(name), rough, ended.exit_code)
+            reading = runs.reading_after(self.readings.get(name), rough, ended.exit_code)
             self.write_cost(name if reading else f"estimate-{self.status['attempt']}", rough, reading, estimate=True)
         self.release()
         if ended.outcome.kind in {"ended", "denied", "capped"}:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple, assert_never
 
 from .agents.base import Outcome
-from .agents.endings import consequence
+from .agents.runs import CONSEQUENCES
 from .model import Hold, Message, Phase
 
 
@@ -161,13 +161,13 @@ def after_run(phase: Phase, inbox: Sequence[Message], counted: Counters, outcome
         return End(hold="budget")
     if outcome.kind == "session_missing":
         return failed_again(counted, limits, outcome, Go("session", fresh=True))
-    if guidance and consequence(outcome.kind) in {"next_turn", "none"}:
+    if guidance and CONSEQUENCES[outcome.kind] in {"next_turn", "none"}:
         return Go("guidance")
     return consequent(counted, outcome, limits, now)
 
 
 def consequent(counted: Counters, outcome: Outcome, limits: Limits, now: float) -> Step:
-    kind = consequence(outcome.kind)
+    kind = CONSEQUENCES[outcome.kind]
     match kind:
         case "next_turn" | "none":
             if counted.nudges < limits.nudges:
@@ -197,4 +197,4 @@ def failed_again(counted: Counters, limits: Limits, outcome: Outcome, otherwise:
 
 def is_failure(outcome: Outcome) -> bool:
     """Whether a run uses up an attempt: waits and ended turns do not."""
-    return consequence(outcome.kind) in {"retry", "fresh"}
+    return CONSEQUENCES[outcome.kind] in {"retry", "fresh"}

@@ -1,13 +1,15 @@
-"""The agents by name, and what a worker of theirs inherits of the environment."""
+"""The agents by name: their adapters, what a worker of theirs inherits of the environment, which are installed."""
 
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterable, Mapping
-from typing import cast
+from pathlib import Path
+from typing import NamedTuple, cast
 
-from ..errors import Usage
-from .base import Adapter
+from ..errors import Expected, Usage
+from .base import Adapter, Capabilities
 
 NAMES = ("claude", "codex", "opencode", "gemini", "command")
 
@@ -22,6 +24,20 @@ INHERITED = frozenset((
 NEVER = ("CLAUDECODE", "CLAUDE_CODE_", "CODEX_", "GIT_", "ISSUE_ORCH_")
 
 
+class Installed(NamedTuple):
+    """An agent on this machine. `signed_in` names where a sign-in was found, None when none was.
+
+    `problem` is set when it does not run, `old` names the version that issue-orch was tried with when this is an older.
+    """
+
+    name: str
+    path: str | None
+    version: str | None
+    signed_in: str | None
+    problem: str | None
+    old: str | None = None
+
+
 def load(name: str) -> Adapter:
     """The adapter module of an agent."""
     if name not in NAMES:
@@ -30,10 +46,53 @@ def load(name: str) -> Adapter:
 
 
 def environment(base_env: Mapping[str, str], adapter: Adapter, extra: Iterable[str] = ()) -> dict[str, str]:
-    """What a worker inherits: an allow-list, the adapter's sign-in, the names that the configuration adds."""
+    """What a worker inherits: an allow-list, the adapter's own names, the names that the configuration adds."""
     asked = {name for name in extra if not name.startswith(NEVER)}
-    wanted = INHERITED | asked | set(adapter.SIGN_IN)
+    wanted = INHERITED.union(asked, adapter.CAPABILITIES.sign_in, adapter.CAPABILITIES.inherits)
     return {
         name: value for name, value in base_env.items()
         if name in wanted or name.startswith(("LC_", "XDG_"))
     }
+
+
+def look(env: Mapping[str, str], programs: Mapping[str, str], names: Iterable[str] = NAMES) -> list[Installed]:
+    """Every agent that has a program of its own, as far as can be told without a call of a model.
+
+    `programs` are those that the configuration gives by name.
+    """
+    found = {name: programs.get(name, load(name).CAPABILITIES.program) for name in names}
+    return [_look(name, program, env) for name, program in found.items() if program]
+
+
+def _look(name: str, program: str, env: Mapping[str, str]) -> Installed:
+    from shutil import which
+
+    from .. import process
+
+    adapter = load(name)
+    signed_in = _sign_in(adapter.CAPABILITIES, env)
+    path = which(program, path=env.get("PATH"))
+    if path is None:
+        return Installed(name, None, None, signed_in, None)
+    try:
+        said = process.run(path, "--version", env=environment(env, adapter), timeout=30).stdout
+    except Expected as error:
+        return Installed(name, path, None, signed_in, error.message)
+    version = re.search(r"\d+\.\d+\.\d+\S*", said)
+    tried = adapter.CAPABILITIES.tried
+    old = version is not None and _parts(version[0]) < _parts(tried)
+    return Installed(name, path, version[0] if version else None, signed_in, None, tried if old else None)
+
+
+def _parts(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)[:3]]
+
+
+def _sign_in(capabilities: Capabilities, env: Mapping[str, str]) -> str | None:
+    """The variable or the file that signs it in."""
+    set_there = next((name for name in capabilities.sign_in if env.get(name)), None)
+    if set_there or capabilities.credentials is None:
+        return set_there
+    variable, folder, name = capabilities.credentials
+    file = Path(env.get(variable) or Path(env.get("HOME", "/"), folder), name)
+    return str(file) if file.is_file() else None

@@ -15,25 +15,42 @@ Kind = Literal[
 ]
 Consequence = Literal["next_turn", "retry", "wait", "fresh", "stuck", "hold", "none"]
 
-TEXT_CAP = 2000
-RUNNING_CAP = 32
-PATIENCE = 120  # seconds: a Retry-After above it is waited for without a process
-class Capabilities(NamedTuple):
-    """What the CLI can do, as tried (docs/agents.md). `shows_tools`: it says when a tool starts."""
 
-    resumes: bool
-    reports_usd: bool
-    reports_tokens: bool
-    caps_own_cost: bool
-    resumes_interactively: bool
-    shows_tools: bool
+class Prices(NamedTuple):
+    """US dollars for a million tokens. `cached` is the part of the input that came from a cache."""
+
+    input: float
+    output: float
+    cached: float | None = None
+
+
+class Capabilities(NamedTuple):
+    """What is particular about a CLI, as tried (docs/agents.md).
+
+    `sign_in` are the variables any of which signs it in, `inherits` its further ones. `credentials` is where it keeps
+    its sign-in: the variable for the folder, the folder below HOME without it, the file. `instructions` are the files
+    of the repository that it reads as text by itself, as we start it. `missing` matches what it says when a session
+    is gone. `shows_tools`: it says when a tool starts. `estimate` prices a run that was cut off.
+    """
+
+    program: str = ""
+    tried: str = ""
+    sign_in: tuple[str, ...] = ()
+    inherits: tuple[str, ...] = ()
+    credentials: tuple[str, str, str] | None = None
+    instructions: tuple[str, ...] = ()
+    missing: str | None = None
+    reports_usd: bool = False
+    caps_own_cost: bool = False
+    shows_tools: bool = True
+    estimate: Prices | None = None
 
 
 class Launch(NamedTuple):
-    """One start of an agent. `session_id` is the agent's own id: chosen by us where the CLI allows it.
+    """One start of an agent: in a new session, or where `session_id` is set one more turn of that.
 
-    `command` is the program to execute instead of the adapter's own (the whole template for `command`),
-    `prompt` what goes to the agent now: at `resume` the guidance alone. `identity` is who commits, as
+    `command` is the program to execute instead of the adapter's own (the whole template for `command`), `prompt` what
+    goes to the agent now: the guidance alone in a session that goes on. `identity` is who commits, as
     `Name <address>`, for agents whose git does not read the person's own configuration.
     """
 
@@ -57,11 +74,14 @@ class Launch(NamedTuple):
 
 
 class Command(NamedTuple):
-    """What to execute. `stdin` is written and closed; `env` is added to the allow-listed environment."""
+    """What to execute. `stdin` is written and closed; `env` is added to the allow-listed environment.
+
+    `session_id` is the agent's own id where it is known before it starts.
+    """
 
     argv: tuple[str, ...]
     stdin: str
-    env: dict[str, str]
+    env: Mapping[str, str]
     session_id: str | None
 
 
@@ -77,14 +97,6 @@ class Usage(NamedTuple):
     input_tokens: int
     output_tokens: int
     cached_tokens: int = 0
-
-
-class Prices(NamedTuple):
-    """US dollars for a million tokens. `cached` is the part of the input that came from a cache."""
-
-    input: float
-    output: float
-    cached: float | None = None
 
 
 class Event(NamedTuple):
@@ -147,114 +159,27 @@ class Outcome(NamedTuple):
 
 
 class Adapter(Protocol):
-    """The functions and constants of an adapter module."""
+    """The names of an adapter module."""
 
-    PROGRAM: str
     CAPABILITIES: Capabilities
-    SIGN_IN: tuple[str, ...]
-    INSTRUCTIONS: tuple[str, ...]  # files of the repository that it reads as text by itself, as we start it
-    INTERRUPT: int
-    KNOWN_BAD: Mapping[str, str]  # version: what is wrong with it
-    ESTIMATE: Prices | None
 
     def start(self, launch: Launch) -> Command: ...
 
-    def resume(self, launch: Launch) -> Command: ...
-
-    def interactive(self, launch: Launch) -> tuple[str, ...] | None: ...
+    def interactive(self, launch: Launch) -> Command | None:
+        """The session of `launch` in the agent's own terminal interface; None where it has none."""
+        ...
 
     def parse(self, line: str) -> list[Event]:
         """What a line says, of stdout or of stderr. Never raises; a line that says nothing gives nothing."""
         ...
 
-    def classify(self, exit_code: int, turn: Turn, stderr: str, now: float) -> Outcome: ...
-
-    def signed_in(self, env: Mapping[str, str]) -> str | None: ...
-
-
-def fold(turn: Turn, event: Event, now: float) -> Turn:
-    """What is known after one more event."""
-    text = event.text[:TEXT_CAP]
-    turn = turn._replace(active_at=now)
-    match event.kind:
-        case "session":
-            return turn._replace(session_id=event.session_id or turn.session_id)
-        case "text":
-            return _went_on(turn)._replace(activity=one_line(text) or turn.activity)
-        case "tool":
-            running = (*turn.running, Tool(event.id, one_line(text, 60), now))[-RUNNING_CAP:]
-            return _went_on(turn)._replace(activity=one_line(text), running=running)
-        case "tool_end":
-            return turn._replace(running=tuple(tool for tool in turn.running if tool.id != event.id))
-        case "usage" if event.usage:
-            return _with_usage(turn, event.usage, event.id)
-        case "retry":
-            return _failed(turn, event, now)._replace(
-                retries=turn.retries + 1, activity=one_line(f"retrying: {text}"))
-        case "denied":
-            denied = dict.fromkeys((*turn.denied, one_line(text, 60)))
-            return turn._replace(denied=tuple(denied)[-RUNNING_CAP:])
-        case "error":
-            return _failed(turn, event, now)
-        case "final":
-            return turn._replace(final=event._replace(text=text), running=())
-        case _:
-            return turn
+    def classify(self, exit_code: int, turn: Turn) -> Outcome | None:
+        """An ending that this agent alone has; None leaves it to `runs`."""
+        ...
 
 
-def _went_on(turn: Turn) -> Turn:
-    """A retry that worked is forgotten, and so is an end that was none."""
-    return turn._replace(error="", status=None, retry_at=None, retries=0, final=None)
-
-
-def _failed(turn: Turn, event: Event, now: float) -> Turn:
-    retry_at = event.retry_at or (None if event.retry_after is None else now + event.retry_after)
-    return turn._replace(error=event.text[:TEXT_CAP], status=event.status or turn.status,
-                         retry_at=retry_at or turn.retry_at, final=None)
-
-
-def _with_usage(turn: Turn, usage: Usage, call: str) -> Turn:
-    if usage.scope == "rough":
-        same = bool(call) and call == turn.rough_id  # one event per content block, the same input each time
-        rough = add(turn.rough, usage._replace(input_tokens=0, cached_tokens=0) if same else usage)
-        return turn._replace(rough=rough, rough_id=call)
-    if usage.scope == "call":
-        usage = add(turn.usage or Usage("process", None, 0, 0), usage)
-    return turn._replace(usage=usage, rough=Turn().rough, rough_id="")
-
-
-def one_line(text: str, cap: int = 160) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= cap else line[: cap - 1] + "…"
-
-
-def last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return one_line(lines[-1], 300) if lines else ""
-
-
-def quiet(
-    turn: Turn, started: float, now: float, limit: float, tool_limit: float, shows_tools: bool
-) -> str | None:
-    """The evidence that the agent is quiet for longer than it should be, or None.
-
-    While a tool runs, or for an agent that does not say when one starts, `tool_limit` counts.
-    """
-    silent = now - (turn.active_at or started)
-    in_tool = bool(turn.running) or not shows_tools
-    if silent <= (tool_limit if in_tool else limit):
-        return None
-    tools = ", ".join(f"{tool.name} since {(now - tool.since) / 60:.0f} min" for tool in turn.running[-3:])
-    last = f"in {tools}" if tools else f"last: {turn.activity}" if turn.activity else "nothing seen yet"
-    return f"silent for {silent / 60:.0f} min, {last}"
-
-
-def add(one: Usage, other: Usage) -> Usage:
-    """The sum, in the scope of the first. Dollars are unknown only when neither says."""
-    usd = None if one.usd is None and other.usd is None else (one.usd or 0) + (other.usd or 0)
-    return one._replace(
-        usd=usd,
-        input_tokens=one.input_tokens + other.input_tokens,
-        output_tokens=one.output_tokens + other.output_tokens,
-        cached_tokens=one.cached_tokens + other.cached_tokens,
-    )
+def command(launch: Launch, own: str, *arguments: str, env: Mapping[str, str] | None = None,
+            session: str | None = None) -> Command:
+    """The person's program and arguments around the adapter's. The prompt goes to stdin, never among the arguments."""
+    argv = (*(launch.command or (own,)), *arguments, *launch.args)
+    return Command(argv, launch.prompt, env or {}, session or launch.session_id)

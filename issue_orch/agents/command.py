@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import signal
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 from ..errors import Usage as UsageError
-from . import endings
-from .base import Capabilities, Command, Event, Launch, Outcome, Prices, Scope, Turn, Usage
-from .jsonl import count, dollars, load, text
+from .base import Capabilities, Command, Event, Launch, Outcome, Scope, Turn, Usage
+from .jsonl import dollars, load, text, tokens
 
-PROGRAM = ""
-CAPABILITIES = Capabilities(
-    resumes=True, reports_usd=False, reports_tokens=False, caps_own_cost=False, resumes_interactively=False,
-    shows_tools=False,
-)
-SIGN_IN: tuple[str, ...] = ()
-INSTRUCTIONS: tuple[str, ...] = ()
-INTERRUPT = signal.SIGINT
-ESTIMATE: Prices | None = None
-KNOWN_BAD: Mapping[str, str] = {}
-
+CAPABILITIES = Capabilities(shows_tools=False)
 SCOPES: dict[str, Scope] = {"session": "session", "process": "process", "call": "call"}
 
 
 def start(launch: Launch) -> Command:
-    launch = launch._replace(session_id=launch.session_id or str(uuid.uuid4()))
-    return _command(launch, launch.command)
-
-
-def resume(launch: Launch) -> Command:
     """Without an argument list of its own for it, a resume is one more start with the guidance as its prompt."""
-    return _command(launch, launch.resume_command or launch.command)
-
-
-def _command(launch: Launch, template: tuple[str, ...]) -> Command:
+    template = launch.resume_command if launch.session_id and launch.resume_command else launch.command
     if not template:
         raise UsageError("the agent `command` has no argument list", "set agents.command.argv in the configuration")
+    launch = launch._replace(session_id=launch.session_id or str(uuid.uuid4()))
     argv = tuple(_filled(argument, launch) for argument in (*template, *launch.args))
     given = any("{prompt" in argument for argument in template)
     return Command(argv, "" if given else launch.prompt, {}, launch.session_id)
@@ -56,43 +36,27 @@ def _filled(argument: str, launch: Launch) -> str:
     return argument
 
 
-def interactive(launch: Launch) -> tuple[str, ...] | None:
+def interactive(launch: Launch) -> Command | None:
     return None
 
 
 def parse(line: str) -> list[Event]:
-    data = load(line)
-    if data is None:
-        return [Event("text", line.strip())] if line.strip() else []
-    said = text(data.get("text"))
-    match data.get("type"):
-        case "session":
+    match load(line):
+        case {"type": "session", **data}:
             return [Event("session", session_id=text(data.get("session_id")) or None)]
-        case "text":
-            return [Event("text", said)]
-        case "tool":
-            return [Event("tool", said, id=text(data.get("id")))]
-        case "tool_end":
-            return [Event("tool_end", id=text(data.get("id")))]
-        case "error":
-            return [Event("error", said)]
-        case "usage":
+        case {"type": "text" | "tool" | "tool_end" | "error" as kind, **data}:
+            return [Event(kind, text(data.get("text")), id=text(data.get("id")))]
+        case {"type": "usage", **data}:
             return [Event("usage", usage=_usage(data))]
         case _:
-            return [Event("text", line.strip())]
+            return [Event("text", line.strip())] if line.strip() else []
 
 
 def _usage(data: dict[str, Any]) -> Usage:
     scope = SCOPES.get(text(data.get("scope")), "process")
-    return Usage(scope, dollars(data.get("usd")), count(data.get("input_tokens")), count(data.get("output_tokens")),
-                 count(data.get("cached_tokens")))
+    return Usage(scope, dollars(data.get("usd")), tokens(data, "input_tokens"), tokens(data, "output_tokens"),
+                 tokens(data, "cached_tokens"))
 
 
-def classify(exit_code: int, turn: Turn, stderr: str, now: float) -> Outcome:
-    """The exit code decides: an error that the program went on after is none."""
-    outcome = endings.ending(exit_code, turn if exit_code else turn._replace(error=""), stderr, now)
-    return outcome._replace(message="the agent ended its turn") if outcome.kind == "ended" else outcome
-
-
-def signed_in(env: Mapping[str, str]) -> str | None:
+def classify(exit_code: int, turn: Turn) -> Outcome | None:
     return None

@@ -2,93 +2,93 @@
 
 from __future__ import annotations
 
+import os
 import re
-import signal
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import endings
-from .base import Capabilities, Command, Event, Launch, Outcome, Prices, Turn, Usage
-from .jsonl import count, load, obj, text, tool
+from ..errors import Expected
+from .base import Capabilities, Command, Event, Launch, Outcome, Turn, Usage, command
+from .jsonl import load, obj, status_in, text, tokens, tool
 
-PROGRAM = "gemini"
 CAPABILITIES = Capabilities(
-    resumes=True, reports_usd=False, reports_tokens=True, caps_own_cost=False, resumes_interactively=True,
-    shows_tools=True,
+    program="gemini", tried="0.61.0", instructions=("GEMINI.md",),
+    sign_in=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI"),
+    inherits=("GOOGLE_GEMINI_BASE_URL", "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION", "GOOGLE_APPLICATION_CREDENTIALS"),
+    credentials=("", ".gemini", "oauth_creds.json"),
+    missing="Error resuming session",
 )
-SIGN_IN = (
-    "GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GEMINI_BASE_URL", "GOOGLE_GENAI_USE_VERTEXAI",
-    "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION", "GOOGLE_APPLICATION_CREDENTIALS",
-)
-INSTRUCTIONS = ("GEMINI.md",)
-INTERRUPT = signal.SIGINT
-ESTIMATE: Prices | None = None
-KNOWN_BAD: Mapping[str, str] = {}
 MODEL = "gemini-2.5-pro"  # without -m each prompt costs one more call that chooses the model
 # An untrusted folder may not run git, so the repository is trusted, and its settings are overruled one by one.
 OVERRULING = Path(__file__).with_name("gemini_settings.json")
+PROFILES = {
+    "safe": ("--approval-mode", "auto_edit", "--allowed-tools", "run_shell_command"),
+    "trusted": ("--approval-mode", "yolo"),
+}
 
 
 def start(launch: Launch) -> Command:
+    _refuse_settings(launch)
     session = launch.session_id or str(uuid.uuid4())
-    return _command(launch, ("--session-id", session), session)
+    which = ("--resume" if launch.session_id else "--session-id", session)
+    flags = ("--output-format", "stream-json", *which, "--model", launch.model or MODEL, *PROFILES[launch.profile])
+    return command(launch, CAPABILITIES.program, *flags, *_servers(launch), env=_env(launch), session=session)
 
 
-def resume(launch: Launch) -> Command:
-    return _command(launch, ("--resume", launch.session_id or ""), launch.session_id)
+def interactive(launch: Launch) -> Command | None:
+    _refuse_settings(launch)
+    return command(launch, CAPABILITIES.program, "--resume", launch.session_id or "", *_servers(launch), env=_env(launch))
 
 
-def _command(launch: Launch, which: tuple[str, ...], session: str | None) -> Command:
-    argv = [*(launch.command or (PROGRAM,)), "--output-format", "stream-json", *which]
-    argv += ["--model", launch.model or MODEL, *_permissions(launch)]
+def _refuse_settings(launch: Launch) -> None:
+    """Where gemini passes over our settings, with a warning alone, the repository's would run hooks."""
+    if launch.repository_settings or heeded(OVERRULING) or not Path(launch.worktree, ".gemini", "settings.json").exists():
+        return
+    raise Expected(
+        "the branch has .gemini/settings.json, which can run code, and gemini would obey it: it takes settings that overrule "
+        f"it only from files that root alone can write, and {OVERRULING} is none",
+        "choose another agent, install issue-orch as root, or trust them: agents.gemini.repository_settings = true")
+
+
+def heeded(file: Path) -> bool:
+    """Whether gemini takes system settings from it: the file and all folders above belong to root and to nobody else."""
+    paths = {each for path in (file, file.resolve()) for each in (path, *path.parents)}
+    return all(about.st_uid == 0 and not about.st_mode & 0o022 for about in map(os.stat, paths))
+
+
+def _servers(launch: Launch) -> tuple[str, ...]:
+    return () if launch.repository_settings else ("--allowed-mcp-server-names", "none")
+
+
+def _env(launch: Launch) -> dict[str, str]:
     # Without the first it starts itself again, and the inner process does not hear SIGINT.
     env = {"GEMINI_CLI_NO_RELAUNCH": "true", "GEMINI_CLI_TRUST_WORKSPACE": "true"}
+    if not launch.repository_settings:
+        env["GEMINI_CLI_SYSTEM_SETTINGS_PATH"] = str(OVERRULING)
     if launch.identity:  # git in its shell sees no configuration but the repository's: no hooks, no signing either
         name, _, address = launch.identity.removesuffix(">").rpartition(" <")
-        env |= {"GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": address,
-                "GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": address}
-    if not launch.repository_settings:
-        argv += ["--allowed-mcp-server-names", "none"]
-        env["GEMINI_CLI_SYSTEM_SETTINGS_PATH"] = str(OVERRULING)
-    return Command((*argv, *launch.args), launch.prompt, env, session)
-
-
-def _permissions(launch: Launch) -> list[str]:
-    if launch.profile == "trusted":
-        return ["--approval-mode", "yolo"]
-    return ["--approval-mode", "auto_edit", "--allowed-tools", "run_shell_command"]
-
-
-def interactive(launch: Launch) -> tuple[str, ...] | None:
-    if not launch.session_id:
-        return None
-    return (*(launch.command or (PROGRAM,)), "--resume", launch.session_id)
+        for role in ("AUTHOR", "COMMITTER"):
+            env |= {f"GIT_{role}_NAME": name, f"GIT_{role}_EMAIL": address}
+    return env
 
 
 def parse(line: str) -> list[Event]:
-    data = load(line)
-    if data is None:
-        return _log_line(line)
-    match data.get("type"):
-        case "init":
+    match load(line):
+        case {"type": "init", **data}:
             return [Event("session", session_id=text(data.get("session_id")) or None)]
-        case "message":
-            said = text(data.get("content")) if data.get("role") == "assistant" else ""
-            return [Event("text", said)] if said else []
-        case "tool_use":
-            name = tool(data.get("tool_name"), data.get("parameters"))
-            return [Event("tool", name, id=text(data.get("tool_id")))]
-        case "tool_result":
-            failed = data.get("status") == "error"
-            return [Event("tool_end", id=text(data.get("tool_id")), is_error=failed)]
-        case "error":
+        case {"type": "message", "role": "assistant", "content": str(said)} if said:
+            return [Event("text", said)]
+        case {"type": "tool_use", **data}:
+            return [Event("tool", tool(data.get("tool_name"), data.get("parameters")), id=text(data.get("tool_id")))]
+        case {"type": "tool_result", **data}:
+            return [Event("tool_end", id=text(data.get("tool_id")), is_error=data.get("status") == "error")]
+        case {"type": "error", **data}:
             return [Event("error", text(data.get("message")))]
-        case "result":
+        case {"type": "result", **data}:
             return _result(data)
         case _:
-            return []
+            return _log_line(line)
 
 
 def _log_line(line: str) -> list[Event]:
@@ -98,32 +98,15 @@ def _log_line(line: str) -> list[Event]:
 
 
 def _result(data: dict[str, Any]) -> list[Event]:
-    stats = obj(data.get("stats"))
-    usage = Usage("process", None, count(stats.get("input_tokens")), count(stats.get("output_tokens")),
-                  count(stats.get("cached")))
-    message = text(obj(data.get("error")).get("message"))
-    failed = data.get("status") != "success"
-    return [Event("usage", usage=usage), Event("final", message, status=_status(message), is_error=failed)]
+    stats, message = data.get("stats"), text(obj(data.get("error")).get("message"))
+    usage = Usage("process", None, tokens(stats, "input_tokens"), tokens(stats, "output_tokens"), tokens(stats, "cached"))
+    final = Event("final", message, status=status_in(message), is_error=data.get("status") != "success")
+    return [Event("usage", usage=usage), final]
 
 
-def _status(message: str) -> int | None:
-    found = re.search(r'"code": ?(\d{3})\b|\bstatus:? (\d{3})\b', message)
-    return int(found[1] or found[2]) if found else None
-
-
-def classify(exit_code: int, turn: Turn, stderr: str, now: float) -> Outcome:
-    if exit_code == 42 and "session" in stderr.lower():
-        return Outcome("session_missing", "gemini no longer has this session")
+def classify(exit_code: int, turn: Turn) -> Outcome | None:
     if exit_code == 0 and turn.final is None:
         return Outcome("interrupted", "gemini was interrupted")
     if exit_code == 53:
         return Outcome("capped", "gemini reached its own limit of turns (model.maxSessionTurns)")
-    return endings.ending(exit_code, turn, stderr, now)
-
-
-def signed_in(env: Mapping[str, str]) -> str | None:
-    for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI"):
-        if env.get(name):
-            return name
-    file = Path(env.get("HOME", "/")) / ".gemini" / "oauth_creds.json"
-    return str(file) if file.is_file() else None
+    return None

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 # The argument of a tool that tells a person most, in this order.
 TELLING = ("command", "cmd", "file_path", "filePath", "path", "pattern", "query", "url", "description", "prompt")
 
 
-def load(line: str) -> dict[str, Any] | None:
-    """The object on a line, or None when there is none."""
+def load(line: str) -> dict[str, Any]:
+    """The object on a line; an empty one when there is none."""
     try:
-        value = json.loads(line)
+        return obj(json.loads(line))
     except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+        return {}
 
 
 def obj(value: Any) -> dict[str, Any]:
@@ -30,19 +30,31 @@ def text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def count(value: Any) -> int:
-    """A number of tokens; nonsense counts as zero."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**15 else 0
+def number(value: Any, low: float, high: float) -> float | None:
+    """A number in [low, high); anything else is none."""
+    known = isinstance(value, int | float) and not isinstance(value, bool) and low <= value < high
+    return value if known else None
+
+
+def tokens(counts: Any, *names: str) -> int:
+    """The sum of these counters; nonsense counts as zero."""
+    return sum(int(number(obj(counts).get(name), 0, 10**15) or 0) for name in names)
 
 
 def dollars(value: Any) -> float | None:
-    known = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 10**12
-    return float(value) if known else None
+    found = number(value, 0, 10**12)
+    return None if found is None else float(found)
 
 
 def status(value: Any) -> int | None:
     """An HTTP status."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 100 <= value < 600 else None
+    return int(number(value, 100, 600) or 0) or None
+
+
+def status_in(message: str) -> int | None:
+    """The HTTP status that a message names."""
+    found = re.search(r'"code": ?(\d{3})\b|\bstatus:? (\d{3})\b', message)
+    return int(found[1] or found[2]) if found else None
 
 
 def tool(name: Any, arguments: Any) -> str:

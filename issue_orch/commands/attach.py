@@ -61,9 +61,10 @@ def make_room(state: Path, number: int, now: bool) -> None:
 
 def work_by_hand(session: Session) -> int:
     """The agent's own interactive resume, or a shell where it has none, with a worker's environment."""
-    argv = session.adapter.interactive(session.launch_value("")) if session.status["agentSessionId"] else None
-    if argv is None:
-        argv = (os.environ.get("SHELL") or "/bin/sh",)
+    launch = session.launch_value("")._replace(args=())  # those are for a run without a terminal
+    command = session.adapter.interactive(launch) if launch.session_id else None
+    if command is None:
+        command = Command((os.environ.get("SHELL") or "/bin/sh",), "", {}, None)
         say(f"{session.status['agent']} has no interactive resume; this is a shell in {session.status['worktreePath']}")
-    env = session.agent_env(Command(argv, "", {}, None))
-    return subprocess.run(argv, cwd=session.status["worktreePath"], env=env, check=False).returncode
+    where = session.status["worktreePath"]
+    return subprocess.run(command.argv, cwd=where, env=session.agent_env(command), check=False).returncode

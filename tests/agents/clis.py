@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from issue_orch import agents
-from issue_orch.agents import endings
-from issue_orch.agents.base import Command, Launch, Outcome, Turn, fold
+from issue_orch.agents import runs
+from issue_orch.agents.base import Command, Launch, Outcome, Turn
 
 PACKAGES = {
     "claude": "@anthropic-ai/claude-code@2.1.329",
@@ -97,8 +97,8 @@ def run(
                 assert time.monotonic() < deadline, lines
                 lines.append(line)
                 for event in adapter.parse(line):
-                    turn = fold(turn, event, time.time())
-                if hopeless is None and (hopeless := endings.hopeless(turn, time.time())):
+                    turn = runs.fold(turn, event, time.time())
+                if hopeless is None and (hopeless := runs.hopeless(turn, time.time())):
                     child.terminate()
                 if on_line:
                     on_line(child, turn, line)
@@ -106,7 +106,7 @@ def run(
             if sys.exc_info()[0]:
                 child.kill()
     said = "".join(line for line in lines if not line.startswith("{"))[-4000:]
-    outcome = hopeless or adapter.classify(child.returncode, turn, said, time.time())
+    outcome = hopeless or runs.ending(adapter, child.returncode, turn, said, time.time())
     return Run(child.returncode, turn, outcome, lines, said)
 
 

@@ -8,14 +8,14 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from issue_orch import agents
-from issue_orch.agents.base import Adapter, Launch
+from issue_orch.agents.base import Adapter
 
 from . import clis
 from .model_server import ModelServer, Script, Step, serving
@@ -89,14 +89,14 @@ class Stage:
 
     def start(self, prompt: str, on_line: clis.OnLine | None = None, **more: object) -> clis.Run:
         self.launch = self.launch._replace(prompt=prompt, **more)  # type: ignore[arg-type]
-        return self._run(self.adapter.start, on_line)
+        return self._run(on_line)
 
     def resume(self, run: clis.Run, guidance: str, on_line: clis.OnLine | None = None) -> clis.Run:
         self.launch = self.launch._replace(prompt=guidance, session_id=run.turn.session_id)
-        return self._run(self.adapter.resume, on_line)
+        return self._run(on_line)
 
-    def _run(self, command: Callable[[Launch], object], on_line: clis.OnLine | None) -> clis.Run:
-        return clis.run(self.agent, command(self.launch), self.worktree, self.env, on_line)  # type: ignore[arg-type]
+    def _run(self, on_line: clis.OnLine | None) -> clis.Run:
+        return clis.run(self.agent, self.adapter.start(self.launch), self.worktree, self.env, on_line)
 
     def steps(self) -> list[tuple[str, int]]:
         return [(key, step) for _, key, step in self.server.seen]

@@ -34,7 +34,7 @@ def play(on: Stage, case: str) -> clis.Run:
     started = on.worktree / "started"
     match case:
         case "interrupted":
-            return on.start("TASK", signal_when(started, signal.Signals(on.adapter.INTERRUPT)))
+            return on.start("TASK", signal_when(started, signal.SIGINT))
         case "killed":
             return on.start("TASK", signal_when(started, signal.SIGKILL))
         case "budget":

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from issue_orch import agents
-from issue_orch.agents import costs, endings, installed
-from issue_orch.agents.base import Event, Launch, Prices, Tool, Turn, Usage, fold, quiet
+from issue_orch.agents import gemini, runs
+from issue_orch.agents.base import Event, Launch, Prices, Tool, Turn, Usage
+from issue_orch.errors import Expected
 from issue_orch.errors import Usage as UsageError
 
 NOW = 1_800_000_000.0
@@ -26,11 +27,11 @@ BUILT_IN = ("claude", "codex", "opencode", "gemini")
 @pytest.mark.parametrize("agent", BUILT_IN)
 def test_the_prompt_is_on_stdin_and_never_among_the_arguments(agent: str) -> None:
     adapter = agents.load(agent)
-    for command in (adapter.start(LAUNCH), adapter.resume(LAUNCH._replace(session_id="s-1"))):
+    for command in (adapter.start(LAUNCH), adapter.start(LAUNCH._replace(session_id="s-1"))):
         assert command.stdin == LAUNCH.prompt
         assert not any("Do it" in argument for argument in command.argv)
-        assert command.argv[0] == adapter.PROGRAM
-    assert "s-1" in adapter.resume(LAUNCH._replace(session_id="s-1")).argv
+        assert command.argv[0] == adapter.CAPABILITIES.program
+    assert "s-1" in adapter.start(LAUNCH._replace(session_id="s-1")).argv
 
 
 @pytest.mark.parametrize("agent", BUILT_IN)
@@ -70,12 +71,42 @@ def test_gemini_is_told_who_commits() -> None:
     assert env["GIT_COMMITTER_EMAIL"] == env["GIT_AUTHOR_EMAIL"] == "a@example.org"
 
 
+def test_gemini_is_not_started_where_it_would_obey_settings_of_the_branch(tmp_path: Path) -> None:
+    """It takes settings that overrule them only from a file that nobody but root can write."""
+    adapter = agents.load("gemini")
+    launch = LAUNCH._replace(worktree=str(tmp_path), session_id="s")
+    (tmp_path / ".gemini").mkdir()
+    (tmp_path / ".gemini" / "settings.json").write_text("{}")
+    assert not gemini.heeded(tmp_path / ".gemini" / "settings.json")
+    assert adapter.start(launch._replace(repository_settings=True)).argv
+    for attempt in (adapter.start, adapter.interactive):
+        if gemini.heeded(gemini.OVERRULING):
+            assert attempt(launch)
+        else:
+            with pytest.raises(Expected, match="can run code"):
+                attempt(launch)
+
+
+def test_opencode_and_gemini_keep_settings_of_the_branch_off_in_their_terminals_too() -> None:
+    for agent in ("opencode", "gemini"):
+        opened = agents.load(agent).interactive(LAUNCH._replace(session_id="s"))
+        trusting = agents.load(agent).interactive(LAUNCH._replace(session_id="s", repository_settings=True))
+        assert opened and trusting and set(opened.env) - set(trusting.env)
+
+
+def test_a_codex_session_that_is_gone_is_told_from_an_interruption() -> None:
+    """The supervisor knows the session's id before codex says it."""
+    codex, turn = agents.load("codex"), Turn(session_id="s")
+    gone = "Error: thread/resume: thread/resume failed: no rollout found for thread id s (code -32600)\n"
+    assert runs.ending(codex, 1, turn, gone, NOW).kind == "session_missing"
+    assert runs.ending(codex, 1, turn, "Error: cannot read config\n", NOW).kind == "crashed"
+
+
 @pytest.mark.parametrize("agent", BUILT_IN)
 def test_a_session_opens_in_the_agents_own_terminal(agent: str) -> None:
     adapter = agents.load(agent)
-    assert adapter.interactive(LAUNCH) is None
-    argv = adapter.interactive(LAUNCH._replace(session_id="s-1"))
-    assert argv and argv[0] == agent and "s-1" in argv
+    command = adapter.interactive(LAUNCH._replace(session_id="s-1"))
+    assert command and command.argv[0] == agent and "s-1" in command.argv
 
 
 def test_the_placeholders_of_a_command_are_filled_without_a_shell() -> None:
@@ -92,7 +123,7 @@ def test_a_command_without_a_place_for_the_prompt_gets_it_on_stdin() -> None:
     assert command.stdin == LAUNCH.prompt and command.session_id
     prompted = adapter.start(LAUNCH._replace(command=("echo", "{prompt}"), prompt="use {issue} and {model}"))
     assert prompted.argv == ("echo", "use {issue} and {model}") and prompted.stdin == ""
-    resumed = adapter.resume(LAUNCH._replace(command=("cat",), resume_command=("go", "{session_id}"), session_id="s"))
+    resumed = adapter.start(LAUNCH._replace(command=("cat",), resume_command=("go", "{session_id}"), session_id="s"))
     assert resumed.argv == ("go", "s")
     with pytest.raises(UsageError):
         adapter.start(LAUNCH)
@@ -133,13 +164,13 @@ def test_names_of_the_configuration_pass_but_never_what_steers_git_or_an_outer_a
 
 @pytest.mark.parametrize(("status", "text", "kind", "wait"), [
     (401, "", "auth", None), (403, "no", "auth", None), (None, "Invalid API key · Please run /login", "auth", None),
-    (429, "slow", "rate_limited", endings.RATE_WAIT), (None, "Too Many Requests", "rate_limited", endings.RATE_WAIT),
-    (429, "try again in 20s", "rate_limited", 20), (429, "insufficient_quota: billing", "quota", endings.QUOTA_WAIT),
-    (402, "", "quota", endings.QUOTA_WAIT), (400, "prompt is too long", "context_full", None),
+    (429, "slow", "rate_limited", runs.RATE_WAIT), (None, "Too Many Requests", "rate_limited", runs.RATE_WAIT),
+    (429, "try again in 20s", "rate_limited", 20), (429, "insufficient_quota: billing", "quota", runs.QUOTA_WAIT),
+    (402, "", "quota", runs.QUOTA_WAIT), (400, "prompt is too long", "context_full", None),
     (500, "boom", "api_error", None), (529, "overloaded", "api_error", None), (None, "terminated", "api_error", None),
 ])
 def test_what_a_failed_call_means(status: int | None, text: str, kind: str, wait: float | None) -> None:
-    outcome = endings.failure(status, text, None, NOW)
+    outcome = runs.failure(status, text, None, NOW)
     assert outcome.kind == kind
     assert outcome.retry_at == (None if wait is None else NOW + wait)
 
@@ -150,11 +181,11 @@ def test_what_a_failed_call_means(status: int | None, text: str, kind: str, wait
     ("auth", "stuck"), ("capped", "stuck"), ("over_budget", "hold"), ("interrupted", "none"),
 ])
 def test_every_ending_has_one_consequence(kind: str, consequence: str) -> None:
-    assert endings.consequence(kind) == consequence  # type: ignore[arg-type]
+    assert runs.CONSEQUENCES[kind] == consequence  # type: ignore[index]
 
 
 def test_the_table_of_consequences_is_complete() -> None:
-    assert len(endings.CONSEQUENCES) == 13
+    assert len(runs.CONSEQUENCES) == 13
 
 
 @pytest.mark.parametrize(("events", "later", "kind"), [
@@ -164,29 +195,29 @@ def test_the_table_of_consequences_is_complete() -> None:
     ([Event("retry", "slow", status=429, retry_after=60)], 190, "rate_limited"),
     ([Event("retry", "slow", status=429)], 100, None),
     ([Event("retry", "slow", status=429)], 130, "rate_limited"),
-    ([Event("retry", "boom", status=500)] * endings.RETRIES, 0, None),
-    ([Event("retry", "boom", status=500)] * (endings.RETRIES + 1), 0, "api_error"),
+    ([Event("retry", "boom", status=500)] * runs.RETRIES, 0, None),
+    ([Event("retry", "boom", status=500)] * (runs.RETRIES + 1), 0, "api_error"),
     ([Event("retry", "no", status=401), Event("text", "hello")], 1000, None),
     ([Event("text", "silent, but nothing failed")], 10_000, None),
 ])
 def test_when_a_retry_is_not_worth_waiting_for(events: list[Event], later: float, kind: str | None) -> None:
     turn = Turn()
     for event in events:
-        turn = fold(turn, event, NOW)
-    outcome = endings.hopeless(turn, NOW + later)
+        turn = runs.fold(turn, event, NOW)
+    outcome = runs.hopeless(turn, NOW + later)
     assert (outcome.kind if outcome else None) == kind
 
 
 def test_a_crash_says_the_last_words_of_stderr() -> None:
-    outcome = agents.load("codex").classify(101, Turn(session_id="s"), "panicked at x\n\nnote: run with\n", NOW)
+    outcome = runs.ending(agents.load("codex"), 101, Turn(session_id="s"), "panicked at x\n\nnote: run with\n", NOW)
     assert (outcome.kind, outcome.message) == ("crashed", "the agent ended with exit code 101: note: run with")
 
 
 def test_a_failure_after_an_end_counts_and_work_after_a_failure_too() -> None:
-    turn = fold(fold(Turn(), Event("final", "stop"), NOW), Event("error", "boom", status=500), NOW)
-    assert endings.ending(1, turn, "", NOW).kind == "api_error"
-    turn = fold(fold(turn, Event("text", "went on"), NOW), Event("final", "stop"), NOW)
-    assert endings.ending(0, turn, "", NOW).kind == "ended"
+    turn = runs.fold(runs.fold(Turn(), Event("final", "stop"), NOW), Event("error", "boom", status=500), NOW)
+    assert runs.ending(agents.load("opencode"), 1, turn, "", NOW).kind == "api_error"
+    turn = runs.fold(runs.fold(turn, Event("text", "went on"), NOW), Event("final", "stop"), NOW)
+    assert runs.ending(agents.load("opencode"), 0, turn, "", NOW).kind == "ended"
 
 
 @pytest.mark.parametrize(("running", "shows_tools", "silent", "evidence"), [
@@ -199,7 +230,7 @@ def test_silence_is_shown_with_its_evidence(
     running: tuple[Tool, ...], shows_tools: bool, silent: float, evidence: str | None
 ) -> None:
     turn = Turn(running=running, activity="Reading", active_at=NOW)
-    assert quiet(turn, NOW, NOW + silent, 600, 1800, shows_tools) == evidence
+    assert runs.quiet(turn, NOW, NOW + silent, 600, 1800, shows_tools) == evidence
 
 
 # Costs
@@ -213,7 +244,7 @@ def test_differences_add_up_to_the_last_reading(steps: list[int]) -> None:
     reading, booked, tokens, said = None, 0.0, 0, 0
     for step in steps:
         said += step
-        reading, delta = costs.book(reading, usage(said / 1000, said))
+        reading, delta = runs.book(reading, usage(said / 1000, said))
         booked += delta.usd or 0
         tokens += delta.input_tokens
     assert tokens == said
@@ -221,41 +252,41 @@ def test_differences_add_up_to_the_last_reading(steps: list[int]) -> None:
 
 
 def test_a_counter_that_was_reset_is_booked_whole_and_unknown_stays_unknown() -> None:
-    assert costs.book(usage(5, 1000), usage(1, 200))[1] == usage(1, 200)
-    assert costs.book(usage(None, 1000), usage(None, 1500))[1].usd is None
+    assert runs.book(usage(5, 1000), usage(1, 200))[1] == usage(1, 200)
+    assert runs.book(usage(None, 1000), usage(None, 1500))[1].usd is None
 
 
 def test_prices_count_cached_input_apart() -> None:
     said = Usage("process", None, 1_000_000, 100_000, 400_000)
-    assert costs.price(said, Prices(10, 100, 1)).usd == pytest.approx(6 + 0.4 + 10)
-    assert costs.price(said, Prices(10, 100)).usd == pytest.approx(20)
-    assert costs.price(said, None).usd is None
-    assert costs.price(said._replace(usd=3), Prices(10, 100)).usd == 3
+    assert runs.price(said, Prices(10, 100, 1)).usd == pytest.approx(6 + 0.4 + 10)
+    assert runs.price(said, Prices(10, 100)).usd == pytest.approx(20)
+    assert runs.price(said, None).usd is None
+    assert runs.price(said._replace(usd=3), Prices(10, 100)).usd == 3
 
 
 def test_calls_add_up_and_exact_usage_replaces_the_rough_one() -> None:
     turn = Turn()
     for call in (1, 2):
-        turn = fold(turn, Event("usage", usage=Usage("call", 0.5, 100, 10), id=str(call)), NOW)
+        turn = runs.fold(turn, Event("usage", usage=Usage("call", 0.5, 100, 10), id=str(call)), NOW)
     assert turn.usage == Usage("process", 1.0, 200, 20)
     for text in ("a", "a", "b"):
-        turn = fold(turn, Event("usage", id=text, usage=Usage("rough", None, 1000, 5)), NOW)
+        turn = runs.fold(turn, Event("usage", id=text, usage=Usage("rough", None, 1000, 5)), NOW)
     assert turn.rough == Usage("rough", None, 2000, 15)
-    assert costs.estimate(turn, Prices(1000, 0)) == Usage("rough", 2.0, 2000, 15)
-    turn = fold(turn, Event("usage", usage=Usage("session", 9.0, 1, 1)), NOW)
+    assert runs.estimate(turn, Prices(1000, 0)) == Usage("rough", 2.0, 2000, 15)
+    turn = runs.fold(turn, Event("usage", usage=Usage("session", 9.0, 1, 1)), NOW)
     assert turn.usage and turn.usage.usd == 9.0
-    assert costs.estimate(turn, None) is None
+    assert runs.estimate(turn, None) is None
 
 
 def test_an_estimate_moves_the_counter_only_where_the_agent_counted_too() -> None:
     rough = Usage("rough", 0.5, 100, 10)
-    assert costs.reading_after(None, rough, -9) is None
-    assert costs.reading_after(usage(1, 100), rough, 143) == Usage("session", 1.5, 200, 20)
+    assert runs.reading_after(None, rough, -9) is None
+    assert runs.reading_after(usage(1, 100), rough, 143) == Usage("session", 1.5, 200, 20)
 
 
 def test_counters_are_named_by_session_or_by_run() -> None:
-    assert costs.counter("claude", "s", 3, usage(1, 1)) == "claude:s"
-    assert costs.counter("gemini", "s", 3, Usage("process", None, 1, 1)) == "gemini:run-3"
+    assert runs.counter("claude", "s", 3, usage(1, 1)) == "claude:s"
+    assert runs.counter("gemini", "s", 3, Usage("process", None, 1, 1)) == "gemini:run-3"
 
 
 # What is installed
@@ -269,8 +300,8 @@ def test_what_is_installed_signed_in_and_broken(tmp_path: Path) -> None:
     program("claude", "echo '2.1.329 (Claude Code)'")
     program("codex", "echo broken >&2; exit 3")
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), "ANTHROPIC_API_KEY": "x"}
-    found = {one.name: one for one in installed.look(env, {}, ("claude", "codex", "gemini", "command"))}
-    assert found["claude"] == installed.Installed(
+    found = {one.name: one for one in agents.look(env, {}, ("claude", "codex", "gemini", "command"))}
+    assert found["claude"] == agents.Installed(
         "claude", str(tmp_path / "claude"), "2.1.329", "ANTHROPIC_API_KEY", None)
     assert found["codex"].version is None and "exit code 3: broken" in (found["codex"].problem or "")
     assert found["gemini"].path is None
@@ -282,11 +313,10 @@ def test_what_is_installed_signed_in_and_broken(tmp_path: Path) -> None:
     ("opencode", ".local/share/opencode/auth.json"),
 ])
 def test_a_sign_in_that_is_a_file(agent: str, file: str, tmp_path: Path) -> None:
-    adapter = agents.load(agent)
-    assert adapter.signed_in({"HOME": str(tmp_path)}) is None
+    assert [one.signed_in for one in agents.look({"HOME": str(tmp_path)}, {}, (agent,))] == [None]
     (tmp_path / file).parent.mkdir(parents=True)
     (tmp_path / file).write_text("{}")
-    assert adapter.signed_in({"HOME": str(tmp_path)})
+    assert [one.signed_in for one in agents.look({"HOME": str(tmp_path)}, {}, (agent,))] == [str(tmp_path / file)]
 
 
 def test_adapters_load_nothing_heavy() -> None:

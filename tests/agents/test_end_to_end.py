@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,6 +68,46 @@ def test_from_an_issue_to_its_pull_with_a_question_on_the_way(agent: str, tmp_pa
         assert [key for _, key, _ in server.seen].count("go LEFT") == 3
         assert scene.git("log", "--format=%s", f"issue-{number}").splitlines()[:2] == ["Add two", "Add one"]
         assert status["cost"]["inputTokens"] >= 1200 * 7
+        scene.check_invariants()
+
+
+# Where each keeps its sessions, below HOME.
+SESSIONS = {"claude": ".claude/projects", "codex": ".codex/sessions", "opencode": ".local/share/opencode",
+            "gemini": ".gemini/tmp"}
+
+
+@each
+def test_a_session_that_is_lost_while_stuck_is_replaced_by_a_fresh_one(agent: str, tmp_path: Path) -> None:
+    """Its prompt holds the task and all guidance so far."""
+    script = {"go LEFT": [commit("two"), complete("Go left"), Step(say="Done.")],
+              "TASK-ONE": [commit("one"), Step(run=ASK), Step(say="Waiting.")]}
+    with at_work(agent, script, tmp_path) as (scene, server):
+        number = scene.issue("A task", "Please do TASK-ONE.")
+        scene.orch("spawn", str(number), "--yes", check=True)
+        lost = scene.wait_status(number, "stuck")["agentSessionId"]
+        scene.wait_quiet()
+        shutil.rmtree(scene.home / SESSIONS[agent])
+        scene.orch("answer", str(number), "Please go LEFT.", check=True)
+        status = scene.wait_status(number, "complete", "stuck")
+        assert status["status"] == "complete" and status["agentSessionId"] != lost, scene.describe()
+        assert all("TASK-ONE" in body for body in server.bodies if "go LEFT" in body)
+        scene.check_invariants()
+
+
+@each
+def test_tell_now_interrupts_a_tool_and_resumes_the_same_session(agent: str, tmp_path: Path) -> None:
+    script = {"TASK-ONE": [commit("one"), Step(run="touch .issue-orch/started; exec sleep 600")],
+              "go LEFT": [commit("two"), complete("Go left"), Step(say="Done.")]}
+    with at_work(agent, script, tmp_path) as (scene, _):
+        number = scene.issue("A task", "Please do TASK-ONE.")
+        scene.orch("spawn", str(number), "--yes", check=True)
+        scene.wait(lambda: (scene.worktree(number) / ".issue-orch" / "started").exists(), what="the tool runs")
+        scene.wait(lambda: scene.status(number)["agentSessionId"], what="the session is known")
+        session = scene.status(number)["agentSessionId"]
+        scene.orch("tell", str(number), "--now", "Please go LEFT.", check=True)
+        status = scene.wait_status(number, "complete", "stuck")
+        assert status["status"] == "complete" and status["agentSessionId"] == session, scene.describe()
+        assert scene.git("log", "--format=%s", f"issue-{number}").splitlines()[:2] == ["Add two", "Add one"]
         scene.check_invariants()
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from issue_orch import agents
-from issue_orch.agents import endings
-from issue_orch.agents.base import Event, Outcome, Turn, Usage, fold
+from issue_orch.agents import runs
+from issue_orch.agents.base import Event, Outcome, Turn, Usage
 
 RECORDED = Path(__file__).with_name("recorded")
 NOW = 1_800_000_000.0
@@ -33,11 +33,11 @@ def replay(name: str) -> Replay:
     turn, events, on_the_way = Turn(), [], []
     for number, line in enumerate(lines):
         for event in adapter.parse(line):
-            turn = fold(turn, event, NOW + number)
+            turn = runs.fold(turn, event, NOW + number)
             events.append(event)
             on_the_way.append(turn)
     stderr = "\n".join(line for line in lines if not line.startswith("{"))
-    outcome = endings.hopeless(turn, NOW) or adapter.classify(int(head.split()[1]), turn, stderr, NOW)
+    outcome = runs.hopeless(turn, NOW) or runs.ending(adapter, int(head.split()[1]), turn, stderr, NOW)
     return Replay(outcome, turn, events, on_the_way)
 
 
@@ -95,8 +95,8 @@ def test_a_rejected_usage_limit_of_a_subscription_says_until_when() -> None:
     turn = Turn()
     for line in (limit, result):
         for event in claude.parse(json.dumps(line)):
-            turn = fold(turn, event, NOW)
-    assert claude.classify(1, turn, "", NOW) == Outcome(
+            turn = runs.fold(turn, event, NOW)
+    assert runs.ending(claude, 1, turn, "", NOW) == Outcome(
         "quota", "the account's quota is used up: You've hit your usage limit", NOW + 7200)
 
 
@@ -159,10 +159,10 @@ def test_no_line_breaks_a_parser_or_what_follows(agent: str, lines: list[str], c
     turn = Turn()
     for line in lines:
         for event in adapter.parse(line):
-            turn = fold(turn, event, NOW)
-    endings.hopeless(turn, NOW)
-    outcome = adapter.classify(code, turn, "\n".join(lines), NOW)
-    assert outcome.kind in endings.CONSEQUENCES and outcome.message
+            turn = runs.fold(turn, event, NOW)
+    runs.hopeless(turn, NOW)
+    outcome = runs.ending(adapter, code, turn, "\n".join(lines), NOW)
+    assert outcome.kind in runs.CONSEQUENCES and outcome.message
     assert len(repr(turn)) < 60_000
 
 

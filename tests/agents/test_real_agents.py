@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from issue_orch.agents import costs
+from issue_orch.agents import gemini, runs
 from issue_orch.agents.base import Usage
+from issue_orch.errors import Expected
 
 from .kit import AGENTS, commit, git, signal_when, stage, subjects
 from .model_server import Failure, Step
@@ -41,7 +42,7 @@ def test_interrupted_in_a_tool_and_resumed(agent: str, sealed: Path, tmp_path: P
     script = {"TASK": [Step(say="Looking.", run="git status"), Step(run="touch started; exec sleep 20")],
               "INSTEAD": [commit("two"), Step(say="Done.")]}
     with stage(agent, sealed, tmp_path, script) as on:
-        first = on.start("Please do TASK.", signal_when(on.worktree / "started", signal.Signals(on.adapter.INTERRUPT)))
+        first = on.start("Please do TASK.", signal_when(on.worktree / "started", signal.SIGINT))
         assert first.outcome.kind == "interrupted", first
         second = on.resume(first, "Do INSTEAD something else.")
         assert second.outcome.kind == "ended", second
@@ -125,7 +126,7 @@ def test_the_ledger_equals_the_total_of_claude(sealed: Path, tmp_path: Path) -> 
         booked, reading = 0.0, None
         for run in runs:
             assert run.turn.usage
-            reading, delta = costs.book(reading, run.turn.usage)
+            reading, delta = runs.book(reading, run.turn.usage)
             assert delta.usd and delta.usd > 0
             booked += delta.usd
         last = json.loads(runs[-1].lines[-1])
@@ -137,12 +138,12 @@ def test_a_terminated_claude_is_not_booked_twice(sealed: Path, tmp_path: Path) -
     script = {"TASK": [Step(run="touch started; exec sleep 20")], "GO ON": [Step(say="ok")]}
     with stage("claude", sealed, tmp_path, script) as on:
         first = on.start("TASK", signal_when(on.worktree / "started", signal.SIGTERM))
-        rough = costs.estimate(first.turn, on.adapter.ESTIMATE)
+        rough = runs.estimate(first.turn, on.adapter.CAPABILITIES.estimate)
         assert rough and rough.usd and rough.input_tokens == 1200
-        reading = costs.reading_after(None, rough, first.code)
+        reading = runs.reading_after(None, rough, first.code)
         last = on.resume(first, "GO ON")
         assert last.turn.usage
-        _, delta = costs.book(reading, last.turn.usage)
+        _, delta = runs.book(reading, last.turn.usage)
         assert (rough.input_tokens + delta.input_tokens) == last.turn.usage.input_tokens == 2400
 
 
@@ -156,7 +157,7 @@ def test_the_ledger_equals_the_tokens_of_codex(sealed: Path, tmp_path: Path) -> 
         runs += [on.resume(runs[0], "SECOND"), on.resume(runs[0], "THIRD")]
         booked, reading = 0, None
         for usage in [run.turn.usage for run in runs if run.turn.usage]:
-            reading, delta = costs.book(reading, usage)
+            reading, delta = runs.book(reading, usage)
             booked += delta.input_tokens
         last = json.loads(next(line for line in reversed(runs[-1].lines) if "turn.completed" in line))
         assert booked == last["usage"]["input_tokens"] == (reading or Usage("session", None, 0, 0)).input_tokens
@@ -220,6 +221,10 @@ SETTINGS = {
 def test_settings_of_the_repository(agent: str, on_request: bool, sealed: Path, tmp_path: Path) -> None:
     """They run nothing unless the team opted in; the instructions that the adapter names are read as text."""
     with stage(agent, sealed, tmp_path, {"TASK": [Step(say="ok")]}, SETTINGS) as on:
+        if agent == "gemini" and not on_request and not gemini.heeded(gemini.OVERRULING):
+            with pytest.raises(Expected, match="can run code"):
+                on.start("TASK")
+            return
         run = on.start("TASK", repository_settings=on_request)
         assert run.outcome.kind == "ended", run
         ran = {name for name in ("hooked", "served") if (on.worktree / name).exists()}
@@ -228,4 +233,4 @@ def test_settings_of_the_repository(agent: str, on_request: bool, sealed: Path, 
         asked = "\n".join(on.server.bodies)
         if not on_request:
             read = {name for name in ("CLAUDE.md", "AGENTS.md", "GEMINI.md") if f"words of {name}" in asked}
-            assert read == set(on.adapter.INSTRUCTIONS)
+            assert read == set(on.adapter.CAPABILITIES.instructions)

@@ -1,0 +1,248 @@
+"""One run of an agent: what it shows, how it ended and what follows from that, and what it cost."""
+
+from __future__ import annotations
+
+import re
+
+from ..text import one_line
+from .base import Adapter, Consequence, Event, Kind, Outcome, Prices, Tool, Turn, Usage
+
+TEXT_CAP = 2000
+LINE = 160
+RUNNING_CAP = 32
+PATIENCE = 120  # seconds: longer waits and silences of an agent that retries are waited for without a process
+RETRIES = 15  # in a row; claude gives up after 10, codex after 5, opencode never
+RATE_WAIT = 300
+QUOTA_WAIT = 3600
+
+# What follows when there is no report of the worker. next_turn: remind it, then stuck. wait: until retry_at, no attempt
+# used. fresh: new agent session with the full prompt. hold: over budget. none: whoever interrupted it decides.
+CONSEQUENCES: dict[Kind, Consequence] = {
+    "ended": "next_turn",
+    "denied": "next_turn",
+    "api_error": "retry",
+    "killed": "retry",
+    "crashed": "retry",
+    "rate_limited": "wait",
+    "quota": "wait",
+    "session_missing": "fresh",
+    "context_full": "fresh",
+    "auth": "stuck",
+    "capped": "stuck",
+    "over_budget": "hold",
+    "interrupted": "none",
+}
+
+SAID = {
+    "auth": r"invalid.{0,20}api.key|authentication|unauthorized|please run /login|not logged in",
+    "context": r"prompt is too long|context.{0,10}(length|window)|maximum context|token count.{0,30}exceeds",
+    "quota": r"quota|credit balance|usage limit|billing|insufficient.{0,10}(funds|credit)",
+    "rate": r"rate.?limit|too many requests|resource.?exhausted",
+}
+
+
+# What it shows
+
+
+def fold(turn: Turn, event: Event, now: float) -> Turn:
+    """What is known after one more event."""
+    text = event.text[:TEXT_CAP]
+    turn = turn._replace(active_at=now)
+    match event.kind:
+        case "session":
+            return turn._replace(session_id=event.session_id or turn.session_id)
+        case "text":
+            return _went_on(turn)._replace(activity=one_line(text, LINE) or turn.activity)
+        case "tool":
+            running = (*turn.running, Tool(event.id, one_line(text, 60), now))[-RUNNING_CAP:]
+            return _went_on(turn)._replace(activity=one_line(text, LINE), running=running)
+        case "tool_end":
+            return turn._replace(running=tuple(tool for tool in turn.running if tool.id != event.id))
+        case "usage" if event.usage:
+            return _with_usage(turn, event.usage, event.id)
+        case "retry":
+            return _failed(turn, event, now)._replace(
+                retries=turn.retries + 1, activity=one_line(f"retrying: {text}", LINE))
+        case "denied":
+            denied = dict.fromkeys((*turn.denied, one_line(text, 60)))
+            return turn._replace(denied=tuple(denied)[-RUNNING_CAP:])
+        case "error":
+            return _failed(turn, event, now)
+        case "final":
+            return turn._replace(final=event._replace(text=text), running=())
+        case _:
+            return turn
+
+
+def _went_on(turn: Turn) -> Turn:
+    """A retry that worked is forgotten, and so is an end that was none."""
+    return turn._replace(error="", status=None, retry_at=None, retries=0, final=None)
+
+
+def _failed(turn: Turn, event: Event, now: float) -> Turn:
+    retry_at = event.retry_at or (None if event.retry_after is None else now + event.retry_after)
+    return turn._replace(error=event.text[:TEXT_CAP], status=event.status or turn.status,
+                         retry_at=retry_at or turn.retry_at, final=None)
+
+
+def _with_usage(turn: Turn, usage: Usage, call: str) -> Turn:
+    if usage.scope == "rough":
+        same = bool(call) and call == turn.rough_id  # one event per content block, the same input each time
+        rough = add(turn.rough, usage._replace(input_tokens=0, cached_tokens=0) if same else usage)
+        return turn._replace(rough=rough, rough_id=call)
+    if usage.scope == "call":
+        usage = add(turn.usage or Usage("process", None, 0, 0), usage)
+    return turn._replace(usage=usage, rough=Turn().rough, rough_id="")
+
+
+def quiet(
+    turn: Turn, started: float, now: float, limit: float, tool_limit: float, shows_tools: bool
+) -> str | None:
+    """The evidence that the agent is quiet for longer than it should be, or None.
+
+    While a tool runs, or for an agent that does not say when one starts, `tool_limit` counts.
+    """
+    silent = now - (turn.active_at or started)
+    in_tool = bool(turn.running) or not shows_tools
+    if silent <= (tool_limit if in_tool else limit):
+        return None
+    tools = ", ".join(f"{tool.name} since {(now - tool.since) / 60:.0f} min" for tool in turn.running[-3:])
+    last = f"in {tools}" if tools else f"last: {turn.activity}" if turn.activity else "nothing seen yet"
+    return f"silent for {silent / 60:.0f} min, {last}"
+
+
+# How it ended
+
+
+def hopeless(turn: Turn, now: float) -> Outcome | None:
+    """What makes it pointless to let the agent retry: end the process, this is the outcome.
+
+    Agents repeat a refused sign-in for minutes, and sleep through a far Retry-After, with or without saying so.
+    """
+    if not turn.retries:
+        return None
+    quiet_until = max(turn.retry_at or 0, turn.active_at or now) + PATIENCE
+    far = (turn.retry_at or now) - now > PATIENCE
+    if turn.status == 401 or far or now > quiet_until or turn.retries > RETRIES:
+        return failure(turn.status, turn.error, turn.retry_at, now)
+    return None
+
+
+def ending(adapter: Adapter, exit_code: int, turn: Turn, stderr: str, now: float) -> Outcome:
+    """How a run ended; what only this agent says is asked of its adapter."""
+    final, program, missing = turn.final, adapter.CAPABILITIES.program, adapter.CAPABILITIES.missing
+    failed = final.is_error if final else bool(turn.error and exit_code)
+    said = (final.text if final and failed else "") or turn.error
+    if exit_code and missing and not turn.activity and re.search(missing, f"{said}\n{stderr}", re.IGNORECASE):
+        return Outcome("session_missing", f"{program} no longer has this session")
+    own = adapter.classify(exit_code, turn)
+    if own:
+        return own
+    if exit_code in (-9, 137):
+        return Outcome("killed", "the agent was killed (SIGKILL, perhaps by the system for want of memory)")
+    if exit_code in (-2, -15, 130, 143):
+        return Outcome("interrupted", "the agent was interrupted")
+    if failed:
+        return failure((final.status if final else None) or turn.status, said, turn.retry_at, now)
+    if exit_code and not final:
+        last = next((line for line in reversed(stderr.splitlines()) if line.strip()), "no message")
+        return Outcome("crashed", f"the agent ended with exit code {exit_code}: {one_line(last, 300)}")
+    if turn.denied:
+        return Outcome("denied", f"the agent ended its turn; it was not permitted to use: {', '.join(turn.denied)}")
+    return Outcome("ended", "the agent ended its turn")
+
+
+def failure(status: int | None, text: str, retry_at: float | None, now: float) -> Outcome:
+    """A failed call of the model's API. `retry_at` is when the server said to come back."""
+    said = one_line(text, 300) or "no message"
+    retry_at = retry_at or _retry_at_in(text, now)
+    if status in (401, 403) or _matches(text, "auth"):
+        return Outcome("auth", f"the model's API refused the sign-in: {said}")
+    if _matches(text, "context"):
+        return Outcome("context_full", f"the conversation is too long for the model: {said}")
+    if status == 402 or _matches(text, "quota"):
+        return Outcome("quota", f"the account's quota is used up: {said}", retry_at or now + QUOTA_WAIT)
+    if status == 429 or _matches(text, "rate"):
+        return Outcome("rate_limited", f"the model's API asks to wait: {said}", retry_at or now + RATE_WAIT)
+    what = f" ({status})" if status else ""
+    return Outcome("api_error", f"the model's API failed{what}: {said}")
+
+
+def _matches(text: str, which: str) -> bool:
+    return re.search(SAID[which], text, re.IGNORECASE) is not None
+
+
+def _retry_at_in(text: str, now: float) -> float | None:
+    found = re.search(r"(?:again|retry|resets?)\s+(?:in|after)\s+(\d+(?:\.\d+)?)\s*(ms|s|m|h)", text, re.IGNORECASE)
+    return now + float(found[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[found[2].lower()] if found else None
+
+
+# What it cost
+
+
+def counter(agent: str, session_id: str | None, attempt: int, usage: Usage) -> str:
+    """The name of the counter that `usage` reads: one for an agent session, or one for each run."""
+    if usage.scope == "session" and session_id:
+        return f"{agent}:{session_id}"
+    return f"{agent}:run-{attempt}"
+
+
+def book(previous: Usage | None, usage: Usage) -> tuple[Usage, Usage]:
+    """The new reading of a counter, and the difference to book against the reading that was booked last.
+
+    A counter that went down was reset: all of it is new. Dollars that are unknown stay unknown.
+    """
+    if previous is None or usage.input_tokens + usage.output_tokens < previous.input_tokens + previous.output_tokens:
+        previous = usage._replace(usd=0, input_tokens=0, output_tokens=0, cached_tokens=0)
+    usd = None if usage.usd is None else max(0.0, usage.usd - (previous.usd or 0))
+    delta = usage._replace(
+        usd=usd,
+        input_tokens=max(0, usage.input_tokens - previous.input_tokens),
+        output_tokens=max(0, usage.output_tokens - previous.output_tokens),
+        cached_tokens=max(0, usage.cached_tokens - previous.cached_tokens),
+    )
+    return usage, delta
+
+
+def price(usage: Usage, prices: Prices | None) -> Usage:
+    """The same usage with dollars: the agent's own, else from the prices, else unknown."""
+    if usage.usd is not None or prices is None:
+        return usage
+    cached = prices.input if prices.cached is None else prices.cached
+    fresh = usage.input_tokens - usage.cached_tokens
+    millions = fresh * prices.input + usage.cached_tokens * cached + usage.output_tokens * prices.output
+    return usage._replace(usd=millions / 1_000_000)
+
+
+def estimate(turn: Turn, prices: Prices | None) -> Usage | None:
+    """What a run that was cut off has probably cost beyond its last exact reading; None when nothing was seen.
+
+    Booked and marked as an estimate; `reading_after` says whether it moves the counter.
+    """
+    rough = turn.rough
+    if not rough.input_tokens and not rough.output_tokens:
+        return None
+    return price(rough, prices)
+
+
+def reading_after(previous: Usage | None, rough: Usage, exit_code: int) -> Usage | None:
+    """The reading that an estimate brings a counter of the session to, None when it does not move it.
+
+    claude ended by SIGTERM keeps what it spent in its own total, so the next difference must not contain it again;
+    after SIGKILL that cost is in no total.
+    """
+    if exit_code not in (143, -15):
+        return None
+    rough = rough._replace(scope="session")
+    return rough if previous is None else add(previous, rough)
+
+
+def add(one: Usage, other: Usage) -> Usage:
+    """The sum, in the scope of the first. Dollars are unknown only when neither says."""
+    usd = None if one.usd is None and other.usd is None else (one.usd or 0) + (other.usd or 0)
+    return one._replace(
+        usd=usd,
+        input_tokens=one.input_tokens + other.input_tokens,
+        output_tokens=one.output_tokens + other.output_tokens,
+        cached_tokens=one.cached_tokens + other.cached_tokens,
+    )
