@@ -14,7 +14,7 @@ from ..shell import say
 from ..text import one_line, sanitise
 
 
-def answer(number: int | None, text: str, option: int | None) -> int:
+def answer(number: int | None = None, text: str = "", option: int | None = None) -> int:
     if number is None:
         return walk()
     seen = find_question(number)
@@ -29,7 +29,7 @@ def answer(number: int | None, text: str, option: int | None) -> int:
     return 0
 
 
-def tell(number: int, text: str, now: bool) -> int:
+def tell(number: int, text: str, now: bool = False) -> int:
     print_became(give(number, text, None, at_once=now))
     return 0
 

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -32,9 +32,12 @@ class Done(NamedTuple):
     path: str
 
 
-def prune(numbers: list[int], dry_run: bool, pull: int | None, closed: bool, cancelled: bool, as_json: bool) -> int:
+def prune(
+    numbers: Sequence[int] = (), dry_run: bool = False, pr: int | None = None, closed: bool = False,
+    cancelled: bool = False, as_json: bool = False,
+) -> int:
     context = open_context()
-    done = sweep(context, numbers, dry_run, pull, Wishes(closed, cancelled))
+    done = sweep(context, numbers, dry_run, pr, Wishes(closed, cancelled))
     if as_json:
         rows = [{"number": d.number, "outcome": d.outcome, "why": d.why, "text": d.text, "path": d.path} for d in done]
         sys.stdout.write(json.dumps({"schemaVersion": 1, "sessions": rows}, ensure_ascii=False) + "\n")
@@ -42,12 +45,12 @@ def prune(numbers: list[int], dry_run: bool, pull: int | None, closed: bool, can
         for each in done:
             sys.stdout.write(f"#{each.number}: {each.outcome.replace('_', ' ')}: {sanitise(each.text)}\n")
         if not done:
-            what = "No sessions" if pull is None else f"No session of pull {pull}"
+            what = "No sessions" if pr is None else f"No session of pull {pr}"
             sys.stdout.write(f"{what} in this clone: {context.repo.main}\n")
     return 0
 
 
-def sweep(context: Context, numbers: list[int], dry_run: bool, pull: int | None, wishes: Wishes) -> list[Done]:
+def sweep(context: Context, numbers: Sequence[int], dry_run: bool, pull: int | None, wishes: Wishes) -> list[Done]:
     """Decide for each session, then remove together. A lease is held on each while it is removed."""
     sessions, problems = load_sessions(context.state)
     for problem in problems:

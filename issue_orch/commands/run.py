@@ -18,9 +18,10 @@ LOOK = 1.0
 
 
 def run(
-    once: bool, until_idle: bool, interval: float, max_workers: int | None, verbose: bool, serialize: bool, stack: bool
+    once: bool = False, until_idle: bool = False, interval: float = 30.0, max_workers: int | None = None,
+    verbose: bool = False, serialize_overlaps: bool = False, stack: bool = False,
 ) -> int:
-    options = Options({"max_workers": max_workers}, interval, stack, serialize, verbose)
+    options = Options({"max_workers": max_workers}, interval, stack, serialize_overlaps, verbose)
     context = open_context(options.flags)
     refuse_nested(context.env)
     check_agent(context.config)
