@@ -126,7 +126,10 @@ def running_label(status: SessionStatus, seen: Observed) -> tuple[str, str]:
         return "QUIET", f"no heartbeat for {int(seen.heartbeat_age)} s"
     if status["status"] == "registered" and seen.holder != "supervisor":
         return "STARTING", ""
-    activity = status["lastActivity"]["text"] if status["lastActivity"] else ""
+    last = status["lastActivity"]
+    if last and last.get("quiet"):
+        return "QUIET", last["quiet"]
+    activity = last["text"] if last else ""
     labels = {"planning": "PLANNING", "working": "WORKING", "registered": "STARTING"}
     return labels[status["status"]], activity
 

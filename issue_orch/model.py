@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, NewType, TypedDict
+from typing import Any, Literal, NamedTuple, NewType, NotRequired, TypedDict
 
 IssueNumber = NewType("IssueNumber", int)
 Branch = NewType("Branch", str)
@@ -53,6 +53,7 @@ class Changes(TypedDict):
 class Activity(TypedDict):
     at: str
     text: str
+    quiet: NotRequired[str]  # the evidence, when the agent is silent for long
 
 
 class Publish(TypedDict):

@@ -30,7 +30,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     },
     "guidance": {**COMMON, "messages": MESSAGES},
     "guidance_fresh": {**COMMON, "messages": MESSAGES, "prompt": "You are a worker…"},
-    "nudge": COMMON,
+    "nudge": {**COMMON, "words": "the agent ended its turn; it was not permitted to use: Write"},
     "reporting": COMMON,
     "pull_body": {**COMMON, "words": "Adds a button.", "marker": "<!-- issue-orch:7 -->"},
     "followup_checks": {**COMMON, "url": "https://github.com/owner/repo/pull/9", "checks": [

@@ -31,6 +31,7 @@ from .store import (
 )
 
 HEARTBEAT = 10.0
+QUIET = 600.0  # seconds of silence after which people are shown it, three times as long in a tool
 CONTROL = frozenset({"pause", "stop", "cancel", "resume"})
 
 
@@ -61,6 +62,8 @@ class Session:
         self.cap: float | None = None
         self.beaten = 0.0
         self.changed = False
+        self.stall: str | None = None  # the silence that the running attempt was interrupted for
+        self.run_since = self.now()
 
     def now(self) -> float:
         return time.time()
@@ -106,13 +109,21 @@ class Session:
             return
         self.beaten = time.monotonic()
         self.status["lastHeartbeat"] = iso(self.now())
-        if turn_now is not None and turn_now.activity:
-            at = iso(turn_now.active_at or self.now())
-            self.status["lastActivity"] = {"at": at, "text": turn_now.activity[:300]}
+        if turn_now is not None:
+            self.show_activity(turn_now)
         if self.changed:
             self.changed = False
             self.measure()
         save_status(self.state, self.status, durable=False)
+
+    def show_activity(self, turn_now: Turn) -> None:
+        """What the agent did last, and since when it is silent if that is long: for people, nothing follows from it."""
+        evidence = self.silence(turn_now, min(QUIET, self.stall_after() or QUIET))
+        if turn_now.activity or evidence:
+            at = iso(turn_now.active_at or self.run_since)
+            self.status["lastActivity"] = {"at": at, "text": turn_now.activity[:300]}
+        if evidence and self.status["lastActivity"]:
+            self.status["lastActivity"]["quiet"] = evidence
 
     def measure(self) -> None:
         """Files and lines changed so far, for people. Asked of git only after something happened."""
@@ -244,7 +255,9 @@ class Session:
 
     def started(self, run: AgentRun) -> None:
         process: AgentProcess = {"pid": run.child.pid, "exitCode": None}
-        self.run_since = self.now()
+        self.run_since, self.stall = self.now(), None
+        if self.status["lastActivity"]:
+            self.status["lastActivity"].pop("quiet", None)
         self.note("started", attempt=self.status["attempt"], pid=run.child.pid, agent=self.status["agent"])
         self.update(agentProcess=process, lastHeartbeat=iso(self.now()))
         self.head = self.head_now()
@@ -287,15 +300,21 @@ class Session:
 
     def stalled(self, turn_now: Turn) -> str | None:
         """`interrupt` when the agent was silent for longer than configured; silence alone never kills."""
-        limit = float(self.launch.get("stallAfter") or 0)
-        capabilities = self.adapter.CAPABILITIES
-        if not limit:
-            return None
-        evidence = runs.quiet(turn_now, self.run_since, self.now(), limit, limit * 3, capabilities.shows_tools)
+        limit = self.stall_after()
+        evidence = self.silence(turn_now, limit) if limit else None
         if evidence is None:
             return None
-        self.note("stalled", evidence=evidence)
+        if self.stall is None:
+            self.note("stalled", evidence=evidence)
+        self.stall = evidence
         return "interrupt"
+
+    def stall_after(self) -> float:
+        return float(self.launch.get("stallAfter") or 0)
+
+    def silence(self, turn_now: Turn, limit: float) -> str | None:
+        shows_tools = self.adapter.CAPABILITIES.shows_tools
+        return runs.quiet(turn_now, self.run_since, self.now(), limit, limit * 3, shows_tools)
 
     def ended(self, ended: Ended) -> None:
         """Write down how the attempt ended: estimate of what was not said, progress, exit code."""

@@ -175,6 +175,8 @@ class Loop:
         over, outcome = session.over_budget(), ended.outcome
         if outcome.kind == "over_budget" and not over:
             outcome = Outcome("interrupted", "its part of the budget was used up, and there is more")
+        if outcome.kind == "interrupted" and session.stall:
+            outcome = Outcome("interrupted", f"the agent was interrupted: {session.stall}")
         return turn.after_run(session.status["status"], session.inbox(), session.counted, outcome, over, session.limits,
                               time.time())
 

@@ -171,7 +171,7 @@ def consequent(counted: Counters, outcome: Outcome, limits: Limits, now: float) 
     match kind:
         case "next_turn" | "none":
             if counted.nudges < limits.nudges:
-                return Go("nudge")
+                return Go("nudge", words=outcome.message)
             return Stick(f"ended its turn without a report ({outcome.message})", failure=True)
         case "wait":
             return Wait(outcome.retry_at or now + limits.longest_backoff, outcome.message)
