@@ -265,6 +265,12 @@ def find_sha(repo: Repo, rev: str, worktree: str | None = None) -> CommitSha | N
     return CommitSha(done.stdout.strip()) if done.code == 0 else None
 
 
+def find_missing(repo: Repo, shas: Iterable[str]) -> set[str]:
+    """Those of the commits that this clone does not have."""
+    lines = git(repo, "cat-file", "--batch-check", stdin="".join(f"{sha}\n" for sha in shas)).stdout.splitlines()
+    return {line.removesuffix(" missing") for line in lines if line.endswith(" missing")}
+
+
 def rev_parse(repo: Repo, rev: str) -> CommitSha:
     sha = find_sha(repo, rev)
     if sha is None:

@@ -30,6 +30,11 @@ class PullRequests(Rest):
             and (head is None or self._is_ours(pull))
         )
 
+    def fetch_newest_pulls(self) -> tuple[Pull, ...]:
+        """The hundred that were opened last, whatever became of them: one request."""
+        items = self.get(f"/repos/{self.repo}/pulls", state="all", sort="created", per_page=100)
+        return parsed.parse_all(parsed.pull, items)
+
     def fetch_pull(self, number: int) -> Pull:
         return parsed.parse(parsed.pull, self.get(f"/repos/{self.repo}/pulls/{number}"))
 

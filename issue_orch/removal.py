@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
+from glob import escape, glob
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from .errors import CommandFailed, Expected
+from .errors import Expected
 from .git import Repo, admin_dir, entries, environment, find_admin_dir, git, named_by, neutral
 from .model import Branch, CommitSha, IssueNumber
 from .process import run
@@ -24,6 +25,7 @@ from .snapshot import find_submodule_trouble, inspect, preserve
 from .worktree import load_text, locked, worktrees_lock
 
 Reason = Literal["dirty", "unpushed", "changed", "submodule", "in_use", "locked", "missing", "not_ours", "unknown"]
+CHECKING = ".issue-orch-checking"
 
 
 class Wanted(NamedTuple):
@@ -56,6 +58,7 @@ def remove_worktrees(repo: Repo, wanted: Sequence[Wanted], now: datetime, wait: 
     with locked(worktrees_lock(repo)), ThreadPoolExecutor((os.cpu_count() or 2) + 1) as pool:
         # Many are looked at side by side: threads of each git would be in each other's way.
         mounts, config = load_mounts(), (*neutral(repo), ("core.preloadIndex", "false"))
+        attic_of(repo.common_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
         moved = [move_aside(repo, each.path, mounts) for each in wanted]
         # Who is not inside now cannot write there any more: nobody knows the name. So this comes before the look.
         users = find_users([checking(each.path) for each in wanted])
@@ -82,21 +85,21 @@ def sweep(common_dir: str) -> None:
 
 
 def checking(path: str) -> str:
-    folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name}.issue-orch-checking")
+    return hidden(path) + CHECKING
 
 
 def deleting(path: str) -> str:
+    return f"{hidden(path)}.issue-orch-deleting-"
+
+
+def hidden(path: str) -> str:
     folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name}.issue-orch-deleting-")
+    return os.path.join(folder, f".{name}")
 
 
 def leftovers(path: str) -> list[str]:
     """Folders that were at `path` once, decided to be deleted."""
-    folder, start = os.path.split(deleting(path))
-    if not os.path.isdir(folder):
-        return []
-    return [os.path.join(folder, name) for name in os.listdir(folder) if name.startswith(start)]
+    return glob(f"{escape(deleting(path))}*")
 
 
 def attic_of(common_dir: str) -> Path:
@@ -178,40 +181,34 @@ def decide(repo: Repo, found: Removed | Kept) -> Removed | Kept:
     """The point of no return: the folder gets the name of the doomed, its admin folder leaves git's sight."""
     if isinstance(found, Kept):
         return found
-    path, aside = found.path, checking(found.path)
-    if os.path.lexists(aside):
-        os.rename(aside, deleting(path) + secrets.token_hex(4))
-    admin = find_admin_dir(repo, path)
-    if admin:
-        attic_of(repo.common_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.rename(admin, attic_of(repo.common_dir) / f"{os.path.basename(admin)}-{secrets.token_hex(4)}")
+    path, doomed = found.path, deleting(found.path) + secrets.token_hex(4)
+    try:
+        if os.path.lexists(checking(path)):
+            os.rename(checking(path), doomed)
+        if admin := find_admin_dir(repo, path):
+            os.rename(admin, attic_of(repo.common_dir) / f"{os.path.basename(admin)}-{secrets.token_hex(4)}")
+    except OSError as error:
+        if os.path.lexists(doomed):
+            os.rename(doomed, checking(path))
+        put_back(path)
+        return Kept(path, "unknown", str(error))
     return found
 
 
 def find_users(folders: Sequence[str]) -> dict[str, str]:
     """Processes that work or hold files in the folders: they would go on writing into what is deleted. Linux only."""
     users: dict[str, str] = {}
-    for pid in (name for name in list_folder("/proc") if name.isdigit() and int(name) != os.getpid()):
-        links = [f"/proc/{pid}/cwd", *(f"/proc/{pid}/fd/{number}" for number in list_folder(f"/proc/{pid}/fd"))]
-        for target in filter(None, map(read_link, links)):
-            for folder in folders:
-                if target == folder or target.startswith(folder + os.sep):
-                    users[folder] = f"in use by process {pid} ({load_text(f'/proc/{pid}/comm').strip()})"
+    for link in (*glob("/proc/[0-9]*/cwd"), *glob("/proc/[0-9]*/fd/*")):
+        try:
+            target, pid = os.readlink(link), link.split("/")[2]
+        except OSError:
+            continue  # ended meanwhile, or somebody else's
+        if CHECKING not in target or int(pid) == os.getpid():
+            continue
+        for folder in folders:
+            if target == folder or target.startswith(folder + os.sep):
+                users[folder] = f"in use by process {pid} ({load_text(f'/proc/{pid}/comm').strip()})"
     return users
-
-
-def list_folder(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []  # ended meanwhile, somebody else's, or a system without /proc
-
-
-def read_link(link: str) -> str | None:
-    try:
-        return os.readlink(link)
-    except OSError:
-        return None
 
 
 def load_mounts() -> list[str]:
@@ -235,12 +232,7 @@ def delete_branches(repo: Repo, wanted: Iterable[tuple[Branch, CommitSha]]) -> l
     fields = git(repo, "for-each-ref", form, "refs/heads/").stdout.replace("\0\n", "\0").split("\0")
     rows = zip(fields[0::3], fields[1::3], fields[2::3], strict=False)
     free = {(name, sha) for name, sha, where in rows if not where}
-    doomed = [(branch, sha) for branch, sha in wanted if (branch, sha) in free]
-    try:
-        delete_refs(repo, doomed)
-        deleted = [branch for branch, _ in doomed]
-    except CommandFailed:  # one of them has just moved, and a batch is all or nothing
-        deleted = [branch for branch, sha in doomed if deleted_alone(repo, branch, sha)]
+    deleted = delete_refs(repo, [each for each in wanted if each in free])
     asked = ("config", "--local", "-z", "--name-only", "--get-regexp", r"^branch\.")
     keys = entries(git(repo, *asked, check=False).stdout)
     for branch in {key.removeprefix("branch.").rpartition(".")[0] for key in keys} & set(deleted):
@@ -248,18 +240,12 @@ def delete_branches(repo: Repo, wanted: Iterable[tuple[Branch, CommitSha]]) -> l
     return deleted
 
 
-def delete_refs(repo: Repo, doomed: Iterable[tuple[Branch, CommitSha]]) -> None:
+def delete_refs(repo: Repo, doomed: list[tuple[Branch, CommitSha]]) -> list[Branch]:
+    """A batch is all or nothing: one that has just moved must not hold up the others."""
     lines = "".join(f"delete refs/heads/{branch}\0{sha}\0" for branch, sha in doomed)
-    if lines:
-        git(repo, "update-ref", "-z", "--stdin", stdin=lines)
-
-
-def deleted_alone(repo: Repo, branch: Branch, sha: CommitSha) -> bool:
-    try:
-        delete_refs(repo, [(branch, sha)])
-    except CommandFailed:
-        return False
-    return True
+    if git(repo, "update-ref", "-z", "--stdin", stdin=lines, check=False).code == 0:
+        return [branch for branch, _ in doomed]
+    return [branch for each in doomed for branch in delete_refs(repo, [each])] if len(doomed) > 1 else []
 
 
 if __name__ == "__main__":

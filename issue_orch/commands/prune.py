@@ -6,20 +6,38 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from .. import git, push, removal
 from ..context import Context, connect, open_context, token_of
 from ..errors import Expected, GitHubError, LeaseHeld
 from ..lease import take
 from ..model import Branch, CommitSha, IssueNumber, Pull, SessionStatus
-from ..pruning import Verdict, Wishes, decide
 from ..shell import say
 from ..store import archive, load_sessions, load_status
 from ..text import sanitise
+
+Why = Literal["open", "running", "stacked", "unknown"]
+FEW = 4  # so many sessions are asked for one by one; for more, two lists of pulls come first
+
+
+class Wishes(NamedTuple):
+    """What was asked for beside merged pulls."""
+
+    closed: bool = False
+    cancelled: bool = False
+
+
+class Verdict(NamedTuple):
+    """What is to become of one session: kept when there is a `why`. `head`: what its worktree must be at to be removed
+    (None: it is preserved first)."""
+
+    why: Why | None
+    text: str
+    head: CommitSha | None = None
 
 
 class Done(NamedTuple):
@@ -27,7 +45,7 @@ class Done(NamedTuple):
 
     number: int
     outcome: str
-    why: str | None
+    why: Why | removal.Reason | None
     text: str
     path: str
 
@@ -39,14 +57,14 @@ def prune(
     context = open_context()
     done = sweep(context, numbers, dry_run, pr, Wishes(closed, cancelled))
     if as_json:
-        rows = [{"number": d.number, "outcome": d.outcome, "why": d.why, "text": d.text, "path": d.path} for d in done]
+        rows = [each._asdict() for each in done]
         sys.stdout.write(json.dumps({"schemaVersion": 1, "sessions": rows}, ensure_ascii=False) + "\n")
-    else:
-        for each in done:
-            sys.stdout.write(f"#{each.number}: {each.outcome.replace('_', ' ')}: {sanitise(each.text)}\n")
-        if not done:
-            what = "No sessions" if pr is None else f"No session of pull {pr}"
-            sys.stdout.write(f"{what} in this clone: {context.repo.main}\n")
+        return 0
+    for each in done:
+        sys.stdout.write(f"#{each.number}: {each.outcome.replace('_', ' ')}: {sanitise(each.text)}\n")
+    if not done:
+        what = "No sessions" if pr is None else f"No session of pull {pr}"
+        sys.stdout.write(f"{what} in this clone: {context.repo.main}\n")
     return 0
 
 
@@ -55,29 +73,31 @@ def sweep(context: Context, numbers: Sequence[int], dry_run: bool, pull: int | N
     sessions, problems = load_sessions(context.state)
     for problem in problems:
         say(f"warning: {problem}")
-    picked = [status for status in sessions if not numbers or status["issueNumber"] in numbers]
-    if pull is not None:
-        picked = [status for status in picked if (status["pullRequestUrl"] or "").endswith(f"/pull/{pull}")]
     missing = set(numbers) - {status["issueNumber"] for status in sessions}
     if missing:
         raise Expected(f"#{min(missing)}: there is no session", "issue-orch status")
+    picked = [status for status in sessions if not numbers or status["issueNumber"] in numbers]
+    if pull is not None:
+        picked = [status for status in picked if (status["pullRequestUrl"] or "").endswith(f"/pull/{pull}")]
     pulls = fetch_pulls(context, picked)
     stacked = {status["base"]: status["issueNumber"] for status in sessions if status["status"] != "cancelled"}
+    chosen, done = [], []
     with ExitStack() as held:
-        verdicts = []
-        for status in picked:
-            number = status["issueNumber"]
+        for number in (status["issueNumber"] for status in picked):
             running = not hold(context, number, held)
-            fresh = load_status(context.state, number)
-            if fresh is not None:  # else another prune was quicker
-                verdicts.append((fresh, decide(fresh, pulls.get(number), running, stacked, wishes)))
-        kept = [Done(v.number, "kept", v.why, v.text, s["worktreePath"]) for s, v in verdicts if not v.remove]
-        chosen = [(status, at_remote(context, status, verdict)) for status, verdict in verdicts if verdict.remove]
+            status = load_status(context.state, number)
+            if status is None:
+                continue  # another prune was quicker
+            verdict = decide(status, pulls.get(number), running, stacked, wishes)
+            if verdict.why is None:
+                chosen.append((status, verdict))
+            else:
+                done.append(Done(number, "kept", verdict.why, verdict.text, status["worktreePath"]))
         if dry_run:
-            removed = [Done(v.number, "would_remove", None, v.text, s["worktreePath"]) for s, v in chosen]
-        else:
-            removed = list(remove(context, chosen))
-    return sorted([*kept, *removed])
+            done += [Done(s["issueNumber"], "would_remove", None, v.text, s["worktreePath"]) for s, v in chosen]
+        elif chosen:
+            done += remove(context, vouched(context, chosen))
+    return sorted(done)
 
 
 def hold(context: Context, number: int, held: ExitStack) -> bool:
@@ -92,58 +112,101 @@ def hold(context: Context, number: int, held: ExitStack) -> bool:
 def fetch_pulls(context: Context, sessions: list[SessionStatus]) -> dict[int, list[Pull]]:
     """The pulls of each session's branch. What could not be asked is missing: 'could not find out' keeps."""
     wanted = [status for status in sessions if status["status"] != "cancelled"]
+    found: dict[int, list[Pull]] = {}
     if not wanted:
-        return {}
+        return found
     if sys.stderr.isatty():
         say(f"Asking {context.name} …")
-    found: dict[int, list[Pull]] = {}
     try:
         with connect(context) as gh:
+            listed = [*gh.fetch_pulls(state="open"), *gh.fetch_newest_pulls()] if len(wanted) > FEW else []
             for status in wanted:
-                found[status["issueNumber"]] = list(gh.fetch_pulls(head_branch=status["branch"], state="all"))
+                pulls = [pull for pull in listed if is_ours(pull, status)]
+                # All that are open are in the list; of the others, one that is merged is enough to know.
+                if not any(pull.merged or pull.state == "open" for pull in pulls):
+                    pulls = [pull for pull in gh.fetch_pulls(head_branch=status["branch"]) if is_ours(pull, status)]
+                found[status["issueNumber"]] = pulls
     except GitHubError as error:
         say(f"warning: {error.message}")
     return found
 
 
-def at_remote(context: Context, status: SessionStatus, verdict: Verdict) -> Verdict:
+def is_ours(pull: Pull, status: SessionStatus) -> bool:
+    """The head is our branch in our repository. The base is not compared: a stacked pull is retargeted later."""
+    if pull.url == status["pullRequestUrl"]:
+        return True
+    return pull.head_branch == status["branch"] and (pull.head_repo or "").lower() == status["repo"].lower()
+
+
+def decide(
+    status: SessionStatus, pulls: Sequence[Pull] | None, running: bool, stacked: Mapping[str, int], wishes: Wishes
+) -> Verdict:
+    """`pulls` are the session's; None when they could not be found out. `stacked` is branch -> issue."""
+    if running:
+        return Verdict("running", "its worker lives")
+    if status["branch"] in stacked:
+        return Verdict("stacked", f"#{stacked[status['branch']]} is stacked on its branch")
+    if status["status"] == "cancelled":
+        return Verdict(None, "cancelled") if wishes.cancelled else Verdict("open", "cancelled; --cancelled removes it")
+    if pulls is None:
+        return Verdict("unknown", "GitHub could not be asked about its pull")
+    for pull in pulls:
+        if pull.state == "open":
+            return Verdict("open", f"its pull is open: {pull.url}")
+    for pull in pulls:
+        if pull.merged:
+            return Verdict(None, f"merged: {pull.url}", CommitSha(pull.head_sha))
+    if not pulls:
+        return Verdict("open", f"has no pull yet ({status['status']})")
+    if wishes.closed:
+        return Verdict(None, f"closed without a merge: {pulls[0].url}")
+    return Verdict("open", f"its pull was closed without a merge ({pulls[0].url}); --closed removes it")
+
+
+def vouched(
+    context: Context, chosen: Sequence[tuple[SessionStatus, Verdict]]
+) -> Iterator[tuple[SessionStatus, Verdict]]:
     """A server that names a head which git never saw cannot vouch for ours; the remote branch itself can."""
-    if verdict.head is None or git.find_sha(context.repo, verdict.head) is not None:
-        return verdict
-    branch = Branch(status["branch"])
-    own = git.find_sha(context.repo, f"refs/heads/{branch}")
-    token = token_of(context)
-    there = push.find_remote_sha(context.repo, context.config.remote, branch,
-                                 push.Token(token.host, token.value) if token else None)
-    return verdict._replace(head=own) if own is not None and there == own else verdict
+    strange = git.find_missing(context.repo, [verdict.head for _, verdict in chosen if verdict.head])
+    token = token_of(context) if strange else None
+    for status, verdict in chosen:
+        if verdict.head in strange:
+            branch = Branch(status["branch"])
+            own = git.find_sha(context.repo, f"refs/heads/{branch}")
+            there = push.find_remote_sha(context.repo, context.config.remote, branch,
+                                         push.Token(token.host, token.value) if token else None)
+            if own is not None and there == own:
+                verdict = verdict._replace(head=own)
+        yield status, verdict
 
 
-def is_gone(context: Context, status: SessionStatus) -> bool:
-    """Somebody removed the worktree by hand. A folder that is missing but registered may be on an unmounted disk."""
-    path = status["worktreePath"]
-    return not os.path.lexists(path) and git.find_admin_dir(context.repo, path) is None
-
-
-def remove(context: Context, chosen: list[tuple[SessionStatus, Verdict]]) -> Iterator[Done]:
+def remove(context: Context, chosen: Iterable[tuple[SessionStatus, Verdict]]) -> Iterator[Done]:
     """Remove the worktrees, then the local branches of those that are gone, then archive the sessions."""
-    wanted = [removal.Wanted(status["worktreePath"], IssueNumber(verdict.number),
-                             CommitSha(verdict.head) if verdict.head else None) for status, verdict in chosen]
+    chosen = list(chosen)
+    wanted = [removal.Wanted(status["worktreePath"], IssueNumber(status["issueNumber"]), verdict.head)
+              for status, verdict in chosen]
     outcomes = removal.remove_worktrees(context.repo, wanted, datetime.now(UTC), wait=False)
     gone = []
     for (status, verdict), outcome in zip(chosen, outcomes, strict=True):
-        if isinstance(outcome, removal.Kept) and not is_gone(context, status):
-            yield Done(verdict.number, "kept", outcome.reason, outcome.detail, outcome.path)
+        number, path, text = status["issueNumber"], status["worktreePath"], verdict.text
+        if isinstance(outcome, removal.Kept) and not is_gone(context, path):
+            yield Done(number, "kept", outcome.reason, outcome.detail, path)
             continue
         gone.append((status, verdict))
-        preserved = outcome.preserved if isinstance(outcome, removal.Removed) else None
-        text = verdict.text + (f"; its work is kept at {preserved}" if preserved else "")
-        yield Done(verdict.number, "removed", None, text, status["worktreePath"])
-    removal.delete_branches(context.repo, [
-        (Branch(status["branch"]), CommitSha(verdict.head)) for status, verdict in gone if verdict.head])
+        if isinstance(outcome, removal.Removed) and outcome.preserved:
+            text += f"; its work is kept at {outcome.preserved}"
+        yield Done(number, "removed", None, text, path)
+    removal.delete_branches(context.repo, [(Branch(status["branch"]), verdict.head) for status, verdict in gone if verdict.head])
+    numbers = [status["issueNumber"] for status, _ in gone]
     if context.config.github_write_back:
-        untag(context, [verdict.number for _, verdict in gone])
-    for _, verdict in gone:
-        archive(context.state, verdict.number, time.time())
+        untag(context, numbers)
+    for number in numbers:
+        archive(context.state, number, time.time())
+
+
+def is_gone(context: Context, path: str) -> bool:
+    """Somebody removed the worktree by hand. A folder that is missing but registered may be on an unmounted disk."""
+    return not os.path.lexists(path) and git.find_admin_dir(context.repo, path) is None
 
 
 def untag(context: Context, numbers: list[int]) -> None:

@@ -192,18 +192,21 @@ def make_merged(place: Place, heads: list[str]) -> None:
     assert place.clone is not None
     state = place.clone / ".git" / "issue-orch"
     for number, (path, head) in enumerate(zip(paths(place, len(heads)), heads, strict=True), 1):
-        place.git("worktree", "add", "--quiet", "-B", f"issue-{number}", str(path), head)
+        place.git("worktree", "add", "--quiet", "-B", f"issue-{number}", str(path), f"{head}^")
         make_session(state, number)
         save_status(state, new_status(
             number, issueTitle=f"Issue {number}", status="complete", branch=f"issue-{number}", worktreePath=str(path),
             startedAt=iso(time.time()), repo="acme/widgets", issueUrl="", base="main", baseSha=head, agent="sleeper", attempt=1,
         ), durable=False)
+    # A worker commits a while after the checkout: until then git has to read each file to know that it is unchanged.
+    time.sleep(max(0.0, paths(place, len(heads))[-1].stat().st_ctime + 1.1 - time.time()))
+    for path, head in zip(paths(place, len(heads)), heads, strict=True):
+        place.git("reset", "--quiet", "--hard", head, cwd=path)
 
 
 def prune_phases(place: Place) -> str:
     assert place.sandbox is not None
-    listed = place.sandbox.heads
-    make_merged(place, [listed[f"issue-{number}"] for number in range(1, 31)])
+    make_merged(place, [pull.head_sha for pull in place.sandbox.pulls.values()])
     with tracing(place):
         SlowSandbox.spans.clear()
         begun = time.time()

@@ -1,0 +1,82 @@
+"""`prune` of many sessions: GitHub is asked in few requests, and what became of each pull decides as ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kit import Scene, make_scene
+
+from issue_orch.store import iso, make_session, new_status, save_status
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with make_scene(tmp_path) as made:
+        yield made
+        made.check_invariants()
+
+
+def finished(scene: Scene, number: int, pull: bool = True) -> Path:
+    """What a worker left that is done: a worktree with a commit, pushed, and its pull."""
+    path, branch = scene.folder / f"widgets-issue-{number}", f"issue-{number}"
+    base = scene.git("rev-parse", "origin/main").strip()
+    scene.git("worktree", "add", "--quiet", "-b", branch, str(path), base)
+    (path / f"work-{number}.txt").write_text("x\n")
+    scene.git("add", ".", cwd=path)
+    scene.git("commit", "--quiet", "-m", f"Solve #{number}", cwd=path)
+    scene.git("push", "--quiet", "origin", branch)
+    scene.sandbox.sync()
+    url = None
+    if pull:
+        opened = scene.sandbox.open_pull(branch, "main", f"Solve #{number}", f"Closes #{number}", "you")
+        url = f"{scene.sandbox.base_url}/acme/widgets/pull/{opened}"
+    if not (scene.state / "sessions").is_dir():
+        scene.orch("init", "--yes", check=True)
+    make_session(scene.state, number)
+    save_status(scene.state, new_status(
+        number, status="complete" if pull else "stuck", branch=branch, base="main", baseSha=base, repo="acme/widgets",
+        startedAt=iso(0), pullRequestUrl=url, agent="scripted", attempt=1, worktreePath=str(path)))
+    return path
+
+
+def pull_of(scene: Scene, number: int) -> int:
+    return int(scene.status(number)["pullRequestUrl"].rpartition("/")[2])
+
+
+def test_many_are_decided_by_two_lists_of_pulls(scene: Scene) -> None:
+    numbers = [scene.issue() for _ in range(8)]
+    paths = {number: finished(scene, number, pull=number != numbers[-1]) for number in numbers}
+    *merged, open_, closed, none = numbers
+    for number in merged:
+        scene.sandbox.person.merge(pull_of(scene, number), method="squash")
+    scene.sandbox.person.close_pull(pull_of(scene, closed))
+    urls = {number: scene.status(number)["pullRequestUrl"] for number in numbers}
+    scene.orch("prune", "--dry-run", check=True)
+    scene.sandbox.requests.clear()
+    out = scene.orch("prune", check=True).out.splitlines()
+    assert out == [
+        *(f"#{number}: removed: merged: {urls[number]}" for number in merged),
+        f"#{open_}: kept: its pull is open: {urls[open_]}",
+        f"#{closed}: kept: its pull was closed without a merge ({urls[closed]}); --closed removes it",
+        f"#{none}: kept: has no pull yet (stuck)",
+    ]
+    assert [number for number in numbers if not paths[number].exists()] == merged
+    asked = [(each.path, each.status) for each in scene.sandbox.requests]
+    assert asked == [("/repos/acme/widgets/pulls", 304)] * 4, "two lists, and the two that are in neither as merged or open"
+
+
+def test_an_old_pull_that_is_open_keeps_though_a_newer_one_was_merged(scene: Scene) -> None:
+    numbers = [scene.issue() for _ in range(5)]
+    paths = [finished(scene, number) for number in numbers]
+    for number in numbers[1:]:
+        scene.sandbox.person.merge(pull_of(scene, number))
+    first = numbers[0]
+    scene.git("push", "--quiet", str(scene.sandbox.repository.path), "main:refs/heads/release")
+    scene.sandbox.sync()
+    second = scene.sandbox.open_pull(f"issue-{first}", "release", "Also there", "", "you")
+    scene.sandbox.person.merge(second)
+    out = scene.orch("prune", check=True).out
+    assert f"#{first}: kept: its pull is open: {scene.status(first)['pullRequestUrl']}" in out
+    assert [path.exists() for path in paths] == [True, False, False, False, False]
