@@ -1,37 +1,47 @@
-"""Asking GitHub over PyGithub's requester: complete pages, conditional requests, bounded waits, errors told apart."""
+"""Asking GitHub: complete pages, conditional requests from what is kept on disk, bounded waits, one write at a time."""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import http.client
+import json
 import os
+import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
-
-import requests
-import tenacity
-from github import Auth
-from github.Requester import HTTPRequestsConnectionClass, HTTPSRequestsConnectionClass, Requester
+from typing import Any, NamedTuple, Self, cast
+from urllib.parse import urlencode
 
 from . import __version__
 from .errors import GitHubError, MaybeDone, RateLimited, SignInFailed
-from .github_replies import Reply, Unreachable, next_query, parse_json, raise_for, redact
 from .model import RateFacts
-from .page_cache import Page, load_page, store_page, touch_page
-from .transport import Fence, is_loopback, parse_origin
+from .transport import Connection, Reply, Unreachable, next_query, parse_json, parse_origin, raise_for, redact
 
 PER_PAGE = 100
 MOST_PAGES = 300
 TRIES = 3
 SHORT_WAIT = 3.0
+CACHE_BYTES = 128 * 1024 * 1024
 # an optional endpoint that is missing, refused or switched off: the answer is unknown, and nothing is broken
 OPTIONAL = (403, 404, 405, 410, 501)
-HEADERS = {"Accept": "application/vnd.github+json"}
+API_VERSION = "2022-11-28"
+AGENT = f"issue-orch/{__version__}"
+ACCEPT = {"Accept": "application/vnd.github+json"}
+
+
+class Page(NamedTuple):
+    """One page: what to send as If-None-Match next time, the query of the page after it, and the content."""
+
+    etag: str
+    next: str | None
+    data: Any
 
 
 class Rest:
-    """A connection to one repository's API. Not shared between threads: PyGithub would mix up replies."""
+    """One repository's API. Reads may come from several threads, each with a connection of its own; writes from one."""
 
     def __init__(
         self, repo: str, token: str | None, base_url: str = "https://api.github.com", cache: Path | None = None,
@@ -39,24 +49,14 @@ class Rest:
     ) -> None:
         if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
             raise SignInFailed("the token has characters that no token has", "issue-orch doctor")
-        origin = parse_origin(base_url)
+        self._origin = parse_origin(base_url)
         self.repo, self.base_url = repo, base_url.rstrip("/")
-        self._token, self._cache, self._gap, self._sleep = token, cache, write_gap, sleep
+        self._token, self._cache, self._gap, self._timeout, self._sleep = token, cache, write_gap, timeout, sleep
         self._wrote = 0.0
         self._requests = self._not_modified = 0
         self._limits: dict[str, str] = {}
-        self._requester = Requester(
-            auth=Auth.Token(token) if token else None, base_url=self.base_url, timeout=int(timeout) or 1,
-            user_agent=f"issue-orch/{__version__}", per_page=PER_PAGE, verify=True, retry=None, pool_size=1,
-            seconds_between_requests=None, seconds_between_writes=None, api_version="2022-11-28",
-        )
-        kind = HTTPSRequestsConnectionClass if origin.scheme == "https" else HTTPRequestsConnectionClass
-        host = f"[{origin.host}]" if ":" in origin.host else origin.host
-        self._connection = kind(host, origin.port, timeout=int(timeout) or 1)
-        # a proxy of the environment would get requests that are meant for this machine, token included
-        self._connection.session.trust_env = not is_loopback(origin.host)
-        for scheme in ("https://", "http://"):
-            self._connection.session.mount(scheme, Fence(origin, repo, timeout))
+        self._lock, self._local = threading.Lock(), threading.local()
+        self._connections: list[Connection] = []
 
     @property
     def scopes(self) -> str | None:
@@ -76,7 +76,8 @@ class Rest:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._connection.close()
+        for connection in self._connections:
+            connection.close()
 
     def get(self, path: str, absent: tuple[int, ...] = (), **params: Any) -> Any:
         """One JSON document; None when the status is one of `absent`."""
@@ -96,7 +97,7 @@ class Rest:
         """One write, never repeated. None when the status is one of `fine`; MaybeDone when nobody can say."""
         self._wait_turn()
         try:
-            reply = self._ask(method, self._address(path, {}), {}, body)
+            reply = self._ask(method, path, {}, body)
             raise_for(reply, f"{method} {path}", fine, self._token)
         except Unreachable as error:
             unsure = error.message
@@ -132,10 +133,16 @@ class Rest:
         raise GitHubError(f"GET {path}: more than {MOST_PAGES} pages", "narrow it down by a label")
 
     def _get(self, url: str, absent: tuple[int, ...]) -> Page | None:
+        try:
+            return self._get_once(url, absent)
+        except Unreachable:
+            import tenacity  # imported where something has failed, which is rare
+
         retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(TRIES), wait=tenacity.wait_exponential(multiplier=0.5, max=4),
+            stop=tenacity.stop_after_attempt(TRIES - 1), wait=tenacity.wait_exponential(multiplier=1, max=4),
             retry=tenacity.retry_if_exception_type(Unreachable), sleep=self._sleep, reraise=True,
         )
+        self._sleep(0.5)
         return retrying(self._get_once, url, absent)
 
     def _get_once(self, url: str, absent: tuple[int, ...], patient: bool = True) -> Page | None:
@@ -143,7 +150,8 @@ class Rest:
         known = load_page(self._cache, absolute) if self._cache else None
         reply = self._ask("GET", url, {"If-None-Match": known.etag} if known else {}, None)
         if reply.status == 304 and known and self._cache:
-            self._not_modified += 1
+            with self._lock:
+                self._not_modified += 1
             touch_page(self._cache, absolute)
             return known
         try:
@@ -162,22 +170,46 @@ class Rest:
         return page
 
     def _ask(self, method: str, url: str, headers: dict[str, str], body: Any) -> Reply:
-        self._requests += 1
+        connection = self._connection()
+        with self._lock:
+            self._requests += 1
         try:
-            status, found, text = self._requester.requestJson(
-                method, url, None, {**HEADERS, **headers}, body, self._connection
-            )
-        except requests.RequestException as error:
+            reply = self._write(connection, method, url, body) if method != "GET" else connection.exchange(
+                "GET", f"{self._origin.prefix}{url}", None, {**self._headers(), **headers})
+        except (OSError, http.client.HTTPException, zlib.error, EOFError) as error:
             problem = f"{type(error).__name__}: {error}"
         except ValueError as error:
             problem = f"malformed answer: {error}"
         else:
-            lower = {str(name).lower(): str(value) for name, value in found.items()}
             kept = ("x-ratelimit-", "x-oauth-scopes")
-            self._limits.update({name: lower[name] for name in lower if name.startswith(kept)})
-            return Reply(status, lower, text)
-        # outside of the except: an exception of requests holds the request, and the request the token
+            self._limits.update({name: value for name, value in reply.headers.items() if name.startswith(kept)})
+            return reply
+        # outside of the except: what is chained to an exception is shown with it
         raise Unreachable(redact(f"{method} {url}: {problem}", self._token), "check the network, then try again")
+
+    def _connection(self) -> Connection:
+        """This thread's own."""
+        known: Connection | None = getattr(self._local, "connection", None)
+        if known is None:
+            known = self._local.connection = Connection(self._origin, self.repo, self._timeout)
+            self._connections.append(known)
+        return known
+
+    def _headers(self) -> dict[str, str]:
+        signed = {"Authorization": f"token {self._token}"} if self._token else {}
+        return {**ACCEPT, **signed, "User-Agent": AGENT, "X-GitHub-Api-Version": API_VERSION}
+
+    def _write(self, connection: Connection, method: str, url: str, body: Any) -> Reply:
+        """By PyGithub, on our connection. Importing it takes longer than many a command that only reads."""
+        from github import Auth
+        from github.Requester import Requester
+
+        requester = Requester(
+            auth=Auth.Token(self._token) if self._token else None, base_url=self.base_url, timeout=int(self._timeout) or 1,
+            user_agent=AGENT, per_page=PER_PAGE, verify=True, retry=None, pool_size=1,
+            seconds_between_requests=None, seconds_between_writes=None, api_version=API_VERSION,
+        )
+        return Reply(*requester.requestJson(method, url, None, dict(ACCEPT), body, cast("Any", connection)))
 
     def _wait_turn(self) -> None:
         """Writes of one clone are `write_gap` seconds apart, whichever process sends them."""
@@ -191,7 +223,7 @@ class Rest:
 
     def _address(self, path: str, params: dict[str, Any]) -> str:
         wanted = {name: value for name, value in params.items() if value is not None}
-        return Requester.add_parameters_to_url(path, wanted)
+        return f"{path}?{urlencode(wanted)}" if wanted else path
 
 
 def wait_turn(folder: Path, gap: float, sleep: Callable[[float], None]) -> None:
@@ -205,3 +237,64 @@ def wait_turn(folder: Path, gap: float, sleep: Callable[[float], None]) -> None:
             sleep(rest)
         file.truncate(0)
         file.write(b"1")
+
+
+def load_page(folder: Path, url: str) -> Page | None:
+    """What was stored for `url`; None for nothing, and for a file that a crash left damaged."""
+    try:
+        head, _, body = page_path(folder, url).read_bytes().decode("utf-8").partition("\n")
+        known = json.loads(head)
+        if known["url"] != url:
+            return None
+        return Page(known["etag"], known["next"], json.loads(body))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def store_page(folder: Path, url: str, page: Page, text: str, limit: int = CACHE_BYTES) -> None:
+    """Keep `page`; `text` is its data as the server sent it."""
+    head = json.dumps({"url": url, "etag": page.etag, "next": page.next})
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = folder / f".new-{os.urandom(6).hex()}"
+    try:
+        with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(f"{head}\n{text}".encode())
+        os.replace(name, page_path(folder, url))
+    except BaseException:
+        name.unlink(missing_ok=True)
+        raise
+    trim(folder, limit)
+
+
+def touch_page(folder: Path, url: str) -> None:
+    """Mark as used, so that trimming takes what nobody asks for any more."""
+    try:
+        os.utime(page_path(folder, url))
+    except FileNotFoundError:
+        pass
+
+
+def page_path(folder: Path, url: str) -> Path:
+    return folder / f"{hashlib.sha256(url.encode()).hexdigest()[:40]}.page"
+
+
+def trim(folder: Path, limit: int) -> None:
+    """Above `limit` bytes, drop the least recently used half."""
+    pages = sorted(scan(folder), reverse=True)
+    if sum(size for _, size, _ in pages) <= limit:
+        return
+    kept = 0
+    for _, size, path in pages:
+        kept += size
+        if kept > limit // 2:
+            Path(path).unlink(missing_ok=True)
+
+
+def scan(folder: Path) -> Iterator[tuple[float, int, str]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                if entry.name.endswith(".page"):
+                    yield entry.stat().st_mtime, entry.stat().st_size, entry.path
+            except FileNotFoundError:  # another process trimmed it
+                continue

@@ -1,18 +1,22 @@
-"""What may be sent to GitHub at all: an allow-list of methods and routes, and one host for the token."""
+"""One fenced connection to GitHub: what may be sent to it at all, how that is sent, and what the answers mean."""
 
 from __future__ import annotations
 
+import email.utils
+import http.client
 import ipaddress
 import json
+import os
 import re
-from typing import Any, NamedTuple, cast
+import select
+import time
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
+from .errors import GitHubError, NotFound, RateLimited, Refused, SignInFailed, Usage
 
-from .errors import GitHubError, Usage
-
+UNKNOWN_WAIT = 60.0
+NEXT_LINK = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 READS = tuple(
@@ -42,6 +46,29 @@ WRITES = (
 
 class NotAllowed(RuntimeError):
     """A request that issue-orch must never send. Nothing was sent; reaching this is a bug."""
+
+
+class Unreachable(GitHubError):
+    """No answer, or a 5xx: a read may be asked again."""
+
+
+class Invalid(GitHubError):
+    """GitHub could not make sense of a write, or has it already (422)."""
+
+
+class Reply(NamedTuple):
+    """What the server said; header names are lower case."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    def getheaders(self) -> list[tuple[str, str]]:
+        """As PyGithub asks for it; so is `read`."""
+        return list(self.headers.items())
+
+    def read(self) -> str:
+        return self.text
 
 
 class Origin(NamedTuple):
@@ -90,46 +117,180 @@ def refusal(method: str, path: str, query: str, body: Any, repo: str) -> str | N
     return "no such write"
 
 
-class Fence(HTTPAdapter):
-    """Sends what the allow-list has, to one origin. Mounted for every scheme, below any redirect or retry."""
+class Connection:
+    """Sends what the allow-list has, to one origin; follows nothing. Not shared between threads.
+
+    PyGithub sends on it too (`request`, `getresponse`), so that nothing of it passes the fence by.
+    """
 
     def __init__(self, origin: Origin, repo: str, timeout: float) -> None:
-        super().__init__(max_retries=0)
-        self.origin, self.repo, self.seconds = origin, repo, timeout
+        self.origin, self.repo = origin, repo
+        self._http = open_http(origin, timeout)
+        self._reply = Reply(0, {}, "")
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        self.check(request)
-        response = super().send(request, *args, **{**kwargs, "timeout": self.seconds})
-        response.encoding = "utf-8"
-        if problem := dead_end(response, f"{request.method} {request.path_url}"):
-            response.close()
-            raise problem
-        return response
+    def request(self, method: str, url: str, body: str | None, headers: dict[str, str], stream: bool = False) -> None:
+        self._reply = self.exchange(method, url, body, headers)
 
-    def check(self, request: requests.PreparedRequest) -> None:
-        parts = urlsplit(request.url or "")
-        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
-        path = parts.path.removeprefix(self.origin.prefix)
+    def getresponse(self) -> Reply:
+        return self._reply
+
+    def exchange(self, method: str, url: str, body: str | None, headers: dict[str, str]) -> Reply:
+        """One request and its whole answer. Raises NotAllowed before a byte is sent, OSError and HTTPException."""
+        self.check(method, url, body, headers)
+        if self._http.sock is not None and select.select([self._http.sock], [], [], 0)[0]:
+            self._http.close()  # the server has closed it meanwhile
         try:
-            body = json.loads(cast(bytes, request.body)) if request.body else None
+            self._http.request(method, url, body, {**headers, "Accept-Encoding": "gzip"})
+            response = self._http.getresponse()
+            raw = response.read()
+        except BaseException:
+            self._http.close()
+            raise
+        found = {name.lower(): value for name, value in response.getheaders()}
+        if found.get("content-encoding") == "gzip":
+            import gzip
+
+            raw = gzip.decompress(raw)
+        if problem := dead_end(method, url, response.status, found):
+            raise problem
+        return Reply(response.status, found, raw.decode("utf-8", "replace"))
+
+    def check(self, method: str, url: str, body: str | None, headers: dict[str, str]) -> None:
+        path, _, query = url.partition("?")
+        try:
+            sent = json.loads(body) if body else None
         except ValueError:
-            body = "not JSON"
-        why = refusal(request.method or "", path, parts.query, body, self.repo)
-        if (parts.scheme, parts.hostname, port) != self.origin[:3] or not parts.path.startswith(self.origin.prefix):
+            sent = "not JSON"
+        why = refusal(method, path.removeprefix(self.origin.prefix), query, sent, self.repo)
+        if not path.startswith(f"{self.origin.prefix}/"):
             why = "another host"
-        if any(name.lower().startswith("x-http-method") for name in request.headers):
+        if any(name.lower().startswith("x-http-method") for name in headers):
             why = "hidden method"
         if why:
-            raise NotAllowed(f"{request.method} {parts.path}: {why}")
+            raise NotAllowed(f"{method} {path}: {why}")
+
+    def close(self) -> None:
+        self._http.close()
 
 
-def dead_end(response: requests.Response, what: str) -> GitHubError | None:
-    """PyGithub would follow a 301 without its query, and repeat a GET for as long as 202 is answered."""
-    if 300 <= response.status_code < 400 and response.status_code != 304:
+def open_http(origin: Origin, timeout: float) -> http.client.HTTPConnection:
+    """Plain http is for this machine alone, and no proxy gets what is for it: the token would be in it."""
+    if origin.scheme == "http":
+        return http.client.HTTPConnection(origin.host, origin.port, timeout=timeout)
+    import ssl
+    from urllib.request import getproxies, proxy_bypass
+
+    import certifi
+
+    trusted = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
+    folder = os.path.isdir(trusted)
+    context = ssl.create_default_context(cafile=None if folder else trusted, capath=trusted if folder else None)
+    proxy = getproxies().get("https")
+    if proxy is None or is_loopback(origin.host) or proxy_bypass(origin.host):
+        return http.client.HTTPSConnection(origin.host, origin.port, timeout=timeout, context=context)
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if parts.scheme != "http" or not parts.hostname:
+        raise Usage("the proxy of the environment is not http://HOST:PORT", "set HTTPS_PROXY, or NO_PROXY for this host")
+    tunnel = http.client.HTTPSConnection(parts.hostname, parts.port or 80, timeout=timeout, context=context)
+    tunnel.set_tunnel(origin.host, origin.port, proxy_headers(parts.username, parts.password))
+    return tunnel
+
+
+def proxy_headers(user: str | None, password: str | None) -> dict[str, str]:
+    if user is None:
+        return {}
+    import base64
+
+    return {"Proxy-Authorization": "Basic " + base64.b64encode(f"{unquote(user)}:{unquote(password or '')}".encode()).decode()}
+
+
+def dead_end(method: str, url: str, status: int, headers: dict[str, str]) -> GitHubError | None:
+    """A place that is not asked: PyGithub would follow a 301 without its query."""
+    if 300 <= status < 400 and status != 304:
         return GitHubError(
-            f"{what}: moved to {response.headers.get('Location', 'another place')}",
+            f"{method} {url}: moved to {headers.get('location', 'another place')}",
             "if the repository was renamed or the issue transferred: git remote set-url, or the key repo",
         )
-    if response.status_code == 202 and response.request.method == "GET":
-        return GitHubError(f"{what}: still being computed", "run the command again")
+    if status == 202 and method == "GET":
+        return GitHubError(f"{method} {url}: still being computed", "run the command again")
     return None
+
+
+def raise_for(reply: Reply, request: str, fine: tuple[int, ...], token: str | None) -> None:
+    """Raise what the status means. `fine` does not cover rate limits, which come as 403 too."""
+    status, said = reply.status, redact(message_of(reply.text), token)
+    what = f"{request}: {status} {said}".rstrip()
+    if is_rate_limit(reply, said):
+        until = time.time() + seconds_to_wait(reply.headers)
+        at = time.strftime("%H:%M:%S", time.localtime(until))
+        raise RateLimited(f"GitHub's limit is reached, until {at} ({what})", until)
+    if status in (200, 201, 204) or status in fine:
+        return
+    if status == 401:
+        raise SignInFailed(f"GitHub refused the token ({what})", "gh auth login, or set ISSUE_ORCH_TOKEN")
+    if status in (404, 410):
+        raise NotFound(f"not there, or not visible to the token ({what})", "issue-orch doctor")
+    if status == 403:
+        raise Refused(f"not permitted ({what})", "issue-orch doctor")
+    if status >= 500 and status != 501:
+        raise Unreachable(what, "run the command again")
+    raise (Invalid if status == 422 else GitHubError)(what, "issue-orch doctor")
+
+
+def parse_json(text: str, path: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        problem = f"GET {path}: the answer is not JSON, or only half of it"
+    raise GitHubError(problem, "run the command again; if it stays: check github.base_url")
+
+
+def message_of(text: str) -> str:
+    """GitHub's own words for an error, with the details of a 422; empty for what is no JSON object."""
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return ""
+    if not isinstance(said, dict):
+        return ""
+    errors = said.get("errors") if isinstance(said.get("errors"), list) else []
+    details = [str(e.get("message") or e.get("code") or "") if isinstance(e, dict) else str(e) for e in errors or []]
+    return ": ".join(part for part in (str(said.get("message") or ""), "; ".join(filter(None, details))) if part)[:500]
+
+
+def next_query(headers: dict[str, str]) -> str | None:
+    """The query of the next page. Host and path of the link are not used: GitHub names /repositories/ID there."""
+    match = NEXT_LINK.search(headers.get("link", ""))
+    return urlsplit(match[1]).query if match else None
+
+
+def is_rate_limit(reply: Reply, said: str) -> bool:
+    if reply.status != 403:
+        return reply.status == 429
+    spent = reply.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in reply.headers
+    return spent or "rate limit" in said.lower() or "abuse" in said.lower()
+
+
+def seconds_to_wait(headers: dict[str, str]) -> float:
+    """From now. The server's own clock is used for its times, as ours may be wrong."""
+    server = parse_date(headers.get("date", "")) or time.time()
+    after = headers.get("retry-after", "")
+    if after.isdecimal():
+        return float(after)
+    if moment := parse_date(after):
+        return max(moment - server, 0.0)
+    reset = headers.get("x-ratelimit-reset", "")
+    if reset.isdecimal() and headers.get("x-ratelimit-remaining", "0") == "0":
+        return min(max(float(reset) - server, 0.0) + 1, 3700.0)
+    return UNKNOWN_WAIT
+
+
+def parse_date(text: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None
+
+
+def redact(text: str, token: str | None) -> str:
+    return text.replace(token, "[token]") if token else text

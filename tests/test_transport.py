@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+import socket
+import ssl
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from issue_orch.errors import GitHubError, SignInFailed, Usage
 from issue_orch.github import GitHub
-from issue_orch.transport import Fence, NotAllowed, Origin, parse_origin, refusal
+from issue_orch.sandbox import Sandbox
+from issue_orch.transport import Connection, NotAllowed, Origin, parse_origin, refusal
 
 REPO = "acme/widgets"
 HERE = f"/repos/{REPO}"
@@ -40,7 +52,7 @@ def wire() -> Iterator[Wire]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(answer["body"])))
             self.end_headers()
-            self.wfile.write(answer["body"].encode())
+            self.wfile.write(answer["body"].encode("latin-1"))
 
         do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = reply
 
@@ -55,12 +67,8 @@ def wire() -> Iterator[Wire]:
         thread.join()
 
 
-def fenced(base_url: str) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, Fence(parse_origin(base_url), REPO, 5))
-    return session
+def fenced(base_url: str) -> Connection:
+    return Connection(parse_origin(base_url), REPO, 5)
 
 
 ALLOWED = [
@@ -136,46 +144,51 @@ def test_a_write_has_no_query() -> None:
 
 @pytest.mark.parametrize(("method", "path", "body"), [case for case in REFUSED if "/.." not in case[1]])
 def test_refused_before_a_byte_is_sent(wire: Wire, method: str, path: str, body: Any) -> None:
-    with fenced(wire.url) as session, pytest.raises(NotAllowed):
-        session.request(method, wire.url + path, json=body)
+    sent = None if body is None else json.dumps(body)
+    with closing(fenced(wire.url)) as connection, pytest.raises(NotAllowed):
+        connection.exchange(method, path, sent, {})
     assert wire.seen == []
 
 
 def test_what_is_sent_is_what_was_checked(wire: Wire) -> None:
-    with fenced(wire.url) as session:
-        session.post(f"{wire.url}{HERE}/labels", json={"name": "a"})
+    with closing(fenced(wire.url)) as connection:
+        connection.exchange("POST", f"{HERE}/labels", '{"name": "a"}', {})
         with pytest.raises(NotAllowed, match="hidden method"):
-            session.get(f"{wire.url}{HERE}", headers={"X-HTTP-Method-Override": "PUT"})
+            connection.exchange("GET", HERE, None, {"X-HTTP-Method-Override": "PUT"})
         with pytest.raises(NotAllowed):
-            session.post(f"{wire.url}{HERE}/labels", data="name=a")
+            connection.exchange("POST", f"{HERE}/labels", "name=a", {})
     assert [(method, path) for method, path, _ in wire.seen] == [("POST", f"{HERE}/labels")]
 
 
 def test_pygithubs_own_merge_does_not_pass(wire: Wire) -> None:
     """The library ships merging; on our connection it cannot be used."""
     from github.PullRequest import PullRequest
+    from github.Requester import Requester
 
-    hub = GitHub(REPO, "secret", wire.url, write_gap=0)
-    requester, connection = hub._requester, hub._connection
-    requester._Requester__connection = connection  # type: ignore[attr-defined]
-    pull = PullRequest(requester, {}, {"url": f"{wire.url}{HERE}/pulls/3", "number": 3})
-    with pytest.raises(NotAllowed):
-        pull.merge()
+    requester = Requester(auth=None, base_url=wire.url, timeout=5, user_agent="x", per_page=1, verify=True, retry=None,
+                          pool_size=1)
+    with closing(fenced(wire.url)) as connection:
+        connection.host = "127.0.0.1"  # type: ignore[attr-defined]
+        requester._Requester__connection = connection  # type: ignore[attr-defined]
+        pull = PullRequest(requester, {}, {"url": f"{wire.url}{HERE}/pulls/3", "number": 3})
+        with pytest.raises(NotAllowed):
+            pull.merge()
     assert wire.seen == []
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/user", "https://127.0.0.1/user", "http://localhost/user"])
 def test_the_token_has_one_host(wire: Wire, url: str) -> None:
-    with fenced(wire.url) as session, pytest.raises(NotAllowed, match="another host"):
-        session.get(url)
+    with closing(fenced(wire.url)) as connection, pytest.raises(NotAllowed, match="another host"):
+        connection.exchange("GET", url, None, {})
     assert wire.seen == []
 
 
 def test_paths_outside_of_the_prefix_are_another_host(wire: Wire) -> None:
-    with fenced(f"{wire.url}/api/v3") as session:
-        assert session.get(f"{wire.url}/api/v3/user").ok
-        with pytest.raises(NotAllowed):
-            session.get(f"{wire.url}/user")
+    with closing(fenced(f"{wire.url}/api/v3")) as connection:
+        assert connection.exchange("GET", "/api/v3/user", None, {}).status == 200
+        for path in ("/user", "/api/v3evil/user", "//evil.example/user"):
+            with pytest.raises(NotAllowed):
+                connection.exchange("GET", path, None, {})
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -197,6 +210,32 @@ def test_a_renamed_repository_and_a_transferred_issue_are_said(wire: Wire) -> No
     assert [path for _, path, _ in wire.seen] == [f"{HERE}/issues/7"]
 
 
+def test_a_connection_that_the_server_closed_meanwhile_is_opened_again(wire: Wire) -> None:
+    wire.answer["body"] = json.dumps({"login": "ann"})
+    with GitHub(REPO, "secret", wire.url, write_gap=0) as hub:
+        assert [hub.fetch_user() for _ in range(3)] == ["ann"] * 3
+        hub.add_labels(7, ["a"])
+        assert hub.rate.requests == len(wire.seen) == 4
+
+
+def test_answers_may_be_compressed(wire: Wire) -> None:
+    wire.answer.update(headers={"Content-Encoding": "gzip"}, body=gzip.compress(b'{"login": "ann"}').decode("latin-1"))
+    with GitHub(REPO, "secret", wire.url) as hub:
+        assert hub.fetch_user() == "ann"
+    assert wire.seen[0][2]["Accept-Encoding"] == "gzip"
+    wire.answer["body"] = wire.answer["body"][:-9]
+    with GitHub(REPO, "secret", wire.url, sleep=lambda _: None) as hub, pytest.raises(GitHubError, match="EOFError"):
+        hub.fetch_user()
+
+
+def test_reads_from_several_threads_get_their_own_answers(tmp_path: Path) -> None:
+    with Sandbox(tmp_path, REPO) as sandbox:
+        numbers = [sandbox.add_issue(f"Issue {at}") for at in range(1, 9)] * 5
+        with GitHub(REPO, sandbox.add_user("you", "write"), sandbox.base_url) as hub, ThreadPoolExecutor(8) as pool:
+            assert [issue.number for issue in pool.map(hub.fetch_issue, numbers)] == numbers
+            assert hub.rate.requests == len(numbers)
+
+
 def test_an_answer_still_being_computed_ends(wire: Wire) -> None:
     wire.answer.update(status=202)
     with pytest.raises(GitHubError, match="still being computed"), GitHub(REPO, "secret", wire.url) as hub:
@@ -215,6 +254,76 @@ def test_a_proxy_of_the_environment_gets_nothing_that_is_for_this_machine(
     with GitHub(REPO, "secret", wire.url) as hub:
         assert hub.fetch_user() == "ann"
     assert wire.seen[0][2]["Authorization"] == "token secret"
+
+
+def test_the_proxy_of_the_environment_is_asked_for_a_tunnel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes through it is encrypted: the token is seen by nobody between."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://ann:p%40ss@127.0.0.1:{proxy.getsockname()[1]}")
+        monkeypatch.delenv("https_proxy", raising=False)
+        asked: list[bytes] = []
+
+        def serve() -> None:
+            connection, _ = proxy.accept()
+            with connection:
+                asked.append(connection.recv(65536))
+                connection.sendall(b"HTTP/1.1 502 No\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with closing(fenced("https://api.github.com")) as connection, pytest.raises(OSError, match="502"):
+            connection.exchange("GET", "/user", None, {"Authorization": "token secret"})
+        thread.join()
+    assert asked[0].startswith(b"CONNECT api.github.com:443 HTTP/1.") and b"secret" not in asked[0]
+    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"ann:p@ss") in asked[0]
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
+    with pytest.raises(Usage, match="proxy"):
+        Connection(parse_origin("https://api.github.com"), REPO, 5)
+
+
+def test_a_server_is_believed_by_its_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pem = tmp_path / "localhost.pem"
+    pem.write_bytes(certificate("localhost"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pem)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"login": "ann"}')
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """A client that does not believe us goes away."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        url = f"https://localhost:{server.server_address[1]}"
+        with GitHub(REPO, "secret", url, sleep=lambda _: None) as hub, pytest.raises(GitHubError, match="CERTIFICATE"):
+            hub.fetch_user()
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(pem))
+        with GitHub(REPO, "secret", url) as hub:
+            assert hub.fetch_user() == "ann"
+        server.shutdown()
+        thread.join()
+
+
+def certificate(name: str) -> bytes:
+    """Key and certificate for one host, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder(
+        who, who, key.public_key(), x509.random_serial_number(), now - timedelta(days=1), now + timedelta(days=1),
+    ).add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False).sign(key, hashes.SHA256())
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return private + made.public_bytes(serialization.Encoding.PEM)
 
 
 @pytest.mark.parametrize(
