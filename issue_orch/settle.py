@@ -119,13 +119,18 @@ def open_pull(
         return Unready("Open the pull request yourself, then report complete with --pr URL.")
     if pull is None:
         try:
-            title = one_line(neutralise(redact(claim.get("title") or status["issueTitle"])), 200)
-            pull = gh.create_pull(status["branch"], status["base"], title, plan.body(claim), plan.draft)
+            pull = gh.create_pull(status["branch"], status["base"], pull_title(status, claim), plan.body(claim), plan.draft)
         except GitHubError as error:
             pull = find_pull(gh, status, head)
             if pull is None:
                 return Pending(error.message)
     return verified(repo, gh, pull, status, head, plan)
+
+
+def pull_title(status: SessionStatus, claim: dict[str, Any]) -> str:
+    """The worker's, else the issue's, else the branch: GitHub refuses a pull of which nothing is to be seen."""
+    titles = (claim.get("title"), status["issueTitle"], status["branch"])
+    return next(filter(None, (one_line(neutralise(redact(title or "")), 200).strip() for title in titles)))
 
 
 def find_pull(gh: GitHub, status: SessionStatus, head: CommitSha) -> Pull | None:

@@ -170,7 +170,7 @@ def ask(
     Header names are written with underscores for dashes.
     """
     token = sandbox.tokens["maria"] if token is None else token
-    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    sent = {"User-Agent": "tests", **{name.replace("_", "-"): value for name, value in headers.items()}}
     raw = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
     connection = http.client.HTTPConnection(sandbox.base_url.removeprefix("http://"), timeout=timeout)
     try:

@@ -252,6 +252,17 @@ def test_what_is_unusual_but_works(scene: Scene, name: str) -> None:
     scene.check_invariants()
 
 
+def test_a_title_of_nothing_visible_gives_way_to_that_of_the_issue(scene: Scene) -> None:
+    """GitHub refuses a blank title, and the pull could never be opened."""
+    scene.agent('commit one.txt\nreport complete --title "$(printf " \\342\\200\\213 ")" --body Done\n')
+    number = scene.issue("Add one")
+    scene.orch("spawn", str(number), check=True)
+    scene.wait_status(number, "complete")
+    scene.wait(lambda: scene.status(number)["pullRequestUrl"], what="the pull is open")
+    titles = [scene.sandbox.issues[each].title for each in scene.sandbox.pulls]
+    assert titles == ["Add one"]
+
+
 def test_a_full_disk_is_said(scene: Scene) -> None:
     """A limit on the size of files stands for the full disk: writes fail with an OSError all the same."""
     number = scene.issue()

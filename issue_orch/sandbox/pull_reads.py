@@ -27,7 +27,7 @@ def pulls(call: Call) -> Listing:
         if (state == "all" or store.issues[pull.number].state == state)
         and query.get("base", pull.base) == pull.base and (head is None or head == f"{owner}:{pull.head}")
     ]
-    found = in_order(rows, query)
+    found = in_order(rows, query, "desc" if query.get("sort", "created") == "created" else "asc")
     return Listing(found, lambda row: pull_bodies.pull(call.view, store.pulls[row.number]))
 
 
@@ -62,6 +62,7 @@ def commit_sha(call: Call, ref: str) -> str:
 
 def check_runs(call: Call, ref: str) -> Listing:
     rows = list(call.view.store.checks[commit_sha(call, ref)].values())
+    one_of(call.query, "filter", "latest", "all")
     if "check_name" in call.query:
         rows = [row for row in rows if row.name == call.query["check_name"]]
     return Listing(

@@ -101,10 +101,12 @@ def one_of(query: dict[str, str], name: str, *allowed: str) -> str:
 
 
 def since(query: dict[str, str]) -> float:
+    if "since" not in query:
+        return 0
     try:
-        return datetime.fromisoformat(query["since"]).timestamp() if "since" in query else 0
+        return datetime.strptime(query["since"], "%Y-%m-%dT%H:%M:%S%z").timestamp()
     except ValueError:
-        raise Refused(422, f"Validation Failed: since {query['since']} is not a time") from None
+        raise Refused(422, f"Validation Failed: since {query['since']} is not YYYY-MM-DDTHH:MM:SSZ") from None
 
 
 def in_order(rows: list[Any], query: dict[str, str], default: str = "desc") -> list[Any]:
@@ -120,6 +122,8 @@ def comments(call: Call, number: str) -> Listing:
 
 def all_comments(call: Call) -> Listing:
     earliest, store = since(call.query), call.view.store
+    if "direction" in call.query and "sort" not in call.query:
+        raise Refused(422, "Validation Failed: direction is ignored without sort")
     rows = [row for found in store.comments.values() for row in found.values() if row.updated_at >= earliest]
     return Listing(
         in_order(rows, call.query, "asc"), lambda row: bodies.comment(call.view, row)

@@ -33,8 +33,7 @@ def answered(status: int, answer: Any, call: Call, path: str) -> Reply:
     """The body of a route's answer; a listing is cut to the page asked for, with links to the others."""
     if not isinstance(answer, Listing):
         return as_json(status, answer)
-    size = max(1, min(100, int(call.query.get("per_page", 30))))
-    page = max(1, int(call.query.get("page", 1)))
+    size, page = int(call.query.get("per_page", 30)), int(call.query.get("page", 1))
     last = max(1, -(-len(answer.rows) // size))
     earlier = {"prev": page - 1, "first": 1} if page > 1 else {}
     later = {"next": page + 1, "last": last} if page < last else {}

@@ -53,7 +53,7 @@ ROUTES = (
     _get("git/ref/heads/(.+)", pull_reads.git_ref),
     _get("collaborators/([^/]+)/permission", pull_reads.permission, needs="write"),
     _get(r"compare/(.+?)\.\.\.(.+)", pull_reads.compare, _PAGES),
-    _get("milestones", reads.milestones, f"state sort direction {_PAGES}"),
+    _get("milestones", reads.milestones, _PAGES),
     _get("labels", reads.labels, _PAGES),
     _get("labels/([^/]+)", reads.label),
     Route("POST", "labels", writes.label, fields=_LABEL, needs="write", status=201),
@@ -79,11 +79,12 @@ ROUTES = (
     _get(r"pulls/(\d+)/files", pull_reads.pull_files, _PAGES),
     _get(r"pulls/(\d+)/commits", pull_reads.pull_commits, _PAGES),
     _get(r"pulls/(\d+)/reviews", pull_reads.reviews, _PAGES),
-    _get(r"pulls/(\d+)/comments", pull_reads.review_comments, f"since sort direction {_PAGES}"),
-    _get("commits/(.+)/check-runs", pull_reads.check_runs, f"check_name status filter app_id {_PAGES}"),
+    _get(r"pulls/(\d+)/comments", pull_reads.review_comments, _PAGES),
+    _get("commits/(.+)/check-runs", pull_reads.check_runs, f"check_name filter {_PAGES}"),
     _get("commits/(.+)/status", pull_reads.combined_status, _PAGES),
     _get(r"check-runs/(\d+)/annotations", pull_reads.check_annotations, _PAGES),
 )
+LONGEST = {"body": 65_536, "title": 256, "name": 50, "description": 100}
 _PATTERNS = tuple(
     re.compile(path if path.startswith("/") else "/repos/(?P<owner>[^/]+)/(?P<name>[^/]+)" + (path and f"/{path}"))
     for path in (route.path for route in ROUTES)
@@ -125,9 +126,11 @@ def _check_query(route: Route, call: Call) -> None:
     unknown = sorted(call.query.keys() - route.query)
     if unknown:
         raise Refused(422, f"Validation Failed: unknown query {', '.join(unknown)}")
-    for name in ("page", "per_page"):
-        if not call.query.get(name, "1").isdecimal():
-            raise Refused(422, f"Validation Failed: {name} is not a number")
+    # GitHub takes what lies outside for the nearest number without a word: nobody can mean that.
+    for name, most in (("page", 10**9), ("per_page", 100)):
+        value = call.query.get(name, "1")
+        if not value.isdecimal() or not 1 <= int(value) <= most:
+            raise Refused(422, f"Validation Failed: {name} must be a number from 1 to {most}")
 
 
 def _check_body(route: Route, body: Any) -> None:
@@ -142,3 +145,7 @@ def _check_body(route: Route, body: Any) -> None:
             raise Refused(422, f'Invalid request. "{name}" is not a permitted key.')
         if not isinstance(value, route.fields[name]):
             raise Refused(422, f"Invalid request. For '{name}', {value!r} has the wrong type.")
+        most = LONGEST.get(name)
+        if most and isinstance(value, str) and len(value) > most:
+            words = f"{name} is too long (maximum is {most} characters)"
+            raise Refused(422, "Validation Failed", {"field": name, "code": "custom", "message": words})

@@ -173,10 +173,15 @@ class Sandbox(Pulls):
     def _rest(self, incoming: Incoming) -> Reply:
         path, _, text = incoming.target.partition("?")
         root = "/api/v3" if path.startswith("/api/v3/") else ""
-        path, query = path.removeprefix(root), dict(parse_qsl(text, keep_blank_values=True))
+        path, asked = path.removeprefix(root), parse_qsl(text, keep_blank_values=True)
+        query = dict(asked)
         user, body = self._user_of(incoming), None
         headers = {"X-GitHub-Media-Type": "github.v3; format=json"}
         try:
+            if not incoming.headers.get("user-agent"):
+                raise Refused(403, "Request forbidden by administrative rules. Please make sure it has a User-Agent header")
+            if len(query) < len(asked):
+                raise Refused(422, "Validation Failed: a query parameter is given twice")
             body = parse(incoming.raw)
             if not user:
                 given = "authorization" in incoming.headers
@@ -226,6 +231,8 @@ class Sandbox(Pulls):
                 secret = base64.b64decode(secret, validate=True).decode().partition(":")[2]
             except (binascii.Error, UnicodeDecodeError):
                 return None
+        elif scheme.lower() not in ("bearer", "token"):
+            return None
         return next((user for user in self.users.values() if user.token == secret), None)
 
     def _rates(self, user: User) -> Json:

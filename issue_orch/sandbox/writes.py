@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from . import bare as git
 from . import bodies, pull_bodies, pull_reads, reads
 from .reads import Call, Listing
@@ -9,7 +11,7 @@ from .records import Json, Refused, allows
 
 
 def _required(call: Call, resource: str, *names: str) -> list[str]:
-    missing = [name for name in names if not call.body.get(name)]
+    missing = [name for name in names if not (call.body.get(name) or "").strip()]
     if missing:
         errors = ({"resource": resource, "field": name, "code": "missing_field"} for name in missing)
         raise Refused(422, "Validation Failed", *errors)
@@ -40,6 +42,8 @@ def edit_comment(call: Call, comment_id: str) -> Json:
 
 def label(call: Call) -> Json:
     store, (name,) = call.view.store, _required(call, "Label", "name")
+    if not re.fullmatch("[0-9a-fA-F]{6}", call.body.get("color", "ededed")):
+        raise Refused(422, "Validation Failed", {"resource": "Label", "code": "invalid", "field": "color"})
     if name.casefold() in store.labels:
         raise Refused(422, "Validation Failed", {"resource": "Label", "code": "already_exists", "field": "name"})
     made = store.label(name)._replace(
@@ -53,7 +57,7 @@ def label(call: Call) -> Json:
 def add_labels(call: Call, number: str) -> Listing:
     row = reads.issue_row(call, number)
     names = call.body if isinstance(call.body, list) else call.body.get("labels", [])
-    if not all(isinstance(name, str) and name for name in names):
+    if not names or not all(isinstance(name, str) and 0 < len(name.strip()) <= 50 for name in names):
         raise Refused(422, "Validation Failed", {"resource": "Label", "field": "name", "code": "invalid"})
     for name in names:
         call.view.store.add_label(row.number, name, call.user.login)
