@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import agents, git, launching, ledger, push, worktree
-from .config import Config
 from .context import Context, open_context, token_of
 from .errors import Expected, of_system
-from .launching import adapter_name, check_agent, relaunch, report_command, start_supervisor
+from .launching import adapter_name, ceilings, check_agent, relaunch, report_command, start_supervisor
 from .lease import check_locks, probe, take
 from .messages import write_context
 from .model import Branch, CommitSha, Issue, SessionStatus
@@ -35,7 +34,7 @@ from .store import (
 if TYPE_CHECKING:
     from .github import GitHub
 
-__all__ = ["Start", "open_quiet", "relaunch", "spawn"]
+__all__ = ["Start", "ceilings", "open_quiet", "relaunch", "spawn"]
 
 SPARE_BYTES = 200_000_000
 
@@ -107,7 +106,7 @@ def start_one(context: Context, start: Start) -> None:
         except (Expected, OSError) as error:
             roll_back(context, status, error if isinstance(error, Expected) else of_system(error))
             raise
-        start_supervisor(context, status, lease, start.agent)
+        start_supervisor(context, status, lease)
 
 
 def admit(context: Context, start: Start) -> tuple[SessionStatus, bool]:
@@ -137,11 +136,6 @@ def reserve(context: Context, number: int) -> None:
     room = ledger.reserve(context.state, number, 1, ceilings(context.config), context.config.max_workers, time.time())
     if room is not None and room.usd <= 0:
         raise Expected(f"#{number}: {room.why}", "issue-orch costs; raise the budget to go on")
-
-
-def ceilings(config: Config) -> ledger.Ceilings:
-    return ledger.Ceilings(
-        config.budget_total, config.budget_per_issue, config.budget_per_day, config.budget_allow_unknown)
 
 
 def intent(context: Context, start: Start) -> SessionStatus:

@@ -62,7 +62,7 @@ def take_answer(run: Pass, number: int, memory: Memory, comment: Comment) -> str
     if problem is None:
         try:
             words, author = words_of(comment, asked["options"]), f"@{comment.author}, {comment.url}"
-            line = guide(run.context.state, number, words, author, run.relaunch, asked["id"]).text
+            line = guide(run.context.state, number, words, author, run.relaunch, asked["id"])
         except Expected as error:  # it is in the inbox all the same
             line = error.message
     else:

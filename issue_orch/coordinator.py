@@ -25,7 +25,7 @@ from .plan import LONGEST_BACKOFF, Eligible, Failure, Plan, next_failure, next_s
 from .plan import plan as make_plan
 from .ready import recorded
 from .status_text import rate_text
-from .store import iso, load_json, load_status, seconds, session_numbers, write_json
+from .store import iso, load_events, load_json, load_status, seconds, session_numbers, write_json
 
 if TYPE_CHECKING:
     from .github import GitHub
@@ -161,13 +161,15 @@ class Coordinator:
             if number in active:
                 continue
             why = why_take_up(status, {message["kind"] for message in pending(state, number)}, now)
+            if why is None and status["hold"] == "budget" and self.is_new_day(number, now):
+                why = "has a new day's budget"
             tried = self.tries.get(number)
             if why is None:
                 self.tries.pop(number, None)
                 left = left or (status["retryAt"] is not None and not status["hold"])
             elif tried and tried.retry_at > now:
                 left = left or tried.in_a_row <= self.config.retries
-            elif why != "lost its worker" or len(active) + len(due) < self.config.max_workers:
+            elif why not in {"lost its worker", "has a new day's budget"} or len(active) + len(due) < self.config.max_workers:
                 due.append((number, why))
         with ThreadPoolExecutor(max_workers=4) as pool:
             for (number, why), error in zip(due, pool.map(self.relaunch, [number for number, _ in due]), strict=True):
@@ -176,6 +178,12 @@ class Coordinator:
                 self.tell(f"#{number} {why}: {words}", error is not None)
                 left = left or self.tries[number].in_a_row <= self.config.retries
         return left
+
+    def is_new_day(self, number: int, now: float) -> bool:
+        """Whether the budget held the session on an earlier day, and there is room now."""
+        held = [str(event.get("at")) for event in load_events(self.context.state, number) if event.get("kind") == "held"]
+        room = ledger.room(self.context.state, number, act.ceilings(self.config), now)
+        return bool(held) and held[-1][:10] < iso(now)[:10] and (room is None or room.usd > 0)
 
     def relaunch(self, number: int) -> Expected | None:
         try:

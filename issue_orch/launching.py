@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from . import agents, git
+from .config import Config
 from .config import check_agent as config_agent
 from .context import Context, token_of
 from .errors import Expected
-from .helper_client import package_parent, python_module
 from .lease import Lease
+from .ledger import Ceilings
 from .model import SessionStatus
+from .process import package_parent, python_module
 from .store import session_folder, write_json
 
 READY_WAIT = 60.0
@@ -37,23 +39,26 @@ def adapter_name(agent: str) -> str:
     return agent if agent in agents.NAMES else "command"
 
 
-def launch_record(context: Context, status: SessionStatus, agent: str) -> dict[str, Any]:
+def ceilings(config: Config) -> Ceilings:
+    return Ceilings(config.budget_total, config.budget_per_issue, config.budget_per_day, config.budget_allow_unknown)
+
+
+def write_launch(context: Context, status: SessionStatus) -> None:
     """Everything that the supervisor and its helpers need. No secret is in it."""
-    config = context.config
+    config, agent = context.config, status["agent"]
     settings = config.agent_settings(agent)
     path = status["worktreePath"]
-    return {
+    write_json(session_folder(context.state, status["issueNumber"]) / "launch.json", {
         "agent": {**settings._asdict(), "name": agent, "adapter": adapter_name(agent)},
         "commonDir": context.repo.common_dir, "gitDir": git.admin_dir(context.repo, path), "top": context.repo.main,
         "repo": context.repo._asdict(), "repoName": context.name, "baseUrl": context.base_url, "remote": config.remote,
         "report": report_command(), "limits": {"retries": config.retries},
-        "budget": {"total": config.budget_total, "perIssue": config.budget_per_issue, "perDay": config.budget_per_day,
-                   "allowUnknown": config.budget_allow_unknown, "slots": config.max_workers},
+        "budget": ceilings(config)._asdict(), "slots": config.max_workers,
         "pullsOpen": config.pulls_open, "draft": config.pulls_draft, "sign": config.git_sign,
         "identity": git.identity(context.repo),
         "notify": {"command": list(config.notify_command), "urls": list(config.notify_urls)},
         "stallAfter": settings.quiet_minutes * 60,
-    }
+    }, durable=True)
 
 
 def check_agent(context: Context, agent: str) -> None:
@@ -66,21 +71,19 @@ def check_agent(context: Context, agent: str) -> None:
     if which(program, path=context.env.get("PATH")) is None:
         raise Expected(f"the agent {agent!r} needs {program}, which is not installed",
                        "install it, or choose another: issue-orch spawn --agent NAME (see docs/agents.md)")
-    config = context.config
-    limited = any(limit is not None for limit in (config.budget_total, config.budget_per_issue, config.budget_per_day))
     known = adapter.CAPABILITIES.reports_usd or settings.prices
-    if limited and not known and not config.budget_allow_unknown:
+    if ceilings(context.config).limited and not known and not context.config.budget_allow_unknown:
         raise Expected(f"a budget is set, and {agent} does not report what it costs",
                        f"set prices for [agents.{agent}], or budget.allow_unknown = true")
 
 
-def start_supervisor(context: Context, status: SessionStatus, lease: Lease, agent: str) -> int | None:
-    """Pass the lease on to a supervisor and wait until its agent lives. Returns the agent's pid, if one was needed.
+def start_supervisor(context: Context, status: SessionStatus, lease: Lease) -> None:
+    """Pass the lease on to a supervisor and wait until its agent lives, if one is needed.
 
     Raises Expected with the supervisor's own words when it could not start.
     """
     number = status["issueNumber"]
-    write_json(session_folder(context.state, number) / "launch.json", launch_record(context, status, agent), durable=True)
+    write_launch(context, status)
     ready_read, ready_write = os.pipe()
     token_read, token_write = os.pipe()
     token = token_of(context)
@@ -91,7 +94,7 @@ def start_supervisor(context: Context, status: SessionStatus, lease: Lease, agen
     argv = python_module("supervisor", str(context.state), str(number), *(str(each) for each in descriptors))
     log = session_folder(context.state, number) / "supervisor.log"
     with open(log, "ab") as errors:
-        child = subprocess.Popen(argv, cwd="/", env=service_environment(context, agent), stdin=subprocess.DEVNULL,
+        child = subprocess.Popen(argv, cwd="/", env=service_environment(context, status["agent"]), stdin=subprocess.DEVNULL,
                                  stdout=errors, stderr=errors, start_new_session=True, pass_fds=descriptors)
     child.returncode = 0  # it outlives us; nobody here waits for it
     for descriptor in (ready_write, token_read):
@@ -104,8 +107,6 @@ def start_supervisor(context: Context, status: SessionStatus, lease: Lease, agen
         raise Expected(f"#{number}: the supervisor did not start", f"see {log}")
     if "error" in answer:
         raise Expected(f"#{number}: {answer['error']}", answer.get("hint") or f"issue-orch resume {number}")
-    pid = answer.get("pid")
-    return int(pid) if pid else None
 
 
 def read_ready(descriptor: int) -> dict[str, Any] | None:
@@ -129,4 +130,4 @@ def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:
     if not os.path.isdir(status["worktreePath"]):
         raise Expected(f"#{number}: its worktree {status['worktreePath']} is gone",
                        f"git worktree list; issue-orch cancel {number}")
-    start_supervisor(context, status, lease, status["agent"])
+    start_supervisor(context, status, lease)

@@ -132,26 +132,32 @@ def sums(everything: dict[int, Booked], ceilings: Ceilings, today: str) -> list[
         found.append(("in total", ceilings.total, round(sum(entry.usd for entry in everything.values()), 9), unknown))
     if ceilings.per_day is not None:
         unknown = sum(entry.unknown_by_day.get(day, 0) for entry in everything.values() for day in (today, ""))
-        usd = round(sum(entry.by_day.get(today, 0.0) for entry in everything.values()), 9)
+        # What was booked before the clock was set back counts as today's: the ceiling holds.
+        usd = round(sum(usd for entry in everything.values() for day, usd in entry.by_day.items() if day >= today), 9)
         found.append(("a day", ceilings.per_day, usd, unknown))
     return found
 
 
 def room(state: Path, number: int, ceilings: Ceilings, now: float) -> Room | None:
-    """What a new attempt of the issue may use below every ceiling; None without one.
-
-    A reservation counts while its session's lease is held, and while anything that its worker started still runs.
-    """
+    """What a new attempt of the issue may use below every ceiling; None without one."""
     if not ceilings.limited:
         return None
     everything = booked_all(state)
-    reserved = sum(entry.reserved for other, entry in everything.items()
-                   if other != number and entry.reserved and in_use(state, other))
+    return room_in(everything, sum(reservations(state, number, everything)), number, ceilings, iso(now)[:10])
+
+
+def room_in(everything: dict[int, Booked], reserved: float, number: int, ceilings: Ceilings, today: str) -> Room:
     own = everything.get(number, Booked())
-    rows = [(*row, reserved) for row in sums(everything, ceilings, iso(now)[:10])]
+    rows = [(*row, reserved) for row in sums(everything, ceilings, today)]
     if ceilings.per_issue is not None:
         rows.append((f"for #{number}", ceilings.per_issue, own.usd, own.unknown, 0.0))
     return min(room_of(*row, ceilings.allow_unknown) for row in rows)
+
+
+def reservations(state: Path, number: int, everything: dict[int, Booked]) -> list[float]:
+    """What other issues have reserved. It counts while the lease is held or anything that the worker started runs."""
+    return [entry.reserved for other, entry in everything.items() if other != number and entry.reserved
+            and (probe(state, other) is not None or find_marked(str(state), other))]
 
 
 def room_of(name: str, limit: float, usd: float, unknown: int, reserved: float, allow_unknown: bool) -> Room:
@@ -162,22 +168,20 @@ def room_of(name: str, limit: float, usd: float, unknown: int, reserved: float, 
     return Room(round(limit - usd - reserved, 9), why)
 
 
-def in_use(state: Path, number: int) -> bool:
-    return probe(state, number) is not None or bool(find_marked(str(state), number))
-
-
 def reserve(state: Path, number: int, attempt: int, ceilings: Ceilings, slots: int, now: float) -> Room | None:
     """Reserve for the attempt that is to start, under the admission lease: those that start at once share what is left.
 
     Returns what was reserved, None without a ceiling. At zero or below nothing was, and nothing may start.
     """
-    found = room(state, number, ceilings, now)
-    if found is None or found.usd <= 0:
+    if not ceilings.limited:
+        return None
+    everything = booked_all(state)
+    others = reservations(state, number, everything)
+    found = room_in(everything, sum(others), number, ceilings, iso(now)[:10])
+    if found.usd <= 0:
         return found
-    sharing = sum(1 for other, entry in booked_all(state).items()
-                  if other != number and entry.reserved and in_use(state, other))
     # An issue with a ceiling of its own reserves that; else each free slot gets an equal part.
-    part = found.usd if ceilings.per_issue is not None else found.usd / max(1, slots - sharing)
+    part = found.usd if ceilings.per_issue is not None else found.usd / max(1, slots - len(others))
     reserve_line(state, number, now, attempt, part)
     return found._replace(usd=part)
 
@@ -197,7 +201,3 @@ def warnings(state: Path, ceilings: Ceilings, now: float) -> list[tuple[str, str
             day = f" {today}" if name == "a day" else ""
             found.append((f"{name}{day} {level}", f"${usd:.2f} of the budget of ${limit:.2f} {name} are spent"))
     return found
-
-
-def from_launch(budget: dict[str, Any]) -> Ceilings:
-    return Ceilings(budget.get("total"), budget.get("perIssue"), budget.get("perDay"), bool(budget.get("allowUnknown")))

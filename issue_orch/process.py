@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from .errors import CommandFailed, Expected
@@ -36,7 +37,7 @@ def run(
     """Run a short command without a shell, in a session of its own, ended whole after `timeout` seconds.
 
     Raises CommandFailed when `check` and the code is not zero, when the time is up (code None),
-    and Expected when the program does not exist.
+    and Expected when the program cannot be started.
     """
     try:
         child = subprocess.Popen(
@@ -45,8 +46,8 @@ def run(
         )
     except FileNotFoundError as error:
         raise Expected(f"{argv[0]}: not found ({error.filename})", f"install {argv[0]}, or mend PATH") from error
-    except NotADirectoryError as error:
-        raise Expected(f"{cwd}: not a folder") from error
+    except OSError as error:  # no folder, or no descriptors, processes or memory left
+        raise Expected(f"{argv[0]}: {error.strerror}") from error
     with child:
         try:
             out, err = child.communicate(stdin.encode("utf-8", "surrogateescape"), timeout=timeout)
@@ -61,6 +62,15 @@ def run(
     if check and done.code:
         raise CommandFailed(argv, done.code, done.stdout, done.stderr)
     return done
+
+
+def package_parent() -> str:
+    return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def python_module(module: str, *argv: str) -> tuple[str, ...]:
+    """The argument list that runs a module of this package, whatever the current folder holds."""
+    return (sys.executable, "-P", "-m", f"issue_orch.{module}", *argv)
 
 
 def kill_group(pid: int) -> None:
@@ -85,14 +95,20 @@ def boot_id() -> str:
         return str(int(psutil.boot_time()))
 
 
-def start_ticks(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot (hundredths of a second elsewhere); None when it is gone."""
+def stat_of(pid: int) -> list[bytes]:
+    """What Linux says of a process after its name, its state first; empty when it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
+            return file.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        if os.path.isdir("/proc/self"):
-            return None
+        return []
+
+
+def start_ticks(pid: int) -> int | None:
+    """When the process started, in clock ticks since boot (hundredths of a second elsewhere); None when it is gone."""
+    if os.path.isdir("/proc/self"):
+        found = stat_of(pid)
+        return int(found[19]) if found else None
     import psutil
 
     try:
@@ -103,13 +119,6 @@ def start_ticks(pid: int) -> int | None:
 
 def identity(pid: int) -> ProcessId:
     return {"pid": pid, "startTicks": start_ticks(pid) or 0, "bootId": boot_id()}
-
-
-def is_running(process: ProcessId | None) -> bool:
-    """Whether exactly this process still runs (not another one with its pid)."""
-    if process is None or process["bootId"] != boot_id():
-        return False
-    return start_ticks(process["pid"]) == process["startTicks"]
 
 
 def marker(state: str, number: int, attempt: int) -> dict[str, str]:
@@ -128,38 +137,35 @@ def is_marked(environ: bytes, state: str, number: int | None) -> bool:
 def find_marked(state: str, number: int | None) -> list[int]:
     """Processes that workers of this clone started (of one session, or of all with None), ourselves left out."""
     if os.path.isdir("/proc/self"):
-        pids: Iterable[int] = (int(name) for name in os.listdir("/proc") if name.isdecimal())
-        read: Callable[[int], bytes] = read_environ
+        pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
     else:
         import psutil
 
-        pids, read = psutil.pids(), read_environ_psutil
-    own = os.getpid()
-    return [pid for pid in pids if pid != own and is_marked(read(pid), state, number)]
+        pids = psutil.pids()
+    return [pid for pid in pids if pid != os.getpid() and is_marked(read_environ(pid), state, number)]
 
 
 def read_environ(pid: int) -> bytes:
+    """The environment that a process began with; empty when it is gone or another user's."""
+    if not os.path.isdir("/proc/self"):
+        import psutil
+
+        try:
+            return b"\0".join(f"{key}={value}".encode() for key, value in psutil.Process(pid).environ().items())
+        except (psutil.Error, OSError):
+            return b""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             return file.read()
-    except OSError:
-        return b""
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return b""  # no descriptor left, say, is not "nothing is marked": that is raised
 
 
-def read_environ_psutil(pid: int) -> bytes:
-    import psutil
-
-    try:
-        return b"\0".join(f"{key}={value}".encode() for key, value in psutil.Process(pid).environ().items())
-    except (psutil.Error, OSError):
-        return b""
-
-
-def end_marked(state: str, number: int, grace: float = 5.0) -> int:
+def end_marked(state: str, number: int, grace: float = 5.0) -> bool:
     """End everything that the session's workers started: TERM, grace in seconds, KILL until two scans are empty.
 
     A process is signalled only when its environment still carries the marker, through a descriptor that cannot
-    be reused for another process where the system has one. Returns how many were found.
+    be reused for another process where the system has one. Returns whether there was something.
     """
     found = find_marked(state, number)
     for pid in found:
@@ -174,30 +180,24 @@ def end_marked(state: str, number: int, grace: float = 5.0) -> int:
         for pid in rest:
             signal_marked(pid, state, number, signal.SIGKILL)
         time.sleep(0.01)
-    return len(found)
+    return bool(found)
 
 
 def is_zombie(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] == b"Z"
-    except OSError:
-        return False
+    return stat_of(pid)[:1] == [b"Z"]
 
 
 def signal_marked(pid: int, state: str, number: int, what: signal.Signals) -> None:
-    read = read_environ if os.path.isdir("/proc/self") else read_environ_psutil
     try:
         handle = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
-    except OSError:
+    except ProcessLookupError:
         return
     try:
-        if not is_marked(read(pid), state, number):
-            return
-        if handle is None:
-            os.kill(pid, what)
-        else:
-            signal.pidfd_send_signal(handle, what)
+        if is_marked(read_environ(pid), state, number):
+            if handle is None:
+                os.kill(pid, what)
+            else:
+                signal.pidfd_send_signal(handle, what)
     except ProcessLookupError:
         pass
     finally:

@@ -33,6 +33,7 @@ ALLOWED = {
     "stuck": {"note", "reason", "decision", "options", "context", "default"},
     "complete": {"note", "title", "body", "pr"},
 }
+STUCK_NEEDS = "stuck needs --decision (or --reason): what has to be decided? Give --option for each choice"
 SIZE_LIMIT = 60_000
 
 
@@ -120,7 +121,7 @@ def check_fields(kind: str, fields: dict[str, object]) -> None:
         if name not in ALLOWED[kind]:
             raise Refused(f"--{name} does not belong to `report {kind}` (see: issue-orch report --help)")
     if kind == "stuck" and not (fields.get("decision") or fields.get("reason")):
-        raise Refused("stuck needs --decision (or --reason): what has to be decided? Give --option for each choice")
+        raise Refused(STUCK_NEEDS)
     size = sum(len(str(value)) for value in fields.values())
     if size > SIZE_LIMIT * 2:
         raise Refused(f"the texts have {size} characters; {SIZE_LIMIT * 2} are allowed. Shorten them")

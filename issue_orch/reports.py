@@ -1,23 +1,86 @@
-"""What a worker reported, applied to its session: each report once, those of an older attempt to the history only."""
+"""What a worker reported: read from its outbox as untrusted input, and applied once; of an older attempt, noted only."""
 
 from __future__ import annotations
 
-from .lifecycle import Happening, after
-from .messages import Report, load_reports, take_report
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .messages import SIZE_LIMIT
 from .model import Question
+from .report import ALLOWED, SINGLE, STUCK_NEEDS
 from .session import Session
-from .store import iso, seconds, write_text
+from .store import iso, read_untrusted, seconds, write_text
+from .turn import BUSY, Happening, after
+
+TEXT_FIELDS = frozenset(SINGLE.values())
+LIST_FIELDS = frozenset({"options", "touches"})
+AT_ONCE = 100
+
+
+class Report(NamedTuple):
+    """What a worker said of itself, from one file of the outbox. `attempt` is None when the file did not say."""
+
+    id: str
+    kind: str
+    attempt: int | None
+    fields: dict[str, Any]
 
 
 def apply_reports(session: Session) -> None:
     reports, refused = load_reports(session.status["worktreePath"])
-    for path, why in refused:
-        if path not in session.refused:
-            session.refused.add(path)
+    for path, why in refused.items():
+        if not any(event.get("path") == path for event in session.events):
+            session.events.append({"path": path})
             session.note("refused", path=path, reason=why)
-    for report in reports:
+    for path, report in reports.items():
         apply_report(session, report)
-        take_report(report)
+        try:
+            os.unlink(path)  # it stands in the history
+        except FileNotFoundError:
+            pass
+
+
+def load_reports(worktree: str) -> tuple[dict[str, Report], dict[str, str]]:
+    """Reports by their paths, in the order of their names, and why a file is refused."""
+    folder = Path(worktree) / ".issue-orch" / "outbox"
+    if folder.is_symlink() or folder.parent.is_symlink():
+        return {}, {str(folder): "the outbox is a symbolic link"}
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}, {}
+    found = {str(folder / name): parse_report(folder / name) for name in names[:AT_ONCE]}
+    return ({path: each for path, each in found.items() if isinstance(each, Report)},
+            {path: each for path, each in found.items() if isinstance(each, str)})
+
+
+def parse_report(path: Path) -> Report | str:
+    """A report, or why the file is refused."""
+    raw = read_untrusted(path, SIZE_LIMIT + 1)
+    if raw is None:
+        return "not a regular file"
+    if len(raw) > SIZE_LIMIT:
+        return f"larger than {SIZE_LIMIT} bytes"
+    try:
+        data = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return "not JSON"
+    if not isinstance(data, dict):
+        return "not a JSON object"
+    if data.get("kind") not in ALLOWED:
+        return f"kind must be one of {', '.join(ALLOWED)}, not {data.get('kind')!r}"
+    fields = {key: value for key, value in data.items() if key in TEXT_FIELDS | LIST_FIELDS and value is not None}
+    for key, value in fields.items():
+        if key in TEXT_FIELDS and not isinstance(value, str):
+            return f"{key} must be a text"
+        if key in LIST_FIELDS and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+            return f"{key} must be a list of texts"
+    if data["kind"] == "stuck" and not (fields.get("decision") or fields.get("reason")):
+        return STUCK_NEEDS
+    attempt = data.get("attempt")
+    return Report(path.stem, str(data["kind"]), attempt if isinstance(attempt, int) else None, fields)
 
 
 def apply_report(session: Session, report: Report) -> None:
@@ -30,37 +93,35 @@ def apply_report(session: Session, report: Report) -> None:
 
 
 def why_not_accepted(session: Session, report: Report) -> str | None:
-    status = session.status
-    if report.attempt is not None and report.attempt != status["attempt"]:
-        return f"of attempt {report.attempt}, the current one is {status['attempt']}"
+    phase, attempt = session.status["status"], session.status["attempt"]
+    if report.attempt not in (None, attempt):
+        return f"of attempt {report.attempt}, the current one is {attempt}"
     if report.kind == "complete":
         if any(message["kind"] == "guidance" for message in session.unseen()):
             return "there is guidance that the worker has not seen"
-        return None if status["status"] in {"registered", "planning", "working"} else f"is {status['status']}"
+        return None if phase in BUSY else f"is {phase}"
     happening: Happening = report.kind  # type: ignore[assignment]
-    if after(status["status"], happening) is None:
-        return f"{report.kind} is not possible when {status['status']}"
-    return None
+    return None if after(phase, happening) else f"{report.kind} is not possible when {phase}"
 
 
 def apply_fields(session: Session, report: Report) -> None:
     fields = report.fields
     if fields.get("plan"):
-        write_text(session.folder / "plan.md", fields["plan"])
-    changes: dict[str, object] = {}
+        session.keep(write_text, session.folder / "plan.md", fields["plan"])
+    changes: dict[str, Any] = {}
     if fields.get("touches"):
         changes["plannedFiles"] = sorted({*session.status["plannedFiles"], *fields["touches"]})[:500]
     if fields.get("note"):
         changes["lastActivity"] = {"at": iso(session.now()), "text": fields["note"][:300]}
     if report.kind == "complete":
         session.update(**changes)
-        return
-    if report.kind == "stuck":
+    elif report.kind == "stuck":
         question = question_of(report, session.now())
-        changes |= {"question": question, "stuckReason": fields.get("reason") or question["decision"], "failure": None}
-    session.happen(report.kind, **changes)  # type: ignore[arg-type]
-    if report.kind == "stuck":
-        session.notify("stuck", changes["stuckReason"])
+        reason = fields.get("reason") or question["decision"]
+        session.happen("stuck", **changes, question=question, stuckReason=reason, failure=None)
+        session.notify("stuck", reason)
+    else:
+        session.happen(report.kind, **changes)  # type: ignore[arg-type]
 
 
 def question_of(report: Report, now: float) -> Question:

@@ -1,4 +1,4 @@
-"""One run of the agent under the supervisor: its process and pipes, heartbeats, reports and messages on the way."""
+"""One run of the agent under the supervisor: its process and pipes, its log, and how it is brought to its end."""
 
 from __future__ import annotations
 
@@ -7,32 +7,23 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable
-from typing import IO, NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from typing import IO, NamedTuple
 
 from .agents.base import Adapter, Command, Event, Outcome, Turn
 from .agents.runs import ending, fold, hopeless
-from .process import end_marked
+from .store import write_text
 
 READ_SIZE = 65_536
 LINE_LIMIT = 1_048_576
 LOG_LIMIT = 5_242_880
 TICK = 1.0
-QUIET_TICK = 2.0  # after ten silent seconds: a hundred idle workers must not be felt
-QUIET_AFTER = 10.0
+QUIET_TICK = 10.0  # after ten silent seconds: a hundred idle workers must not be felt. People's messages wake us.
 GRACE_AFTER_REPORT = 30.0
 GRACE_AFTER_INTERRUPT = 10.0
 DRAIN = 1.0
 
 Wish = str | None  # why the run should end now: "report", "interrupt", "stop"; None to go on
-
-
-class Watcher(Protocol):
-    """What the supervisor does on the way. `tick` is called about once a second."""
-
-    def on_event(self, event: Event, turn: Turn) -> None: ...
-
-    def tick(self, turn: Turn) -> Wish: ...
 
 
 class Ended(NamedTuple):
@@ -45,30 +36,37 @@ class Ended(NamedTuple):
 
 
 class AgentRun:
-    """A running agent. Single-threaded: one selector over its two pipes and the pipe of SIGCHLD."""
+    """A running agent. Single-threaded: one selector over its two pipes and the pipe of signals."""
 
-    def __init__(self, adapter: Adapter, command: Command, env: dict[str, str], cwd: str, log: str, stdin: str) -> None:
-        self.adapter = adapter
-        self.log_path = log
+    def __init__(self, adapter: Adapter, command: Command, cwd: str, folder: str, on_event: Callable[[Event, Turn], None]) -> None:
+        """`command.env` is all that the agent inherits; `folder` takes its input and its log."""
+        self.adapter, self.on_event = adapter, on_event
+        self.log_path = os.path.join(folder, "agent.log")
         self.turn = Turn(session_id=command.session_id)
         self.stderr_tail = ""
         self.fatal: Outcome | None = None
-        self.started = self.heard = time.monotonic()
-        with open(stdin, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(command.stdin)
-        with open(stdin, "rb") as source:
-            self.child = subprocess.Popen(
-                command.argv, cwd=cwd, env=env, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-        self.open_log()
         self.partial = b""
         self.skipping = False
+        self.wall, self.started = time.time(), time.monotonic()
+        self.heard = self.started
+        self.open_log()
+        stdin = os.path.join(folder, "stdin.txt")
+        write_text(stdin, command.stdin)
+        with open(stdin, "rb") as source:
+            self.child = subprocess.Popen(command.argv, cwd=cwd, env=command.env, stdin=source, stdout=subprocess.PIPE,
+                                          stderr=subprocess.PIPE, start_new_session=True)
 
-    def watch(self, wakeup: int, watcher: Watcher, end: Callable[[], None]) -> Ended:
-        """Follow the agent until its process has ended and its pipes are empty (or `DRAIN` seconds later)."""
+    def now(self) -> float:
+        """Seconds since the epoch as the clock stood at the start: setting it must not look like silence."""
+        return self.wall + time.monotonic() - self.started
+
+    def watch(self, wakeup: int, tick: Callable[[], Wish], end: Callable[[], object]) -> Ended:
+        """Follow the agent until its process has ended and its pipes are empty (or `DRAIN` seconds later).
+
+        `tick` is called about once a second while something happens, and at each signal.
+        """
         exited: float | None = None
-        ending = Ending(self.interrupt, end)
+        closing = Ending(self.interrupt, end)
         with selectors.DefaultSelector() as selector:
             for stream in (self.child.stdout, self.child.stderr):
                 assert stream is not None
@@ -78,28 +76,31 @@ class AgentRun:
             due = time.monotonic()
             while True:
                 for key, _ in selector.select(DRAIN / 10 if exited else max(0.0, due - time.monotonic())):
-                    if key.fileobj is wakeup or key.fd == wakeup:
+                    if key.fd == wakeup:
                         os.read(wakeup, 4096)
-                    elif not self.read(key.fileobj, watcher):  # type: ignore[arg-type]
+                        due = 0.0
+                    elif not self.read(key.fileobj):  # type: ignore[arg-type]
                         selector.unregister(key.fileobj)
                 now = time.monotonic()
                 if exited is None and self.child.poll() is not None:
                     exited = now
                 if exited is not None and (len(selector.get_map()) == 1 or now - exited > DRAIN):
                     break
-                if now >= due and exited is None:
-                    due = now + (TICK if now - self.heard < QUIET_AFTER else QUIET_TICK)
-                    self.fatal = self.fatal or hopeless(self.turn, time.time())
-                    ending.wish("stop" if self.fatal else watcher.tick(self.turn), now)
-        self.flush(watcher)
-        self.close()
-        return Ended(self.outcome(), self.turn, self.child.returncode, time.monotonic() - self.started)
-
-    def outcome(self) -> Outcome:
+                if exited is None and (now >= due or due - now > TICK > now - self.heard):
+                    self.fatal = self.fatal or hopeless(self.turn, self.now())
+                    closing.wish("stop" if self.fatal else tick(), now)
+                    busy = closing.begun or now - self.heard < QUIET_TICK
+                    due = now + (TICK if busy else QUIET_TICK)
+        if self.partial:
+            self.take_line(self.partial)
+        for each in (self.child.stdout, self.child.stderr, self.log, self.times):
+            if each is not None:
+                each.close()
         code = self.child.returncode
-        return self.fatal or ending(self.adapter, code, self.turn, self.stderr_tail, time.time())
+        outcome = self.fatal or ending(self.adapter, code, self.turn, self.stderr_tail, self.now())
+        return Ended(outcome, self.turn, code, time.monotonic() - self.started)
 
-    def read(self, stream: IO[bytes], watcher: Watcher) -> bool:
+    def read(self, stream: IO[bytes]) -> bool:
         """Take what a pipe has; False at its end."""
         try:
             chunk = os.read(stream.fileno(), READ_SIZE)
@@ -110,43 +111,41 @@ class AgentRun:
         self.heard = time.monotonic()
         self.write_log(chunk)
         if stream is self.child.stderr:
-            self.read_stderr(chunk, watcher)
+            self.read_stderr(chunk)
             return True
-        lines = (self.partial + chunk).split(b"\n")
-        self.partial = lines.pop()
+        *lines, self.partial = (self.partial + chunk).split(b"\n")
         for line in lines:
-            self.take_line(line, watcher)
+            self.take_line(line)
         if len(self.partial) > LINE_LIMIT:
             self.partial, self.skipping = b"", True
         return True
 
-    def read_stderr(self, chunk: bytes, watcher: Watcher) -> None:
+    def read_stderr(self, chunk: bytes) -> None:
         """Some agents say only there that they retry. Nothing else there counts as what the agent did."""
         unfinished = self.stderr_tail.rpartition("\n")[2]
         text = chunk.decode("utf-8", "replace")
         self.stderr_tail = (self.stderr_tail + text)[-8192:]
         for line in (unfinished + text).split("\n")[:-1]:
-            for event in self.adapter.parse(line):
-                if event.kind in {"retry", "error"}:
-                    self.turn = fold(self.turn, event, time.time())
-                    watcher.on_event(event, self.turn)
+            self.take_events([event for event in self.adapter.parse(line) if event.kind in {"retry", "error"}])
 
-    def take_line(self, line: bytes, watcher: Watcher) -> None:
+    def take_line(self, line: bytes) -> None:
         if self.skipping:  # the end of a line that was too long to keep
             self.skipping = False
             return
-        for event in self.adapter.parse(line.decode("utf-8", "replace")):
-            self.turn = fold(self.turn, event, time.time())
-            watcher.on_event(event, self.turn)
+        self.take_events(self.adapter.parse(line.decode("utf-8", "replace")))
 
-    def flush(self, watcher: Watcher) -> None:
-        if self.partial:
-            self.take_line(self.partial, watcher)
-            self.partial = b""
+    def take_events(self, events: list[Event]) -> None:
+        for event in events:
+            self.turn = fold(self.turn, event, self.now())
+            self.on_event(event, self.turn)
 
     def open_log(self) -> None:
         self.log = open(self.log_path, "ab", buffering=0)
         self.times = open(self.log_path + ".times", "ab", buffering=0)
+
+    def place(self) -> list[int]:
+        """Where in which file of the log we are."""
+        return [os.fstat(self.log.fileno()).st_ino, self.log.tell()]
 
     def write_log(self, chunk: bytes) -> None:
         """The raw log is capped: at the limit it becomes `agent.log.1`. A full disk must not end the worker.
@@ -157,11 +156,12 @@ class AgentRun:
             self.log.write(chunk)
             self.times.write(f"{self.log.tell()} {time.time():.1f}\n".encode())
             if self.log.tell() > LOG_LIMIT:
-                self.log.close()
-                self.times.close()
+                full = self.log, self.times
                 os.replace(self.log_path, self.log_path + ".1")
                 os.replace(self.log_path + ".times", self.log_path + ".1.times")
                 self.open_log()
+                for file in full:
+                    file.close()
         except OSError:
             pass
 
@@ -171,20 +171,19 @@ class AgentRun:
         except ProcessLookupError:
             pass
 
-    def close(self) -> None:
-        for stream in (self.child.stdout, self.child.stderr, self.log, self.times):
-            if stream is not None:
-                stream.close()
-
 
 class Ending:
     """How a run is brought to its end: a grace first, then an interrupt, then everything below it is ended."""
 
-    def __init__(self, interrupt: Callable[[], None], end: Callable[[], None]) -> None:
+    def __init__(self, interrupt: Callable[[], None], end: Callable[[], object]) -> None:
         self.interrupt = interrupt
         self.end = end
         self.since: float | None = None
         self.interrupted: float | None = None
+
+    @property
+    def begun(self) -> bool:
+        return self.since is not None or self.interrupted is not None
 
     def wish(self, wish: Wish, now: float) -> None:
         if wish is None and self.interrupted is None:
@@ -201,15 +200,24 @@ class Ending:
             self.since = now
 
 
-def end_all(state: str, number: int) -> None:
-    end_marked(state, number)
+def logged_since(log: str, place: list[int]) -> Iterator[bytes]:
+    """The lines of a log after a place of `AgentRun.place`, as far as they were kept."""
+    paths = [path for path in (f"{log}.1", log) if os.path.exists(path)]
+    inodes = [os.stat(path).st_ino for path in paths]
+    known = place[0] in inodes
+    for path in paths[inodes.index(place[0]):] if known else paths:
+        with open(path, "rb") as file:
+            file.seek(place[1] if os.fstat(file.fileno()).st_ino == place[0] else 0)
+            while line := file.readline(LINE_LIMIT):
+                yield line
 
 
 def wakeup_pipe() -> int:
-    """The reading end of a pipe that becomes readable when a child ends or SIGTERM arrives."""
+    """The reading end of a pipe that becomes readable when a child ends, SIGTERM arrives, or a sender nudges us."""
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for what in (signal.SIGCHLD, signal.SIGURG):
+        signal.signal(what, lambda *_: None)
     return reading

@@ -8,27 +8,25 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from . import turn
-from .agents.base import Event, Outcome, Turn
-from .errors import Expected, LeaseHeld
+from .agents.base import Outcome
+from .errors import Expected, LeaseHeld, of_system
 from .helper_client import Helper
-from .lease import Lease, adopt, lock_path, take
-from .messages import load_reports, outbox_folder, pending
-from .model import Message
+from .lease import adopt, lock_path, take
+from .messages import pending
 from .process import end_marked
-from .reports import apply_reports
-from .running import AgentRun, end_all, wakeup_pipe
-from .session import CONTROL, Session
+from .reports import apply_reports, load_reports
+from .running import AgentRun, wakeup_pipe
+from .session import HEARTBEAT, Session
 from .store import iso, load_status
-
-HEARTBEAT = 10.0
-SETTLED = 2.0  # seconds after which a second change of a folder must show in its time
 
 
 def main(argv: list[str]) -> int:
@@ -37,15 +35,22 @@ def main(argv: list[str]) -> int:
     lease = adopt(lease_fd, lock_path(state, number), "supervisor")
     ready = Ready(ready_fd)
     try:
-        helper = Helper(read_token(token_fd))
-        serve(state, number, lease, ready, helper)
+        supervisor = Supervisor(state, number, Helper(read_token(token_fd)), ready)
+        while True:
+            supervisor.run()
+            ready.say({"ok": True})
+            lease.release()  # then look once more: every sender writes first, and then tries the lease
+            if supervisor.terminated or not something_came(state, number):
+                return 0
+            lease = take(state, number, "supervisor", wait=0)
+    except LeaseHeld:
+        return 0
     except Expected as error:
         ready.say({"error": error.message, "hint": error.hint})
         return 1
     except OSError as error:
-        ready.say({"error": f"{error.filename or 'its files'}: {error.strerror}"})
+        ready.say({"error": of_system(error).message})
         raise
-    return 0
 
 
 class Ready:
@@ -77,41 +82,22 @@ def read_token(descriptor: int) -> str | None:
     return token
 
 
-def serve(state: Path, number: int, lease: Lease, ready: Ready, helper: Helper) -> None:
-    """Work until nothing is left to do; then release, look once more, and take the lease again if something came."""
-    wakeup = wakeup_pipe()
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    while True:
-        session = Session(state, number, lease, helper)
-        loop = Loop(session, wakeup, ready)
-        loop.run()
-        ready.say({"ok": True})
-        lease.release()
-        if loop.terminated or not something_came(state, number):
-            return
-        try:
-            lease = take(state, number, "supervisor", wait=0)
-        except LeaseHeld:
-            return
-
-
 def something_came(state: Path, number: int) -> bool:
     status = load_status(state, number)
     if status is None:
         return False
-    messages = turn.kinds(pending(state, number))
+    kinds = turn.kinds(pending(state, number))
     if status["status"] == "cancelled" or status["hold"]:
-        return bool(messages & {"resume"})
-    return bool(messages & {"guidance", *CONTROL}) or bool(load_reports(status["worktreePath"])[0])
+        return "resume" in kinds
+    return bool(kinds & {"guidance", *turn.CONTROL}) or bool(load_reports(status["worktreePath"])[0])
 
 
-class Loop:
-    """The steps of one supervisor, as decided by turn.py."""
+class Supervisor:
+    """Performs the steps that turn.py decides, and looks after the agent while it runs."""
 
-    def __init__(self, session: Session, wakeup: int, ready: Ready) -> None:
-        self.session = session
-        self.wakeup = wakeup
-        self.ready = ready
+    def __init__(self, state: Path, number: int, helper: Helper, ready: Ready) -> None:
+        self.state, self.number, self.helper, self.ready = state, number, helper, ready
+        self.wakeup = wakeup_pipe()
         self.terminated = False
         signal.signal(signal.SIGTERM, self.on_term)
 
@@ -119,17 +105,17 @@ class Loop:
         self.terminated = True
 
     def run(self) -> None:
-        session = self.session
-        if session.status["attempt"]:  # before the first there is nothing that could have survived
-            end_marked(str(session.state), session.number)
+        """Work until nothing is left to do."""
+        self.session = session = Session(self.state, self.number, self.helper, self.patience)
+        # Before the first attempt there is nothing that could have survived.
+        survived = bool(session.status["attempt"]) and end_marked(str(self.state), self.number)
         apply_reports(session)
-        session.begin()
+        session.begin(survived)
         step: turn.Step | None = session.first_step()
         while step is not None and not self.terminated:
             step = self.perform(step)
 
     def perform(self, step: turn.Step) -> turn.Step | None:
-        session = self.session
         match step:
             case turn.Go():
                 return self.go(step)
@@ -137,113 +123,92 @@ class Loop:
                 return self.wait(step)
             case turn.Settle():
                 self.ready.say({"ok": True})  # it may take long, and nobody should wait for it
-                return session.settle()
+                return self.session.settle()
             case turn.Stick():
-                session.stick(step)
-                return None
+                self.session.stick(step)
             case turn.End():
-                session.end(step)
-                return None
+                self.session.end(step)
+        return None
 
     def go(self, step: turn.Go) -> turn.Step | None:
         session = self.session
         if not session.reserve():
             return turn.End(hold="budget")
         try:
-            prepared = session.prepare(step)
-            run = AgentRun(session.adapter, prepared.command, prepared.env, session.status["worktreePath"],
-                           str(session.folder / "agent.log"), str(session.folder / "stdin.txt"))
-        except Expected as error:
-            session.release()
-            session.note("failed", reason=error.message)
-            raise
-        except OSError as error:
-            session.release()
-            problem = f"{error.filename or 'the agent'}: {error.strerror}"
-            session.note("failed", reason=problem)
-            raise Expected(problem, f"issue-orch doctor; then: issue-orch resume {session.number}") from error
-        session.started(run)
-        self.ready.say({"ok": True, "pid": run.child.pid})
+            command = session.prepare(step)
+            run = AgentRun(session.adapter, command, session.status["worktreePath"], str(session.folder), session.on_event)
+        except (Expected, OSError) as error:
+            return self.not_started(error if isinstance(error, Expected) else of_system(error))
+        end = partial(end_marked, str(self.state), self.number)
         try:
-            ended = run.watch(self.wakeup, Watch(self), lambda: end_all(str(session.state), session.number))
+            session.started(run)
+            self.ready.say({"ok": True, "pid": run.child.pid})
+            ended = run.watch(self.wakeup, partial(self.tick, run), end)
         finally:
-            end_marked(str(session.state), session.number, grace=1.0)
+            end(grace=1.0)
         apply_reports(session)
-        session.ended(ended)
+        session.ended(run, ended)
         if self.terminated:
             return None
-        over, outcome = session.over_budget(), ended.outcome
+        over, outcome = session.room() is not None, ended.outcome
         if outcome.kind == "over_budget" and not over:
             outcome = Outcome("interrupted", "its part of the budget was used up, and there is more")
         if outcome.kind == "interrupted" and session.stall:
             outcome = Outcome("interrupted", f"the agent was interrupted: {session.stall}")
-        return turn.after_run(session.status["status"], session.inbox(), session.counted, outcome, over, session.limits,
-                              time.time())
+        return self.after_run(outcome, over)
+
+    def not_started(self, error: Expected) -> turn.Step:
+        """The command that waits for us says it; without one, it is tried again later."""
+        self.session.release()
+        self.session.note("failed", reason=error.message)
+        if self.ready.descriptor is not None:
+            raise error
+        return self.after_run(Outcome("crashed", error.message), False)
+
+    def after_run(self, outcome: Outcome, over_budget: bool) -> turn.Step:
+        session = self.session
+        return turn.after_run(session.status["status"], session.inbox(), session.counted, outcome, over_budget,
+                              session.limits, time.time())
+
+    def tick(self, run: AgentRun) -> str | None:
+        """What is to be looked at while the agent runs; why it should end now, if it should."""
+        session = self.session
+        apply_reports(session)
+        session.lift()
+        session.heartbeat(run.turn)
+        halt = turn.halted(session.status["status"], session.inbox())
+        if self.terminated or (halt is not None and halt.hold != "paused"):
+            return "stop"
+        if any(message["now"] for message in session.unseen()):
+            return "interrupt"
+        if session.status["status"] == "stuck" or session.counted.claim is not None:
+            return "report"
+        return session.stalled(run.turn)
 
     def wait(self, step: turn.Wait) -> turn.Step | None:
-        """Wait for the time, or for a message. Nothing runs meanwhile."""
-        import select
-
+        """Wait for the time, or for a message. Nothing runs meanwhile. Whichever clock comes there first ends it."""
         session = self.session
         session.update(retryAt=iso(step.until), failure=step.reason)
-        seen = len(session.inbox())
-        while time.time() < step.until and not self.terminated:
+        seen, steady = len(session.inbox()), time.monotonic() + step.until - time.time()
+        while not self.terminated and (rest := min(step.until - time.time(), steady - time.monotonic())) > 0:
             inbox = session.inbox()
             if len(inbox) > seen or turn.halted(session.status["status"], inbox):
                 break
-            select.select([self.wakeup], [], [], min(1.0, max(0.0, step.until - time.time())))
+            self.sleep(min(HEARTBEAT, rest))
             session.heartbeat()
         session.update(retryAt=None, failure=None)
         return session.first_step()
 
+    def sleep(self, seconds: float) -> None:
+        """Until a signal, or for that long."""
+        if select.select([self.wakeup], [], [], seconds)[0]:
+            os.read(self.wakeup, 4096)
 
-class Watch:
-    """What happens while the agent runs."""
-
-    def __init__(self, loop: Loop) -> None:
-        self.loop = loop
-        self.session = session = loop.session
-        self.folders = (str(outbox_folder(session.status["worktreePath"])), str(session.folder / "inbox"))
-        self.stamps: list[float] = []
-        self.looked = 0.0
-        self.inbox: list[Message] = []
-
-    def on_event(self, event: Event, turn_now: Turn) -> None:
-        self.session.on_event(event, turn_now)
-
-    def tick(self, turn_now: Turn) -> str | None:
-        session = self.session
-        if self.something_came(time.time()):
-            apply_reports(session)
-            session.lift()
-            self.inbox = session.inbox()
-        session.heartbeat(turn_now)
-        if self.loop.terminated:
-            return "stop"
-        halt = turn.halted(session.status["status"], self.inbox)
-        if halt is not None and halt.hold != "paused":
-            return "stop"
-        carried = {message["id"] for message in session.carrying}
-        if any(message["now"] and message["id"] not in carried for message in self.inbox):
-            return "interrupt"
-        if session.status["status"] == "stuck" or session.counted.claim is not None:
-            return "report"
-        return session.stalled(turn_now)
-
-    def something_came(self, now: float) -> bool:
-        """Whether it is worth listing outbox and inbox: one of them changed, or is too young to tell by its time."""
-        stamps = [changed_at(folder) for folder in self.folders]
-        if stamps == self.stamps and now - max(stamps) > SETTLED and 0 <= now - self.looked < HEARTBEAT:
-            return False
-        self.stamps, self.looked = stamps, now
-        return True
-
-
-def changed_at(folder: str) -> float:
-    try:
-        return os.stat(folder).st_mtime
-    except OSError:
-        return 0.0
+    def patience(self, error: OSError) -> None:
+        """A full disk is waited for, unless a command waits for us or we are to end."""
+        if self.terminated or self.ready.descriptor is not None:
+            raise error
+        self.sleep(1.0)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,32 @@
-"""What a supervisor does next, decided from plain values: the history, the inbox, and how the agent ended."""
+"""A session's life as plain values: the one table of its status, and what its supervisor does next."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple, assert_never
+from typing import Any, Literal, NamedTuple, assert_never, get_args
 
 from .agents.base import Outcome
 from .agents.runs import CONSEQUENCES
 from .model import Hold, Message, Phase
+
+Happening = Literal["planning", "working", "stuck", "answered", "settled", "followed_up", "cancelled"]
+
+PHASES: tuple[Phase, ...] = get_args(Phase)
+HAPPENINGS: tuple[Happening, ...] = get_args(Happening)
+BUSY: tuple[Phase, ...] = ("registered", "planning", "working")
+
+# What is not in it is refused.
+TABLE: dict[tuple[Phase, Happening], Phase] = {
+    **{(phase, "planning"): "planning" for phase in BUSY},
+    **{(phase, "working"): "working" for phase in BUSY},
+    **{(phase, "stuck"): "stuck" for phase in (*BUSY, "stuck")},
+    ("stuck", "answered"): "working",
+    **{(phase, "settled"): "complete" for phase in (*BUSY, "complete")},
+    ("complete", "followed_up"): "working",
+    **{(phase, "cancelled"): "cancelled" for phase in PHASES},
+}
+
+CONTROL = frozenset({"pause", "stop", "cancel", "resume"})  # kinds of messages that are for the supervisor itself
 
 
 class Limits(NamedTuple):
@@ -31,10 +50,9 @@ class Counters(NamedTuple):
 
 
 class Go(NamedTuple):
-    """Start the agent. `fresh`: in a new agent session with the full prompt. Messages are taken from the inbox."""
+    """Start the agent; `session` is a new agent session with the full prompt. Messages are taken from the inbox."""
 
     template: Literal["session", "guidance", "nudge", "words"]
-    fresh: bool = False
     words: str = ""
 
 
@@ -64,6 +82,11 @@ class End(NamedTuple):
 
 
 Step = Go | Wait | Settle | Stick | End
+
+
+def after(phase: Phase, happening: Happening) -> Phase | None:
+    """The status after the happening; None when it is refused."""
+    return TABLE.get((phase, happening))
 
 
 def counters(events: Iterable[dict[str, Any]]) -> Counters:
@@ -105,14 +128,14 @@ def kinds(inbox: Sequence[Message]) -> set[str]:
 
 def before_running(phase: Phase, hold: Hold | None, inbox: Sequence[Message], counted: Counters, over_budget: bool,
                    has_agent_session: bool) -> Step:
-    """The step of a supervisor that just took the lease. A hold is lifted by a person alone."""
+    """The step of a supervisor that just took the lease. A hold is lifted by a person, one of the budget by the next day."""
     held = halted(phase, inbox)
     if held is not None:
         return held
-    if hold is not None:
+    if hold is not None and (hold != "budget" or over_budget):
         return End()
     guidance = "guidance" in kinds(inbox)
-    if phase == "stuck" and not guidance and not {"resume", "retry"} & kinds(inbox):
+    if phase == "stuck" and not guidance and "resume" not in kinds(inbox):
         return End()
     if counted.claim is not None and not guidance:
         return Settle()
@@ -121,7 +144,7 @@ def before_running(phase: Phase, hold: Hold | None, inbox: Sequence[Message], co
     if over_budget:
         return End(hold="budget")
     if not has_agent_session:
-        return Go("session", fresh=True)
+        return Go("session")
     return Go("guidance") if guidance else Go("words", words=CONTINUE)
 
 
@@ -160,7 +183,7 @@ def after_run(phase: Phase, inbox: Sequence[Message], counted: Counters, outcome
     if over_budget or outcome.kind == "over_budget":
         return End(hold="budget")
     if outcome.kind == "session_missing":
-        return failed_again(counted, limits, outcome, Go("session", fresh=True))
+        return failed_again(counted, limits, outcome, Go("session"))
     if guidance and CONSEQUENCES[outcome.kind] in {"next_turn", "none"}:
         return Go("guidance")
     return consequent(counted, outcome, limits, now)
@@ -179,7 +202,7 @@ def consequent(counted: Counters, outcome: Outcome, limits: Limits, now: float) 
             delay = min(limits.backoff * 2.0 ** (counted.failures - 1), limits.longest_backoff)
             return failed_again(counted, limits, outcome, Wait(max(now + delay, outcome.retry_at or 0), outcome.message))
         case "fresh":
-            return failed_again(counted, limits, outcome, Go("session", fresh=True))
+            return failed_again(counted, limits, outcome, Go("session"))
         case "stuck":
             return Stick(outcome.message, failure=True)
         case "hold":

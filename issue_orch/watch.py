@@ -58,7 +58,7 @@ class Watch(App[None]):
         Binding("q,ctrl+c", "quit", "Quit", key_display="q", tooltip="leave; workers go on"),
     ]
 
-    def __init__(self, state: Path, cwd: str, give: Callable[[int, str, str | None], control.Became],
+    def __init__(self, state: Path, cwd: str, give: Callable[[int, str, str | None], str],
                  clock: Callable[[], float] = time.time) -> None:
         """`give` delivers guidance and wakes the worker; it is called in a thread."""
         super().__init__()
@@ -204,7 +204,7 @@ class Watch(App[None]):
     def say(self, text: str, severity: str = "information") -> None:
         self.notify(text, severity=severity, markup=False, timeout=SHOWN[severity])  # type: ignore[arg-type]
 
-    def act(self, do: Callable[[int], control.Became]) -> None:
+    def act(self, do: Callable[[int], str]) -> None:
         """Run something for the chosen session in a thread, and say what became of it."""
         number = self.selected
         if number is None:
@@ -212,8 +212,7 @@ class Watch(App[None]):
 
         def work() -> None:
             try:
-                became = do(number)
-                said, severity = f"#{number}: {became.text}", "information"
+                said, severity = f"#{number}: {do(number)}", "information"
             except Expected as error:
                 said, severity = one_line(f"{error.message}. Next: {error.hint}", 400), "error"
             if self.is_running:
@@ -292,8 +291,8 @@ class Watch(App[None]):
         self.push_screen(Help([(each.key_display or each.key.replace(",", ", "), each.tooltip) for each in bindings]))
 
 
-def resume(state: Path, number: int) -> control.Became:
+def resume(state: Path, number: int) -> str:
     from .act import open_quiet, relaunch
 
     context = open_quiet()
-    return control.resume(state, number, getpass.getuser(), lambda *held: relaunch(context, *held))
+    return control.resume(state, number, getpass.getuser(), partial(relaunch, context))

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from issue_orch.helper_client import package_parent
+from issue_orch.process import package_parent
 from issue_orch.sandbox.server import Sandbox
 
 DEADLINE = 60.0

@@ -130,8 +130,8 @@ def test_the_variables_of_templates() -> None:
 
 
 def test_the_keys_of_reports() -> None:
-    from issue_orch.messages import LIST_FIELDS, TEXT_FIELDS
     from issue_orch.report import ALLOWED
+    from issue_orch.reports import LIST_FIELDS, TEXT_FIELDS
 
     table = (DOCS / "worker-protocol.md").read_text().split("## The file")[1].split("##")[0]
     documented: dict[str, set[str]] = {}
@@ -144,7 +144,7 @@ def test_the_keys_of_reports() -> None:
 
 
 def test_when_reports_are_accepted() -> None:
-    from issue_orch.lifecycle import PHASES, after
+    from issue_orch.turn import PHASES, after
 
     section = (DOCS / "worker-protocol.md").read_text().split("## What is accepted when")[1].split("##")[0]
     for phases, *cells in re.findall(r"(?m)^\| (`.+?) \| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$", section):

@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from issue_orch import turn
 from issue_orch.agents.base import Kind, Outcome
-from issue_orch.lifecycle import HAPPENINGS, PHASES, TABLE, after
 from issue_orch.messages import delivered, pending, receipt, send
 from issue_orch.store import append_event, load_events, make_session, make_state
+from issue_orch.turn import HAPPENINGS, PHASES, TABLE, after
 
 LIMITS = turn.Limits(retries=2, nudges=1)
 OUTCOMES = sorted(get_args(Kind))

@@ -35,10 +35,10 @@ def held(scene: Scene, stall_after: float = 0) -> Iterator[Session]:
     scene.wait_quiet()
     launch = scene.state / "sessions" / str(number) / "launch.json"
     launch.write_text(json.dumps({**json.loads(launch.read_text()), "stallAfter": stall_after}))
-    with take(scene.state, number, "test") as lease:
-        session = Session(scene.state, number, lease, Helper(None))
+    with take(scene.state, number, "test"):
+        session = Session(scene.state, number, Helper(None))
         session.status["status"] = "working"
-        session.run_since = time.time() - 3600
+        session.run_since, session.run_steady = time.time() - 3600, time.monotonic() - 3600
         yield session
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import screens
 
-from issue_orch.control import Became
 from issue_orch.lease import take
 from issue_orch.store import append_event, iso, session_folder
 from issue_orch.watch import Watch
@@ -83,8 +82,8 @@ def calm_rows() -> list[Any]:
 
 
 def watch(state: Path, clone: Path) -> Watch:
-    def give(number: int, text: str, question: str | None) -> Became:
-        return Became(number, True, f"got: {text}")
+    def give(number: int, text: str, question: str | None) -> str:
+        return f"got: {text}"
 
     return Watch(state, str(clone), give, lambda: screens.NOW)
 

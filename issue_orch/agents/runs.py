@@ -192,7 +192,7 @@ def book(previous: Usage | None, usage: Usage) -> tuple[Usage, Usage]:
 
     A counter that went down was reset: all of it is new. Dollars that are unknown stay unknown.
     """
-    if previous is None or usage.input_tokens + usage.output_tokens < previous.input_tokens + previous.output_tokens:
+    if previous is None or went_down(previous, usage):
         previous = usage._replace(usd=0, input_tokens=0, output_tokens=0, cached_tokens=0)
     usd = None if usage.usd is None else max(0.0, usage.usd - (previous.usd or 0))
     delta = usage._replace(
@@ -202,6 +202,11 @@ def book(previous: Usage | None, usage: Usage) -> tuple[Usage, Usage]:
         cached_tokens=max(0, usage.cached_tokens - previous.cached_tokens),
     )
     return usage, delta
+
+
+def went_down(previous: Usage | None, usage: Usage) -> bool:
+    return previous is not None and (
+        usage.input_tokens + usage.output_tokens < previous.input_tokens + previous.output_tokens)
 
 
 def price(usage: Usage, prices: Prices | None) -> Usage:

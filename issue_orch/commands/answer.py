@@ -6,10 +6,12 @@ import getpass
 import os
 import sys
 import time
+from functools import partial
 
-from ..control import Became, guide
+from ..control import guide
 from ..errors import Expected, Usage
 from ..local import Seen, find_state, look_all
+from ..model import Question
 from ..shell import say
 from ..text import one_line, sanitise
 
@@ -25,25 +27,20 @@ def answer(number: int | None = None, text: str = "", option: int | None = None)
             raise Usage("what is the answer?", f'issue-orch answer {number} "…"')
         text = ask(seen)
     if text:
-        print_became(give(number, text, seen.status["question"]["id"] if seen.status["question"] else None))
+        tell(number, text, False, seen.status["question"])
     return 0
 
 
-def tell(number: int, text: str, now: bool = False) -> int:
-    print_became(give(number, text, None, at_once=now))
+def tell(number: int, text: str, now: bool = False, question: Question | None = None) -> int:
+    sys.stdout.write(f"#{number}: {give(number, text, question['id'] if question else None, now)}\n")
     return 0
 
 
-def give(number: int, text: str, question: str | None, at_once: bool = False) -> Became:
+def give(number: int, text: str, question: str | None, at_once: bool = False) -> str:
     from ..act import open_quiet, relaunch
 
     context = open_quiet()
-    return guide(context.state, number, text, getpass.getuser(), lambda status, lease: relaunch(context, status, lease),
-                 question, at_once)
-
-
-def print_became(became: Became) -> None:
-    sys.stdout.write(f"#{became.number}: {became.text}\n")
+    return guide(context.state, number, text, getpass.getuser(), partial(relaunch, context), question, at_once)
 
 
 def find_question(number: int) -> Seen:
@@ -79,8 +76,7 @@ def walk() -> int:
         if not text:
             say("  left open")
             continue
-        question = each.status["question"]
-        print_became(give(each.status["issueNumber"], text, question["id"] if question else None))
+        tell(each.status["issueNumber"], text, False, each.status["question"])
     return 0
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from .. import control
@@ -14,7 +15,9 @@ from ..act import open_quiet, relaunch
 from ..agents.base import Command
 from ..errors import Expected, Usage
 from ..helper_client import Helper
+from ..launching import write_launch
 from ..lease import is_alive, probe, take
+from ..process import end_marked
 from ..session import Session
 from ..shell import say
 from ..store import append_event
@@ -32,14 +35,15 @@ def attach(number: int, now: bool = False) -> int:
     was_running = is_alive(context.state, number)
     if was_running:
         make_room(context.state, number, now)
-    with take(context.state, number, "attach") as lease:
-        session = Session(context.state, number, lease, Helper(None))
+    with take(context.state, number, "attach"):
+        end_marked(str(context.state), number)  # what a killed supervisor left would work beside the person
+        write_launch(context, status)
+        session = Session(context.state, number, Helper(None))
         append_event(context.state, number, "attached", time.time(), author=getpass.getuser())
         code = work_by_hand(session)
     if was_running:
-        became = control.resume(context.state, number, getpass.getuser(),
-                                lambda current, held: relaunch(context, current, held))
-        say(f"#{number}: {became.text}, the worker goes on")
+        became = control.resume(context.state, number, getpass.getuser(), partial(relaunch, context))
+        say(f"#{number}: {became}, the worker goes on")
     else:
         say(f"#{number}: nothing was running before; issue-orch resume {number} starts the worker")
     return code
@@ -61,7 +65,7 @@ def make_room(state: Path, number: int, now: bool) -> None:
 
 def work_by_hand(session: Session) -> int:
     """The agent's own interactive resume, or a shell where it has none, with a worker's environment."""
-    launch = session.launch_value("")._replace(args=())  # those are for a run without a terminal
+    launch = session.launch_value("", session.status["agentSessionId"])._replace(args=())  # for a run without a terminal
     command = session.adapter.interactive(launch) if launch.session_id else None
     if command is None:
         command = Command((os.environ.get("SHELL") or "/bin/sh",), "", {}, None)

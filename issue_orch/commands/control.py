@@ -7,10 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from .. import control
-from ..control import Became
 from ..errors import Expected, Usage
 from ..local import find_state
 from ..shell import fail
@@ -40,8 +40,7 @@ def resume(numbers: Sequence[int] = (), everything: bool = False) -> int:
     picked = chosen(context.state, numbers, everything, "resume")
     if everything:
         picked = [number for number in picked if resumable(context.state, number)]
-    return each(picked, lambda number: control.resume(
-        context.state, number, getpass.getuser(), lambda status, lease: relaunch(context, status, lease)))
+    return each(picked, lambda number: control.resume(context.state, number, getpass.getuser(), partial(relaunch, context)))
 
 
 def resumable(state: Path, number: int) -> bool:
@@ -60,10 +59,10 @@ def chosen(state: Path, numbers: Sequence[int], everything: bool, word: str) -> 
     return list(dict.fromkeys(numbers))
 
 
-def each(numbers: list[int], do: Callable[[int], Became]) -> int:
+def each(numbers: list[int], do: Callable[[int], str]) -> int:
     """Side by side; a failure of one does not stop the others. Exit code 1 when one failed."""
 
-    def attempt(number: int) -> Became | Expected:
+    def attempt(number: int) -> str | Expected:
         try:
             return do(number)
         except Expected as error:
@@ -71,11 +70,11 @@ def each(numbers: list[int], do: Callable[[int], Became]) -> int:
 
     with ThreadPoolExecutor(max_workers=8) as pool:
         results = list(pool.map(attempt, numbers))
-    for result in results:
+    for number, result in zip(numbers, results, strict=True):
         if isinstance(result, Expected):
             fail(result)
         else:
-            sys.stdout.write(f"#{result.number}: {result.text}\n")
+            sys.stdout.write(f"#{number}: {result}\n")
     if not numbers:
         sys.stdout.write("No sessions.\n")
     return int(any(isinstance(result, Expected) for result in results))
