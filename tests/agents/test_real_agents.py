@@ -120,16 +120,16 @@ def test_the_ledger_equals_the_total_of_claude(sealed: Path, tmp_path: Path) -> 
     script = {"TASK": [commit("one"), Step(say="ok")], "FIRST": [Step(run="touch started; exec sleep 20")],
               "SECOND": [commit("two"), Step(say="ok")], "THIRD": [Step(say="ok")]}
     with stage("claude", sealed, tmp_path, script) as on:
-        runs = [on.start("TASK")]
-        runs.append(on.resume(runs[0], "FIRST", signal_when(on.worktree / "started", signal.SIGINT)))
-        runs += [on.resume(runs[0], "SECOND"), on.resume(runs[0], "THIRD")]
+        done = [on.start("TASK")]
+        done.append(on.resume(done[0], "FIRST", signal_when(on.worktree / "started", signal.SIGINT)))
+        done += [on.resume(done[0], "SECOND"), on.resume(done[0], "THIRD")]
         booked, reading = 0.0, None
-        for run in runs:
+        for run in done:
             assert run.turn.usage
             reading, delta = runs.book(reading, run.turn.usage)
             assert delta.usd and delta.usd > 0
             booked += delta.usd
-        last = json.loads(runs[-1].lines[-1])
+        last = json.loads(done[-1].lines[-1])
         assert booked == pytest.approx(last["total_cost_usd"])
         assert reading and reading.input_tokens == 1200 * 6
 
@@ -152,14 +152,14 @@ def test_the_ledger_equals_the_tokens_of_codex(sealed: Path, tmp_path: Path) -> 
     script = {"TASK": [commit("one"), Step(say="ok")], "FIRST": [Step(run="touch started; exec sleep 4")],
               "SECOND": [Step(say="ok")], "THIRD": [Step(say="ok")]}
     with stage("codex", sealed, tmp_path, script) as on:
-        runs = [on.start("TASK")]
-        runs.append(on.resume(runs[0], "FIRST", signal_when(on.worktree / "started", signal.SIGKILL)))
-        runs += [on.resume(runs[0], "SECOND"), on.resume(runs[0], "THIRD")]
+        done = [on.start("TASK")]
+        done.append(on.resume(done[0], "FIRST", signal_when(on.worktree / "started", signal.SIGKILL)))
+        done += [on.resume(done[0], "SECOND"), on.resume(done[0], "THIRD")]
         booked, reading = 0, None
-        for usage in [run.turn.usage for run in runs if run.turn.usage]:
+        for usage in [run.turn.usage for run in done if run.turn.usage]:
             reading, delta = runs.book(reading, usage)
             booked += delta.input_tokens
-        last = json.loads(next(line for line in reversed(runs[-1].lines) if "turn.completed" in line))
+        last = json.loads(next(line for line in reversed(done[-1].lines) if "turn.completed" in line))
         assert booked == last["usage"]["input_tokens"] == (reading or Usage("session", None, 0, 0)).input_tokens
 
 
