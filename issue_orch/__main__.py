@@ -1,4 +1,4 @@
-"""The entry: a worker's report first, which must be quick; everything else by cli; and where errors end."""
+"""The entry: the paths that must be quick first (report, status), everything else by typer; and where errors end."""
 
 from __future__ import annotations
 
@@ -15,10 +15,29 @@ def main(argv: list[str] | None = None) -> int:
     if sys.platform == "win32":
         sys.stderr.write("issue-orch runs on Linux and macOS; on Windows use it inside WSL.\n")
         return 1
-    from .cli import run
     from .shell import guard
 
-    return guard(run, words)
+    if words[:1] == ["status"] and not {"--help", "-h"} & set(words):
+        from .commands.status import main as status
+
+        return guard(status, words[1:])
+    return guard(run_command, words)
+
+
+def run_command(words: list[str]) -> int:
+    from .words import run as run_plain
+
+    code = run_plain(words)
+    return run_typer(words) if code is None else code
+
+
+def run_typer(words: list[str]) -> int:
+    import os
+
+    os.environ["TYPER_USE_RICH"] = "0"
+    from .cli import run
+
+    return run(words)
 
 
 if __name__ == "__main__":

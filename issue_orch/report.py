@@ -1,4 +1,4 @@
-"""`issue-orch report`: the worker's one command. Hand-parsed, because agents call it often."""
+"""`issue-orch report`: the worker's one command. Hand-parsed, because agents call it often: no argparse, no typer."""
 
 from __future__ import annotations
 

@@ -30,6 +30,8 @@ def guard(command: Callable[[list[str]], int], words: list[str]) -> int:
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
     except Exception as error:  # noqa: BLE001 - the one place for it
+        if type(error).__module__.startswith(("click", "typer")):
+            return usage(error)
         return bug(error, words)
 
 
@@ -39,6 +41,20 @@ def fail(error: Expected) -> None:
     sys.stderr.write(f"error: {sanitise(redact(error.message))}\n")
     if error.hint:
         sys.stderr.write(f"  next: {sanitise(error.hint)}\n")
+
+
+def usage(error: Exception) -> int:
+    """What typer raises: wrong words on the command line, or Ctrl-C at a prompt."""
+    name = type(error).__name__
+    if name == "Abort":
+        sys.stderr.write("\ninterrupted\n")
+        return 130
+    if name == "Exit":
+        return int(getattr(error, "exit_code", 0))
+    show = getattr(error, "show", None)
+    if show:
+        show()
+    return int(getattr(error, "exit_code", 2))
 
 
 def bug(error: Exception, words: list[str]) -> int:

@@ -16,7 +16,7 @@ from ..shell import say
 from ..text import one_line, sanitise
 
 
-def answer(number: int | None = None, text: str = "", option: int | None = None) -> int:
+def answer(number: int | None, text: str, option: int | None) -> int:
     if number is None:
         return walk()
     seen = find_question(number)
@@ -31,7 +31,7 @@ def answer(number: int | None = None, text: str = "", option: int | None = None)
     return 0
 
 
-def tell(number: int, text: str, now: bool = False, question: Question | None = None) -> int:
+def tell(number: int, text: str, now: bool, question: Question | None = None) -> int:
     sys.stdout.write(f"#{number}: {give(number, text, question['id'] if question else None, now)}\n")
     return 0
 

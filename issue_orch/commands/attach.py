@@ -25,7 +25,7 @@ from ..store import append_event
 TURN_WAIT = 3600.0
 
 
-def attach(number: int, now: bool = False) -> int:
+def attach(number: int, now: bool) -> int:
     if not sys.stdin.isatty():
         raise Usage("attach needs a terminal", f"issue-orch logs {number} -f")
     context = open_quiet()

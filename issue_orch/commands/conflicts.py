@@ -33,7 +33,7 @@ class Row(NamedTuple):
     mergeable: bool | None
 
 
-def conflicts(as_json: bool = False) -> int:
+def conflicts(as_json: bool) -> int:
     context = open_context()
     rows = in_order(find_rows(context))
     write_json(context.state / "conflicts.json", {"at": iso(time.time()), "sessions": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,23 +17,18 @@ from ..shell import fail
 from ..store import load_status, session_numbers
 
 
-def pause(numbers: Sequence[int] = (), everything: bool = False) -> int:
+def pause(numbers: list[int], everything: bool) -> int:
     state = find_state(os.getcwd())
     return each(chosen(state, numbers, everything, "pause"), lambda number: control.pause(state, number, getpass.getuser()))
 
 
-def stop(numbers: Sequence[int] = (), everything: bool = False) -> int:
+def stop(numbers: list[int], everything: bool, cancel: bool) -> int:
     state = find_state(os.getcwd())
-    return each(chosen(state, numbers, everything, "stop"), lambda number: control.stop(state, number, getpass.getuser()))
+    picked = chosen(state, numbers, everything, "cancel" if cancel else "stop")
+    return each(picked, lambda number: control.stop(state, number, getpass.getuser(), cancel))
 
 
-def cancel(numbers: Sequence[int] = (), everything: bool = False) -> int:
-    state = find_state(os.getcwd())
-    return each(chosen(state, numbers, everything, "cancel"),
-                lambda number: control.stop(state, number, getpass.getuser(), cancel=True))
-
-
-def resume(numbers: Sequence[int] = (), everything: bool = False) -> int:
+def resume(numbers: list[int], everything: bool) -> int:
     from ..act import open_quiet, relaunch
 
     context = open_quiet()
@@ -51,11 +46,11 @@ def resumable(state: Path, number: int) -> bool:
     return not (status["status"] == "stuck" and status["question"])
 
 
-def chosen(state: Path, numbers: Sequence[int], everything: bool, word: str) -> list[int]:
+def chosen(state: Path, numbers: list[int], everything: bool, word: str) -> list[int]:
     if everything:
         return session_numbers(state)
     if not numbers:
-        raise Usage(f"{word} which? Give numbers, or --all", f"issue-orch {word} 123   (issue-orch status lists them)")
+        raise Usage(f"{word} which? Give numbers, or --all", "issue-orch status")
     return list(dict.fromkeys(numbers))
 
 

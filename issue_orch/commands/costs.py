@@ -19,7 +19,7 @@ from ..store import iso, load_sessions
 from ..text import one_line
 
 
-def costs(as_json: bool = False) -> int:
+def costs(as_json: bool) -> int:
     """The ledgers are read even where the configuration is broken; only the ceilings are not known then."""
     limits, state = Ceilings(), find_state(os.getcwd())
     try:

@@ -20,7 +20,7 @@ from ..text import one_line, sanitise
 MARKS = {"ok": ("ok     ", "32"), "warning": ("warning", "33"), "error": ("error  ", "31")}
 
 
-def doctor(fix: bool = False, dry_run: bool = False, as_json: bool = False) -> int:
+def doctor(fix: bool, dry_run: bool, as_json: bool) -> int:
     """Exit code 1 when there is an error left."""
     context, first = open_anyway()
     mended = mend(context, dry_run) if fix else []

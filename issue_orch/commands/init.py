@@ -31,8 +31,8 @@ WRITE_BACK_LABELS = (
 
 
 def init(
-    yes: bool = False, repo: str | None = None, agent: str | None = None, base_url: str | None = None,
-    approve_only: bool = False, workflows: bool = False, templates: bool = False, labels: bool = False,
+    yes: bool, repo: str | None, agent: str | None, base_url: str | None, approve_only: bool, workflows: bool,
+    templates: bool, labels: bool,
 ) -> int:
     clone = git.find_repo(os.getcwd())
     state = make_state(clone.common_dir)

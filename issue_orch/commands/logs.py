@@ -19,7 +19,7 @@ from ..text import redact, sanitise
 FOLLOW_PAUSE = 0.3
 
 
-def logs(number: int, follow: bool = False, raw: bool = False, lines: int = 200) -> int:
+def logs(number: int, follow: bool, raw: bool, lines: int) -> int:
     state = find_state(os.getcwd())
     status = load_status(state, number)
     if status is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..context import Context, connect, open_context
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from ..github import GitHub
 
 
-def plan(numbers: Sequence[int] = (), as_json: bool = False, stack: bool = False) -> int:
+def plan(numbers: list[int], as_json: bool, stack: bool) -> int:
     from ..plan_text import plan_json, plan_text
 
     context = open_context()
@@ -32,7 +31,7 @@ def plan(numbers: Sequence[int] = (), as_json: bool = False, stack: bool = False
     return 0
 
 
-def fetch_plan(context: Context, gh: GitHub, numbers: Sequence[int], stack: bool) -> tuple[Plan, int]:
+def fetch_plan(context: Context, gh: GitHub, numbers: list[int], stack: bool) -> tuple[Plan, int]:
     """The plan of all ready issues (or of the named ones), and how many places are free."""
     for warning in context.config.warnings:
         say(f"warning: {warning}")
@@ -47,9 +46,11 @@ def fetch_plan(context: Context, gh: GitHub, numbers: Sequence[int], stack: bool
     return make_plan(facts, rules, free), free
 
 
-def fetch_named(gh: GitHub, numbers: Sequence[int]) -> list[Issue]:
+def fetch_named(gh: GitHub, numbers: list[int]) -> list[Issue]:
     found = []
     for number in dict.fromkeys(numbers):
+        if number < 1:
+            raise Usage(f"{number} is not the number of an issue", "issue-orch plan")
         try:
             found.append(gh.fetch_issue(number))
         except NotFound as error:

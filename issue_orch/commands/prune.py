@@ -51,11 +51,10 @@ class Done(NamedTuple):
 
 
 def prune(
-    numbers: Sequence[int] = (), dry_run: bool = False, pr: int | None = None, closed: bool = False,
-    cancelled: bool = False, as_json: bool = False,
+    numbers: Sequence[int], dry_run: bool, pull: int | None, closed: bool, cancelled: bool, as_json: bool
 ) -> int:
     context = open_context()
-    done = sweep(context, numbers, dry_run, pr, Wishes(closed, cancelled))
+    done = sweep(context, numbers, dry_run, pull, Wishes(closed, cancelled))
     if as_json:
         rows = [each._asdict() for each in done]
         sys.stdout.write(json.dumps({"schemaVersion": 1, "sessions": rows}, ensure_ascii=False) + "\n")
@@ -63,7 +62,7 @@ def prune(
     for each in done:
         sys.stdout.write(f"#{each.number}: {each.outcome.replace('_', ' ')}: {sanitise(each.text)}\n")
     if not done:
-        what = "No sessions" if pr is None else f"No session of pull {pr}"
+        what = "No sessions" if pull is None else f"No session of pull {pull}"
         sys.stdout.write(f"{what} in this clone: {context.repo.main}\n")
     return 0
 

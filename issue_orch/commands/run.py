@@ -18,10 +18,9 @@ LOOK = 1.0
 
 
 def run(
-    once: bool = False, until_idle: bool = False, interval: float = 30.0, max_workers: int | None = None,
-    verbose: bool = False, serialize_overlaps: bool = False, stack: bool = False,
+    once: bool, until_idle: bool, interval: float, max_workers: int | None, verbose: bool, serialize: bool, stack: bool
 ) -> int:
-    options = Options({"max_workers": max_workers}, interval, stack, serialize_overlaps, verbose)
+    options = Options({"max_workers": max_workers}, interval, stack, serialize, verbose)
     context = open_context(options.flags)
     refuse_nested(context.env)
     check_agent(context.config)

@@ -17,7 +17,7 @@ from ..status_text import link, paint
 from ..store import load_events, load_status
 
 
-def show(number: int, as_json: bool = False) -> int:
+def show(number: int, as_json: bool) -> int:
     state = find_state(os.getcwd())
     status = load_status(state, number)
     if status is None:

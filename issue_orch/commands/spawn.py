@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .. import act, ledger
@@ -28,10 +27,7 @@ if TYPE_CHECKING:
 APPROVED_BY_NAME = frozenset({"missing_label", "milestone", "assigned_elsewhere"})
 
 
-def spawn(
-    numbers: Sequence[int] = (), yes: bool = False, reuse: bool = False, agent: str | None = None, stack: bool = False,
-    as_json: bool = False,
-) -> int:
+def spawn(numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: bool, as_json: bool) -> int:
     context = open_context({"agent": agent})
     refuse_nested(context.env)
     check_agent(context.config)
@@ -78,7 +74,7 @@ def nothing_to_start(context: Context, found: Plan, free: int) -> str:
     return f"Nothing is ready. Label issues with {labels}, or name them: issue-orch spawn NUMBER"
 
 
-def named(context: Context, gh: GitHub, numbers: Sequence[int], stack: bool, yes: bool) -> list[Eligible]:
+def named(context: Context, gh: GitHub, numbers: list[int], stack: bool, yes: bool) -> list[Eligible]:
     """The named issues that may start. Their titles are shown, so naming them approves them."""
     from ..plan import plan as make_plan
 

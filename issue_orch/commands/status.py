@@ -1,4 +1,4 @@
-"""`issue-orch status`: from local files alone. Shell prompts call it: no import that is not needed."""
+"""`issue-orch status`: from local files alone. Parsed by hand, because shell prompts call it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,24 @@ import os
 import sys
 import time
 
+from ..errors import Usage
 from ..local import Seen, find_git, look_all
 from ..shell import colours, say, width
 
+FLAGS = frozenset({"--json", "--needs-me", "--watch", "--fetch", "-f", "--verbose", "-v"})
 PAUSE = 2.0
 
 
+def main(words: list[str]) -> int:
+    unknown = [word for word in words if word not in FLAGS]
+    if unknown:
+        raise Usage(f"status does not know {unknown[0]}", "issue-orch status --help")
+    given = {*words} | {name for short, name in (("-f", "--fetch"), ("-v", "--verbose")) if short in words}
+    return status(*(f"--{name}" in given for name in ("json", "needs-me", "watch", "fetch", "verbose")))
+
+
 def status(
-    as_json: bool = False, needs_me: bool = False, watch: bool = False, fetch: bool = False, verbose: bool = False
+    as_json: bool, needs_me: bool, watch: bool = False, fetch: bool = False, verbose: bool = False
 ) -> int:
     """Print the sessions. With `needs_me`: only those, exit code 0 when there is one, else 1."""
     if fetch:

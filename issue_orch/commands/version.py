@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from .. import __version__
 from ..errors import Expected
 from ..process import run
 from ..text import one_line
@@ -13,12 +11,11 @@ from ..text import one_line
 AGENTS = ("claude", "codex", "opencode", "gemini")
 
 
-def show_version() -> int:
+def version_text(own: str) -> str:
     """Asked side by side: some agents take a second to say it."""
     with ThreadPoolExecutor() as pool:
-        lines = list(pool.map(version_line, ("git", *AGENTS)))
-    sys.stdout.write("\n".join([f"issue-orch {__version__}", *(line for line in lines if line)]) + "\n")
-    return 0
+        lines = pool.map(version_line, ("git", *AGENTS))
+    return "\n".join([f"issue-orch {own}", *(line for line in lines if line)])
 
 
 def version_line(program: str) -> str:

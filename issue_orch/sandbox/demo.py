@@ -33,7 +33,7 @@ resume = ["{python}", "-P", "{agent}", "--resume", "{{session_id}}"]
 """
 
 
-def demo(yes: bool = False, keep: bool = False) -> int:
+def demo(yes: bool, keep: bool) -> int:
     """Returns 0 when everything that it promises happened; raises Expected otherwise."""
     folder = Path(tempfile.mkdtemp(prefix="issue-orch-demo-"))
     try:

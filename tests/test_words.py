@@ -1,0 +1,56 @@
+"""The command lines that are read without typer mean the same as with it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+import issue_orch
+from issue_orch.cli import app
+from issue_orch.words import PARAMETERS, read
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_the_parameters_are_those_of_the_command_line(name: str) -> None:
+    command: Any = typer.main.get_command(app)
+    wanted = set()
+    for each in command.commands[name].params:
+        if each.param_type_name == "argument":
+            wanted.add("TEXT" if each.metavar == "TEXT" else "ISSUES" if each.nargs == -1 else "ISSUE")
+        else:
+            wanted |= set(each.opts)
+    assert {word for each in PARAMETERS[name] for word in each.split() if not word.startswith("=")} == wanted
+
+
+@pytest.mark.parametrize(("name", "words", "values"), [
+    ("plan", "", [[], False, False]),
+    ("plan", "12 --json 7", [[12, 7], True, False]),
+    ("answer", "", [None, "", None]),
+    ("answer", "5 use the first", [5, "use the first", None]),
+    ("answer", "-o 2 5", [5, "", 2]),
+    ("spawn", "1 -y --agent codex", [[1], True, False, "codex", False, False]),
+    ("prune", "--pr 9 --dry-run", [[], True, 9, False, False, False]),
+])
+def test_ordinary_words(name: str, words: str, values: list[Any]) -> None:
+    assert read(PARAMETERS[name], words.split()) == values
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("plan", "--help"), ("plan", "x"), ("plan", "-1"), ("plan", "--jsn"), ("plan", "--json=1"), ("plan", "-- 1"),
+    ("answer", "x"), ("answer", "5 --option"), ("answer", "5 -o x"), ("answer", "5 -o2"), ("spawn", "1 --agent --yes"),
+    ("plan", "١"), ("conflicts", "1"),
+])
+def test_everything_else_is_typers(name: str, words: str) -> None:
+    assert read(PARAMETERS[name], words.split()) is None
+
+
+def test_the_help_is_what_typer_prints(tmp_path: Path) -> None:
+    """When this fails, write what the code below prints to issue_orch/help.txt."""
+    code = "import sys; from issue_orch.__main__ import run_typer; run_typer(['--help'])"
+    said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert Path(issue_orch.__file__).with_name("help.txt").read_text(encoding="utf-8") == said
