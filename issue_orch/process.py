@@ -15,6 +15,7 @@ from .model import ProcessId
 
 MARKER = "ISSUE_ORCH_WORKER"
 STATE_MARKER = "ISSUE_ORCH_STATE"
+DRAIN = 1.0  # seconds for the last output of a command that has ended
 
 
 class Done(NamedTuple):
@@ -50,17 +51,13 @@ def run(
         raise Expected(f"{argv[0]}: {error.strerror}") from error
     with child:
         try:
-            out, err = child.communicate(stdin.encode("utf-8", "surrogateescape"), timeout=timeout)
-        except subprocess.TimeoutExpired:
-            kill_group(child.pid)
-            out, err = child.communicate()
-            raise CommandFailed(argv, None, decode(out), decode(err)) from None
+            code, out, err = finish(child, stdin.encode("utf-8", "surrogateescape"), timeout)
         except BaseException:
             kill_group(child.pid)
             raise
     done = Done(child.returncode, decode(out), decode(err))
-    if check and done.code:
-        raise CommandFailed(argv, done.code, done.stdout, done.stderr)
+    if code is None or (check and code):
+        raise CommandFailed(argv, code, done.stdout, done.stderr)
     return done
 
 
@@ -71,6 +68,23 @@ def package_parent() -> str:
 def python_module(module: str, *argv: str) -> tuple[str, ...]:
     """The argument list that runs a module of this package, whatever the current folder holds."""
     return (sys.executable, "-P", "-m", f"issue_orch.{module}", *argv)
+
+
+def finish(child: subprocess.Popen[bytes], data: bytes, timeout: float) -> tuple[int | None, bytes, bytes]:
+    """Code (None: it was ended) and output. Something that the command leaves behind may hold its streams for ever."""
+    deadline = time.monotonic() + timeout
+    while True:
+        ended, rest = child.poll() is not None, max(0.0, deadline - time.monotonic())
+        patience = rest if data else min(rest, DRAIN)  # a second call would not go on with the input
+        try:
+            out, err = child.communicate(data or None, timeout=patience)
+            return child.returncode, out, err
+        except subprocess.TimeoutExpired as late:
+            if patience < rest and not ended:
+                continue
+            if child.poll() is None:
+                kill_group(child.pid)
+            return child.returncode, late.output or b"", late.stderr or b""
 
 
 def kill_group(pid: int) -> None:
