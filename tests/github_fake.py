@@ -125,7 +125,8 @@ class FakeGitHub(Sandbox):
         user, conditional = self._user_of(incoming), "if-none-match" in incoming.headers
         login, body = user.login if user else None, incoming.raw.decode(errors="replace")
         where = incoming.method, path.removeprefix("/api/v3"), dict(parse_qsl(query))
-        self.requests.append(Request(*where, body, login, status, conditional, time.time()))
+        seen = self.git_requests if path.startswith(f"/{self.repo}.git/") else self.requests
+        seen.append(Request(*where, body, login, status, conditional, time.time()))
         return Reply(status, {}, b"")
 
     def answer(self, incoming: Incoming) -> Reply:
