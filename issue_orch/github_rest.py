@@ -11,6 +11,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
 from urllib.parse import urlencode
@@ -236,7 +237,8 @@ def wait_turn(folder: Path, gap: float, sleep: Callable[[float], None]) -> None:
         if seen.st_size and 0 < rest <= gap:  # more than the gap: the clock was moved
             sleep(rest)
         file.truncate(0)
-        file.write(b"1")
+        with suppress(OSError):  # without room there is no gap
+            file.write(b"1")
 
 
 def load_page(folder: Path, url: str) -> Page | None:
@@ -252,26 +254,24 @@ def load_page(folder: Path, url: str) -> Page | None:
 
 
 def store_page(folder: Path, url: str, page: Page, text: str, limit: int = CACHE_BYTES) -> None:
-    """Keep `page`; `text` is its data as the server sent it."""
+    """Keep `page`, if there is room for it; `text` is its data as the server sent it."""
     head = json.dumps({"url": url, "etag": page.etag, "next": page.next})
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = folder / f".new-{os.urandom(6).hex()}"
     try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(f"{head}\n{text}".encode())
         os.replace(name, page_path(folder, url))
-    except BaseException:
-        name.unlink(missing_ok=True)
-        raise
-    trim(folder, limit)
+        trim(folder, limit)
+    except OSError:  # a full disk, mostly: then it is asked for again, and `prune` can make room
+        with suppress(OSError):
+            name.unlink()
 
 
 def touch_page(folder: Path, url: str) -> None:
     """Mark as used, so that trimming takes what nobody asks for any more."""
-    try:
+    with suppress(OSError):
         os.utime(page_path(folder, url))
-    except FileNotFoundError:
-        pass
 
 
 def page_path(folder: Path, url: str) -> Path:

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import Expected, LeaseHeld
@@ -76,7 +77,8 @@ def take(state: Path, name: int | str, role: str, wait: float = TAKE_WAIT) -> Le
             os.close(descriptor)
             raise no_locks(path, error) from error
     lease = Lease(descriptor, path)
-    lease.write_holder(role)
+    with suppress(OSError):  # on a full disk nobody can read who holds it; it is held all the same
+        lease.write_holder(role)
     return lease
 
 
