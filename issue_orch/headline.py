@@ -60,6 +60,12 @@ def headline(status: SessionStatus, pull: PullFacts | None, seen: Observed) -> H
     return Headline(label, why, mark, colour, needs_you)
 
 
+def asks_for_holder(status: SessionStatus) -> bool:
+    """Whether the label depends on who holds the lease."""
+    publish = status["publish"]
+    return status["status"] in {"registered", "planning", "working"} or bool(publish and publish["pending"])
+
+
 def label_of(status: SessionStatus, pull: PullFacts, seen: Observed) -> tuple[str, str]:
     phase = status["status"]
     if phase == "cancelled":

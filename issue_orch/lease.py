@@ -107,7 +107,7 @@ def adopt(descriptor: int, path: Path, role: str) -> Lease:
 def probe(state: str | os.PathLike[str], name: int | str) -> Holder | None:
     """Who holds the lease right now, None when nobody does. Never blocks and never creates the file."""
     try:
-        descriptor = os.open(os.path.join(state, "locks", str(name)), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(f"{state}/locks/{name}", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from .errors import Expected
-from .headline import Headline, Observed, headline
+from .errors import Expected, StateUnreadable
+from .headline import Headline, Observed, asks_for_holder, headline
 from .lease import probe
-from .store import load_json, load_pull, load_sessions, seconds, state_folder
+from .store import load_json, load_pull, load_status_text, seconds, session_numbers, state_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from .model import PullFacts, SessionStatus
@@ -58,14 +59,27 @@ def common_dir(git_file: str) -> str:
 
 def look(state: str | os.PathLike[str], status: SessionStatus, now: float) -> Seen:
     number = status["issueNumber"]
-    holder = probe(state, number)
-    age = now - seconds(status["lastHeartbeat"]) if status["lastHeartbeat"] else None
+    holder = probe(state, number) if asks_for_holder(status) else None
+    age = now - seconds(status["lastHeartbeat"]) if holder and status["lastHeartbeat"] else None
     pull = load_pull(state, number)
     return Seen(status, pull, headline(status, pull, Observed(holder.role if holder else "", age)))
 
 
 def look_all(state: str | os.PathLike[str], now: float) -> tuple[list[Seen], list[str]]:
     """Every active session with the conflicts that `conflicts` found, and a line for each that cannot be read."""
-    sessions, problems = load_sessions(state)
+    problems: list[str] = []
     clashes = (load_json(os.path.join(state, "conflicts.json")) or {}).get("sessions", {})
-    return [look(state, each, now)._replace(clashes=tuple(clashes.get(each["id"], ()))) for each in sessions], problems
+    seen = [each._replace(clashes=tuple(clashes.get(each.status["id"], ()))) for each, _ in look_each(state, now, problems)]
+    return seen, problems
+
+
+def look_each(state: str | os.PathLike[str], now: float, problems: list[str]) -> Iterator[tuple[Seen, str]]:
+    """One active session after the other with the text of its file; to `problems` a line for each that cannot be read."""
+    for number in session_numbers(state):
+        try:
+            found = load_status_text(state, number)
+        except StateUnreadable as error:
+            problems.append(error.message)
+            continue
+        if found is not None:
+            yield look(state, found[0], now), found[1]

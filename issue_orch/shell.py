@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from .errors import Expected, of_system
 
@@ -76,6 +76,13 @@ def say(text: str) -> None:
     """Narration: to stderr, so that stdout holds the answer alone."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+def print_json(record: Mapping[str, object], indent: int | None = None) -> None:
+    """As ASCII: what is not could hold what a terminal obeys."""
+    import json
+
+    sys.stdout.write(json.dumps(record, indent=indent) + "\n")
 
 
 def colours(stream: object) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # shell prompts call `status`: pathlib and the model would co
     from .model import PullFacts, SessionStatus
 
 SCHEMA_VERSION = 1
+READ_AT_ONCE = 65_536
 FOLDERS = ("locks", "sessions", "ledger", "archive")
 
 
@@ -104,23 +105,62 @@ def write_json(path: str | os.PathLike[str], data: Mapping[str, Any], durable: b
 
 def load_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """A JSON object, None when the file does not exist. Raises StateUnreadable for anything else."""
+    text = load_text(path)
+    return None if text is None else parse_json(text, path)
+
+
+def load_text(path: str | os.PathLike[str]) -> str | None:
     try:
-        with open(path, "rb", buffering=0) as file:
-            data = json.loads(file.read().decode())
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a third of the time of open(): status reads thousands
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise unreadable(path, error) from error
+    try:
+        return read_whole(descriptor).decode()
     except (ValueError, OSError) as error:
-        raise StateUnreadable(f"{path}: cannot be read ({error})", "issue-orch doctor") from error
+        raise unreadable(path, error) from error
+    finally:
+        os.close(descriptor)
+
+
+def parse_json(text: str, path: str | os.PathLike[str]) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise unreadable(path, error) from error
     if not isinstance(data, dict):
         raise StateUnreadable(f"{path}: is not a JSON object", "issue-orch doctor")
     return data
 
 
+def read_whole(descriptor: int) -> bytes:
+    found = part = os.read(descriptor, READ_AT_ONCE)
+    while len(part) == READ_AT_ONCE:
+        part = os.read(descriptor, READ_AT_ONCE)
+        found += part
+    return found
+
+
+def unreadable(path: str | os.PathLike[str], error: Exception) -> StateUnreadable:
+    return StateUnreadable(f"{path}: cannot be read ({error})", "issue-orch doctor")
+
+
 def load_status(state: str | os.PathLike[str], number: int) -> SessionStatus | None:
     """The status file of a session, None when there is none. Missing fields read as null."""
-    path = os.path.join(state, "sessions", str(int(number)), "status.json")
-    data = load_json(path)
-    return None if data is None else checked_status(data, path)
+    found = load_status_text(state, number)
+    return None if found is None else found[0]
+
+
+def load_status_text(state: str | os.PathLike[str], number: int) -> tuple[SessionStatus, str] | None:
+    """The status, and the text that says all of it; '' when the file says less, as that of an older version may."""
+    path = f"{state}/sessions/{int(number)}/status.json"
+    text = load_text(path)
+    if text is None:
+        return None
+    data = parse_json(text, path)
+    status = checked_status(data, path)
+    return status, text if len(data) == len(status) else ""
 
 
 def checked_status(data: dict[str, Any], path: str) -> SessionStatus:
@@ -185,7 +225,7 @@ def load_sessions(state: str | os.PathLike[str]) -> tuple[list[SessionStatus], l
 
 def load_pull(state: str | os.PathLike[str], number: int) -> PullFacts | None:
     try:
-        return cast("PullFacts | None", load_json(os.path.join(state, "sessions", str(int(number)), "pull.json")))
+        return cast("PullFacts | None", load_json(f"{state}/sessions/{int(number)}/pull.json"))
     except StateUnreadable:
         return None
 

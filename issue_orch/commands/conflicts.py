@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,7 @@ from ..context import Context, open_context, token_of
 from ..errors import Expected
 from ..model import Branch, CommitSha, SessionStatus
 from ..push import Token
-from ..shell import say
+from ..shell import print_json, say
 from ..store import iso, load_pull, load_sessions, write_json
 from ..text import one_line, sanitise
 
@@ -39,7 +38,7 @@ def conflicts(as_json: bool) -> int:
     write_json(context.state / "conflicts.json", {"at": iso(time.time()), "sessions": {
         str(row.number): list(words_of(row)) for row in rows if row.against_base or row.others}})
     if as_json:
-        sys.stdout.write(json.dumps({"schemaVersion": 1, "sessions": [as_record(row) for row in rows]}) + "\n")
+        print_json({"schemaVersion": 1, "sessions": [as_record(row) for row in rows]})
     else:
         sys.stdout.write("".join(f"{line}\n" for line in text_of(rows)))
     return 0

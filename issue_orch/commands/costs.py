@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -14,7 +13,7 @@ from ..context import Context, open_context
 from ..errors import Expected
 from ..ledger import Booked, Ceilings
 from ..local import find_state
-from ..shell import say
+from ..shell import print_json, say
 from ..store import iso, load_sessions
 from ..text import one_line
 
@@ -29,7 +28,7 @@ def costs(as_json: bool) -> int:
         say(f"warning: {error.message}")
     found = summary(ledger.booked_all(state), limits, time.time())
     if as_json:
-        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        print_json(found)
         return 0
     titles = {status["issueNumber"]: status["issueTitle"] for status in load_sessions(state)[0]}
     sys.stdout.write(text_of(found, titles))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from itertools import chain
@@ -13,7 +12,7 @@ from ..context import Context, open_context
 from ..doctor import Check, examine
 from ..doctor_fix import fix as mend_all
 from ..errors import Expected
-from ..shell import colours, say
+from ..shell import colours, print_json, say
 from ..store import make_state
 from ..text import one_line, sanitise
 
@@ -31,7 +30,7 @@ def doctor(fix: bool, dry_run: bool, as_json: bool) -> int:
             show(check)
     if as_json:
         found = {"schemaVersion": 1, "checks": [check._asdict() for check in checks], "mended": mended}
-        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        print_json(found)
     return int(any(check.state == "error" for check in checks))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from ..gather import fetch_me, gather, rules_of
 from ..model import Issue
 from ..plan import Plan
 from ..plan import plan as make_plan
-from ..shell import colours, say, width
+from ..shell import colours, print_json, say, width
 
 if TYPE_CHECKING:
     from ..github import GitHub
@@ -25,7 +24,7 @@ def plan(numbers: list[int], as_json: bool, stack: bool) -> int:
     with connect(context) as gh:
         found, _ = fetch_plan(context, gh, numbers, stack)
     if as_json:
-        sys.stdout.write(json.dumps(plan_json(found), ensure_ascii=False) + "\n")
+        print_json(plan_json(found))
     else:
         sys.stdout.write(plan_text(found, width(sys.stdout), colours(sys.stdout)))
     return 0

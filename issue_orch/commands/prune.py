@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -16,7 +15,7 @@ from ..context import Context, connect, open_context, token_of
 from ..errors import Expected, GitHubError, LeaseHeld
 from ..lease import take
 from ..model import Branch, CommitSha, IssueNumber, Pull, SessionStatus
-from ..shell import say
+from ..shell import print_json, say
 from ..store import archive, load_sessions, load_status
 from ..text import sanitise
 
@@ -57,7 +56,7 @@ def prune(
     done = sweep(context, numbers, dry_run, pull, Wishes(closed, cancelled))
     if as_json:
         rows = [each._asdict() for each in done]
-        sys.stdout.write(json.dumps({"schemaVersion": 1, "sessions": rows}, ensure_ascii=False) + "\n")
+        print_json({"schemaVersion": 1, "sessions": rows})
         return 0
     for each in done:
         sys.stdout.write(f"#{each.number}: {each.outcome.replace('_', ' ')}: {sanitise(each.text)}\n")

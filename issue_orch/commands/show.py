@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -12,7 +11,7 @@ from ..headline import next_command
 from ..local import find_state, look
 from ..messages import delivered, pending
 from ..session_text import session_lines
-from ..shell import colours, width
+from ..shell import colours, print_json, width
 from ..status_text import link, paint
 from ..store import load_events, load_status
 
@@ -27,7 +26,7 @@ def show(number: int, as_json: bool) -> int:
     if as_json:
         record = {**status, "headline": seen.headline.label, "pull": seen.pull, "events": load_events(state, number),
                   "guidance": {"pending": pending(state, number), "delivered": delivered(state, number)}}
-        sys.stdout.write(json.dumps({"schemaVersion": 1, "session": record}, ensure_ascii=False, indent=2) + "\n")
+        print_json({"schemaVersion": 1, "session": record}, indent=2)
         return 0
     colour = colours(sys.stdout)
     for text, style in session_lines(state, seen, now, max(40, width(sys.stdout))):

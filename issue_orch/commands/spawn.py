@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from ..gather import fetch_me, gather, rules_of
 from ..model import Issue
 from ..plan import Eligible, Plan, next_starts
 from ..ready import Reason
-from ..shell import colours, fail, say, width
+from ..shell import colours, fail, print_json, say, width
 from ..text import one_line
 from .plan import fetch_named, fetch_plan
 
@@ -121,7 +120,7 @@ def show(context: Context, outcomes: list[Outcome], as_json: bool) -> None:
     if as_json:
         rows = [{"number": each.number, "started": each.error is None, "branch": each.branch, "worktreePath": each.path,
                  "error": each.error.message if each.error else None} for each in outcomes]
-        sys.stdout.write(json.dumps({"schemaVersion": 1, "started": rows}) + "\n")
+        print_json({"schemaVersion": 1, "started": rows})
         return
     for each in outcomes:
         if each.error:

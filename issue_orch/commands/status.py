@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from ..errors import Usage
-from ..local import Seen, find_git, look_all
+from ..local import Seen, find_git, look_all, look_each
 from ..shell import colours, say, width
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FLAGS = frozenset({"--json", "--needs-me", "--watch", "--fetch", "-f", "--verbose", "-v"})
 PAUSE = 2.0
+
+encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def main(words: list[str]) -> int:
@@ -31,14 +38,14 @@ def status(
     state = os.path.join(find_git(os.getcwd()), "issue-orch")
     while True:
         now = time.time()
-        sessions, problems = look_all(state, now)
-        total = len(sessions)
-        if needs_me:
-            sessions = [seen for seen in sessions if seen.headline.needs_you]
         if as_json:
-            print_json(sessions)
+            problems: list[str] = []
+            count = print_json(look_each(state, now, problems), needs_me)
         else:
-            print_text(sessions, total, now, watch)
+            sessions, problems = look_all(state, now)
+            wanted = [seen for seen in sessions if seen.headline.needs_you or not needs_me]
+            count = len(wanted)
+            print_text(wanted, len(sessions), now, watch)
         if verbose:
             from ..status_text import rate_text
             from ..store import load_json
@@ -47,7 +54,7 @@ def status(
         if not watch:
             for problem in problems:
                 say(f"warning: {problem}")
-            return int(needs_me and not sessions)
+            return int(needs_me and not count)
         time.sleep(PAUSE)
 
 
@@ -82,11 +89,17 @@ def screen(text: str, rows: int) -> str:
     return "\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J"
 
 
-def print_json(sessions: list[Seen]) -> None:
-    import json
-
-    rows = [{**seen.status, "headline": seen.headline.label, "needsYou": seen.headline.needs_you, "pull": seen.pull}
-            for seen in sessions]
-    text = json.dumps({"schemaVersion": 1, "sessions": rows}, separators=(",", ":"))
-    sys.stdout.write(text + "\n")
+def print_json(sessions: Iterator[tuple[Seen, str]], needs_me: bool) -> int:
+    records = [record(seen, text) for seen, text in sessions if seen.headline.needs_you or not needs_me]
+    sys.stdout.write('{"schemaVersion":1,"sessions":[' + ",".join(records) + "]}\n")
     sys.stdout.flush()
+    return len(records)
+
+
+def record(seen: Seen, text: str) -> str:
+    """A session as JSON. The text of its file is taken over: to encode a thousand again costs as much as to read them."""
+    if not text or not text.isascii():  # what is not ASCII could hold what a terminal obeys
+        text = encode(seen.status)
+    needs_you, pull = "true" if seen.headline.needs_you else "false", encode(seen.pull) if seen.pull else "null"
+    known = text.rstrip().removesuffix("}").replace("\n", "")
+    return f'{known},"headline":"{seen.headline.label}","needsYou":{needs_you},"pull":{pull}}}'
