@@ -23,10 +23,12 @@ class Headline(NamedTuple):
 
 
 class Observed(NamedTuple):
-    """What was seen beside the files: who holds the lease ('' when nobody), seconds since the last heartbeat."""
+    """What was seen beside the files: who holds the lease ('' when nobody), seconds since the last heartbeat, and
+    whether the disk that the state lies on is full."""
 
     holder: str
     heartbeat_age: float | None
+    full: bool = False
 
 
 # Warm colours want you, cool ones wait; green is left for what went well.
@@ -129,7 +131,7 @@ def running_label(status: SessionStatus, seen: Observed) -> tuple[str, str]:
     if status["retryAt"]:
         return "RETRYING", f"at {status['retryAt'][11:16]} UTC: {status['failure'] or ''}".rstrip(": ")
     if seen.holder == "supervisor" and seen.heartbeat_age is not None and seen.heartbeat_age > QUIET_AFTER:
-        return "QUIET", f"no heartbeat for {int(seen.heartbeat_age)} s"
+        return "QUIET", f"no heartbeat for {int(seen.heartbeat_age)} s" + "; the disk is full: make room" * seen.full
     if status["status"] == "registered" and seen.holder != "supervisor":
         return "STARTING", ""
     last = status["lastActivity"]

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import Expected, StateUnreadable
-from .headline import Headline, Observed, asks_for_holder, headline
+from .headline import QUIET_AFTER, Headline, Observed, asks_for_holder, headline
 from .lease import probe
 from .store import load_json, load_pull, load_status_text, seconds, session_numbers, state_folder
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .model import PullFacts, SessionStatus
+
+
+LITTLE = 65_536  # bytes free on a disk that counts as full
 
 
 class Seen(NamedTuple):
@@ -62,7 +65,13 @@ def look(state: str | os.PathLike[str], status: SessionStatus, now: float) -> Se
     holder = probe(state, number) if asks_for_holder(status) else None
     age = now - seconds(status["lastHeartbeat"]) if holder and status["lastHeartbeat"] else None
     pull = load_pull(state, number)
-    return Seen(status, pull, headline(status, pull, Observed(holder.role if holder else "", age)))
+    full = age is not None and age > QUIET_AFTER and is_full(state)
+    return Seen(status, pull, headline(status, pull, Observed(holder.role if holder else "", age, full)))
+
+
+def is_full(state: str | os.PathLike[str]) -> bool:
+    disk = os.statvfs(state)
+    return disk.f_bavail * disk.f_frsize < LITTLE
 
 
 def look_all(state: str | os.PathLike[str], now: float) -> tuple[list[Seen], list[str]]:

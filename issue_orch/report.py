@@ -155,21 +155,31 @@ def current_attempt(context: dict[str, object]) -> int | None:
 
 
 def check_state(kind: str, context: dict[str, object]) -> None:
-    """Refuse what would be refused later. A sandbox may hide the state folder: then it is recorded unchecked."""
+    """Refuse what would be refused later. What a sandbox hides, or a crash left damaged, is recorded unchecked."""
     folder = os.path.join(str(context.get("stateFolder")), "sessions", str(context.get("issueNumber")))
-    try:
-        status = read_flat(os.path.join(folder, "status.json"))
-        inbox = os.path.join(folder, "inbox")
-        waiting = [name for name in os.listdir(inbox) if name.endswith(".json") and not name.startswith(".")
-                   and read_flat(os.path.join(inbox, name)).get("kind", "guidance") == "guidance"]
-    except OSError:
-        return
-    if status.get("status") == "cancelled":
+    phase = read_state(os.path.join(folder, "status.json")).get("status")
+    if phase == "cancelled":
         raise Refused("this session was cancelled; end your turn")
-    if status.get("status") == "stuck" and kind != "stuck":
+    if phase == "stuck" and kind != "stuck":
         raise Refused("you reported stuck; end your turn, the answer will reach you as a message")
-    if kind == "complete" and waiting:
+    if kind == "complete" and has_guidance(os.path.join(folder, "inbox")):
         raise Refused("there is guidance for you that you have not seen; end your turn, it will reach you as a message")
+
+
+def has_guidance(inbox: str) -> bool:
+    try:
+        names = [name for name in os.listdir(inbox) if name.endswith(".json") and not name.startswith(".")]
+    except OSError:
+        return False
+    messages = [read_state(os.path.join(inbox, name)) for name in names]
+    return any(message.get("kind", "guidance") == "guidance" for message in messages if message)
+
+
+def read_state(path: str) -> dict[str, object]:
+    try:
+        return read_flat(path)
+    except (OSError, Refused):
+        return {}
 
 
 def write(root: str, report: dict[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -238,10 +239,17 @@ def append_line(path: Path, record: Mapping[str, Any], durable: bool = True) -> 
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a power failure cut the last line: keep ours whole
             raw = b"\n" + raw
-        if os.write(descriptor, raw) != len(raw):
-            raise OSError(28, "written in part, the disk is full", str(path))
-        if durable:
-            os.fsync(descriptor)
+        written = 0
+        try:
+            written = os.write(descriptor, raw)
+            if written != len(raw):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            if durable:
+                os.fsync(descriptor)
+        except OSError:
+            if os.fstat(descriptor).st_size == size + written:  # nobody wrote after us: the record counts as not written
+                os.ftruncate(descriptor, size)
+            raise
     finally:
         os.close(descriptor)
 

@@ -101,6 +101,30 @@ def test_an_unknown_cost_of_yesterday_does_not_hold_today(state: Path) -> None:
     assert ledger.room(state, 1, Ceilings(per_day=5.0), NOW).usd == 0  # type: ignore[union-attr]
 
 
+def test_the_ceiling_of_a_day_holds_when_the_clock_is_set_back(state: Path) -> None:
+    spend(state, 1, 4.0, NOW + DAY)
+    assert ledger.room(state, 1, Ceilings(per_day=5.0), NOW).usd == 1  # type: ignore[union-attr]
+
+
+def test_a_hold_of_yesterday_ends_with_the_day(scene: Scene) -> None:
+    budget(scene, per_day=0.1)
+    scene.agent(paid(0.2, 'echo half > .issue-orch/half.txt\n'))
+    number = scene.issue()
+    scene.orch("spawn", str(number), check=True)
+    scene.wait(lambda: scene.status(number)["hold"] == "budget")
+    scene.wait_quiet()
+    scene.agent(COMPLETE)
+    scene.orch("run", "--once", check=True)
+    assert scene.status(number)["hold"] == "budget", "it is the same day"
+    for path in (scene.state / "ledger" / f"{number}.jsonl", scene.state / "sessions" / str(number) / "events.jsonl"):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps({**line, "at": "2025-01-01T00:00:00Z"}) + "\n" for line in lines))
+    said = scene.orch("run", "--once", check=True)
+    assert f"#{number} has a new day's budget: taken up again" in said.err
+    assert scene.wait_status(number, "complete")["hold"] is None
+    scene.check_invariants()
+
+
 def test_a_reservation_counts_while_somebody_is_at_work(state: Path) -> None:
     ceilings = Ceilings(total=10.0)
     with take(state, 1, "supervisor"):

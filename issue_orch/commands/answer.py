@@ -10,9 +10,10 @@ from functools import partial
 
 from ..control import guide
 from ..errors import Expected, Usage
-from ..local import Seen, find_state, look_all
+from ..local import Seen, find_state, look, look_all
 from ..model import Question
 from ..shell import say
+from ..store import load_sessions, load_status
 from ..text import one_line, sanitise
 
 
@@ -44,13 +45,13 @@ def give(number: int, text: str, question: str | None, at_once: bool = False) ->
 
 
 def find_question(number: int) -> Seen:
-    seen, _ = look_all(find_state(os.getcwd()), time.time())
-    found = next((each for each in seen if each.status["issueNumber"] == number), None)
-    if found is None:
-        waiting = [f"#{each.status['issueNumber']}" for each in seen if each.status["question"]]
+    state = find_state(os.getcwd())
+    status = load_status(state, number)
+    if status is None:
+        waiting = [f"#{each['issueNumber']}" for each in load_sessions(state)[0] if each["question"]]
         raise Expected(f"#{number}: there is no session" + (f"; waiting for an answer: {', '.join(waiting)}" if waiting else ""),
                        "issue-orch status")
-    return found
+    return look(state, status, time.time())
 
 
 def chosen(seen: Seen, option: int) -> str:
