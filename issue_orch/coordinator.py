@@ -263,7 +263,7 @@ class Coordinator:
         labelled = {each.issue.number: fetch_labelled(gh, each.issue, rules, permissions) for each in offered.eligible}
         path = context.state / "ready.json"
         known = load_json(path) or {}
-        texts = recorded(known, issues, labelled, iso(now))
+        texts = recorded(known, issues, labelled)
         if texts != known:
             write_json(path, texts, durable=True)
         first = {int(number): entry["hash"] for number, entry in texts.items()}

@@ -118,5 +118,6 @@ def fetch_labelled(gh: GitHub, issue: Issue, rules: Rules, permissions: dict[str
                 permissions[by] = gh.fetch_permission(by)
             except GitHubError:
                 permissions[by] = None
-        found.append(Labelled(label, by, permissions.get(by) if by else None, last.at if last else None))
+        known = permissions.get(by) if by else None
+        found.append(Labelled(label, by, known, last.at if last else None, last.actor_kind if last else ""))
     return tuple(found)

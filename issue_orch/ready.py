@@ -55,12 +55,13 @@ class OpenPull(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """Who set a label last, what they may do, and when; None is unknown."""
+    """Who set a label last, what they may do, and when; None is unknown. `kind` is User for a person."""
 
     label: str
     by: str | None
     permission: str | None
     at: str | None = None
+    kind: str = "User"
 
 
 class Facts(NamedTuple):
@@ -234,10 +235,11 @@ def trust(issue: Issue, facts: Facts, rules: Rules) -> Iterator[Reason]:
     labels = {label.casefold() for label in issue.labels}
     for label in rules.ready:
         event = events.get(label.casefold())
-        if label.casefold() not in labels or (event and event.permission in WRITERS):
+        if label.casefold() not in labels or (event and event.permission in WRITERS and event.kind == "User"):
             continue
         who = "somebody unknown" if event is None or not event.by else f"@{event.by}"
         may = f"whose permission is {event.permission}" if event and event.permission else "whose permission is unknown"
+        may = "who is no person" if event and event.by and event.kind != "User" else may
         mend = "someone with write permission removes it and sets it again"
         yield Reason("untrusted_label", f'the label "{label}" was set by {who}, {may}: {mend}')
     first = facts.first_texts.get(issue.number)
@@ -255,18 +257,20 @@ def text_hash(issue: Issue) -> str:
     return sha256(f"{issue.title}\0{issue.body}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def recorded(known: Mapping[str, Any], issues: Iterable[Issue], labelled: Mapping[int, Sequence[Labelled]],
-             now: str) -> dict[str, Any]:
-    """`hash` and `seenAt` of the text of each issue when it was first seen ready.
+def recorded(known: Mapping[str, Any], issues: Iterable[Issue], labelled: Mapping[int, Sequence[Labelled]]) -> dict[str, Any]:
+    """The text of each issue as it was when first seen ready: its `hash`, and when the label was set as GitHub says.
 
-    A changed text counts only after the ready label was set anew.
+    A changed text counts only after the ready label was set anew. Only GitHub's own times are compared: ours may be wrong.
     """
     found = dict(known)
     for issue in issues:
         entry, text = found.get(str(issue.number)), text_hash(issue)
         at = max((each.at or "" for each in labelled.get(issue.number, ())), default="")
-        if entry is None or (entry["hash"] != text and at > entry["seenAt"]):
-            found[str(issue.number)] = {"hash": text, "seenAt": now}
+        before = entry.get("labelledAt", "") if entry else ""
+        if entry is None or (entry["hash"] != text and "" < before < at):
+            found[str(issue.number)] = {"hash": text, "labelledAt": at}
+        elif at > before:
+            found[str(issue.number)] = {**entry, "labelledAt": at}
     return found
 
 

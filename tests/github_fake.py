@@ -125,8 +125,10 @@ class FakeGitHub(Sandbox):
         user, conditional = self._user_of(incoming), "if-none-match" in incoming.headers
         login, body = user.login if user else None, incoming.raw.decode(errors="replace")
         where = incoming.method, path.removeprefix("/api/v3"), dict(parse_qsl(query))
-        seen = self.git_requests if path.startswith(f"/{self.repo}.git/") else self.requests
-        seen.append(Request(*where, body, login, status, conditional, time.time()))
+        of_git = path.startswith(f"/{self.repo}.git/")
+        (self.git_requests if of_git else self.requests).append(Request(*where, body, login, status, conditional, time.time()))
+        if incoming.method != "GET" and not of_git:
+            self.writes.add(f"{incoming.method} {where[1]}")
         return Reply(status, {}, b"")
 
     def answer(self, incoming: Incoming) -> Reply:

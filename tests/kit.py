@@ -218,14 +218,7 @@ class Scene:
         """What must hold at any time; with `quiet`, when nothing is to run any more."""
         violations = self.folder / "violations"
         assert not violations.exists(), violations.read_text()
-        assert not self.sandbox.unknown_requests, self.sandbox.unknown_requests
-        assert not self.sandbox.merge_attempts, self.sandbox.merge_attempts
-        assert not self.sandbox.failures, self.sandbox.failures
-        sent = {f"{each.method} {each.path}" for each in self.sandbox.requests if each.method != "GET"}
-        assert all(WRITES.fullmatch(each) for each in sent), sent
-        # A test that plays a person pushes over the path: then there is no user.
-        strange = [push for push in self.sandbox.pushes if push.user and not push.ref.startswith("refs/heads/issue-")]
-        assert not strange, strange
+        self.check_wire()
         heads = [pull.head for pull in self.sandbox.pulls.values() if pull.merged_at is None]
         assert len(heads) == len(set(heads)), f"two pulls of one branch: {heads}"
         bodies = [(each.issue, each.body) for found in self.sandbox.comments.values() for each in found.values()]
@@ -235,6 +228,19 @@ class Scene:
         if quiet:
             assert not (left := self.processes()), f"processes are left: {left}"
             self.check_truth()
+
+    def check_wire(self) -> None:
+        """What reached GitHub, whatever the test was about: no merging route, no write but those that are allowed, and by
+        the remote's own `pre-receive`: pushes of issues' branches alone, none of them deleted or forced."""
+        assert not self.sandbox.unknown_requests, self.sandbox.unknown_requests
+        assert not self.sandbox.merge_attempts, self.sandbox.merge_attempts
+        assert not self.sandbox.failures, self.sandbox.failures
+        assert all(WRITES.fullmatch(each) for each in self.sandbox.writes), self.sandbox.writes
+        # A test that plays a person pushes over the path: then there is no user.
+        for push in (each for each in self.sandbox.pushes if each.user):
+            assert push.ref.startswith("refs/heads/issue-") and push.new.strip("0"), push
+            if push.old.strip("0"):
+                self.git("merge-base", "--is-ancestor", push.old, push.new, cwd=self.sandbox.repository.path)
 
     def lost_commits(self) -> set[str]:
         """Commits in the clone's database that no ref, no worktree's HEAD and no branch of the remote leads to."""
@@ -261,19 +267,20 @@ class Scene:
                 assert pulls[row["pullRequestUrl"]].head == row["branch"], row
 
     def close(self) -> None:
-        """After a test: end what is left, each by its pid."""
+        """After a test: end what is left, each by its pid, and look at all that was sent."""
         for descriptor in self.gates.values():
             os.close(descriptor)
         for _ in range(200):
             left = self.processes()
             if not left:
-                return
+                break
             for pid, _, _ in left:
                 try:
                     os.kill(pid, 9)
                 except ProcessLookupError:
                     pass
             time.sleep(0.01)
+        self.check_wire()
 
 
 @contextmanager

@@ -82,10 +82,10 @@ def closed(scene: Scene) -> None:
 
 
 def a_pull(scene: Scene) -> tuple[str, ...]:
-    scene.git("push", "-q", "origin", "HEAD:refs/heads/topic")
+    scene.git("push", "-q", str(scene.sandbox.bare), "HEAD:refs/heads/topic")
     scene.sandbox.seed({"x": "1"})
     scene.git("commit", "-q", "--allow-empty", "-m", "x")
-    scene.git("push", "-q", "origin", "HEAD:refs/heads/topic")
+    scene.git("push", "-q", str(scene.sandbox.bare), "HEAD:refs/heads/topic")
     return ("spawn", str(scene.sandbox.open_pull("topic", "main", "A pull", "", "you")))
 
 

@@ -258,7 +258,7 @@ def test_a_refused_sign_in_is_publish_pending_until_resume(scene: Scene) -> None
 
 def test_of_two_pulls_ours_is_the_one_with_our_head_and_base(scene: Scene) -> None:
     scene.sandbox.seed({"x": "y"}, "More")
-    scene.git("push", "-q", "origin", "HEAD:refs/heads/release")
+    scene.git("push", "-q", str(scene.sandbox.bare), "HEAD:refs/heads/release")
     scene.gate("go")
     scene.agent('commit work.txt\ngit push -q origin HEAD:refs/heads/issue-1\nawait go\nreport complete\n')
     number = scene.issue()

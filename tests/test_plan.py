@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import subprocess
@@ -18,7 +19,7 @@ from issue_orch.dependencies import Ref
 from issue_orch.model import Issue, Phase
 from issue_orch.plan import Failure, Plan, next_starts, plan
 from issue_orch.plan_text import plan_json, plan_text
-from issue_orch.ready import Facts, Kind, Labelled, OpenPull, Reason, Rules, index_of, why_not
+from issue_orch.ready import Facts, Kind, Labelled, OpenPull, Reason, Rules, index_of, recorded, text_hash, why_not
 
 RULES = Rules()
 OTHER = (blocker(7, "Core types"),)
@@ -150,6 +151,55 @@ def test_every_ready_label_is_set_by_somebody_who_may(
     events = (Labelled("ready", "a", permissions[0]), Labelled("ui", "b", permissions[1]))
     found = why_not(one, facts(one, labelled={1: events}), RULES._replace(ready=("ready", "ui")))
     assert (found == ()) is trusted
+
+
+PERMISSIONS = ("admin", "maintain", "write", "triage", "read", "none", None)  # None: could not be looked up
+
+
+@pytest.mark.parametrize("permission", PERMISSIONS)
+@pytest.mark.parametrize("kind", ["User", "Bot", "App", "Organization", ""])
+def test_whose_label_starts_an_issue(kind: str, permission: str | None) -> None:
+    """Threat S1, the whole table: who set the label, what kind of account, what it may, whether the label is still there,
+    whether a second one was set by somebody who may, and whether the text is as it was. One row of it starts."""
+    for by, there, second, same in itertools.product(("maria", None), (True, False), ("write", "read"), (True, False)):
+        one = issue(1, labels=("Ready", "ui") if there else ("ui",))
+        events = (Labelled("ready", by, permission if by else None, "2030-01-01T00:00:00Z", kind),
+                  Labelled("ui", "ann", second, "2030-01-01T00:00:00Z"))
+        seen = facts(one, labelled={1: events}, **({} if same else {"first_texts": {1: "another"}}))
+        starts = why_not(one, seen, RULES._replace(ready=("ready", "ui"))) == ()
+        assert starts == (by == "maria" and kind == "User" and permission in ("admin", "maintain", "write")
+                          and there and second == "write" and same)
+
+
+EARLY, LATE, LATER = "2030-01-01T00:00:00Z", "2030-01-01T00:00:01Z", "2030-01-01T00:00:02Z"
+
+
+@pytest.mark.parametrize("seen_at", ["", EARLY, LATE, LATER])  # "": nobody asked yet who set it, as it was blocked
+@pytest.mark.parametrize("now_at", ["", EARLY, LATE, LATER])  # "": the timeline cannot be read
+@pytest.mark.parametrize("changed", ["", "title", "body"])
+def test_a_changed_text_counts_only_after_the_label_was_set_anew(seen_at: str, now_at: str, changed: str) -> None:
+    """Threat S2, the whole table: when the label was set at first sight and now, by GitHub's clock, and what was edited."""
+    def labelled(at: str) -> dict[int, tuple[Labelled, ...]]:
+        return {1: (Labelled("ready", "maria", "write", at or None),)} if at else {}
+
+    old = issue(1, "Title", "Body")
+    new = old._replace(**{changed: "Something else"}) if changed else old
+    first = recorded({}, [old], labelled(seen_at))
+    known = recorded(first, [new], labelled(now_at))
+    approved = known["1"]["hash"] == text_hash(new)
+    assert approved == (not changed or "" < seen_at < now_at)
+    assert recorded(known, [new], labelled(now_at)) == known, "looking again changes nothing"
+    if not approved:  # there is a way out: a person sets it once more
+        assert recorded(known, [new], labelled("2030-01-01T00:00:09Z"))["1"]["hash"] == text_hash(new) or not now_at
+    before = why_not(new, facts(new, first_texts={1: known["1"]["hash"]}), RULES)
+    assert [reason.kind for reason in before] == ([] if approved else ["text_changed"])
+
+
+def test_a_label_set_again_approves_what_is_there_then_and_nothing_later() -> None:
+    one, two = issue(1, body="a"), issue(1, body="b")
+    at = {when: {1: (Labelled("ready", "maria", "write", when),)} for when in (EARLY, LATE)}
+    known = recorded(recorded({}, [one], at[EARLY]), [one], at[LATE])
+    assert recorded(known, [two], at[LATE])["1"]["hash"] == text_hash(one)
 
 
 @pytest.mark.parametrize("phase", get_args(Phase))

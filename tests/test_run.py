@@ -17,9 +17,7 @@ from kit import COMPLETE, ENDLESS, Scene
 from issue_orch.coordinator import Breaker, Clock, gapped, why_take_up
 from issue_orch.errors import Expected
 from issue_orch.messages import send
-from issue_orch.model import Issue
 from issue_orch.plan import next_failure
-from issue_orch.ready import Labelled, recorded
 from issue_orch.store import iso, new_status
 
 NOW = 1_800_000_000.0
@@ -105,20 +103,6 @@ def test_who_gets_a_worker_again(fields: dict[str, Any], kinds: set[str], expect
     assert why_take_up(new_status(1, **fields), kinds, NOW) == expected
 
 
-def make_issue(body: str) -> Issue:
-    return Issue(1, "Title", body, "maria", "", ("ready",), "open", None, (), None, "", "", False, 0, 0, 0, 0)
-
-
-def test_a_changed_text_counts_only_after_the_label_was_set_anew() -> None:
-    first = recorded({}, [make_issue("a")], {}, iso(NOW))
-    assert recorded(first, [make_issue("a")], {}, iso(NOW + 9)) == first
-    same_label = {1: (Labelled("ready", "maria", "admin", iso(NOW - 5)),)}
-    assert recorded(first, [make_issue("b")], same_label, iso(NOW + 60)) == first
-    set_anew = {1: (Labelled("ready", "maria", "admin", iso(NOW + 30)),)}
-    again = recorded(first, [make_issue("b")], set_anew, iso(NOW + 60))
-    assert again["1"]["hash"] != first["1"]["hash"] and again["1"]["seenAt"] == iso(NOW + 60)
-
-
 def test_breaker_trips_on_different_issues_that_fail_alike() -> None:
     breaker, error = Breaker(), Expected("npm is not there")
     assert [breaker.note(1, Expected(f"#{1}: npm is not there"), NOW) for _ in range(5)] == [False] * 5, "one issue alone"
@@ -182,6 +166,23 @@ def test_only_what_a_person_with_write_permission_approved_is_started(scene: Sce
     assert not scene.status(number) and '"ready" was set by @stranger, whose permission is read' in err
 
 
+@pytest.mark.parametrize(("login", "permission", "kind", "words"), [
+    ("triager", "triage", "User", "@triager, whose permission is triage"),
+    ("robot", "admin", "Bot", "@robot, who is no person"),
+    ("maria", "admin", "User", "@maria, whose permission is unknown"),  # cannot be looked up
+])
+def test_who_set_the_label_decides(scene: Scene, login: str, permission: Any, kind: str, words: str) -> None:
+    if login != "maria":
+        scene.sandbox.add_user(login, permission, kind=kind)
+    else:
+        github(scene).fail(route=".*/permission", status=404, message="Not Found")
+    number = scene.sandbox.add_issue("Title", "Text", labels=["ready"], ready_by=login)
+    said = once(scene, "-v")
+    assert f'"ready" was set by {words}: someone with write permission removes it' in said and not scene.status(number)
+    started = f"#{number} started" in once(scene)
+    assert started == (login == "maria"), "what could not be looked up is looked up again"
+
+
 def test_a_text_that_changed_is_held_until_the_label_is_set_anew(scene: Scene) -> None:
     blocker = scene.issue()
     scene.agent(ENDLESS)
@@ -191,7 +192,8 @@ def test_a_text_that_changed_is_held_until_the_label_is_set_anew(scene: Scene) -
     assert "its title or text changed since it became ready" in once(scene, "-v") and not scene.status(number)
     path = scene.state / "ready.json"
     seen = json.loads(path.read_text())
-    seen[str(number)]["seenAt"] = "2020-01-01T00:00:00Z"  # an hour is too long for a test
+    assert seen[str(number)]["labelledAt"], "the label that was there before the change approves nothing"
+    seen[str(number)]["labelledAt"] = "2020-01-01T00:00:00Z"  # GitHub's times have whole seconds
     path.write_text(json.dumps(seen))
     scene.sandbox.remove_label(number, "ready")
     scene.sandbox.add_label(number, "ready")

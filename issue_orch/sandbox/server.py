@@ -128,6 +128,7 @@ class Sandbox(Pulls):
     ) -> None:
         super().__init__(git.create(folder, repo, default_branch), repo, default_branch, private, now)
         self.requests: list[Request] = []
+        self.writes: set[str] = set()
         self.git_requests: list[Request] = []
         self.unknown_requests: list[Request] = []
         self.merge_attempts: list[Request] = []
@@ -193,6 +194,8 @@ class Sandbox(Pulls):
         conditional = "if-none-match" in incoming.headers
         seen = Request(incoming.method, path, query, body, login, status, conditional, time.time())
         self.requests.append(seen)
+        if incoming.method != "GET":
+            self.writes.add(f"{incoming.method} {path}")
         if status == 501:
             self.unknown_requests.append(seen)
         if status == 405:
