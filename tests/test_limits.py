@@ -21,8 +21,8 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "429 with Retry-After": ({"status": 429, "message": "Slow down", "retry_after": 120}, "LIMIT"),
     "429 without headers": ({"status": 429, "message": ""}, "LIMIT"),
     "502": ({"status": 502}, "502"),
-    "no answer": ({"kind": "cut"}, "Connection"),
-    "half of an answer": ({"kind": "half"}, "[Cc]onnection|half"),
+    "no answer": ({"kind": "cut"}, "[Cc]onnection"),
+    "half of an answer": ({"kind": "half"}, "[Cc]onnection|half|Incomplete"),
     "no JSON": ({"kind": "malformed"}, "not JSON"),
 }
 UNTIL = re.compile(r"GitHub's limit is reached, until (\d\d:\d\d:\d\d)")
