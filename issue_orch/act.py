@@ -18,6 +18,7 @@ from .messages import write_context
 from .model import Branch, CommitSha, Issue, SessionStatus
 from .plan import Eligible
 from .process import run
+from .sign_in import Token
 from .store import (
     append_event,
     iso,
@@ -200,18 +201,17 @@ def roll_back(context: Context, status: SessionStatus, error: Expected) -> None:
     append_event(context.state, number, "failed", time.time(), reason=error.message)
 
 
-def fetch_base(context: Context, base: Branch, token: push.Token | None) -> CommitSha:
+def fetch_base(context: Context, base: Branch, token: Token | None) -> CommitSha:
     return push.fetch_base(context.repo, context.config.remote, base, token)
 
 
 def make_starts(context: Context, gh: GitHub, eligible: list[Eligible], reuse: bool) -> list[Start]:
     """Ask for the base once for all, and meanwhile render the prompts: before anything is made."""
     token = token_of(context)
-    credential = push.Token(token.host, token.value) if token else None
     default = Branch(context.config.base or gh.fetch_repo().default_branch)
     bases = {Branch(each.base or default) for each in eligible}
     with ThreadPoolExecutor(max_workers=1) as pool:
-        shas = {base: pool.submit(fetch_base, context, base, credential) for base in bases}
+        shas = {base: pool.submit(fetch_base, context, base, token) for base in bases}
         rendered = [(each.issue, Branch(each.base or default), *prepare_words(context, each, default))
                     for each in eligible]
         return [Start(issue, base, shas[base].result(), branch, path, context.config.agent, reuse, prompt)

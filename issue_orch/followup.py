@@ -155,6 +155,4 @@ def conflicting(run: Pass, status: SessionStatus) -> list[str]:
 
 
 def fetch_ref(run: Pass, branch: Branch) -> Any:
-    token = token_of(run.context)
-    return push.fetch_base(run.context.repo, run.context.config.remote, branch,
-                           push.Token(token.host, token.value) if token else None)
+    return push.fetch_base(run.context.repo, run.context.config.remote, branch, token_of(run.context))

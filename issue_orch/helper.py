@@ -49,28 +49,27 @@ def token_for(request: dict[str, Any]) -> Token | None:
 
 
 def settle(request: dict[str, Any]) -> dict[str, Any]:
-    from . import push
     from .github import GitHub
-    from .settle import Pending, Plan, as_answer
+    from .settle import Plan, Settled
     from .settle import settle as settle_session
 
     launch, status = request["launch"], request["status"]
     repo = repo_of(launch)
-    changed = changed_keys(repo, request)
-    if changed:
-        return as_answer(Pending(f"the git configuration changed since the worker started: {', '.join(changed)}; look at it "
-                                 "with `git config --show-origin --get-all KEY`, then `issue-orch resume`"))
-    token = token_for(request)
-    if token is None:
-        return as_answer(Pending(f"no token for {launch['baseUrl']}: gh auth login, or set GH_TOKEN, then issue-orch resume"))
+    changed, token = changed_keys(repo, request), token_for(request)
+    if changed or token is None:
+        why = f"no token for {launch['baseUrl']}: gh auth login, or set GH_TOKEN, then issue-orch resume"
+        if changed:
+            why = (f"the git configuration changed since the worker started: {', '.join(changed)}; look at it "
+                   "with `git config --show-origin --get-all KEY`, then `issue-orch resume`")
+        return Settled("pending", why)._asdict()
 
     def connect() -> GitHub:
         gap = float(os.environ.get("ISSUE_ORCH_WRITE_GAP") or 1.0)
         return GitHub(launch["repoName"], token.value, launch["baseUrl"], cache=Path(request["state"]) / "cache", write_gap=gap)
 
-    plan = Plan(launch["remote"], push.Token(token.host, token.value), launch["pullsOpen"] == "worker", launch["draft"],
+    plan = Plan(launch["remote"], token, launch["pullsOpen"] == "worker", launch["draft"],
                 lambda claim: pull_body(launch, status, claim))
-    return as_answer(settle_session(repo, connect, status, request["claim"], plan))
+    return settle_session(repo, connect, status, request["claim"], plan)._asdict()
 
 
 def changed_keys(repo: git.Repo, request: dict[str, Any]) -> list[str]:

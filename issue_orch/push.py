@@ -15,6 +15,7 @@ from .errors import CommandFailed, Expected
 from .git import Repo, git, rev_parse
 from .model import Branch, CommitSha
 from .process import Done
+from .sign_in import Token
 
 SECONDS = 120
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -26,28 +27,10 @@ SIGN_IN = re.compile(
 )
 
 
-class Token(NamedTuple):
-    """A credential for one host, used over https alone and only when nothing of the user's own gets in."""
-
-    host: str
-    secret: str
-
-    def __repr__(self) -> str:
-        return f"Token({self.host}, …)"
-
-
-class Pushed(NamedTuple):
-    sha: CommitSha
-
-
-class UpToDate(NamedTuple):
-    sha: CommitSha
-
-
 class Rejected(NamedTuple):
-    """The remote does not take it. `words` are the remote's: untrusted."""
+    """The remote does not take it; what it says of the content (`hook`) can be mended there. `words` are untrusted."""
 
-    kind: Literal["non_fast_forward", "hook", "ruleset", "lfs", "other"]
+    kind: Literal["non_fast_forward", "hook", "other"]
     words: str
 
 
@@ -66,8 +49,11 @@ Ran = Done | Failed
 def push(
     repo: Repo, remote: str, branch: Branch, sha: CommitSha, base: Branch,
     token: Token | None = None, timeout: float = SECONDS,
-) -> Pushed | UpToDate | Rejected | Failed:
-    """Make `branch` on the remote be `sha`: that one ref, never forced, no hooks, no tags, no submodules, no prompt."""
+) -> Rejected | Failed | None:
+    """Make `branch` on the remote be `sha`: that one ref, never forced, no hooks, no tags, no submodules, no prompt.
+
+    None: it is. The token is used over https alone, and only when nothing of the user's own gets in.
+    """
     if not re.fullmatch(r"[0-9a-f]{40,64}", sha):
         raise Expected(f"{sha!r}: not a commit to push (an empty one would delete the branch)")
     if branch == base:
@@ -76,16 +62,14 @@ def push(
     if isinstance(there, SignIn | Unreachable):
         return there
     if there == sha:
-        return UpToDate(sha)
-    if uses_lfs(repo, sha):
-        failed = push_lfs(repo, remote, branch, token, timeout)
-        if failed:
-            return failed
+        return None
+    if uses_lfs(repo, sha) and (failed := push_lfs(repo, remote, branch, token, timeout)):
+        return failed
     flags = ("--porcelain", "--no-verify", "--no-follow-tags", "--no-force-with-lease", "--recurse-submodules=no")
     done = ask(repo, remote, token, "push", *flags, "--", remote, f"{sha}:refs/heads/{branch}", timeout=timeout)
     if not isinstance(done, Done):
         return done
-    return Pushed(sha) if done.code == 0 else read_rejection(done)
+    return read_rejection(done) if done.code else None
 
 
 def read_rejection(done: Done) -> Rejected:
@@ -95,9 +79,8 @@ def read_rejection(done: Done) -> Rejected:
     words = "\n".join(line for line in said if line) or reason or clean_words(done.stderr)
     if reason.startswith("[rejected]") and re.search(r"non-fast-forward|fetch first|stale info", reason):
         return Rejected("non_fast_forward", words)
-    if re.search(r"\bGH0\d\d\b|rule violation|protected branch", words + reason):
-        return Rejected("ruleset", words)
-    return Rejected("hook" if "hook declined" in reason else "other", words)
+    ruleset = re.search(r"\bGH0\d\d\b|rule violation|protected branch", words + reason)
+    return Rejected("hook" if "hook declined" in reason and not ruleset else "other", words)
 
 
 def find_remote_sha(
@@ -145,7 +128,7 @@ def uses_lfs(repo: Repo, sha: CommitSha) -> bool:
 def push_lfs(repo: Repo, remote: str, branch: Branch, token: Token | None, timeout: float) -> Rejected | Failed | None:
     """Upload what the pointers point to; the pre-push hook that usually does it is off."""
     if shutil.which("git-lfs") is None:
-        return Rejected("lfs", "the branch has files in LFS, and git-lfs is not installed here")
+        return Rejected("other", "the branch has files in LFS, and git-lfs is not installed here")
     done = ask(repo, remote, token, "lfs", "push", remote, branch, timeout=max(timeout, 600))
     return None if isinstance(done, Done) else done
 
@@ -164,7 +147,7 @@ def ask(repo: Repo, remote: str, token: Token | None, *args: str, timeout: float
     read, write = os.pipe()
     try:
         with open(write, "w") as pipe:
-            pipe.write(f"username=x-access-token\npassword={token.secret}\n")
+            pipe.write(f"username=x-access-token\npassword={token.value}\n")
         # Git gives it to this host alone. The empty helper switches the others off: they would store the token.
         helper = f'!f() {{ test "$1" = get && cat /dev/fd/{read}; }}; f'
         config = (("credential.helper", ""), (f"credential.{url.scheme}://{host}.helper", helper))

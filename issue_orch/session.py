@@ -356,7 +356,7 @@ class Session:
         if answer["outcome"] == "opened":
             self.happen("settled", pullRequestUrl=answer["url"], publish=None, failure=None, stuckReason=None,
                         endedAt=iso(self.now()))
-            self.note("settled", url=answer["url"], headSha=answer["headSha"])
+            self.note("settled", url=answer["url"], headSha=answer["head_sha"])
             self.notify("pull_ready", answer["url"])
             return None
         if answer["outcome"] == "pending":

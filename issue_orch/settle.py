@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from . import git, push, snapshot, worktree
 from .errors import Expected, GitHubError
 from .model import Branch, CommitSha, Pull, SessionStatus
+from .sign_in import Token
 from .text import neutralise, one_line, redact
 
 if TYPE_CHECKING:
@@ -16,39 +17,25 @@ if TYPE_CHECKING:
 LOOKS = 3
 
 
-class Opened(NamedTuple):
-    """The pull is open (or was merged already) with exactly our commits."""
+class Settled(NamedTuple):
+    """How far it came. `opened`: the pull at `url` is open (or was merged already) with exactly our commits.
 
-    url: str
-    head_sha: str
+    Else there is a reason. `unready`: the claim does not hold; words for the worker. `rejected`: the remote refused the
+    push; told to the worker first, then to a person. `pending`: nothing that the worker could mend; tried again by any
+    later command.
+    """
 
-
-class Unready(NamedTuple):
-    """The claim does not hold; the worker is told why."""
-
-    reason: str
-
-
-class Rejected(NamedTuple):
-    """The remote refused the push; the worker is told first, then a person."""
-
-    reason: str
-
-
-class Pending(NamedTuple):
-    """Network or sign-in: nothing that the worker could mend. Tried again by any later command."""
-
-    reason: str
-
-
-Settled = Opened | Unready | Rejected | Pending
+    outcome: Literal["opened", "unready", "rejected", "pending"]
+    reason: str = ""
+    url: str = ""
+    head_sha: str = ""
 
 
 class Plan(NamedTuple):
     """What settle needs beside the session: `body` renders the pull's text from the worker's claim."""
 
     remote: str
-    token: push.Token | None
+    token: Token | None
     worker_opens: bool
     draft: bool
     body: Callable[[dict[str, Any]], str]
@@ -61,26 +48,26 @@ def settle(
     path, branch, base = status["worktreePath"], Branch(status["branch"]), Branch(status["base"])
     problem = unready(repo, status)
     if problem:
-        return Unready(problem)
+        return Settled("unready", problem)
     head = worktree.head_sha(repo, path)
     if head is None:
-        return Unready("You reported complete, but there is no commit on your branch.")
+        return Settled("unready", "You reported complete, but there is no commit on your branch.")
     try:
         pushed = push.push(repo, plan.remote, branch, head, base, plan.token)
     except Expected as error:
-        return Pending(error.message)
+        return Settled("pending", error.message)
     match pushed:
-        case push.Rejected(kind="ruleset" | "lfs"):  # nothing that the worker could mend
-            return Pending(f"the remote does not take {branch}: {pushed.words}")
+        case push.Rejected(kind="other"):
+            return Settled("pending", f"the remote does not take {branch}: {pushed.words}")
         case push.Rejected():
-            return Rejected(rejection(pushed, branch, base))
+            return Settled("rejected", rejection(pushed, branch, base))
         case push.Unreachable() | push.SignIn():
-            return Pending(pushed.words)
+            return Settled("pending", pushed.words)
     try:
         with connect() as gh:
             return open_pull(repo, gh, status, claim, head, plan)
     except GitHubError as error:
-        return Pending(error.message)
+        return Settled("pending", error.message)
 
 
 def unready(repo: git.Repo, status: SessionStatus) -> str | None:
@@ -113,17 +100,17 @@ def open_pull(
     """Our pull is the one whose head and base match. After a failed creation it is looked for before anything else."""
     pull = find_pull(gh, status, head)
     if pull is None and plan.worker_opens and claim.get("pr"):
-        return Unready(f"{claim['pr']} is not an open pull request from {status['branch']} into {status['base']} with your "
-                       "last commit. Give the right one with --pr.")
+        return Settled("unready", f"{claim['pr']} is not an open pull request from {status['branch']} into {status['base']} "
+                                  "with your last commit. Give the right one with --pr.")
     if pull is None and plan.worker_opens:
-        return Unready("Open the pull request yourself, then report complete with --pr URL.")
+        return Settled("unready", "Open the pull request yourself, then report complete with --pr URL.")
     if pull is None:
         try:
             pull = gh.create_pull(status["branch"], status["base"], pull_title(status, claim), plan.body(claim), plan.draft)
         except GitHubError as error:
             pull = find_pull(gh, status, head)
             if pull is None:
-                return Pending(error.message)
+                return Settled("pending", error.message)
     return verified(repo, gh, pull, status, head, plan)
 
 
@@ -149,21 +136,8 @@ def verified(
     """GitHub may show the new head late: ask again, and in the end believe the remote branch itself."""
     for _ in range(LOOKS):
         if pull.head_sha == head:
-            return Opened(pull.url, head)
+            return Settled("opened", url=pull.url, head_sha=head)
         pull = gh.fetch_pull(pull.number)
     if push.find_remote_sha(repo, plan.remote, Branch(status["branch"]), plan.token) == head:
-        return Opened(pull.url, head)
-    return Pending(f"{pull.url} shows {pull.head_sha[:12]}, the branch is at {head[:12]}")
-
-
-def as_answer(settled: Settled) -> dict[str, Any]:
-    """For the supervisor, as plain JSON."""
-    match settled:
-        case Opened():
-            return {"outcome": "opened", "url": settled.url, "headSha": settled.head_sha}
-        case Unready():
-            return {"outcome": "unready", "reason": settled.reason}
-        case Rejected():
-            return {"outcome": "rejected", "reason": settled.reason}
-        case Pending():
-            return {"outcome": "pending", "reason": settled.reason}
+        return Settled("opened", url=pull.url, head_sha=head)
+    return Settled("pending", f"{pull.url} shows {pull.head_sha[:12]}, the branch is at {head[:12]}")

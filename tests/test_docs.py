@@ -16,7 +16,6 @@ import screens
 
 from issue_orch.prompt import SAMPLES
 from issue_orch.status_text import status_text
-from issue_orch.workflow import CLEANUP
 
 TOP = Path(__file__).resolve().parent.parent
 DOCS = TOP / "docs"
@@ -231,5 +230,5 @@ def test_no_machine_is_named() -> None:
 def test_the_workflow_page_shows_the_keys_of_the_workflow() -> None:
     page = (DOCS / "cleanup-workflow.md").read_text()
     for name in ("ISSUE_ORCH_CLONE", "contents: read", "pull-requests: read"):
-        assert name in CLEANUP
+        assert name in (TOP / "issue_orch" / "cleanup.yml").read_text()
         assert name in page

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,17 +13,15 @@ from issue_orch.errors import Expected
 from issue_orch.git import rev_parse
 from issue_orch.model import Branch, CommitSha
 from issue_orch.push import (
-    Pushed,
     Rejected,
     SignIn,
-    Token,
     Unreachable,
-    UpToDate,
     fetch_base,
     find_remote_sha,
     push,
     uses_lfs,
 )
+from issue_orch.sign_in import Token
 
 __all__ = ["clone", "home"]
 ONE, MAIN = Branch("issue-1"), Branch("main")
@@ -40,9 +39,9 @@ def test_one_ref_is_pushed_and_once(clone: Clone) -> None:
     for key, value in more.items():
         sh(path, "git", "config", key, value)
     assert find_remote_sha(clone.repo, "origin", ONE) is None
-    assert push(clone.repo, "origin", ONE, sha, MAIN) == Pushed(sha)
+    assert push(clone.repo, "origin", ONE, sha, MAIN) is None
     assert find_remote_sha(clone.repo, "origin", ONE) == sha
-    assert push(clone.repo, "origin", ONE, sha, MAIN) == UpToDate(sha)
+    assert push(clone.repo, "origin", ONE, sha, MAIN) is None
     refs = sh(clone.remote, "git", "for-each-ref", "--format=%(refname)").split()
     assert refs == ["refs/heads/issue-1", "refs/heads/main"]
 
@@ -50,7 +49,7 @@ def test_one_ref_is_pushed_and_once(clone: Clone) -> None:
 def test_the_commit_is_pushed_not_what_the_branch_has_become(clone: Clone) -> None:
     path, sha = work(clone)
     commit(path, "later", later="x")
-    assert push(clone.repo, "origin", ONE, sha, MAIN) == Pushed(sha)
+    assert push(clone.repo, "origin", ONE, sha, MAIN) is None
     assert sh(clone.remote, "git", "rev-parse", ONE) == sha
 
 
@@ -78,8 +77,8 @@ def test_never_forced(clone: Clone) -> None:
     ("words", "kind"),
     [
         ("no pushes on Friday", "hook"),
-        ("error: GH013: Repository rule violations found for refs/heads/issue-1.", "ruleset"),
-        ("error: GH006: Protected branch update failed", "ruleset"),
+        ("error: GH013: Repository rule violations found for refs/heads/issue-1.", "other"),
+        ("error: GH006: Protected branch update failed", "other"),
     ],
 )
 def test_the_words_of_the_remote(clone: Clone, words: str, kind: str) -> None:
@@ -93,7 +92,7 @@ def test_hooks_of_the_clone_do_not_run(clone: Clone, tmp_path: Path) -> None:
     _, sha = work(clone)
     for name in ("pre-push", "reference-transaction"):
         script(clone.admin / "hooks" / name, f"touch '{tmp_path}/ran'; exit 1")
-    assert push(clone.repo, "origin", ONE, sha, MAIN) == Pushed(sha)
+    assert push(clone.repo, "origin", ONE, sha, MAIN) is None
     assert not (tmp_path / "ran").exists()
 
 
@@ -112,6 +111,25 @@ def test_a_remote_that_does_not_answer(clone: Clone, tmp_path: Path) -> None:
     sh(clone.top, "git", "config", "ssh.variant", "ssh")
     sh(clone.top, "git", "remote", "set-url", "origin", "git@example.invalid:a/b.git")
     assert push(clone.repo, "origin", ONE, sha, MAIN, timeout=0.3) == Unreachable("no answer in 0 s")
+
+
+def test_a_remote_that_hangs_while_it_takes_the_push(clone: Clone, tmp_path: Path) -> None:
+    """What it leaves behind holds the streams, as a shared connection of ssh does. A later attempt succeeds."""
+    _, sha = work(clone)
+    note = tmp_path / "left"
+    hanging = f'*receive-pack*) if mkdir "{tmp_path}/once"; then setsid tail -f /dev/null & echo $! > "{note}"; wait; fi;;'
+    ssh = script(tmp_path / "ssh", f'for last; do :; done\ncase "$last" in {hanging} esac\nexec sh -c "$last"')
+    sh(clone.top, "git", "config", "core.sshCommand", f"'{ssh}'")
+    sh(clone.top, "git", "config", "ssh.variant", "simple")
+    sh(clone.top, "git", "remote", "set-url", "origin", f"ssh://there.invalid{str(clone.remote).replace(' ', '%20')}")
+    assert push(clone.repo, "origin", ONE, sha, MAIN, timeout=3) == Unreachable("no answer in 3 s")
+    assert sh(clone.remote, "git", "branch", "--list", ONE) == ""
+    if note.exists():
+        os.kill(int(note.read_text()), signal.SIGKILL)
+    else:  # it was not reached in time
+        (tmp_path / "once").mkdir()
+    assert push(clone.repo, "origin", ONE, sha, MAIN) is None
+    assert sh(clone.remote, "git", "rev-parse", ONE) == sha
 
 
 def test_ssh_is_the_users_and_does_not_ask(clone: Clone, tmp_path: Path) -> None:
@@ -204,14 +222,14 @@ def test_the_token_is_for_its_host_and_leaves_no_trace(clone: Clone, home: Path,
     stored = home / "stored"
     sh(home, "git", "config", "--global", "credential.helper", f"store --file '{stored}'")
     assert isinstance(push(clone.repo, "origin", ONE, sha, MAIN), SignIn)
-    assert isinstance(push(clone.repo, "origin", ONE, sha, MAIN, Token("example.org", "right")), SignIn)
-    assert isinstance(push(clone.repo, "origin", ONE, sha, MAIN, Token(host, "wrong")), SignIn)
+    assert isinstance(push(clone.repo, "origin", ONE, sha, MAIN, Token("right", "", "example.org")), SignIn)
+    assert isinstance(push(clone.repo, "origin", ONE, sha, MAIN, Token("wrong", "", host)), SignIn)
     assert "right" not in log.read_text()
-    assert push(clone.repo, "origin", ONE, sha, MAIN, Token(host, "right")) == Pushed(sha)
-    assert fetch_base(clone.repo, "origin", MAIN, Token(host, "right")) == rev_parse(clone.repo, "main")
+    assert push(clone.repo, "origin", ONE, sha, MAIN, Token("right", "", host)) is None
+    assert fetch_base(clone.repo, "origin", MAIN, Token("right", "", host)) == rev_parse(clone.repo, "main")
     assert "x-access-token:right" in log.read_text()
     assert not stored.exists(), "no helper of the user may store it"
-    assert "right" not in repr(Token(host, "right"))
+    assert "right" not in repr(Token("right", "", host))
 
 
 def test_a_helper_of_the_user_comes_first(clone: Clone, home: Path, https: tuple[str, Path]) -> None:
@@ -219,7 +237,7 @@ def test_a_helper_of_the_user_comes_first(clone: Clone, home: Path, https: tuple
     _, sha = work(clone)
     helper = script(home / "helper", "echo username=x-access-token; echo password=right")
     sh(home, "git", "config", "--global", "credential.helper", str(helper))
-    assert push(clone.repo, "origin", ONE, sha, MAIN, Token(host, "unused")) == Pushed(sha)
+    assert push(clone.repo, "origin", ONE, sha, MAIN, Token("unused", "", host)) is None
     assert "unused" not in log.read_text()
 
 
@@ -229,11 +247,11 @@ def test_lfs_objects_go_first(clone: Clone, tmp_path: Path, monkeypatch: pytest.
     assert not uses_lfs(clone.repo, rev_parse(clone.repo, "main"))
     found = push(clone.repo, "origin", ONE, sha, MAIN)
     assert isinstance(found, Rejected)
-    assert (found.kind, find_remote_sha(clone.repo, "origin", ONE)) == ("lfs", None)
+    assert (found.kind, find_remote_sha(clone.repo, "origin", ONE)) == ("other", None)
     said = f'"{tmp_path}/said"'
     script(tmp_path / "bin/git-lfs", f'echo "$@" >> {said}; ls "{clone.remote}/refs/heads" >> {said}')
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    assert push(clone.repo, "origin", ONE, sha, MAIN) == Pushed(sha)
+    assert push(clone.repo, "origin", ONE, sha, MAIN) is None
     assert (tmp_path / "said").read_text() == "push origin issue-1\nmain\n"
 
 

@@ -13,7 +13,6 @@ from ..conflicts import predict
 from ..context import Context, open_context, token_of
 from ..errors import Expected
 from ..model import Branch, CommitSha, SessionStatus
-from ..push import Token
 from ..shell import print_json, say
 from ..store import iso, load_pull, load_sessions, write_json
 from ..text import one_line, sanitise
@@ -85,9 +84,8 @@ def find_group(
 
 def find_base(context: Context, base: Branch) -> CommitSha:
     """The remote's base as it is now, or as it was last seen when the remote cannot be reached."""
-    token = token_of(context)
     try:
-        return fetch_base(context, base, Token(token.host, token.value) if token else None)
+        return fetch_base(context, base, token_of(context))
     except Expected as error:
         say(f"warning: {base} as last fetched: {one_line(error.message, 200)}")
     return git.rev_parse(context.repo, f"refs/remotes/{context.config.remote}/{base}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -16,6 +17,7 @@ from ..context import Context, connect, find_name, remote_url, token_of
 from ..errors import Expected, GitHubError, Usage
 from ..remote import api_url, parse_remote
 from ..shell import say
+from ..sign_in import Token
 from ..store import make_state, write_text
 from ..text import sanitise
 
@@ -116,7 +118,7 @@ def check(context: Context, labels: bool) -> None:
     except GitHubError as error:
         say(f"GitHub: {error.message}\n  next: {error.hint or 'issue-orch doctor'}")
         return
-    try_push(context, push.Token(token.host, token.value) if token else None)
+    try_push(context, token)
 
 
 def check_labels(context: Context, gh: GitHub, create: bool) -> None:
@@ -132,7 +134,7 @@ def check_labels(context: Context, gh: GitHub, create: bool) -> None:
         say(f"Created labels {names}." if create else f"GitHub has no label {names}: issue-orch init --labels")
 
 
-def try_push(context: Context, token: push.Token | None) -> None:
+def try_push(context: Context, token: Token | None) -> None:
     """A dry run: signs in, changes nothing."""
     flags = ("--dry-run", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
     remote, trial = context.config.remote, f"HEAD:refs/heads/{context.config.branch.format(number=0)}"
@@ -165,13 +167,13 @@ def head_branch(clone: git.Repo, remote: str) -> str:
 
 
 def write_workflow(clone: git.Repo, base: str) -> None:
-    from ..workflow import cleanup
-
+    """The cleanup workflow, for a repository whose default branch is `base`; our own is .github/workflows/cleanup.yml."""
     target = Path(clone.top) / ".github" / "workflows" / "issue-orch-cleanup.yml"
     if target.exists():
         say(f"{target.relative_to(clone.top)} exists; it stays as it is.")
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(cleanup(base))
+    text = Path(__file__).parents[1].joinpath("cleanup.yml").read_text(encoding="utf-8")
+    target.write_text(text.replace("branches: [main]", f"branches: [{json.dumps(base)}]"))
     say(f"Wrote {target.relative_to(clone.top)}; its first lines say which runner it needs.")
 

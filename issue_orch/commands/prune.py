@@ -166,13 +166,11 @@ def vouched(
 ) -> Iterator[tuple[SessionStatus, Verdict]]:
     """A server that names a head which git never saw cannot vouch for ours; the remote branch itself can."""
     strange = git.find_missing(context.repo, [verdict.head for _, verdict in chosen if verdict.head])
-    token = token_of(context) if strange else None
     for status, verdict in chosen:
         if verdict.head in strange:
             branch = Branch(status["branch"])
             own = git.find_sha(context.repo, f"refs/heads/{branch}")
-            there = push.find_remote_sha(context.repo, context.config.remote, branch,
-                                         push.Token(token.host, token.value) if token else None)
+            there = push.find_remote_sha(context.repo, context.config.remote, branch, token_of(context))
             if own is not None and there == own:
                 verdict = verdict._replace(head=own)
         yield status, verdict
