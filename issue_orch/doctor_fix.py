@@ -91,7 +91,7 @@ def orphans(context: Context) -> dict[int, list[int]]:
         marked = re.search(rb"(?:^|\0)" + MARKER.encode() + rb"=(\d+)\.", read_environ(pid))
         if marked and not probe(context.state, int(marked[1])):
             found.setdefault(int(marked[1]), []).append(pid)
-    return found
+    return dict(sorted(found.items()))
 
 
 def stale_locks(context: Context) -> list[str]:

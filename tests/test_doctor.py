@@ -87,7 +87,8 @@ def two_workers(scene: Scene) -> tuple[int, int]:
     scene.agent(LASTING)
     one, two = scene.issue(), scene.issue()
     scene.orch("spawn", str(one), str(two), check=True)
-    scene.wait(lambda: all(scene.status(number)["status"] == "working" for number in (one, two)))
+    # Not only reported: whoever is killed before its report is answered takes the agent along.
+    scene.wait(lambda: sum(line.startswith("tail -f ") for _, line, _ in scene.processes()) == 2)
     return one, two
 
 
