@@ -48,7 +48,7 @@ def run(
     except FileNotFoundError as error:
         raise Expected(f"{argv[0]}: not found ({error.filename})", f"install {argv[0]}, or mend PATH") from error
     except OSError as error:  # no folder, or no descriptors, processes or memory left
-        raise Expected(f"{argv[0]}: {error.strerror}") from error
+        raise Expected(f"{argv[0]}: {error.strerror}", f"look at the limits (ulimit -a) and at {cwd or 'the memory'}") from error
     with child:
         try:
             code, out, err = finish(child, stdin.encode("utf-8", "surrogateescape"), timeout)
