@@ -18,9 +18,9 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         made.check_invariants()
 
 
-def finished(scene: Scene, number: int, pull: bool = True) -> Path:
+def finished(scene: Scene, number: int, pull: bool = True, folder: Path | None = None) -> Path:
     """What a worker left that is done: a worktree with a commit, pushed, and its pull."""
-    path, branch = scene.folder / f"widgets-issue-{number}", f"issue-{number}"
+    path, branch = (folder or scene.folder) / f"widgets-issue-{number}", f"issue-{number}"
     base = scene.git("rev-parse", "origin/main").strip()
     scene.git("worktree", "add", "--quiet", "-b", branch, str(path), base)
     (path / f"work-{number}.txt").write_text("x\n")

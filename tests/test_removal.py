@@ -196,6 +196,20 @@ def test_files_may_be_deleted_later(clone: Clone) -> None:
     wait_for(lambda: not siblings(path) and not list((clone.admin / "issue-orch/removed").iterdir()))
 
 
+def test_what_cannot_be_set_aside_goes_back(clone: Clone, tmp_path: Path) -> None:
+    """The last step fails, here since another file system is in the way: nothing is left in between."""
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system")
+    (clone.admin / "issue-orch").mkdir(exist_ok=True)
+    (clone.admin / "issue-orch/removed").symlink_to(other)
+    paths = [make_worktree(clone, number) for number in (1, 2)]
+    found = remove(clone, *(want(clone, path, number) for number, path in enumerate(paths, 1)))
+    assert [each.reason for each in found if isinstance(each, Kept)] == ["unknown", "unknown"]
+    assert all(sh(path, "git", "status", "--porcelain") == "" for path in paths)
+    assert siblings(paths[0]) == []
+
+
 def test_preserved_and_removed(clone: Clone) -> None:
     path = make_worktree(clone)
     sha = commit(path, "unpushed", file="x")

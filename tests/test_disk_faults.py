@@ -1,4 +1,4 @@
-"""A full disk while prune removes and preserves, and while settle publishes: nothing is lost, and later it goes on.
+"""A full or read-only disk while prune removes and preserves, and while settle publishes: nothing is lost, and later it goes on.
 
 The clone and its worktrees lie on a small file system of their own, which takes the right to mount.
 """
@@ -22,7 +22,7 @@ FREE = (0, 4, 8, 12, 16, 24, 32, 48, 64, 96)  # kB that are left
 
 
 class Disk:
-    """A small file system. `fill` leaves so many kB, `empty` takes the ballast away."""
+    """A small file system. `fill` leaves so many kB, `empty` takes the ballast away; `protect` makes it read-only."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.ballast = folder, folder / "ballast"
@@ -34,6 +34,9 @@ class Disk:
 
     def empty(self) -> None:
         self.ballast.unlink(missing_ok=True)
+
+    def protect(self, mode: str = "ro") -> None:
+        subprocess.run(["mount", "-o", f"remount,{mode}", self.folder], check=True)
 
 
 @pytest.fixture
@@ -125,3 +128,37 @@ def test_settle_on_a_full_disk_publishes_or_is_pending(scene: Scene, disk: Disk)
     assert len(scene.sandbox.pulls) == 1
     scene.wait_quiet()
     scene.check_invariants()
+
+
+def test_where_nothing_may_be_written_everything_stays_and_is_said(scene: Scene, disk: Disk) -> None:
+    merged, loose = scene.issue(), scene.issue()
+    paths = finished(scene, merged), finished(scene, loose, pull=False)
+    scene.sandbox.person.merge(pull_of(scene, merged))
+    (paths[1] / "loose.txt").write_text("x")
+    scene.orch("cancel", str(loose), check=True)
+    disk.protect()
+    for words in (("prune",), ("prune", "--cancelled")):
+        ran = scene.orch(*words)
+        assert ran.code == 1 and "Read-only file system" in ran.err and "next: " in ran.err, ran
+        assert all(path.is_dir() for path in paths)
+    disk.protect("rw")
+    assert scene.orch("prune", "--cancelled", check=True).out.count("removed") == 2
+    kept = scene.git("for-each-ref", "--format=%(refname)", f"refs/issue-orch/preserved/{loose}/").strip()
+    assert scene.git("show", f"{kept}:loose.txt") == "x"
+    scene.check_invariants()
+
+
+def test_a_worktree_that_may_not_be_moved_is_kept_and_holds_up_nobody(tmp_path: Path, disk: Disk) -> None:
+    with make_scene(tmp_path) as scene:
+        fixed, free = scene.issue(), scene.issue()
+        for number, folder in ((fixed, disk.folder), (free, tmp_path)):
+            finished(scene, number, folder=folder)
+            scene.sandbox.person.merge(pull_of(scene, number))
+        disk.protect()
+        lines = scene.orch("prune", check=True).out.splitlines()
+        assert "kept" in lines[0] and "Read-only file system" in lines[0] and "removed" in lines[1], lines
+        assert (disk.folder / f"widgets-issue-{fixed}" / f"work-{fixed}.txt").is_file()
+        disk.protect("rw")
+        assert "removed" in scene.orch("prune", check=True).out
+        scene.wait(lambda: not list(disk.folder.iterdir()), what="its files are deleted")
+        scene.check_invariants()
