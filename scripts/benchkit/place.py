@@ -57,6 +57,7 @@ class Place:
     """A folder that goes away, and everything that was started in it ends."""
 
     def __init__(self, latency: int, by_cpu: bool) -> None:
+        self.told = ""  # what a row has to say of itself
         SlowSandbox.latency, self.by_cpu = latency, by_cpu
         self.stack = ExitStack()
         self.folder = Path(tempfile.mkdtemp(prefix="issue-orch-bench-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
