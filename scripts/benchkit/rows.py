@@ -26,7 +26,7 @@ ROWS: dict[str, Row] = {
     "idle": Row("100 idle workers", "one core", 1, workers.idle, workers.idle_phases, unit="%", absolute=True),
     "plan": Row("`plan`, 10,000 issues, 3,000 dependencies", "parsing the same JSON", 15, core.plan(10_000), core.plan_phases),
     "poll": Row("idle `run --once`, three workers", "GitHub's rate limit", 0, workers.poll, unit="", absolute=True),
-    "day": Row("a day of changes, 1,000 issues, 12 pulls", "requests in all", 5000, day.day, day.day_phases, unit="", absolute=True),
+    "day": Row("a day of changes, 1,000 issues, 12 pulls", "all requests", 5000, day.day, day.day_phases, unit="", absolute=True),
     **{f"status-{n}": Row(f"`status --json`, {n} sessions", PASS, None, quick.status(n, "--json")) for n in (1, 10, 100)},
     **{f"plan-{n}": Row(f"`plan`, {n} issues", "parsing the same JSON", None, core.plan(n)) for n in (100, 1_000, 3_000)},
 }
