@@ -17,6 +17,9 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     from .shell import guard
 
+    if words[:1] in ([], ["help"]):  # as git and gh understand it
+        words = [*words[1:], "--help"]
+
     if words[:1] == ["status"] and not {"--help", "-h"} & set(words):
         from .commands.status import main as status
 

@@ -9,7 +9,7 @@ import typer
 from . import __version__
 
 app = typer.Typer(
-    name="issue-orch", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+    name="issue-orch", rich_markup_mode=None, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Turn ready GitHub issues into pull requests by coding agents. It never merges: you do.\n\n"
          "Start with: issue-orch demo   then, in your clone: issue-orch init",

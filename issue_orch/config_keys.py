@@ -15,8 +15,8 @@ SAFE_REF = r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
 AGENT_NAME = r"[a-z][a-z0-9-]{0,30}"
 BUILT_IN_AGENTS = ("claude", "codex", "opencode", "gemini")
 KIND_NAMES: dict[Kind, str] = {
-    "text": "text", "choice": "one of", "flag": "true or false", "count": "whole number", "number": "number",
-    "words": "list of texts", "argv": "argument list", "commands": "list of argument lists", "prices": "table",
+    "text": "a text", "choice": "one of", "flag": "true or false", "count": "a whole number", "number": "a number",
+    "words": "a list of texts", "argv": "an argument list", "commands": "a list of argument lists", "prices": "a table",
 }
 
 

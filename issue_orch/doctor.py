@@ -88,7 +88,7 @@ def check_sessions(context: Context) -> Iterator[Check]:
         if problem:
             yield problem
     if fine == len(sessions):
-        yield Check("sessions", "ok", f"{fine}, each with its worktree")
+        yield Check("sessions", "ok", f"{fine}, each with its worktree" if fine else "none yet")
 
 
 def session_problem(context: Context, status: SessionStatus) -> Check | None:
@@ -124,7 +124,7 @@ def check_worktrees(context: Context) -> Iterator[Check]:
         yield Check("worktrees", "warning", f"{row['worktree']} has no session",
                     f"git worktree remove {row['worktree']} (it refuses when work would be lost)")
     if not strays:
-        yield Check("worktrees", "ok", f"{len(rows) - 1} besides the main one")
+        yield Check("worktrees", "ok", f"{len(rows) - 1 or 'none'} besides the main one")
 
 
 def check_processes(context: Context) -> Iterator[Check]:

@@ -178,7 +178,7 @@ class Rest:
             reply = self._write(connection, method, url, body) if method != "GET" else connection.exchange(
                 "GET", f"{self._origin.prefix}{url}", None, {**self._headers(), **headers})
         except (OSError, http.client.HTTPException, zlib.error, EOFError) as error:
-            problem = f"{type(error).__name__}: {error}"
+            problem = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         except ValueError as error:
             problem = f"malformed answer: {error}"
         else:
@@ -186,7 +186,8 @@ class Rest:
             self._limits.update({name: value for name, value in reply.headers.items() if name.startswith(kept)})
             return reply
         # outside of the except: what is chained to an exception is shown with it
-        raise Unreachable(redact(f"{method} {url}: {problem}", self._token), "check the network, then try again")
+        words = f"{self._origin.host} cannot be reached: {problem} ({method} {url})"
+        raise Unreachable(redact(words, self._token), "check the network, then try again")
 
     def _connection(self) -> Connection:
         """This thread's own."""

@@ -39,7 +39,7 @@ def find_git(cwd: str) -> str:
     folder = os.path.abspath(cwd)
     while True:
         entry = os.path.join(folder, ".git")
-        if os.path.isdir(entry):
+        if os.path.exists(f"{entry}/HEAD"):  # an empty folder of that name is nothing to git
             return entry
         if os.path.isfile(entry):
             return common_dir(entry)

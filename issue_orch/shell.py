@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 
-from .errors import Expected, of_system
+from .errors import Expected, Usage, of_system
 
 
 def guard(command: Callable[[list[str]], int], words: list[str]) -> int:
@@ -51,10 +51,14 @@ def usage(error: Exception) -> int:
         return 130
     if name == "Exit":
         return int(getattr(error, "exit_code", 0))
-    show = getattr(error, "show", None)
-    if show:
-        show()
-    return int(getattr(error, "exit_code", 2))
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "issue-orch"
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    message = message.replace("Input should be a valid integer, unable to parse string as an integer", "it must be a whole number")
+    _, _, examples = ((context and context.command.help) or "").partition("Examples:")
+    example = examples.strip().partition("\n")[0]
+    fail(Usage(f"{path}: {message.rstrip('.')}", f"{example}   (more: {path} --help)" if example else f"{path} --help"))
+    return Usage.exit_code
 
 
 def bug(error: Exception, words: list[str]) -> int:

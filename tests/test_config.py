@@ -123,12 +123,12 @@ def test_every_key_has_its_field_and_its_variable(place: Path) -> None:
     ("budget = 5", "unknown key budget"),
     ("max_workers = ", ".issue-orch.toml: not valid TOML"),
     ("max_workers = 0", "max_workers must be at least 1; it is 0"),
-    ("max_workers = true", "max_workers must be whole number; it is True"),
-    ("max_workers = '2'", "max_workers must be whole number"),
-    ("max_workers = -1", "max_workers must be whole number"),
-    ("budget.total = nan", "budget.total must be number"),
-    ("budget.total = inf", "budget.total must be number"),
-    ("budget.total = -0.1", "budget.total must be number"),
+    ("max_workers = true", "max_workers must be a whole number; it is True"),
+    ("max_workers = '2'", "max_workers must be a whole number"),
+    ("max_workers = -1", "max_workers must be a whole number"),
+    ("budget.total = nan", "budget.total must be a number"),
+    ("budget.total = inf", "budget.total must be a number"),
+    ("budget.total = -0.1", "budget.total must be a number"),
     ("repo = 'name'", "repo must be owner/name"),
     ("repo = 'a/..'", "repo must be owner/name"),
     ("base = '--upload-pack=x'", "base is not a safe name for git"),
@@ -142,16 +142,16 @@ def test_every_key_has_its_field_and_its_variable(place: Path) -> None:
     ("branch = 'a.lock/{number}'", "is not a safe name"), ("branch = '{number}.lock'", "is not a safe name"),
     ("branch = 'a b{number}'", "is not a safe name"), ("branch = 'a//{number}'", "is not a safe name"),
     ("path = '../wt'", "path must contain {number}"),
-    ("path = \"../{number}\\u001b[1m\"", "path must be text"),
-    ("setup = ['npm ci']", "setup must be list of argument lists"),
-    ("setup = [[]]", "setup must be list of argument lists"),
+    ("path = \"../{number}\\u001b[1m\"", "path must be a text"),
+    ("setup = ['npm ci']", "setup must be a list of argument lists"),
+    ("setup = [[]]", "setup must be a list of argument lists"),
     ("ready.labels = []", "ready.labels must name at least one label"),
     ("pulls.open = 'me'", "pulls.open must be one of orchestrator, worker"),
     ("github.base_url = 'http://git.example'", "must be an https:// address"),
     ("github.base_url = 'https://me:pw@git.example'", "must be an https:// address"),
     ("github.base_url = 'http://localhost.evil.example/'", "must be an https:// address"),
-    ("notify.command = 'rm'", "notify.command must be argument list"),
-    ("[agents.codex]\nprices = {input = 1}", "agents.codex.prices must be table"),
+    ("notify.command = 'rm'", "notify.command must be an argument list"),
+    ("[agents.codex]\nprices = {input = 1}", "agents.codex.prices must be a table"),
     ("[agents.codex]\nenv = ['A=b']", "agents.codex.env 'A=b' cannot be passed on"),
     ("[agents.codex]\nenv = ['ISSUE_ORCH_TOKEN']", "cannot be passed on"),
     ("[agents.codex]\nmodel = '--x'", "must not start with -"),
@@ -286,7 +286,7 @@ def test_the_reference_has_a_row_for_every_key() -> None:
     rows = reference().splitlines()[2:]
     assert len(rows) == len(KEYS) + len(AGENT_KEYS)
     assert all(row.count("|") == 6 for row in rows)
-    assert rows[3].startswith("| `max_workers` | whole number | `2` | `ISSUE_ORCH_MAX_WORKERS` | Workers at once")
+    assert rows[3].startswith("| `max_workers` | a whole number | `2` | `ISSUE_ORCH_MAX_WORKERS` | Workers at once")
 
 
 def test_loading_imports_nothing_heavy() -> None:

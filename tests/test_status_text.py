@@ -112,3 +112,9 @@ def test_completion_gives_numbers_and_titles_that_no_shell_acts_on(clone: Path, 
     assert "41" in said.stdout and "Seven" not in said.stdout and not said.stderr
     assert not set(said.stdout) & set("$`;\\\x1b")
     assert shell == "bash" or "Fix it touch pwned" in " ".join(said.stdout.replace("\t", " ").split())
+
+
+def test_an_empty_git_folder_is_no_repository(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    shown = issue_orch(tmp_path, "status")
+    assert shown.returncode == 1 and "not inside a git repository" in shown.stderr

@@ -54,3 +54,31 @@ def test_the_help_is_what_typer_prints(tmp_path: Path) -> None:
     code = "import sys; from issue_orch.__main__ import run_typer; run_typer(['--help'])"
     said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert Path(issue_orch.__file__).with_name("help.txt").read_text(encoding="utf-8") == said
+
+
+def typed(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "issue_orch", *words], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_help_is_a_word_too(tmp_path: Path) -> None:
+    assert typed(tmp_path, "help").stdout == typed(tmp_path, "--help").stdout
+    assert typed(tmp_path, "help", "show").stdout.startswith("Usage: issue-orch show")
+    assert typed(tmp_path).stdout.startswith("Usage: issue-orch")
+
+
+@pytest.mark.parametrize(("words", "said", "following"), [
+    (["show"], "issue-orch show: Missing argument 'ISSUE'", "issue-orch show 124   (more: issue-orch show --help)"),
+    (["show", "x"], "issue-orch show: Invalid value for 'ISSUE': it must be a whole number", "issue-orch show 124"),
+    (["statsu"], "issue-orch: No such command 'statsu'. Did you mean 'status'?", "issue-orch --help"),
+    (["plan", "--jsn"], "issue-orch plan: No such option: --jsn (Possible options: --json)", "issue-orch plan"),
+    (["costs", "x"], "issue-orch costs: Got unexpected extra argument(s) (x)", "issue-orch costs"),
+])
+def test_wrong_words_are_said_with_what_to_type(tmp_path: Path, words: list[str], said: str, following: str) -> None:
+    done = typed(tmp_path, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {said}\n  next: {following}")
+
+
+def test_every_command_has_an_example() -> None:
+    command: Any = typer.main.get_command(app)
+    assert all("Examples:" in each.help for each in command.commands.values())

@@ -49,8 +49,8 @@ def init(
     if workflows:
         write_workflow(clone, config.base or head_branch(clone, config.remote))
     if not approve_only:
-        check(context, labels)
-        say("\nNext: issue-orch plan")
+        fine = all([check_agent(context), check(context, labels)])
+        say("\nNext: issue-orch plan" if fine else "\nNext: mend that, then: issue-orch doctor")
     return 0
 
 
@@ -61,7 +61,8 @@ def write_configuration(clone: git.Repo, yes: bool, given: dict[str, str | None]
     if file.exists():
         load_team(clone.top)
         if values:
-            raise Usage(f"{file.name} exists already", f"edit it: {', '.join(values)}")
+            wanted = "; ".join(f"{name} = {json.dumps(value)}" for name, value in values.items())
+            raise Usage(f"{file.name} exists already", f"write it there yourself: {wanted}")
         say(f"{file.name} exists and is valid; it stays as it is.")
         return
     url = remote_url(clone, "origin")
@@ -107,7 +108,18 @@ def approve_configuration(clone: git.Repo, state: Path, yes: bool) -> None:
     say("Approved on this machine. A change of these values needs it again.")
 
 
-def check(context: Context, labels: bool) -> None:
+def check_agent(context: Context) -> bool:
+    from ..launching import check_agent as check
+
+    try:
+        check(context, context.config.agent)
+    except Expected as error:
+        say(f"Agent: {error.message}\n  next: {error.hint}")
+        return False
+    return True
+
+
+def check(context: Context, labels: bool) -> bool:
     """Try what will be needed: sign-in, labels, a push. What fails is said with its mend; init goes on."""
     token = token_of(context)
     try:
@@ -117,8 +129,8 @@ def check(context: Context, labels: bool) -> None:
             check_labels(context, gh, labels)
     except GitHubError as error:
         say(f"GitHub: {error.message}\n  next: {error.hint or 'issue-orch doctor'}")
-        return
-    try_push(context, token)
+        return False
+    return try_push(context, token)
 
 
 def check_labels(context: Context, gh: GitHub, create: bool) -> None:
@@ -134,17 +146,17 @@ def check_labels(context: Context, gh: GitHub, create: bool) -> None:
         say(f"Created labels {names}." if create else f"GitHub has no label {names}: issue-orch init --labels")
 
 
-def try_push(context: Context, token: Token | None) -> None:
+def try_push(context: Context, token: Token | None) -> bool:
     """A dry run: signs in, changes nothing."""
     flags = ("--dry-run", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
     remote, trial = context.config.remote, f"HEAD:refs/heads/{context.config.branch.format(number=0)}"
     done = push.ask(context.repo, remote, token, "push", *flags, "--", remote, trial, timeout=60)
-    if isinstance(done, push.SignIn | push.Unreachable):
-        say(f"Push to {remote} does not work: {sanitise(done.words)}")
-    elif done.code:
-        say(f"Push to {remote} does not work: {sanitise(done.stderr.strip())}")
+    refused = done.words if isinstance(done, push.SignIn | push.Unreachable) else done.stderr.strip() if done.code else ""
+    if refused:
+        say(f"Push to {remote} does not work: {sanitise(refused)}")
     else:
         say(f"Push to {remote}: works (tried without changing anything).")
+    return not refused
 
 
 def copy_templates(clone: git.Repo) -> None:
