@@ -7,6 +7,7 @@ from typing import Any
 from .model import Issue
 from .overlap import Overlap, Touch
 from .plan import Eligible, Held, Plan
+from .ready import and_more
 from .text import display_width, one_line
 
 SHOWN_FILES = 10
@@ -71,10 +72,6 @@ def overlap_lines(overlap: Overlap, width: int) -> list[str]:
 
 def touch_name(touch: Touch) -> str:
     return f"pull #{touch.number}" if touch.is_pull else f"#{touch.number}"
-
-
-def and_more(names: list[str], limit: int) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def wrapped(text: str, width: int, indent: str = INDENT) -> list[str]:

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from .errors import GitHubError, NotFound, RateLimited, Refused, SignInFailed, Usage
 
 UNKNOWN_WAIT = 60.0
+LONGEST_WAIT = 3700.0  # GitHub's limits are renewed every hour
 NEXT_LINK = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -275,14 +276,15 @@ def seconds_to_wait(headers: dict[str, str]) -> float:
     """From now. The server's own clock is used for its times, as ours may be wrong."""
     server = parse_date(headers.get("date", "")) or time.time()
     after = headers.get("retry-after", "")
-    if after.isdecimal():
-        return float(after)
-    if moment := parse_date(after):
-        return max(moment - server, 0.0)
     reset = headers.get("x-ratelimit-reset", "")
-    if reset.isdecimal() and headers.get("x-ratelimit-remaining", "0") == "0":
-        return min(max(float(reset) - server, 0.0) + 1, 3700.0)
-    return UNKNOWN_WAIT
+    wait = UNKNOWN_WAIT
+    if after.isdecimal():
+        wait = float(after)
+    elif moment := parse_date(after):
+        wait = moment - server
+    elif reset.isdecimal() and headers.get("x-ratelimit-remaining", "0") == "0":
+        wait = max(float(reset) - server, 0.0) + 1
+    return min(max(wait, 0.0), LONGEST_WAIT)
 
 
 def parse_date(text: str) -> float | None:

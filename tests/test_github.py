@@ -361,6 +361,8 @@ SERVER = 1795226400
         (429, {"x-ratelimit-remaining": "40", "x-ratelimit-reset": str(SERVER + 600), "Date": DATE}, 60),
         (429, {}, 60),
         (429, {"Retry-After": "soon"}, 60),
+        (429, {"Retry-After": "9" * 400}, 3700),
+        (403, {"Retry-After": "Sat, 21 Nov 2126 02:05:00 GMT", "Date": DATE}, 3700),
         (403, {}, 60),
     ],
 )
