@@ -58,7 +58,7 @@ def remove_worktrees(repo: Repo, wanted: Sequence[Wanted], now: datetime, wait: 
     with locked(worktrees_lock(repo)), ThreadPoolExecutor((os.cpu_count() or 2) + 1) as pool:
         # Many are looked at side by side: threads of each git would be in each other's way.
         mounts, config = load_mounts(), (*neutral(repo), ("core.preloadIndex", "false"))
-        attic_of(repo.common_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_attic(repo.common_dir)
         moved = [move_aside(repo, each.path, mounts) for each in wanted]
         # Who is not inside now cannot write there any more: nobody knows the name. So this comes before the look.
         users = find_users([checking(each.path) for each in wanted])
@@ -77,7 +77,7 @@ def remove_worktrees(repo: Repo, wanted: Sequence[Wanted], now: datetime, wait: 
 def sweep(common_dir: str) -> None:
     """Delete what was decided to go. The admin folders, set aside, tell where it lies, and go last."""
     with locked(os.path.join(common_dir, "issue-orch", "locks", "removed"), 3600):
-        admins = [str(each) for each in attic_of(common_dir).glob("*")]
+        admins = [str(each) for each in make_attic(common_dir).glob("*")]
         folders = [folder for admin in admins for folder in leftovers(named_by(admin) or admin)]
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(delete_folders, (folders[0::2], folders[1::2])))
@@ -104,6 +104,16 @@ def leftovers(path: str) -> list[str]:
 
 def attic_of(common_dir: str) -> Path:
     return Path(common_dir, "issue-orch", "removed")
+
+
+def make_attic(common_dir: str) -> Path:
+    """Whatever lies in it is deleted: a link would lead that elsewhere."""
+    attic = attic_of(common_dir)
+    for folder in (attic.parent, attic):
+        if folder.is_symlink():
+            raise Expected(f"{folder} is a link, which issue-orch never made", f"rm {folder}")
+    attic.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return attic
 
 
 def move_aside(repo: Repo, path: str, mounts: Sequence[str]) -> Removed | Kept | None:

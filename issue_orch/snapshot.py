@@ -32,13 +32,6 @@ class Changed(NamedTuple):
     names: tuple[str, ...]
 
 
-class Trees(NamedTuple):
-    """A worktree's content as trees. `staged` is None while there are conflicts."""
-
-    staged: str | None
-    work: str
-
-
 def changes(repo: Repo, path: str, base: str) -> Changed:
     """Count lines against `base`. Lines of untracked files count as inserted, if they are text of up to 1 MB."""
     settings = neutral(repo, path)
@@ -162,16 +155,16 @@ def preserve(
     """
     if trouble := find_submodule_trouble(repo, path):
         raise SnapshotRefused(f"{path}: {trouble}", "push or remove that work first")
-    trees = write_trees(repo, path, max_bytes)
+    staged, work = write_trees(repo, path, max_bytes)
     head = find_sha(repo, "HEAD", path)
     head_tree, date = describe(repo, head) if head else (None, "0")
-    if head and trees.work == head_tree and trees.staged in (None, head_tree):
+    if head and work == head_tree and staged in (None, head_tree):
         on_remote = not git(repo, "rev-list", "-n1", head, "--not", "--remotes").stdout
         return None if on_remote else keep(repo, issue, now, head)
     parents = [head] if head else []
-    if trees.staged not in (None, head_tree, trees.work):
-        parents.append(commit(repo, trees.staged, parents, f"Staged for issue {issue}", date))
-    return keep(repo, issue, now, commit(repo, trees.work, parents, f"Work on issue {issue}, preserved", date))
+    if staged not in (None, head_tree, work):
+        parents.append(commit(repo, staged, parents, f"Staged for issue {issue}", date))
+    return keep(repo, issue, now, commit(repo, work, parents, f"Work on issue {issue}, preserved", date))
 
 
 def describe(repo: Repo, sha: CommitSha) -> tuple[str, str]:
@@ -180,15 +173,15 @@ def describe(repo: Repo, sha: CommitSha) -> tuple[str, str]:
     return tree, date
 
 
-def write_trees(repo: Repo, path: str, max_bytes: int = MAX_BYTES) -> Trees:
-    """Write the content of a worktree to the object store, through a copy of its index."""
+def write_trees(repo: Repo, path: str, max_bytes: int = MAX_BYTES) -> tuple[str | None, str]:
+    """Write what is staged (None while there are conflicts) and what is in the folder as trees, through a copy of the index."""
     # Every command that writes an index may run filters (write-tree too: entries as young as the index).
     config = (*neutral(repo, path), ("core.splitIndex", "false"), ("add.ignoreErrors", "false"))
     with tempfile.TemporaryDirectory() as folder:
         index = os.path.join(folder, "index")
         copy_index(os.path.join(admin_dir(repo, path), "index"), index)
         here = partial(git, repo, worktree=path, env={"GIT_INDEX_FILE": index}, config=config)
-        staged = here("write-tree", check=False)  # fails while entries are unmerged
+        staged = None if here("ls-files", "--unmerged").stdout else here("write-tree").stdout.strip()
         hidden = "".join(f"{name}\0" for name in index_oddities(repo, path)[0])
         for flag in ("--no-assume-unchanged", "--no-skip-worktree"):
             if hidden:
@@ -197,7 +190,7 @@ def write_trees(repo: Repo, path: str, max_bytes: int = MAX_BYTES) -> Trees:
         stale = entries(here("diff-files", "--name-only", "-z", "--ignore-submodules=dirty").stdout)
         refuse_unfit(path, {*untracked, *stale}, max_bytes)
         here("add", "--all", "--", ".", timeout=600)
-        return Trees(None if staged.code else staged.stdout.strip(), here("write-tree").stdout.strip())
+        return staged, here("write-tree").stdout.strip()
 
 
 def copy_index(source: str, target: str) -> None:

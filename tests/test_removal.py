@@ -10,9 +10,10 @@ import pytest
 from gitkit import Clone, clone, commit, home, make_worktree, script, sh, wait_for, write
 from test_worktree import add_submodule
 
+from issue_orch.errors import Expected
 from issue_orch.git import admin_dir, find_admin_dir, rev_parse
 from issue_orch.model import Branch, CommitSha, IssueNumber
-from issue_orch.removal import Kept, Removed, Wanted, checking, delete_branches, leftovers, remove_worktrees
+from issue_orch.removal import Kept, Removed, Wanted, checking, delete_branches, leftovers, remove_worktrees, sweep
 from issue_orch.worktree import populate_submodules
 
 __all__ = ["clone", "home"]
@@ -196,18 +197,17 @@ def test_files_may_be_deleted_later(clone: Clone) -> None:
     wait_for(lambda: not siblings(path) and not list((clone.admin / "issue-orch/removed").iterdir()))
 
 
-def test_what_cannot_be_set_aside_goes_back(clone: Clone, tmp_path: Path) -> None:
-    """The last step fails, here since another file system is in the way: nothing is left in between."""
-    other = Path("/dev/shm")
-    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("there is no second file system")
+def test_a_planted_link_does_not_lead_the_deletion_elsewhere(clone: Clone, tmp_path: Path) -> None:
+    """Whatever lies where what is set aside goes is deleted in the end: it must be our own folder."""
+    path = make_worktree(clone)
+    precious = write(tmp_path / "elsewhere/folder/file", "x")
     (clone.admin / "issue-orch").mkdir(exist_ok=True)
-    (clone.admin / "issue-orch/removed").symlink_to(other)
-    paths = [make_worktree(clone, number) for number in (1, 2)]
-    found = remove(clone, *(want(clone, path, number) for number, path in enumerate(paths, 1)))
-    assert [each.reason for each in found if isinstance(each, Kept)] == ["unknown", "unknown"]
-    assert all(sh(path, "git", "status", "--porcelain") == "" for path in paths)
-    assert siblings(paths[0]) == []
+    (clone.admin / "issue-orch/removed").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Expected, match="a link"):
+        remove(clone, want(clone, path))
+    with pytest.raises(Expected, match="a link"):
+        sweep(str(clone.admin))
+    assert precious.exists() and path.exists() and siblings(path) == []
 
 
 def test_preserved_and_removed(clone: Clone) -> None:
@@ -220,6 +220,23 @@ def test_preserved_and_removed(clone: Clone) -> None:
     assert sh(clone.top, "git", "rev-parse", f"{found.preserved}^") == sha
     path = make_worktree(clone, 2)
     assert remove(clone, Wanted(str(path), IssueNumber(2), None)) == [Removed(str(path), None)]
+
+
+def test_what_is_staged_is_not_taken_for_a_conflict(clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room for the staged tree for a moment: nothing is removed, and the next attempt preserves it."""
+    path = make_worktree(clone)
+    write(path / "README.md", "staged\n")
+    sh(path, "git", "add", ".")
+    write(path / "README.md", "in the work tree\n")
+    real = sh(tmp_path, "sh", "-c", "command -v git")
+    full = f'*write-tree*) if mkdir "{tmp_path}/once"; then echo "fatal: No space left on device" >&2; exit 128; fi;;'
+    script(tmp_path / "bin/git", f'case "$*" in {full} esac\nexec {real} "$@"')
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    kept, removed = (remove(clone, Wanted(str(path), IssueNumber(1), None))[0] for _ in range(2))
+    assert isinstance(kept, Kept) and "No space left" in kept.detail
+    assert isinstance(removed, Removed)
+    assert sh(clone.top, "git", "show", f"{removed.preserved}:README.md") == "in the work tree"
+    assert sh(clone.top, "git", "show", f"{removed.preserved}^2:README.md") == "staged"
 
 
 def test_what_cannot_be_preserved_stays(clone: Clone) -> None:
