@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -17,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     from .shell import guard
 
-    if words[:1] in ([], ["help"]):  # as git and gh understand it
+    if words[:1] == ["help"] or not (words or "_ISSUE_ORCH_COMPLETE" in os.environ):  # a shell that completes gives no words
         words = [*words[1:], "--help"]
 
     if words[:1] == ["status"] and not {"--help", "-h"} & set(words):
@@ -35,8 +36,6 @@ def run_command(words: list[str]) -> int:
 
 
 def run_typer(words: list[str]) -> int:
-    import os
-
     os.environ["TYPER_USE_RICH"] = "0"
     from .cli import run
 

@@ -204,18 +204,6 @@ def shaped_prices(raw: Any) -> dict[str, float] | None:
     return {name: float(price) for name, price in raw.items()}
 
 
-def reference() -> str:
-    """docs/configuration.md's tables of all keys."""
-    agent_keys = [key._replace(name=f"agents.NAME.{key.name}") for key in AGENT_KEYS]
-    lines = ["| key | value | default | environment | what it is |", "|---|---|---|---|---|"]
-    for key in (*KEYS, *agent_keys):
-        kind = KIND_NAMES[key.kind] + (" " + ", ".join(f"`{choice}`" for choice in key.choices) if key.choices else "")
-        default = "unset" if key.default is None else f"`{toml_value(key.default)}`"
-        approval = " **Needs approval** when the repository's file sets it." if key.executes else ""
-        lines.append(f"| `{key.name}` | {kind} | {default} | `{key.env}` | {key.description}{approval} |")
-    return "\n".join(lines) + "\n"
-
-
 def toml_value(value: Any) -> str:
     import tomli_w
 

@@ -10,7 +10,7 @@ from glob import glob
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from . import act, agents, git, prompt
+from . import act, agents, conflicts, git, prompt
 from .config_keys import BUILT_IN_AGENTS
 from .context import Context, connect, token_of
 from .doctor_fix import orphans, stale_locks
@@ -61,8 +61,9 @@ def examine(context: Context, configured: bool = True) -> Iterator[Check]:
 def check_git(context: Context) -> Iterator[Check]:
     have = context.repo.version
     found = f"git {have[0]}.{have[1]}"
-    if have < (2, 38):
-        yield Check("git", "warning", f"{found}: everything works but `conflicts`", "install git 2.38 or newer")
+    if have < conflicts.MINIMUM:
+        newer = "{}.{}".format(*conflicts.MINIMUM)
+        yield Check("git", "warning", f"{found}: everything works but `conflicts`", f"install git {newer} or newer")
     else:
         yield Check("git", "ok", found)
     yield Check("identity", "ok", git.identity(context.repo))

@@ -24,8 +24,7 @@ from .git import find_repo
 from .session_text import session_lines
 from .store import session_folder
 from .text import one_line
-from .watch_files import Row, diff_lines, scan
-from .watch_screens import STYLES, AgentLog, Confirm, Help, row_content, searched, top_content
+from .watch_parts import STYLES, AgentLog, Confirm, Help, Row, diff_lines, row_content, scan, searched, top_content
 
 POLL = 0.5
 EMPTY = "No sessions yet.\n\nissue-orch spawn starts workers; they show up here as they come."

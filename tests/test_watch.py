@@ -26,7 +26,7 @@ from issue_orch.lease import take
 from issue_orch.messages import pending
 from issue_orch.store import load_status, save_status, session_folder
 from issue_orch.watch import Watch
-from issue_orch.watch_files import scan
+from issue_orch.watch_parts import scan
 
 Play = Callable[[Watch, Pilot[None]], Coroutine[None, None, None]]
 

@@ -1,9 +1,11 @@
-"""Parts of `watch`: its lines, the agent's log, and the two screens that lie over it."""
+"""Parts of `watch`: what it reads and when, its lines, the agent's log, and the two screens that lie over it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -13,15 +15,78 @@ from textual.screen import ModalScreen
 from textual.widgets import RichLog, Static
 
 from .agent_log import LogReader, Rendering
-from .local import Seen
+from .errors import StateUnreadable
+from .git import Repo, entries, git, neutral
+from .lease import probe
+from .local import Seen, look
+from .model import SessionStatus
+from .snapshot import UNTRACKED
 from .status_text import age, is_stale
-from .store import seconds
-from .text import display_width, one_line
+from .store import load_status, read_untrusted, seconds, session_folder, session_numbers
+from .text import display_width, one_line, redact, sanitise
 
 LOG_TAIL = 262_144
+WATCHED = ("status.json", "pull.json", "events.jsonl", "plan.md", "inbox", "inbox/delivered")
+DIFF_LINES = 3000
+NEW_FILE_BYTES = 20_000
+DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
+
+Marks = tuple[object, ...]
+
+
+class Row(NamedTuple):
+    """A session as it was read last. `marks` change when one of its files does, or its worker comes or goes."""
+
+    marks: Marks
+    seen: Seen
+
+
+def scan(state: Path, before: dict[int, Row], now: float) -> dict[int, Row]:
+    """Look at every session; the status of those that changed is read again. Asks the file system and nobody else."""
+    rows = {}
+    for number in session_numbers(state):
+        holder = probe(state, number)
+        role = holder.role if holder else ""
+        marks: Marks = (role, *(changed_at(session_folder(state, number) / name) for name in WATCHED))
+        known = before.get(number)
+        try:
+            status = known.seen.status if known and known.marks == marks else load_status(state, number)
+        except StateUnreadable:
+            status = known.seen.status if known else None
+        if status is None:
+            continue
+        rows[number] = Row(marks, look(state, status, now))
+    return rows
+
+
+def changed_at(path: Path) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def diff_lines(repo: Repo, status: SessionStatus) -> list[tuple[str, str]]:
+    """What the worktree has more than its base, with styles; files that git does not track yet at the end."""
+    path, base = status["worktreePath"], status["baseSha"]
+    settings = neutral(repo, path)
+    quiet = ("--no-color", "--no-ext-diff", "--no-textconv", "--submodule=short", "--ignore-submodules=dirty")
+    text = git(repo, "diff", *quiet, "--stat", "--patch", base, "--", worktree=path, config=settings).stdout
+    lines = [(line, DIFF_STYLES.get(line[:1], "bold" if line.startswith("diff ") else "")) for line in shown(text)]
+    for name in entries(git(repo, *UNTRACKED, worktree=path, config=settings).stdout)[:50]:
+        content = (read_untrusted(os.path.join(path, name), NEW_FILE_BYTES) or b"").decode("utf-8", "replace")
+        lines += [("", ""), (f"new file, not added yet: {sanitise(name)}", "bold")]
+        lines += [(f"+{line}", "green") for line in shown(content if "\0" not in content else "(binary)")]
+    return lines[:DIFF_LINES] or [("Nothing is changed yet.", "dim")]
+
+
+def shown(text: str) -> list[str]:
+    return [line.expandtabs(4) for line in sanitise(redact(text)).splitlines()[:DIFF_LINES]]
+
 
 STYLES = {"red": "$text-error", "yellow": "$text-warning", "green": "$text-success", "cyan": "$text-primary",
           "blue": "$text-secondary", "dim": "$foreground-muted", "bold": "bold", "": ""}
+
 
 class AgentLog(RichLog):
     """What an agent says, read on as it grows. Shows one log at a time."""
