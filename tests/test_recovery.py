@@ -23,6 +23,8 @@ def at_work(scene: Scene) -> int:
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
     scene.wait(lambda: scene.status(number)["status"] == "working", what="the agent reports")
+    # until its `report` has ended: that one would write into the pipe of a supervisor that is gone, and end the agent
+    scene.wait(lambda: any("tail -f" in line for _, line, _ in scene.processes()), what="the agent is at its endless work")
     return number
 
 
