@@ -41,8 +41,8 @@ if grep -q '^##* From ' "$prompt"; then commit "work-$issue.txt"; report complet
 report stuck --decision "Which way?" --option left --option right --default left
 fi
 """
-# Works until it is ended.
-ENDLESS = 'commit "begun-$issue.txt"\nreport working --note "for ever"\nexec tail -f /dev/null\n'
+# Works until it is ended. tail would end by itself when nobody reads its output any more.
+ENDLESS = 'commit "begun-$issue.txt"\nreport working --note "for ever"\nexec tail -f /dev/null > /dev/null\n'
 
 
 # Issues' comments and labels, and pulls, are all that is ever written.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sysconfig
 import venv
 from collections import Counter
@@ -104,6 +105,17 @@ def running(scene: Scene, number: int) -> None:
     scene.wait(lambda: scene.status(number)["status"] == "working" or not scene.supervisors(), what="the agent reports")
 
 
+def unwatched(scene: Scene, number: int) -> None:
+    """The supervisor is lost, and its agent goes on."""
+    running(scene, number)
+    scene.wait(lambda: any("tail -f" in line for _, line, _ in scene.processes()), what="the agent says nothing more")
+    for pid in scene.supervisors():
+        os.kill(pid, signal.SIGKILL)
+    scene.wait(lambda: not scene.supervisors(), what="it is gone")
+    assert scene.workers()
+    scene.agent(PLANNED)
+
+
 def merged(scene: Scene, number: int) -> None:
     scene.orch("spawn", str(number), check=True)
     url = scene.wait_status(number, "complete")["pullRequestUrl"]
@@ -115,7 +127,10 @@ STORIES: dict[str, tuple[Prepare, tuple[str, ...], tuple[str, ...]]] = {
     "spawn": (nothing, ("spawn",), ("spawn", "supervisor", "helper")),
     "answer": (asked, ("answer",), ("answer", "supervisor", "helper")),
     "resume": (stopped, ("resume",), ("resume", "supervisor")),
+    "takeover": (unwatched, ("resume",), ("resume", "supervisor")),
+    "pause": (unwatched, ("pause",), ("pause",)),
     "stop": (running, ("stop",), ("stop", "supervisor")),
+    "cancel": (running, ("cancel",), ("cancel", "supervisor")),
     "prune": (merged, ("prune",), ("prune",)),
 }
 CASES = [(story, role) for story, (_, _, roles) in STORIES.items() for role in roles]
@@ -134,7 +149,7 @@ def play(rig: Rig, folder: Path, story: str, plan: str) -> bool:
         scene.agent(PLANNED)
         scene.python = rig.python
         prepare = STORIES[story][0]
-        if story == "stop":  # its supervisor is to be killed as well, so it has to start with the plan
+        if story in {"stop", "cancel"}:  # its supervisor is to be killed as well, so it has to start with the plan
             rig.plan(plan)
             prepare(scene, number)
         else:
@@ -147,7 +162,12 @@ def play(rig: Rig, folder: Path, story: str, plan: str) -> bool:
             scene.wait_quiet()
             assert scene.headline(number) == "STOPPED", scene.describe()
             scene.agent(PLANNED)
-        if story == "prune":
+        if story == "cancel":
+            scene.orch("cancel", str(number), check=True)
+            scene.wait_quiet()
+            assert scene.headline(number) == "CANCELLED", scene.describe()
+            assert "issue-1" in scene.git("branch", "--list", "issue-1") and not scene.sandbox.pulls
+        elif story == "prune":
             scene.orch("prune", check=True)
             assert not scene.status(number) and not scene.clone.with_name("widgets-issue-1").exists()
             assert "issue-1" not in scene.git("branch", "--list", "issue-1"), "the local branch goes with it"
