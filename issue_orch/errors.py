@@ -38,7 +38,9 @@ class CommandFailed(Expected):
 def of_system(error: OSError) -> Expected:
     """What the operating system refused, in words."""
     words = f"{error.filename or 'a file'}: {error.strerror or error}"
-    return Expected(words, "mend that (disk full? rights?), then try again")
+    if isinstance(error, PermissionError):
+        return Expected(words, f"ls -ld {error.filename or '.'}   shows whose it is; make it yours, then try again")
+    return Expected(words, "mend that (disk full? df -h .), then try again")
 
 
 class BranchTaken(Expected):
