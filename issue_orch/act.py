@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import agents, git, launching, ledger, push, worktree
-from .context import Context, open_context, token_of
+from .context import Context, fetch_base, numbers, open_context, refuse_changed_keys
 from .errors import Expected, of_system
-from .launching import adapter_name, ceilings, check_agent, relaunch, report_command, start_supervisor
+from .launching import adapter_name, ceilings, check_agent, relaunch, report_command, starting_supervisor
 from .lease import check_locks, probe, take
 from .messages import write_context
 from .model import Branch, CommitSha, Issue, SessionStatus
 from .plan import Eligible
 from .process import run
-from .sign_in import Token
 from .store import (
     append_event,
     iso,
@@ -40,17 +39,31 @@ __all__ = ["Start", "ceilings", "open_quiet", "relaunch", "spawn"]
 SPARE_BYTES = 200_000_000
 
 
+class Common(NamedTuple):
+    """What all starts of one command share: who commits, and the keys of git's configuration that run something."""
+
+    identity: str
+    keys: dict[str, str]
+
+
+class Base(NamedTuple):
+    """A branch of the remote, and where it is."""
+
+    branch: Branch
+    sha: CommitSha
+
+
 class Start(NamedTuple):
     """An issue that is to be started. `prompt` is rendered already, so that a broken template makes nothing."""
 
     issue: Issue
-    base: Branch
-    base_sha: CommitSha
+    base: Base
     branch: Branch
     path: str
     agent: str
     reuse: bool
     prompt: str
+    common: Common
 
 
 class Outcome(NamedTuple):
@@ -81,7 +94,7 @@ def branch_name(context: Context, number: int) -> Branch:
 def spawn(context: Context, starts: list[Start]) -> list[Outcome]:
     """Start them side by side; each succeeds or fails for itself."""
     check_locks(context.state)
-    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as pool:
+    with ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool:
         return list(pool.map(lambda start: attempt(context, start), starts))
 
 
@@ -102,12 +115,13 @@ def start_one(context: Context, start: Start) -> None:
     check_agent(context, start.agent)
     with take(context.state, number, "spawn") as lease:
         status, resumed = admit(context, start)
-        try:
-            prepare(context, start, status, resumed)
-        except (Expected, OSError) as error:
-            roll_back(context, status, error if isinstance(error, Expected) else of_system(error))
-            raise
-        start_supervisor(context, status, lease)
+        with starting_supervisor(context, status, lease) as supervisor:
+            try:
+                prepare(context, start, status, resumed)
+            except (Expected, OSError) as error:
+                roll_back(context, status, error if isinstance(error, Expected) else of_system(error))
+                raise
+            supervisor.begin(start.common.identity)
 
 
 def admit(context: Context, start: Start) -> tuple[SessionStatus, bool]:
@@ -129,10 +143,6 @@ def admit(context: Context, start: Start) -> tuple[SessionStatus, bool]:
     return status, existing is not None
 
 
-def numbers(issues: list[int]) -> str:
-    return ", ".join(f"#{number}" for number in issues)
-
-
 def reserve(context: Context, number: int) -> None:
     room = ledger.reserve(context.state, number, 1, ceilings(context.config), context.config.max_workers, time.time())
     if room is not None and room.usd <= 0:
@@ -143,7 +153,7 @@ def intent(context: Context, start: Start) -> SessionStatus:
     issue = start.issue
     return new_status(
         issue.number, issueTitle=issue.title, branch=start.branch, worktreePath=start.path, startedAt=iso(time.time()),
-        repo=context.name, issueUrl=issue.url, base=start.base, baseSha=start.base_sha, agent=start.agent,
+        repo=context.name, issueUrl=issue.url, base=start.base.branch, baseSha=start.base.sha, agent=start.agent,
     )
 
 
@@ -154,16 +164,13 @@ def prepare(context: Context, start: Start, status: SessionStatus, resumed: bool
     free = shutil.disk_usage(os.path.dirname(path)).free
     if free < SPARE_BYTES:
         raise Expected(f"only {free // 1_000_000} MB are free at {os.path.dirname(path)}", "make room on that disk")
-    git.identity(repo)
-    if shutil.which("git-lfs") is None and push.uses_lfs(repo, CommitSha(status["baseSha"])):
-        raise Expected(f"{status['base']} has files in LFS, and git-lfs is not installed", "install git-lfs, then git lfs install")
     worktree.register(repo, path, Branch(status["branch"]), CommitSha(status["baseSha"]), ours=resumed, reuse=start.reuse,
                       remote=context.config.remote)
     worktree.check_out(repo, path)
     worktree.copy_listed(repo, path)
     worktree.populate_submodules(repo, path)
     git.check_signing(repo, path, context.config.git_sign)
-    write_json(folder / "keys.json", git.dangerous_keys(repo, context.config.remote))
+    write_json(folder / "keys.json", start.common.keys)
     write_identity(context, status)
     run_setup(context, path, folder)
     write_text(folder / "prompt.md", start.prompt, durable=True)
@@ -201,27 +208,46 @@ def roll_back(context: Context, status: SessionStatus, error: Expected) -> None:
     append_event(context.state, number, "failed", time.time(), reason=error.message)
 
 
-def fetch_base(context: Context, base: Branch, token: Token | None) -> CommitSha:
-    return push.fetch_base(context.repo, context.config.remote, base, token)
-
-
-def make_starts(context: Context, gh: GitHub, eligible: list[Eligible], reuse: bool) -> list[Start]:
-    """Ask for the base once for all, and meanwhile render the prompts: before anything is made."""
-    token = token_of(context)
-    default = Branch(context.config.base or gh.fetch_repo().default_branch)
-    bases = {Branch(each.base or default) for each in eligible}
+def find_default(context: Context, gh: GitHub) -> Base:
+    """The base that GitHub names, and where it is. Git fetches only when that is not what it has fetched before."""
+    last, sha = last_default(context)
     with ThreadPoolExecutor(max_workers=1) as pool:
-        shas = {base: pool.submit(fetch_base, context, base, token) for base in bases}
-        rendered = [(each.issue, Branch(each.base or default), *prepare_words(context, each, default))
-                    for each in eligible]
-        return [Start(issue, base, shas[base].result(), branch, path, context.config.agent, reuse, prompt)
-                for issue, base, branch, path, prompt in rendered]
+        head = pool.submit(gh.fetch_head, last) if last else None
+        branch = Branch(context.config.base or gh.fetch_repo().default_branch)
+        if head is not None and branch == last and head.result() == sha:
+            return Base(branch, sha)
+    return Base(branch, fetch_base(context, branch))
 
 
-def prepare_words(context: Context, each: Eligible, default: Branch) -> tuple[Branch, str, str]:
-    """Branch, path and prompt of one start."""
-    branch, path = branch_name(context, each.issue.number), worktree_path(context, each.issue.number)
-    return branch, path, render_prompt(context, each.issue, Branch(each.base or default), branch, path)
+def last_default(context: Context) -> tuple[Branch, CommitSha]:
+    """The default base as it was when somebody fetched last; empty when nobody has."""
+    ref = f"refs/remotes/{context.config.remote}/{context.config.base or 'HEAD'}"
+    found = git.git(context.repo, "for-each-ref", "--format=%(symref:lstrip=3)%00%(objectname)", ref).stdout.partition("\0")
+    return Branch(context.config.base or found[0]), CommitSha(found[2].strip())
+
+
+def make_starts(
+    context: Context, gh: GitHub, eligible: list[Eligible], reuse: bool, default: Base | None = None
+) -> list[Start]:
+    """Everything that can fail before anything is made: bases, prompts, what git would run, who commits."""
+    default = default or find_default(context, gh)
+    bases = {default.branch: default}
+    for each in eligible:
+        if each.base and each.base not in bases:
+            bases[Branch(each.base)] = Base(Branch(each.base), fetch_base(context, Branch(each.base)))
+    common = Common(git.identity(context.repo), refuse_changed_keys(context))
+    if shutil.which("git-lfs") is None:
+        for base in bases.values():
+            if push.uses_lfs(context.repo, base.sha):
+                raise Expected(f"{base.branch} has files in LFS, and git-lfs is not installed",
+                               "install git-lfs, then git lfs install")
+    return [make_start(context, each.issue, bases[Branch(each.base or default.branch)], reuse, common) for each in eligible]
+
+
+def make_start(context: Context, issue: Issue, base: Base, reuse: bool, common: Common) -> Start:
+    branch, path = branch_name(context, issue.number), worktree_path(context, issue.number)
+    prompt = render_prompt(context, issue, base.branch, branch, path)
+    return Start(issue, base, branch, path, context.config.agent, reuse, prompt, common)
 
 
 def render_prompt(context: Context, issue: Issue, base: Branch, branch: Branch, path: str) -> str:

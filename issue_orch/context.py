@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import git
+from . import git, push
 from .config import Config, load_config
 from .errors import Expected, SignInFailed
+from .model import Branch, CommitSha
 from .process import MARKER
 from .remote import api_url, parse_remote
 from .sign_in import Token, find_token
-from .store import make_state
+from .store import load_json, load_sessions, make_state, session_folder
 
 if TYPE_CHECKING:
     from .github import GitHub
@@ -74,6 +75,35 @@ def connect(context: Context, token: Token | None = None) -> GitHub:
                            "gh auth login, or set GH_TOKEN (ISSUE_ORCH_TOKEN for any host)")
     gap = float(context.env.get("ISSUE_ORCH_WRITE_GAP") or 1.0)
     return GitHub(context.name, token.value, context.base_url, cache=context.state / "cache", write_gap=gap)
+
+
+def fetch_base(context: Context, base: Branch) -> CommitSha:
+    """Where `base` is on the remote; fetched."""
+    refuse_changed_keys(context)
+    return push.fetch_base(context.repo, context.config.remote, base, token_of(context))
+
+
+def refuse_changed_keys(context: Context) -> dict[str, str]:
+    """The keys of git's configuration that run something, as they are now. Expected when a worker may have set one."""
+    now = git.dangerous_keys(context.repo, context.config.remote)
+    for key, issues in changed_keys(context, now).items():
+        raise Expected(f"{key} of the git configuration changed after {numbers(issues)} started; it can run commands, or send "
+                       "what we fetch and push elsewhere", f"git config --show-origin --get-all {key}; undo it if a worker did it")
+    return now
+
+
+def changed_keys(context: Context, now: Mapping[str, str]) -> dict[str, list[int]]:
+    """Those of `now` that differ from what was noted when a worker started, with its issues (threat S9)."""
+    changed: dict[str, list[int]] = {}
+    for status in load_sessions(context.state)[0]:
+        noted = load_json(session_folder(context.state, status["issueNumber"]) / "keys.json")
+        for key in git.changed_keys(noted, now) if noted is not None and status["status"] != "complete" else ():
+            changed.setdefault(key, []).append(status["issueNumber"])
+    return changed
+
+
+def numbers(issues: list[int]) -> str:
+    return ", ".join(f"#{number}" for number in issues)
 
 
 def refuse_nested(env: Mapping[str, str]) -> None:

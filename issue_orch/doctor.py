@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from . import act, agents, conflicts, git, prompt
 from .config_keys import BUILT_IN_AGENTS
-from .context import Context, connect, token_of
+from .context import Context, changed_keys, connect, numbers, token_of
 from .doctor_fix import orphans, stale_locks
 from .errors import Expected, GitHubError
 from .gather import issue_of_branch
@@ -20,7 +20,7 @@ from .launching import adapter_name, check_agent
 from .lease import check_locks, probe
 from .ledger import booked_all
 from .model import RepoFacts, SessionStatus
-from .store import load_json, load_sessions, session_folder
+from .store import load_json, load_sessions
 from .text import one_line, sanitise
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def check_worktrees(context: Context) -> Iterator[Check]:
 
 def check_processes(context: Context) -> Iterator[Check]:
     found = orphans(context)
-    for number, pids in found.items():
+    for number, pids in sorted(found.items()):
         yield Check("processes", "error", f"#{number}: {len(pids)} processes go on without their worker "
                     f"({', '.join(map(str, pids[:5]))})", "issue-orch doctor --fix")
     if not found:
@@ -147,14 +147,9 @@ def check_git_locks(context: Context) -> Iterator[Check]:
 
 def check_keys(context: Context) -> Iterator[Check]:
     """Configuration of git that runs something, changed since a worker was started (threat S9)."""
-    now = git.dangerous_keys(context.repo, context.config.remote)
-    changed: dict[str, list[int]] = {}
-    for status in load_sessions(context.state)[0]:
-        noted = load_json(session_folder(context.state, status["issueNumber"]) / "keys.json")
-        for key in git.changed_keys(noted, now) if noted is not None and status["status"] != "complete" else ():
-            changed.setdefault(key, []).append(status["issueNumber"])
-    for key, numbers in changed.items():
-        yield Check("git configuration", "error", f"{key} changed after {act.numbers(numbers)} started; it can run "
+    changed = changed_keys(context, git.dangerous_keys(context.repo, context.config.remote))
+    for key, issues in changed.items():
+        yield Check("git configuration", "error", f"{key} changed after {numbers(issues)} started; it can run "
                     "commands or send pushes elsewhere", f"git config --show-origin --get-all {key}")
     if not changed:
         yield Check("git configuration", "ok", "no key that runs something has changed")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from . import conflicts, git, push
-from .context import token_of
+from . import conflicts, git
+from .context import fetch_base
 from .control import start_worker
 from .errors import Expected
 from .launching import report_command
@@ -155,4 +155,4 @@ def conflicting(run: Pass, status: SessionStatus) -> list[str]:
 
 
 def fetch_ref(run: Pass, branch: Branch) -> Any:
-    return push.fetch_base(run.context.repo, run.context.config.remote, branch, token_of(run.context))
+    return fetch_base(run.context, branch)

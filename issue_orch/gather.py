@@ -50,14 +50,20 @@ def session_facts(context: Context) -> dict[int, SessionFacts]:
     }
 
 
-def gather(context: Context, gh: GitHub, issues: Iterable[Issue], with_files: bool = True) -> Facts:
-    """Facts about these issues: dependencies where the summary leaves something open, pulls, sessions, files."""
+def gather(
+    context: Context, gh: GitHub, issues: Iterable[Issue], with_files: bool = True, pulls: tuple[OpenPull, ...] | None = None
+) -> Facts:
+    """Facts about these issues: dependencies where the summary leaves something open, pulls, sessions.
+
+    Files, which overlap is about, only `with_files`. `pulls`, when they have been asked for already.
+    """
     found = tuple(issues)
     blockers = {issue.number: asked(gh.fetch_blockers, issue.number) for issue in found if needs_blockers(issue)}
     children = {issue.number: asked(gh.fetch_sub_issues, issue.number) for issue in found if needs_sub_issues(issue)}
     return Facts(
         repo=context.name, issues=found, others=fetch_others(context, gh, found), blockers=blockers, sub_issues=children,
-        sessions=session_facts(context), pulls=fetch_open_pulls(context, gh, with_files), tree=base_tree(context),
+        sessions=session_facts(context), pulls=fetch_open_pulls(context, gh, with_files) if pulls is None else pulls,
+        tree=base_tree(context) if with_files else None,
     )
 
 

@@ -8,6 +8,8 @@ import select
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from .process import package_parent, python_module
 from .store import session_folder, write_json
 
 READY_WAIT = 60.0
+BEGIN = "begin\n"  # supervisor.py knows it too
 # For git over ssh, notifications and keyrings; the agent gets none of these unless the configuration names them.
 SERVICE_VARIABLES = ("SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "WAYLAND_DISPLAY", "GNUPGHOME", "GH_CONFIG_DIR",
                      "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_GLOBAL", "ISSUE_ORCH_WRITE_GAP", "COVERAGE_PROCESS_START")
@@ -43,7 +46,7 @@ def ceilings(config: Config) -> Ceilings:
     return Ceilings(config.budget_total, config.budget_per_issue, config.budget_per_day, config.budget_allow_unknown)
 
 
-def write_launch(context: Context, status: SessionStatus) -> None:
+def write_launch(context: Context, status: SessionStatus, identity: str | None = None) -> None:
     """Everything that the supervisor and its helpers need. No secret is in it."""
     config, agent = context.config, status["agent"]
     settings = config.agent_settings(agent)
@@ -55,7 +58,7 @@ def write_launch(context: Context, status: SessionStatus) -> None:
         "report": report_command(), "limits": {"retries": config.retries},
         "budget": ceilings(config)._asdict(), "slots": config.max_workers,
         "pullsOpen": config.pulls_open, "draft": config.pulls_draft, "sign": config.git_sign,
-        "identity": git.identity(context.repo),
+        "identity": identity or git.identity(context.repo),
         "notify": {"command": list(config.notify_command), "urls": list(config.notify_urls)},
         "stallAfter": settings.quiet_minutes * 60,
     }, durable=True)
@@ -77,36 +80,57 @@ def check_agent(context: Context, agent: str) -> None:
                        f"set prices for [agents.{agent}], or budget.allow_unknown = true")
 
 
-def start_supervisor(context: Context, status: SessionStatus, lease: Lease) -> None:
-    """Pass the lease on to a supervisor and wait until its agent lives, if one is needed.
+class Starting:
+    """A supervisor that has started and waits for `begin`. Until then it has done nothing, and `abandon` ends it."""
 
-    Raises Expected with the supervisor's own words when it could not start.
-    """
-    number = status["issueNumber"]
-    write_launch(context, status)
-    ready_read, ready_write = os.pipe()
-    token_read, token_write = os.pipe()
-    token = token_of(context)
-    from_environment = token is not None and not token.source.startswith("gh ")
-    os.write(token_write, (token.value if token and from_environment else "").encode())
-    os.close(token_write)
-    descriptors = (lease.descriptor, ready_write, token_read)
-    argv = python_module("supervisor", str(context.state), str(number), *(str(each) for each in descriptors))
-    log = session_folder(context.state, number) / "supervisor.log"
-    with open(log, "ab") as errors:
-        child = subprocess.Popen(argv, cwd="/", env=service_environment(context, status["agent"]), stdin=subprocess.DEVNULL,
-                                 stdout=errors, stderr=errors, start_new_session=True, pass_fds=descriptors)
-    child.returncode = 0  # it outlives us; nobody here waits for it
-    for descriptor in (ready_write, token_read):
-        os.close(descriptor)
+    def __init__(self, context: Context, status: SessionStatus, lease: Lease) -> None:
+        self.context, self.status, self.number = context, status, status["issueNumber"]
+        self.log = session_folder(context.state, self.number) / "supervisor.log"
+        self.ready, ready_write = os.pipe()
+        word_read, self.word = os.pipe()
+        descriptors = (lease.descriptor, ready_write, word_read)
+        argv = python_module("supervisor", str(context.state), str(self.number), *(str(each) for each in descriptors))
+        with open(self.log, "ab") as errors:
+            self.child = subprocess.Popen(argv, cwd="/", env=service_environment(context, status["agent"]),
+                                          stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True,
+                                          pass_fds=descriptors)
+        os.close(ready_write)
+        os.close(word_read)
+
+    def begin(self, identity: str | None = None) -> None:
+        """Let it start its agent, if one is needed, and wait until that lives.
+
+        Raises Expected with the supervisor's own words when it could not.
+        """
+        write_launch(self.context, self.status, identity)
+        token = token_of(self.context)
+        from_environment = token is not None and not token.source.startswith("gh ")
+        self.child.returncode = 0  # it outlives us; nobody here waits for it
+        os.write(self.word, f"{BEGIN}{token.value if token and from_environment else ''}".encode())
+        os.close(self.word)
+        self.word = -1
+        answer = read_ready(self.ready)
+        if answer is None:
+            raise Expected(f"#{self.number}: the supervisor did not start", f"see {self.log}")
+        if "error" in answer:
+            raise Expected(f"#{self.number}: {answer['error']}", answer.get("hint") or f"issue-orch resume {self.number}")
+
+    def abandon(self) -> None:
+        os.close(self.ready)
+        if self.word >= 0:
+            os.close(self.word)
+            self.child.kill()
+            self.child.wait()  # it holds the lease with us
+
+
+@contextmanager
+def starting_supervisor(context: Context, status: SessionStatus, lease: Lease) -> Iterator[Starting]:
+    """Pass the lease on to a supervisor that imports what it needs meanwhile. What is not begun in the end is ended."""
+    supervisor = Starting(context, status, lease)
     try:
-        answer = read_ready(ready_read)
+        yield supervisor
     finally:
-        os.close(ready_read)
-    if answer is None:
-        raise Expected(f"#{number}: the supervisor did not start", f"see {log}")
-    if "error" in answer:
-        raise Expected(f"#{number}: {answer['error']}", answer.get("hint") or f"issue-orch resume {number}")
+        supervisor.abandon()
 
 
 def read_ready(descriptor: int) -> dict[str, Any] | None:
@@ -130,4 +154,5 @@ def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:
     if not os.path.isdir(status["worktreePath"]):
         raise Expected(f"#{number}: its worktree {status['worktreePath']} is gone",
                        f"git worktree list; issue-orch cancel {number}")
-    start_supervisor(context, status, lease)
+    with starting_supervisor(context, status, lease) as supervisor:
+        supervisor.begin()

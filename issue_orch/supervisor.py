@@ -1,7 +1,8 @@
 """The supervisor: a small program that holds a session's lease and runs its agent, turn after turn.
 
-Started as `python -m issue_orch.supervisor STATE NUMBER LEASE_FD READY_FD TOKEN_FD` by a command that took the
-lease. Standard library only, no threads; whatever needs more (templates, GitHub) is a short-lived helper process.
+Started as `python -m issue_orch.supervisor STATE NUMBER LEASE_FD READY_FD WORD_FD` by a command that took the
+lease; it begins when the command says so, and ends when that ends before.
+Standard library only, no threads; whatever needs more (templates, GitHub) is a short-lived helper process.
 """
 
 from __future__ import annotations
@@ -28,14 +29,19 @@ from .running import AgentRun, wakeup_pipe
 from .session import HEARTBEAT, Session
 from .store import iso, load_status
 
+BEGIN = "begin\n"
+
 
 def main(argv: list[str]) -> int:
     state, number = Path(argv[0]), int(argv[1])
-    lease_fd, ready_fd, token_fd = (int(word) for word in argv[2:5])
+    lease_fd, ready_fd, word_fd = (int(word) for word in argv[2:5])
+    word = read_word(word_fd)
+    if not word.startswith(BEGIN):
+        return 0
     lease = adopt(lease_fd, lock_path(state, number), "supervisor")
     ready = Ready(ready_fd)
     try:
-        supervisor = Supervisor(state, number, Helper(read_token(token_fd)), ready)
+        supervisor = Supervisor(state, number, Helper(word.removeprefix(BEGIN) or None), ready)
         while True:
             supervisor.run()
             ready.say({"ok": True})
@@ -71,15 +77,15 @@ class Ready:
         self.descriptor = None
 
 
-def read_token(descriptor: int) -> str | None:
-    """The token that the command had from its environment. A process that holds one must not be readable by others."""
+def read_word(descriptor: int) -> str:
+    """BEGIN, and the token that the command had from its environment. Who holds one must not be readable by others."""
     with open(descriptor, encoding="utf-8") as file:
-        token = file.read() or None
-    if token and sys.platform == "linux":
+        word = file.read()
+    if word not in ("", BEGIN) and sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
-    return token
+    return word
 
 
 def something_came(state: Path, number: int) -> bool:

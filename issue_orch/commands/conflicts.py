@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from .. import git
-from ..act import fetch_base
 from ..conflicts import predict
-from ..context import Context, open_context, token_of
+from ..context import Context, fetch_base, open_context
 from ..errors import Expected
 from ..model import Branch, CommitSha, SessionStatus
 from ..shell import print_json, say
@@ -85,7 +84,7 @@ def find_group(
 def find_base(context: Context, base: Branch) -> CommitSha:
     """The remote's base as it is now, or as it was last seen when the remote cannot be reached."""
     try:
-        return fetch_base(context, base, token_of(context))
+        return fetch_base(context, base)
     except Expected as error:
         say(f"warning: {base} as last fetched: {one_line(error.message, 200)}")
     return git.rev_parse(context.repo, f"refs/remotes/{context.config.remote}/{base}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from ..context import Context, connect, open_context
@@ -15,6 +16,9 @@ from ..shell import colours, print_json, say, width
 
 if TYPE_CHECKING:
     from ..github import GitHub
+
+
+MOST_AT_ONCE = 8  # GitHub does not like many requests at the same time
 
 
 def plan(numbers: list[int], as_json: bool, stack: bool) -> int:
@@ -46,15 +50,18 @@ def fetch_plan(context: Context, gh: GitHub, numbers: list[int], stack: bool) ->
 
 
 def fetch_named(gh: GitHub, numbers: list[int]) -> list[Issue]:
-    found = []
-    for number in dict.fromkeys(numbers):
-        if number < 1:
-            raise Usage(f"{number} is not the number of an issue", "issue-orch plan")
-        try:
-            found.append(gh.fetch_issue(number))
-        except NotFound as error:
-            raise NotFound(f"#{number}: there is no such issue in {gh.repo}, or the token may not see it",
-                           "issue-orch plan, or issue-orch doctor for the token") from error
-        if found[-1].is_pull:
-            raise Usage(f"#{number} is a pull, not an issue", "issue-orch plan")
-    return found
+    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+        return list(pool.map(lambda number: fetch_one(gh, number), dict.fromkeys(numbers)))
+
+
+def fetch_one(gh: GitHub, number: int) -> Issue:
+    if number < 1:
+        raise Usage(f"{number} is not the number of an issue", "issue-orch plan")
+    try:
+        issue = gh.fetch_issue(number)
+    except NotFound as error:
+        raise NotFound(f"#{number}: there is no such issue in {gh.repo}, or the token may not see it",
+                       "issue-orch plan, or issue-orch doctor for the token") from error
+    if issue.is_pull:
+        raise Usage(f"#{number} is a pull, not an issue", "issue-orch plan")
+    return issue

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from concurrent.futures import Executor, ThreadPoolExecutor
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .. import act, ledger
@@ -11,7 +13,7 @@ from ..act import Outcome
 from ..config import check_agent
 from ..context import Context, connect, open_context, refuse_nested
 from ..errors import Expected, Usage
-from ..gather import fetch_me, gather, rules_of
+from ..gather import fetch_me, fetch_open_pulls, gather, rules_of
 from ..model import Issue
 from ..plan import Eligible, Plan, next_starts
 from ..ready import Reason
@@ -30,9 +32,11 @@ def spawn(numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: 
     context = open_context({"agent": agent})
     refuse_nested(context.env)
     check_agent(context.config)
-    with connect(context) as gh:
-        eligible = named(context, gh, numbers, stack, yes) if numbers else offered(context, gh, stack, yes)
-        starts = act.make_starts(context, gh, eligible, reuse) if eligible else []
+    with connect(context) as gh, ThreadPoolExecutor() as pool:
+        default = pool.submit(act.find_default, context, gh)
+        pool.submit(import_module, "issue_orch.prompt")
+        eligible = named(context, gh, pool, numbers, stack, yes) if numbers else offered(context, gh, stack, yes)
+        starts = act.make_starts(context, gh, eligible, reuse, default.result()) if eligible else []
     if not starts:
         return int(bool(numbers))
     for _, warning in ledger.warnings(context.state, act.ceilings(context.config), time.time()):
@@ -73,14 +77,15 @@ def nothing_to_start(context: Context, found: Plan, free: int) -> str:
     return f"Nothing is ready. Label issues with {labels}, or name them: issue-orch spawn NUMBER"
 
 
-def named(context: Context, gh: GitHub, numbers: list[int], stack: bool, yes: bool) -> list[Eligible]:
+def named(context: Context, gh: GitHub, pool: Executor, numbers: list[int], stack: bool, yes: bool) -> list[Eligible]:
     """The named issues that may start. Their titles are shown, so naming them approves them."""
     from ..plan import plan as make_plan
 
+    pulls = pool.submit(fetch_open_pulls, context, gh, False)
     issues = fetch_named(gh, numbers)
     me = fetch_me(gh) if any(issue.assignees for issue in issues) else None
     rules = rules_of(context, me, stack, trust=False)
-    found = make_plan(gather(context, gh, issues, with_files=False), rules, context.config.max_workers)
+    found = make_plan(gather(context, gh, issues, with_files=False, pulls=pulls.result()), rules, context.config.max_workers)
     chosen = {each.issue.number: each for each in found.eligible}
     for each in found.ineligible:
         if not holding(each.issue, each.reasons, yes):
