@@ -28,7 +28,18 @@ def main(argv: list[str] | None = None) -> int:
     return guard(run_command, words)
 
 
+FOR_PEOPLE = frozenset({  # what a worker must not do (threat S15)
+    "init", "spawn", "run", "answer", "tell", "attach", "pause", "resume", "stop", "cancel", "prune",
+})
+
+
 def run_command(words: list[str]) -> int:
+    if FOR_PEOPLE.intersection(words[:1]):
+        import os
+
+        from .process import refuse_nested
+
+        refuse_nested(os.environ)
     from .words import run as run_plain
 
     code = run_plain(words)

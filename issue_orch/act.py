@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import agents, git, launching, ledger, push, worktree
+from .config import approved_folder
 from .context import Context, fetch_base, numbers, open_context, refuse_changed_keys
 from .errors import Expected, of_system
 from .launching import adapter_name, ceilings, check_agent, relaunch, report_command, starting_supervisor
@@ -255,7 +256,7 @@ def render_prompt(context: Context, issue: Issue, base: Branch, branch: Branch, 
 
     agent = context.config.agent
     return session_prompt(
-        context.repo.main, issue=issue, repo=context.name, base=base, branch=branch, worktree=path,
+        approved_folder(context.state), issue=issue, repo=context.name, base=base, branch=branch, worktree=path,
         report=report_command(), worker_opens_pull=context.config.pulls_open == "worker",
         repository_notes=repository_notes(context.repo.main, agent, agents.load(adapter_name(agent)).CAPABILITIES.instructions),
     )

@@ -73,7 +73,7 @@ def init(
     repo: Annotated[str | None, typer.Option(help="owner/name, when the remote does not say it.")] = None,
     agent: Annotated[str | None, typer.Option(help="claude, codex, opencode, gemini or command.")] = None,
     base_url: Annotated[str | None, typer.Option(help="API root of another GitHub server.")] = None,
-    approve: Annotated[bool, typer.Option("--approve", help="Only approve what .issue-orch.toml would run.")] = False,
+    approve: Annotated[bool, typer.Option("--approve", help="Only approve what needs it, as it is checked out.")] = False,
     workflows: Annotated[bool, typer.Option("--workflows", help="Also write the cleanup workflow.")] = False,
     templates: Annotated[bool, typer.Option("--templates", help="Also copy the prompt templates for editing.")] = False,
     labels: Annotated[bool, typer.Option("--labels", help="Also create the labels on GitHub.")] = False,

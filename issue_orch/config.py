@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from .config_keys import AGENT_KEYS, BUILT_IN_AGENTS, KEYS, Key, convert, find_key
-from .errors import Unapproved, Usage
-from .store import load_json, write_json
+from .errors import Expected, Unapproved, Usage
+from .store import load_json, write_json, write_text
 from .text import redact, sanitise
 
 REPOSITORY_FILE = ".issue-orch.toml"
+TEAM_FOLDER = ".github/issue-orch"  # templates
 APPROVED = "approved.json"
 NOT_CONFIGURATION = {"ISSUE_ORCH_TOKEN", "ISSUE_ORCH_WORKER", "ISSUE_ORCH_STATE"}
 NEVER_MERGES = "issue-orch never merges: a person does, on GitHub"
@@ -92,17 +93,17 @@ def load_config(
 ) -> Config:
     """Read all layers. `flags` are values by dotted name, None for one that was not given.
 
-    Raises Usage for what is wrong, and Unapproved when the repository's file would run something that was not approved
-    here. With `executing=False`, for commands that run nothing, these keys of that file are left out instead.
+    Raises Usage for what is wrong, and Unapproved when what needs approval is not as it was approved here last: set,
+    changed or gone. With `executing=False`, for commands that run nothing, these keys are left out instead.
     """
     team = load_team(top)
-    running = executing_keys(team)
-    if not executing:
-        team = {name: value for name, value in team.items() if name not in running}
-    elif running and fingerprint(running) not in load_approved(state):
-        raise Unapproved(
-            f"{REPOSITORY_FILE} sets what runs commands or receives data, and that was not approved on this machine:\n"
-            + "\n".join(listing(running)), "read it; then: issue-orch init --approve")
+    asked, approved = to_approve(top, team), load_approved(state)
+    if (asked or approved) and fingerprint(asked) not in approved:
+        if executing:
+            raise Unapproved(
+                f"what {REPOSITORY_FILE} and {TEAM_FOLDER} say here was not approved on this machine:\n"
+                + "\n".join(listing(asked, approved)), "read it; then: issue-orch init --approve")
+        team = {name: value for name, value in team.items() if name not in asked}
     user = user_file(env)
     return merge([
         (REPOSITORY_FILE, team), (str(user), parse(read(user), str(user))), ("environment", from_env(env)),
@@ -111,7 +112,7 @@ def load_config(
 
 
 def load_team(top: str | os.PathLike[str]) -> dict[str, Any]:
-    """The values of the repository's file; `executing_keys` of them is what `approve` takes."""
+    """The values of the repository's file."""
     return parse(read(Path(top, REPOSITORY_FILE)), REPOSITORY_FILE)
 
 
@@ -259,16 +260,32 @@ def check_agent(config: Config, name: str | None = None) -> str:
     return agent
 
 
-def executing_keys(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a file's values that run something or send something somewhere, by dotted name."""
-    return {name: value for name, value in sorted(values.items())
-            if (key := find_key(name)) and key.executes and value != key.default}
+def to_approve(top: str | os.PathLike[str], team: Mapping[str, Any]) -> dict[str, Any]:
+    """What counts only as approved, by name: such keys of the repository's file, and the templates by content."""
+    keys = {name: value for name, value in sorted(team.items())
+            if (key := find_key(name)) and key.approval and value != key.default}
+    return {**keys, **{f"{TEAM_FOLDER}/{name}": fingerprint({"": text}) for name, text in load_templates(top).items()}}
 
 
-def listing(values: Mapping[str, Any]) -> Iterator[str]:
+def load_templates(top: str | os.PathLike[str]) -> dict[str, str]:
+    """The team's templates by name. Raises Expected for a link: it could post any file of this machine."""
+    folder = Path(top).resolve() / TEAM_FOLDER
+    found = {}
+    for file in sorted(folder.rglob("*.j2")):
+        name = file.relative_to(folder).as_posix()
+        if file.resolve() != file:
+            raise Expected(f"template {name}: lies outside of {TEAM_FOLDER}", f"put the file itself into {TEAM_FOLDER}")
+        if file.is_file():
+            found[name] = file.read_text(encoding="utf-8", errors="replace")
+    return found
+
+
+def listing(asked: Mapping[str, Any], approved: Mapping[str, Any]) -> Iterator[str]:
     """Lines for a person who is to approve; JSON keeps every hidden character visible."""
-    for name, value in values.items():
+    for name, value in asked.items():
         yield f"  {name} = {json.dumps(value)}"
+    for name in sorted({name for names in approved.values() for name in names} - set(asked)):
+        yield f"  {sanitise(name)} was approved before, and is not set any more"
 
 
 def fingerprint(values: Mapping[str, Any]) -> str:
@@ -278,10 +295,23 @@ def fingerprint(values: Mapping[str, Any]) -> str:
 
 
 def load_approved(state: str | os.PathLike[str]) -> dict[str, Any]:
-    """Approved fingerprints with the keys they were given for."""
+    """The fingerprint that was approved last, with the names it was given for; empty before the first approval."""
     return load_json(Path(state, APPROVED)) or {}
 
 
-def approve(state: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
-    """Record that a person approved these values of the repository's file on this machine."""
-    write_json(Path(state, APPROVED), {**load_approved(state), fingerprint(values): sorted(values)}, durable=True)
+def approved_folder(state: str | os.PathLike[str]) -> str:
+    """Where the templates lie as approved, below TEAM_FOLDER: what is checked out meanwhile does not count."""
+    return os.path.join(state, "approved")
+
+
+def approve(state: str | os.PathLike[str], top: str | os.PathLike[str], asked: Mapping[str, Any]) -> None:
+    """Record that a person approved this on this machine. Only the last approval counts: an older one was taken back."""
+    folder = Path(approved_folder(state), TEAM_FOLDER)
+    texts = {name: text for name, text in load_templates(top).items() if f"{TEAM_FOLDER}/{name}" in asked}
+    for old in folder.rglob("*.j2"):
+        if old.relative_to(folder).as_posix() not in texts:
+            old.unlink()
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_text(folder / name, text, durable=True)
+    write_json(Path(state, APPROVED), {fingerprint(asked): sorted(asked)}, durable=True)

@@ -21,14 +21,15 @@ KIND_NAMES: dict[Kind, str] = {
 
 
 class Key(NamedTuple):
-    """One setting. `check` returns a complaint or nothing. `executes`: it runs something, sends the token or content
-    somewhere, or loosens what a worker may do; from the repository's file it counts only after approval."""
+    """One setting. `check` returns a complaint or nothing. `approval`: it runs something, sends the token or content
+    somewhere, loosens what a worker may do, what may be spent, or which issues, people and commits are trusted; from the
+    repository's file it counts only after approval."""
 
     name: str
     kind: Kind
     default: Any
     description: str
-    executes: bool = False
+    approval: bool = False
     choices: tuple[str, ...] = ()
     check: Callable[[Any], str] = lambda value: ""
     example: Any = None
@@ -83,9 +84,9 @@ def check_env_names(value: tuple[str, ...]) -> str:
 KEYS: tuple[Key, ...] = (
     Key("repo", "text", None, "GitHub repository of the issues and pulls. Unset: the one that the remote names.", True,
         check=check_repo, example="owner/name"),
-    Key("remote", "text", "origin", "Git remote that branches are pushed to.", check=check_ref),
+    Key("remote", "text", "origin", "Git remote that branches are pushed to.", True, check=check_ref),
     Key("base", "text", None, "Branch that work starts from and pulls go to. Unset: GitHub's default branch, asked at "
-        "each spawn.", check=check_ref, example="main"),
+        "each spawn.", True, check=check_ref, example="main"),
     Key("max_workers", "count", 2, "Workers at once in this clone. Above 5 warns.",
         check=lambda value: "" if value >= 1 else "must be at least 1"),
     Key("agent", "text", "claude", "Agent that works: claude, codex, opencode, gemini, or a name under [agents].",
@@ -102,21 +103,23 @@ KEYS: tuple[Key, ...] = (
     Key("retries", "count", 3, "Retries after crashes without progress between them."),
     Key("follow_up_rounds", "count", 3, "How often failing checks, reviews and conflicts go back to the worker of a "
         "pull. 0: never."),
-    Key("ready.labels", "words", ("ready",), "Labels that an issue must all have to be started.",
+    Key("ready.labels", "words", ("ready",), "Labels that an issue must all have to be started.", True,
         check=lambda value: "" if value else "must name at least one label"),
-    Key("ready.exclude", "words", (), "Labels that keep an issue from being started.", example=("blocked",)),
-    Key("ready.milestone", "text", None, "Only issues of this milestone.", example="v1.0"),
-    Key("ready.assigned", "choice", "me-or-nobody", "Whose issues are started, by assignee.",
+    Key("ready.exclude", "words", (), "Labels that keep an issue from being started.", True, example=("blocked",)),
+    Key("ready.milestone", "text", None, "Only issues of this milestone.", True, example="v1.0"),
+    Key("ready.assigned", "choice", "me-or-nobody", "Whose issues are started, by assignee.", True,
         choices=("me-or-nobody", "me", "nobody", "anyone")),
     Key("ready.priority", "words", (), "Labels that go first, the most urgent first.", example=("urgent", "soon")),
-    Key("budget.total", "number", None, "US dollars that all sessions of this clone may cost together.", example=50.0),
-    Key("budget.per_issue", "number", None, "US dollars that one issue may cost.", example=5.0),
-    Key("budget.per_day", "number", None, "US dollars that one day (UTC) may cost.", example=20.0),
-    Key("budget.allow_unknown", "flag", False, "Allow agents that report no cost although a budget is set."),
+    Key("budget.total", "number", None, "US dollars that all sessions of this clone may cost together.", True,
+        example=50.0),
+    Key("budget.per_issue", "number", None, "US dollars that one issue may cost.", True, example=5.0),
+    Key("budget.per_day", "number", None, "US dollars that one day (UTC) may cost.", True, example=20.0),
+    Key("budget.allow_unknown", "flag", False, "Allow agents that report no cost although a budget is set.",
+        True),
     Key("pulls.open", "choice", "orchestrator", "Who pushes and opens the pull. A worker needs credentials of its own.",
         choices=("orchestrator", "worker")),
     Key("pulls.draft", "flag", False, "Open pulls as drafts."),
-    Key("pulls.bots", "words", (), "Bots whose reviews count like a person's, such as a review service.",
+    Key("pulls.bots", "words", (), "Bots whose reviews count like a person's, such as a review service.", True,
         example=("reviewer[bot]",)),
     Key("github.base_url", "text", None, "API of a GitHub Enterprise server. The token is sent there.", True,
         check=check_base_url, example="https://github.example.com/api/v3"),
@@ -142,7 +145,7 @@ AGENT_KEYS: tuple[Key, ...] = (
     Key("env", "words", (), "Names of variables that the agent inherits, besides those it signs in with.", True,
         check=check_env_names, example=("NPM_CONFIG_CACHE",)),
     Key("prices", "prices", None, "US dollars for a million tokens: input, output, cached. For agents that report "
-        "tokens alone.", example={"input": 1.25, "output": 10.0}),
+        "tokens alone.", True, example={"input": 1.25, "output": 10.0}),
     Key("repository_settings", "flag", False, "Let the agent load hooks, servers and plugins of the branch it works "
         "on.", True),
     Key("quiet_minutes", "count", 0, "Minutes of silence after which the agent is interrupted and asked. 0: never."),
@@ -233,7 +236,7 @@ def commented_file(values: Mapping[str, Any]) -> str:
 
 def described(key: Key, name: str, values: Mapping[str, Any]) -> Iterator[str]:
     choices = f" One of: {', '.join(key.choices)}." if key.choices else ""
-    yield f"# {key.description}{choices}{' (approval)' if key.executes else ''}"
+    yield f"# {key.description}{choices}{' (approval)' if key.approval else ''}"
     mark = "" if key.name in values else "# "
     yield f"{mark}{name} = {toml_value(values.get(key.name, key.sample))}"
     yield ""

@@ -11,7 +11,6 @@ from . import git, push
 from .config import Config, load_config
 from .errors import Expected, SignInFailed
 from .model import Branch, CommitSha
-from .process import MARKER
 from .remote import api_url, parse_remote
 from .sign_in import Token, find_token
 from .store import load_json, load_sessions, make_state, session_folder
@@ -104,9 +103,3 @@ def changed_keys(context: Context, now: Mapping[str, str]) -> dict[str, list[int
 
 def numbers(issues: list[int]) -> str:
     return ", ".join(f"#{number}" for number in issues)
-
-
-def refuse_nested(env: Mapping[str, str]) -> None:
-    """A worker does not start workers (threat S15)."""
-    if env.get(MARKER):
-        raise Expected("a worker does not start workers", "end your turn; a person starts them")

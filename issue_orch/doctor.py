@@ -228,7 +228,7 @@ def check_disk(context: Context) -> Iterator[Check]:
 
 
 def check_templates(context: Context) -> Iterator[Check]:
-    problems = prompt.check_templates(context.repo.main)
+    problems = prompt.check_templates(context.repo.top)
     for problem in problems:
         yield Check("templates", "error", problem.message, problem.hint)
     if not problems:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 from . import conflicts, git
+from .config import approved_folder
 from .context import fetch_base
 from .control import start_worker
 from .errors import Expected
@@ -125,11 +126,11 @@ def send_back(run: Pass, status: SessionStatus, news: list[News], foreign: bool)
         match each.kind:
             case "checks":
                 checks = [{**row, "text": evidence(run, row)} for row in rows]
-                texts.append(render("followup_checks", context.repo.main, **common, checks=checks))
+                texts.append(render("followup_checks", approved_folder(context.state), **common, checks=checks))
             case "review":
-                texts.append(render("followup_review", context.repo.main, **common, reviews=rows))
+                texts.append(render("followup_review", approved_folder(context.state), **common, reviews=rows))
             case "conflict":
-                texts.append(render("followup_conflict", context.repo.main, number=number, report=common["report"],
+                texts.append(render("followup_conflict", approved_folder(context.state), number=number, report=common["report"],
                                     base=status["base"], theirs=f"{context.config.remote}/{status['base']}",
                                     files=conflicting(run, status)))
     for text in texts:

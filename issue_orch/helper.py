@@ -68,7 +68,7 @@ def settle(request: dict[str, Any]) -> dict[str, Any]:
         return GitHub(launch["repoName"], token.value, launch["baseUrl"], cache=Path(request["state"]) / "cache", write_gap=gap)
 
     plan = Plan(launch["remote"], token, launch["pullsOpen"] == "worker", launch["draft"],
-                lambda claim: pull_body(launch, status, claim))
+                lambda claim: pull_body(launch, status, claim, token.value))
     return settle_session(repo, connect, status, request["claim"], plan)._asdict()
 
 
@@ -82,10 +82,10 @@ def changed_keys(repo: git.Repo, request: dict[str, Any]) -> list[str]:
     return git.changed_keys(noted, git.dangerous_keys(repo, request["launch"]["remote"]))
 
 
-def pull_body(launch: dict[str, Any], status: dict[str, Any], claim: dict[str, Any]) -> str:
+def pull_body(launch: dict[str, Any], status: dict[str, Any], claim: dict[str, Any], secret: str) -> str:
     from .prompt import pull_body as render_body
 
-    return render_body(launch["top"], status["issueNumber"], claim.get("body") or claim.get("note") or "")
+    return render_body(launch["top"], status["issueNumber"], claim.get("body") or claim.get("note") or "", (secret,))
 
 
 def notify(request: dict[str, Any]) -> dict[str, Any]:

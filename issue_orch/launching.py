@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import agents, git
-from .config import Config
+from .config import Config, approved_folder
 from .config import check_agent as config_agent
 from .context import Context, token_of
 from .errors import Expected
@@ -53,7 +53,7 @@ def write_launch(context: Context, status: SessionStatus, identity: str | None =
     path = status["worktreePath"]
     write_json(session_folder(context.state, status["issueNumber"]) / "launch.json", {
         "agent": {**settings._asdict(), "name": agent, "adapter": adapter_name(agent)},
-        "commonDir": context.repo.common_dir, "gitDir": git.admin_dir(context.repo, path), "top": context.repo.main,
+        "commonDir": context.repo.common_dir, "gitDir": git.admin_dir(context.repo, path), "top": approved_folder(context.state),
         "repo": context.repo._asdict(), "repoName": context.name, "baseUrl": context.base_url, "remote": config.remote,
         "report": report_command(), "limits": {"retries": config.retries},
         "budget": ceilings(config)._asdict(), "slots": config.max_workers,

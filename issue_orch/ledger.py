@@ -77,10 +77,11 @@ def booked(state: Path, number: int) -> Booked:
     unknown: dict[str, int] = defaultdict(int)
     for line in read_lines(ledger_path(state, number)):
         cost = dollars(line)
-        if line is None or line.get("kind") not in {"cost", "reserve"}:
+        kind = line.get("kind") if line else None
+        if line is None or kind not in ("cost", "reserve") or (kind == "reserve" and cost is None):
             unknown[""] += 1
             continue
-        if line["kind"] == "reserve":
+        if kind == "reserve":
             reserved, used = cost or 0.0, 0.0
             continue
         tokens_in, tokens_out = tokens_in + count(line, "inputTokens"), tokens_out + count(line, "outputTokens")
@@ -110,9 +111,14 @@ def readings(state: Path, number: int) -> dict[str, Usage]:
     """What each counter stood at when it was booked last."""
     found: dict[str, Usage] = {}
     for line in read_lines(ledger_path(state, number)):
-        if line and line.get("reading"):
-            found[str(line["counter"])] = Usage(*line["reading"])
+        reading = line.get("reading") if line else None
+        if line and isinstance(reading, list) and len(reading) == len(Usage._fields) and is_usage(*reading):
+            found[str(line.get("counter"))] = Usage(*reading)
     return found
+
+
+def is_usage(scope: object, usd: object, *tokens: object) -> bool:
+    return isinstance(scope, str) and isinstance(usd, int | float | None) and all(type(each) is int for each in tokens)
 
 
 def booked_all(state: Path) -> dict[int, Booked]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 from .errors import Expected
 from .model import Message
-from .store import append_event, iso, make_session, read_untrusted, session_folder, write_json
+from .store import append_event, iso, make_session, read_untrusted, session_folder, write_json, write_text
 
 SIZE_LIMIT = 256 * 1024
 
@@ -81,12 +81,12 @@ def load_message(path: Path) -> Message | None:
     raw = read_untrusted(path, SIZE_LIMIT)
     try:
         data = json.loads(raw or b"")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(data, dict) or not isinstance(data.get("text", ""), str):
+    texts = {"id": path.stem, "kind": "guidance", "text": "", "author": "", "at": ""}
+    if not isinstance(data, dict) or not all(isinstance(data.get(key, ""), str) for key in (*texts, "file")):
         return None
-    blank = {"id": path.stem, "kind": "guidance", "text": "", "author": "", "at": "", "question": None, "now": False}
-    return cast(Message, {**blank, **data, "file": path.name})
+    return cast(Message, {**texts, "question": None, "now": False, **data, "file": path.name})
 
 
 def receipt(state: Path, number: int, message: Message, now: float) -> None:
@@ -105,5 +105,5 @@ def write_context(worktree: str, context: dict[str, Any]) -> None:
         raise Expected(f"{folder} is a symbolic link in the repository", "remove it from the base branch")
     (folder / "outbox").mkdir(parents=True, exist_ok=True)
     (folder / "tmp").mkdir(exist_ok=True)
-    (folder / ".gitignore").write_text("*\n")
+    write_text(folder / ".gitignore", "*\n")  # by a rename: a link that the branch carries is replaced, not followed
     write_json(folder / "context.json", context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import comments
+from .config import approved_folder
 from .context import Context, token_of
 from .control import pause
 from .errors import LeaseHeld
@@ -108,7 +109,7 @@ def watch_issue(run: Pass, status: SessionStatus, memory: Memory) -> tuple[str, 
     if key in found.keys() - told.keys() and run.permission(issue.author) in WRITERS:
         del found[key]
         if status["status"] != "stuck":
-            text = render("issue_edited", run.context.repo.main, number=number, report=report_command(), author=None,
+            text = render("issue_edited", approved_folder(run.context.state), number=number, report=report_command(), author=None,
                           task=task(issue))
             send(run.context.state, number, "guidance", text, "GitHub", run.now)
             first["text"] = text_hash(issue)

@@ -175,6 +175,27 @@ def read_environ(pid: int) -> bytes:
         return b""  # no descriptor left, say, is not "nothing is marked": that is raised
 
 
+def refuse_nested(env: Mapping[str, str]) -> None:
+    """For people alone: nothing that a worker started may do this, its own marker taken off or not (threat S15)."""
+    if env.get(MARKER) or below_worker():
+        raise Expected("a worker does not start workers, nor answer, approve or end anything",
+                       "end your turn; a person does that")
+
+
+def below_worker() -> bool:
+    """Whether a process above us carries the marker. What left its tree is not found, nor anything without /proc."""
+    pid = os.getppid()
+    while pid > 1:
+        if any(entry.startswith(f"{MARKER}=".encode()) for entry in read_environ(pid).split(b"\0")):
+            return True
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                pid = int(file.read().rpartition(b")")[2].split()[1])
+        except OSError:
+            return False
+    return False
+
+
 def end_marked(state: str, number: int, grace: float = 5.0) -> bool:
     """End everything that the session's workers started: TERM, grace in seconds, KILL until two scans are empty.
 

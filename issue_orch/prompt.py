@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .config import TEAM_FOLDER
 from .errors import Expected
 from .model import Issue
 from .text import fence, neutralise, one_line, redact, sanitise
@@ -15,7 +16,6 @@ from .text import fence, neutralise, one_line, redact, sanitise
 if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
 
-TEAM_FOLDER = ".github/issue-orch"
 SUFFIX = ".md.j2"
 NOTES_LIMIT = 40_000
 
@@ -43,7 +43,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
 
 
 def render(name: str, top: str | os.PathLike[str], **values: Any) -> str:
-    """One template of SAMPLES with `values`; a file of that name in the team's folder below `top` replaces ours.
+    """One template of SAMPLES with `values`; a file of that name in the team's folder below `top` replaces ours. For
+    what is sent, `top` is `config.approved_folder`.
 
     Raises Expected for a template that cannot be rendered, with its name, the line and the nearest variable.
     """

@@ -193,7 +193,7 @@ def write(root: str, report: dict[str, object]) -> None:
     name = f"{time_ns():020d}-{os.getpid()}"
     temporary = os.path.join(folder, f".{name}")
     with open(temporary, "x", encoding="utf-8") as file:
-        file.write(dumps(report, ensure_ascii=False))
+        file.write(dumps(report))
         file.flush()
         os.fsync(file.fileno())
     os.rename(temporary, os.path.join(folder, f"{name}.json"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from .turn import BUSY, Happening, after
 TEXT_FIELDS = frozenset(SINGLE.values())
 LIST_FIELDS = frozenset({"options", "touches"})
 AT_ONCE = 100
+ROUNDS = 5  # after a turn: what the worker said last counts, whatever it flooded us with before
+HISTORY_LIMIT = 2_000  # characters of a text in the history; a claim is kept whole, its pull is made of it
 
 
 class Report(NamedTuple):
@@ -28,30 +31,36 @@ class Report(NamedTuple):
     fields: dict[str, Any]
 
 
-def apply_reports(session: Session) -> None:
-    reports, refused = load_reports(session.status["worktreePath"])
-    for path, why in refused.items():
-        if not any(event.get("path") == path for event in session.events):
+def apply_reports(session: Session, rounds: int = 1) -> None:
+    """Each round takes up to AT_ONCE."""
+    known = {str(event["path"]) for event in session.events if "path" in event}
+    for _ in range(rounds):
+        reports, refused = load_reports(session.status["worktreePath"], known)
+        for path, why in refused.items():
+            known.add(path)
             session.events.append({"path": path})
             session.note("refused", path=path, reason=why)
-    for path, report in reports.items():
-        apply_report(session, report)
-        try:
-            os.unlink(path)  # it stands in the history
-        except FileNotFoundError:
-            pass
+        for path, report in reports.items():
+            apply_report(session, report)
+            try:
+                os.unlink(path)  # it stands in the history
+            except FileNotFoundError:
+                pass
+        if not reports and not refused:
+            return
 
 
-def load_reports(worktree: str) -> tuple[dict[str, Report], dict[str, str]]:
-    """Reports by their paths, in the order of their names, and why a file is refused."""
+def load_reports(worktree: str, known: Collection[str] = ()) -> tuple[dict[str, Report], dict[str, str]]:
+    """Reports by their paths, in the order of their names, and why a file is refused; not the `known` ones."""
     folder = Path(worktree) / ".issue-orch" / "outbox"
     if folder.is_symlink() or folder.parent.is_symlink():
-        return {}, {str(folder): "the outbox is a symbolic link"}
+        return {}, {} if str(folder) in known else {str(folder): "the outbox is a symbolic link"}
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
         return {}, {}
-    found = {str(folder / name): parse_report(folder / name) for name in names[:AT_ONCE]}
+    paths = [path for path in (str(folder / name) for name in names) if path not in known]
+    found = {path: parse_report(Path(path)) for path in paths[:AT_ONCE]}
     return ({path: each for path, each in found.items() if isinstance(each, Report)},
             {path: each for path, each in found.items() if isinstance(each, str)})
 
@@ -69,7 +78,7 @@ def parse_report(path: Path) -> Report | str:
         return "not JSON"
     if not isinstance(data, dict):
         return "not a JSON object"
-    if data.get("kind") not in ALLOWED:
+    if not isinstance(data.get("kind"), str) or data["kind"] not in ALLOWED:
         return f"kind must be one of {', '.join(ALLOWED)}, not {data.get('kind')!r}"
     fields = {key: value for key, value in data.items() if key in TEXT_FIELDS | LIST_FIELDS and value is not None}
     for key, value in fields.items():
@@ -85,7 +94,10 @@ def parse_report(path: Path) -> Report | str:
 
 def apply_report(session: Session, report: Report) -> None:
     problem = why_not_accepted(session, report)
-    session.note("report", report=report.kind, id=report.id, attempt=report.attempt, fields=report.fields,
+    fields = report.fields if report.kind == "complete" else {
+        name: value[:HISTORY_LIMIT] if isinstance(value, str) else [each[:HISTORY_LIMIT] for each in value[:AT_ONCE]]
+        for name, value in report.fields.items()}
+    session.note("report", report=report.kind, id=report.id, attempt=report.attempt, fields=fields,
                  accepted=problem is None, **({"reason": problem} if problem else {}))
     if problem is None:
         session.acknowledge()

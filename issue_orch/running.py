@@ -140,8 +140,8 @@ class AgentRun:
             self.on_event(event, self.turn)
 
     def open_log(self) -> None:
-        self.log = open(self.log_path, "ab", buffering=0)
-        self.times = open(self.log_path + ".times", "ab", buffering=0)
+        self.log = open(self.log_path, "ab", buffering=0, opener=no_link)
+        self.times = open(self.log_path + ".times", "ab", buffering=0, opener=no_link)
 
     def place(self) -> list[int]:
         """Where in which file of the log we are."""
@@ -170,6 +170,11 @@ class AgentRun:
             os.killpg(self.child.pid, signal.SIGINT)
         except ProcessLookupError:
             pass
+
+
+def no_link(path: str, flags: int) -> int:
+    """For `open`: a link that somebody put into the state folder is not written through."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 class Ending:

@@ -105,8 +105,9 @@ def open_pull(
     if pull is None and plan.worker_opens:
         return Settled("unready", "Open the pull request yourself, then report complete with --pr URL.")
     if pull is None:
+        title = pull_title(status, claim, (plan.token.value,) if plan.token else ())
         try:
-            pull = gh.create_pull(status["branch"], status["base"], pull_title(status, claim), plan.body(claim), plan.draft)
+            pull = gh.create_pull(status["branch"], status["base"], title, plan.body(claim), plan.draft)
         except GitHubError as error:
             pull = find_pull(gh, status, head)
             if pull is None:
@@ -114,10 +115,10 @@ def open_pull(
     return verified(repo, gh, pull, status, head, plan)
 
 
-def pull_title(status: SessionStatus, claim: dict[str, Any]) -> str:
+def pull_title(status: SessionStatus, claim: dict[str, Any], secrets: tuple[str, ...]) -> str:
     """The worker's, else the issue's, else the branch: GitHub refuses a pull of which nothing is to be seen."""
     titles = (claim.get("title"), status["issueTitle"], status["branch"])
-    return next(filter(None, (one_line(neutralise(redact(title or "")), 200).strip() for title in titles)))
+    return next(filter(None, (neutralise(one_line(redact(title or "", secrets), 200).strip()) for title in titles)))
 
 
 def find_pull(gh: GitHub, status: SessionStatus, head: CommitSha) -> Pull | None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from .damage import damaged
 from .errors import Expected, StateUnreadable
 
 if TYPE_CHECKING:  # shell prompts call `status`: pathlib and the model would cost it half as much again
@@ -76,8 +77,8 @@ def write_text(path: str | os.PathLike[str], text: str, durable: bool = False) -
     folder, name = os.path.split(os.fspath(path))
     temporary = os.path.join(folder, f".{name}.{os.urandom(6).hex()}")
     try:
-        with open(temporary, "x", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
+        with open(temporary, "xb") as file:
+            file.write(encoded(text))
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
@@ -88,6 +89,14 @@ def write_text(path: str | os.PathLike[str], text: str, durable: bool = False) -
         raise
     if durable:
         sync_folder(folder)
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8, with bytes that git gave us as they were; half a character, which JSON can spell, becomes a `?`."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
 
 
 def sync_folder(folder: str) -> None:
@@ -118,7 +127,7 @@ def load_text(path: str | os.PathLike[str]) -> str | None:
     except OSError as error:
         raise unreadable(path, error) from error
     try:
-        return read_whole(descriptor).decode()
+        return read_whole(descriptor).decode("utf-8", "surrogateescape")
     except (ValueError, OSError) as error:
         raise unreadable(path, error) from error
     finally:
@@ -128,7 +137,7 @@ def load_text(path: str | os.PathLike[str]) -> str | None:
 def parse_json(text: str, path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise unreadable(path, error) from error
     if not isinstance(data, dict):
         raise StateUnreadable(f"{path}: is not a JSON object", "issue-orch doctor")
@@ -172,12 +181,10 @@ def checked_status(data: dict[str, Any], path: str) -> SessionStatus:
             "use the version of issue-orch that wrote it, or a newer one",
         )
     merged = {**BLANK, **data}
-    if not isinstance(merged["issueNumber"], int) or merged["status"] not in PHASE_NAMES:
-        raise StateUnreadable(f"{path}: issueNumber or status is damaged", "issue-orch doctor")
+    if field := damaged(merged):
+        raise StateUnreadable(f"{path}: {field} is damaged", "issue-orch doctor")
     return cast("SessionStatus", merged)
 
-
-PHASE_NAMES = ("registered", "planning", "working", "stuck", "complete", "cancelled")
 
 BLANK: dict[str, Any] = dict.fromkeys((
     "schemaVersion", "id", "issueNumber", "issueTitle", "status", "branch", "worktreePath", "startedAt",
@@ -233,7 +240,7 @@ def load_pull(state: str | os.PathLike[str], number: int) -> PullFacts | None:
 
 def append_line(path: Path, record: Mapping[str, Any], durable: bool = True) -> None:
     """Append one JSON line in a single write, so that lines of two writers never mix."""
-    raw = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape")
+    raw = encoded(json.dumps(record, ensure_ascii=False) + "\n")
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         size = os.fstat(descriptor).st_size
@@ -266,7 +273,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any] | None]:
                 continue
             try:
                 record = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 record = None
             yield record if isinstance(record, dict) else None
 

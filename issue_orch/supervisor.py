@@ -24,7 +24,7 @@ from .helper_client import Helper
 from .lease import adopt, lock_path, take
 from .messages import pending
 from .process import end_marked
-from .reports import apply_reports, load_reports
+from .reports import ROUNDS, apply_reports, load_reports
 from .running import AgentRun, wakeup_pipe
 from .session import HEARTBEAT, Session
 from .store import iso, load_status
@@ -115,7 +115,7 @@ class Supervisor:
         self.session = session = Session(self.state, self.number, self.helper, self.patience)
         # Before the first attempt there is nothing that could have survived.
         survived = bool(session.status["attempt"]) and end_marked(str(self.state), self.number)
-        apply_reports(session)
+        apply_reports(session, ROUNDS)
         session.begin(survived)
         step: turn.Step | None = session.first_step()
         while step is not None and not self.terminated:
@@ -152,7 +152,7 @@ class Supervisor:
             ended = run.watch(self.wakeup, partial(self.tick, run), end)
         finally:
             end(grace=1.0)
-        apply_reports(session)
+        apply_reports(session, ROUNDS)
         session.ended(run, ended)
         if self.terminated:
             return None

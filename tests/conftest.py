@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 KEPT = {"PATH", "TMPDIR", "LANG", "COVERAGE_PROCESS_START", "PYTEST_CURRENT_TEST", "ISSUE_ORCH_AGENT_CLIS",
         "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID", "HYPOTHESIS_STORAGE_DIRECTORY"}
@@ -25,6 +26,9 @@ def sealed_environment(home: Path) -> dict[str, str]:
         "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C.UTF-8", "TERM": "dumb", "TZ": "UTC", "USER": "tester",
         "LOGNAME": "tester",
     }
+
+settings.register_profile("fuzz", max_examples=int(os.environ.get("FUZZ_EXAMPLES") or 100), deadline=None)
+settings.load_profile("fuzz")
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,9 +65,12 @@ class Fleet:
         self.numbers: list[int] = []
         for _ in range(issues):
             blockers = self.rng.sample(self.numbers, 1) if self.numbers and self.rng.random() < 0.4 else []
-            self.numbers.append(scene.issue(body="".join(f"Depends on #{number}\n" for number in blockers)))
+            self.add_issue(blockers)
         self.run: subprocess.Popen[str] | None = None
         self.happened: dict[str, int] = {}
+
+    def add_issue(self, blockers: Sequence[int] = ()) -> None:
+        self.numbers.append(self.scene.issue(body="".join(f"Depends on #{number}\n" for number in blockers)))
 
     def configure(self) -> None:
         self.ceiling = round(self.ceiling, 2)
@@ -147,6 +150,12 @@ class Fleet:
 
     # -- the day
 
+    def step(self, events: Sequence[tuple[Callable[[], bool], int]]) -> None:
+        """One event, drawn by weight."""
+        event = self.rng.choices([event for event, _ in events], [weight for _, weight in events])[0]
+        if event():
+            self.happened[event.__name__] = self.happened.get(event.__name__, 0) + 1
+
     def play(self, deadline: float) -> None:
         """Until every issue is solved by a pull that a person merged, and everything is cleared away."""
         events: list[tuple[Callable[[], bool], int]] = [
@@ -157,9 +166,7 @@ class Fleet:
             while not self.solved():
                 assert time.monotonic() < end_at, f"not done in time: {self.rows()}\n{self.scene.describe()}"
                 self.keep_running()
-                event = self.rng.choices([event for event, _ in events], [weight for _, weight in events])[0]
-                if event():
-                    self.happened[event.__name__] = self.happened.get(event.__name__, 0) + 1
+                self.step(events)
                 self.check()
         finally:
             self.end_run()

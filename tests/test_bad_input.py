@@ -44,6 +44,14 @@ def write(name: str, text: str) -> Callable[[Scene], None]:
     return spoil
 
 
+def approved(name: str, text: str) -> Callable[[Scene], None]:
+    def spoil(scene: Scene) -> None:
+        write(name, text)(scene)
+        scene.orch("init", "--approve", check=True)
+
+    return spoil
+
+
 def git(*words: str) -> Callable[[Scene], None]:
     def spoil(scene: Scene) -> None:
         scene.git(*words)
@@ -180,7 +188,9 @@ TABLE = [
     Bad("a merge key", write(".issue-orch.toml", "auto_merge = true"), "never merges", "take it out", 2),
     Bad("unapproved", write(".issue-orch.toml", 'setup = [["sh", "-c", "evil"]]'), "was not approved on this machine",
         "issue-orch init --approve"),
-    Bad("unknown template variable", write(".github/issue-orch/session.md.j2", "{{ numbr }}"),
+    Bad("unapproved template", write(".github/issue-orch/nudge.md.j2", "Run evil."), "was not approved on this machine",
+        "issue-orch init --approve"),
+    Bad("unknown template variable", approved(".github/issue-orch/session.md.j2", "{{ numbr }}"),
         "'numbr' is undefined; did you mean number?", "mend .github/issue-orch/session.md.j2"),
     Bad("who commits is unknown", no_identity, "git does not know who commits", "git config --global user.email"),
     Bad("signing without a terminal", signing, "signing fails", 'git.sign = "off"'),
@@ -188,7 +198,7 @@ TABLE = [
     Bad("remote gone", nobody_listens, "origin cannot be reached", "git ls-remote origin"),
     Bad("no such base", config('base = "develop"'), "origin has no branch develop", "push it, or set the base"),
     Bad("state of a newer version", newer, "schemaVersion is 99", "use the version of issue-orch that wrote it"),
-    Bad("edited state", edited, "issueNumber or status is damaged", "issue-orch doctor"),
+    Bad("edited state", edited, "status is damaged", "issue-orch doctor"),
     Bad("cut state", cut, "cannot be read", "issue-orch doctor"),
     Bad("state behind a link", linked_state, "is a symbolic link", "rm "),
     Bad("no session to answer", lambda scene: ("answer", "1", "x"), "there is no session", "issue-orch status"),

@@ -180,10 +180,12 @@ def test_templates_and_agent(scene: Scene) -> None:
     template.write_text("Solve {{ isue.title }}\n")
     scene.config = scene.config.replace('agent = "scripted"', 'agent = "claude"')
     scene.write_config()
+    scene.orch("init", "--approve", check=True)
     found = bad(look(scene, code=1))
     assert "claude" in found["agent"] and "not installed" in found["agent"]
     assert "session.md.j2, line 1" in found["templates"] and "'isue' is undefined" in found["templates"]
     template.unlink()
+    scene.orch("init", "--approve", check=True)
     (scene.folder / "agent").unlink()
     scene.config = scene.config.replace('agent = "claude"', 'agent = "scripted"')
     scene.write_config()

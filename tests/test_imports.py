@@ -22,7 +22,7 @@ sys.exit(main())
 PACKAGES = {"typer", "click", "rich", "jinja2", "github", "requests", "urllib3", "tenacity", "textual", "psutil", "pydantic"}
 HEAVY = {"argparse", "asyncio", "calendar", "concurrent", "dataclasses", "datetime", "hashlib", "inspect", "logging",
          "pathlib", "random", "shutil", "socket", "ssl", "subprocess", "tempfile", "threading", "tomllib", "urllib"}
-STATUS = {"__main__", "commands", "commands.status", "errors", "headline", "lease", "local", "shell", "store"}
+STATUS = {"__main__", "commands", "commands.status", "errors", "headline", "lease", "local", "shell", "store", "damage"}
 
 
 @pytest.fixture

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from .. import git, push
 from ..agents import NAMES
-from ..config import REPOSITORY_FILE, approve, executing_keys, listing, load_config, load_team
+from ..config import (
+    REPOSITORY_FILE,
+    TEAM_FOLDER,
+    approve,
+    listing,
+    load_approved,
+    load_config,
+    load_team,
+    to_approve,
+)
 from ..config_keys import commented_file
 from ..context import Context, connect, find_name, remote_url, token_of
 from ..errors import Expected, GitHubError, Usage
@@ -40,12 +49,12 @@ def init(
     state = make_state(clone.common_dir)
     if not approve_only:
         write_configuration(clone, yes, {"repo": repo, "agent": agent, "github.base_url": base_url})
+    if templates:
+        copy_templates(clone)
     approve_configuration(clone, state, yes or not approve_only)
     config = load_config(clone.top, state, os.environ)
     host, name = find_name(clone, config)
     context = Context(clone, state, config, name, config.github_base_url or api_url(host or "github.com"), os.environ)
-    if templates:
-        copy_templates(clone)
     if workflows:
         write_workflow(clone, config.base or head_branch(clone, config.remote))
     if not approve_only:
@@ -94,18 +103,18 @@ def ask(yes: bool, what: str, default: str) -> str:
 
 
 def approve_configuration(clone: git.Repo, state: Path, yes: bool) -> None:
-    """What of the repository's file would run or receive something is shown, and approved by its content."""
-    running = executing_keys(load_team(clone.top))
-    if not running:
+    """What of the repository needs approval is shown, and approved by its content."""
+    asked, approved = to_approve(clone.top, load_team(clone.top)), load_approved(state)
+    if not asked and not approved:
         return
-    say(f"{REPOSITORY_FILE} sets:\n" + "\n".join(listing(running)))
+    say(f"{REPOSITORY_FILE} and {TEAM_FOLDER} set:\n" + "\n".join(listing(asked, approved)))
     if not yes and sys.stdin.isatty():
         sys.stderr.write("Approve this on this machine? [y/N] ")
         sys.stderr.flush()
         if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
             raise Expected("not approved", f"edit {REPOSITORY_FILE}, then: issue-orch init --approve")
-    approve(state, running)
-    say("Approved on this machine. A change of these values needs it again.")
+    approve(state, clone.top, asked)
+    say("Approved on this machine. A change of this needs it again.")
 
 
 def check_agent(context: Context) -> bool:
@@ -161,7 +170,7 @@ def try_push(context: Context, token: Token | None) -> bool:
 
 def copy_templates(clone: git.Repo) -> None:
     """The prompt templates, for a team that wants other words. Existing files stay."""
-    from ..prompt import TEAM_FOLDER, builtin_folder
+    from ..prompt import builtin_folder
 
     folder = Path(clone.top) / TEAM_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -169,7 +178,7 @@ def copy_templates(clone: git.Repo) -> None:
         target = folder / source.name
         if not target.exists():
             shutil.copyfile(source, target)
-    say(f"Templates are in {TEAM_FOLDER}. Delete those that you do not change.")
+    say(f"Templates are in {TEAM_FOLDER}. Delete those that you do not change, then: issue-orch init --approve")
 
 
 def head_branch(clone: git.Repo, remote: str) -> str:

@@ -7,7 +7,7 @@ import sys
 import time
 
 from ..config import check_agent
-from ..context import open_context, refuse_nested
+from ..context import open_context
 from ..coordinator import Clock, Coordinator, Options, Passed
 from ..errors import LeaseHeld
 from ..lease import probe, take
@@ -22,7 +22,6 @@ def run(
 ) -> int:
     options = Options({"max_workers": max_workers}, interval, stack, serialize, verbose)
     context = open_context(options.flags)
-    refuse_nested(context.env)
     check_agent(context.config)
     for warning in context.config.warnings:
         say(f"warning: {warning}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .. import act, ledger
 from ..act import Outcome
 from ..config import check_agent
-from ..context import Context, connect, open_context, refuse_nested
+from ..context import Context, connect, open_context
 from ..errors import Expected, Usage
 from ..gather import fetch_me, fetch_open_pulls, gather, rules_of
 from ..model import Issue
@@ -30,7 +30,6 @@ APPROVED_BY_NAME = frozenset({"missing_label", "milestone", "assigned_elsewhere"
 
 def spawn(numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: bool, as_json: bool) -> int:
     context = open_context({"agent": agent})
-    refuse_nested(context.env)
     check_agent(context.config)
     with connect(context) as gh, ThreadPoolExecutor() as pool:
         default = pool.submit(act.find_default, context, gh)
