@@ -210,21 +210,20 @@ def roll_back(context: Context, status: SessionStatus, error: Expected) -> None:
 
 
 def find_default(context: Context, gh: GitHub) -> Base:
-    """The base that GitHub names, and where it is. Git fetches only when that is not what it has fetched before."""
-    last, sha = last_default(context)
+    """The base that GitHub names, as fetched now; the one that it was before is fetched while GitHub is asked."""
+    before = context.config.base or last_default(context)
     with ThreadPoolExecutor(max_workers=1) as pool:
-        head = pool.submit(gh.fetch_head, last) if last else None
+        fetched = pool.submit(fetch_base, context, Branch(before)) if before else None
         branch = Branch(context.config.base or gh.fetch_repo().default_branch)
-        if head is not None and branch == last and head.result() == sha:
-            return Base(branch, sha)
+        if fetched is not None and branch == before:
+            return Base(branch, fetched.result())
     return Base(branch, fetch_base(context, branch))
 
 
-def last_default(context: Context) -> tuple[Branch, CommitSha]:
-    """The default base as it was when somebody fetched last; empty when nobody has."""
-    ref = f"refs/remotes/{context.config.remote}/{context.config.base or 'HEAD'}"
-    found = git.git(context.repo, "for-each-ref", "--format=%(symref:lstrip=3)%00%(objectname)", ref).stdout.partition("\0")
-    return Branch(context.config.base or found[0]), CommitSha(found[2].strip())
+def last_default(context: Context) -> str:
+    """The default branch of the remote as git knows it; empty when it does not."""
+    ref = f"refs/remotes/{context.config.remote}/HEAD"
+    return git.git(context.repo, "for-each-ref", "--format=%(symref:lstrip=3)", ref).stdout.strip()
 
 
 def make_starts(

@@ -33,11 +33,6 @@ class GitHub(Rest):
     def fetch_repo(self) -> RepoFacts:
         return parsed.parse(parsed.repo_facts, self.get(f"/repos/{self.repo}"))
 
-    def fetch_head(self, branch: str) -> str | None:
-        """The commit that a branch is at; None when the server does not say."""
-        data = self.get(f"/repos/{self.repo}/branches/{quote(branch, safe='')}", OPTIONAL)
-        return None if data is None else parsed.parse(parsed.head, data)
-
     def fetch_user(self) -> str:
         """The login that the token belongs to."""
         return parsed.parse(parsed.login, self.get("/user"))

@@ -114,10 +114,6 @@ def repo_facts(data: Any) -> RepoFacts:
     )
 
 
-def head(branch: Any) -> str:
-    return str(branch["commit"]["sha"])
-
-
 def login(user: Any) -> str:
     """Deleted accounts come as null; GitHub shows them as ghost."""
     return str((user or GHOST)["login"])

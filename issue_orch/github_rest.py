@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import http.client
 import json
 import os
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
 from urllib.parse import urlencode
 
+import requests
+
 from . import __version__
 from .errors import GitHubError, MaybeDone, RateLimited, SignInFailed
 from .model import RateFacts
-from .transport import Connection, Reply, Unreachable, next_query, parse_json, parse_origin, raise_for, redact
+from .transport import Connection, Reply, Unreachable, next_query, parse_json, parse_origin, raise_for, reason, redact
 
 PER_PAGE = 100
 MOST_PAGES = 300
@@ -177,8 +177,8 @@ class Rest:
         try:
             reply = self._write(connection, method, url, body) if method != "GET" else connection.exchange(
                 "GET", f"{self._origin.prefix}{url}", None, {**self._headers(), **headers})
-        except (OSError, http.client.HTTPException, zlib.error, EOFError) as error:
-            problem = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        except requests.RequestException as error:
+            problem = reason(error)
         except ValueError as error:
             problem = f"malformed answer: {error}"
         else:

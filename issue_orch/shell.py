@@ -24,6 +24,11 @@ def guard(command: Callable[[list[str]], int], words: list[str]) -> int:
     except OSError as error:  # a full disk, a folder that is not ours
         fail(of_system(error))
         return 1
+    except RuntimeError as error:
+        if "can't start new thread" not in str(error):
+            return bug(error, words)
+        fail(Expected("the system allows no more processes", "ulimit -u; end some, then run the command again"))
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         return 130

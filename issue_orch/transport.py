@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import email.utils
-import http.client
 import ipaddress
 import json
-import os
 import re
-import select
 import time
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
+
+import requests
 
 from .errors import GitHubError, NotFound, RateLimited, Refused, SignInFailed, Usage
 
@@ -125,8 +124,11 @@ class Connection:
     """
 
     def __init__(self, origin: Origin, repo: str, timeout: float) -> None:
-        self.origin, self.repo = origin, repo
-        self._http = open_http(origin, timeout)
+        self.origin, self.repo, self.seconds = origin, repo, timeout
+        self._session = requests.Session()
+        # a proxy of the environment would get requests that are meant for this machine, token included
+        self._proxies = {"http": "", "https": ""} if is_loopback(origin.host) else None
+        self._session.auth = as_it_is
         self._reply = Reply(0, {}, "")
 
     def request(self, method: str, url: str, body: str | None, headers: dict[str, str], stream: bool = False) -> None:
@@ -136,25 +138,17 @@ class Connection:
         return self._reply
 
     def exchange(self, method: str, url: str, body: str | None, headers: dict[str, str]) -> Reply:
-        """One request and its whole answer. Raises NotAllowed before a byte is sent, OSError and HTTPException."""
+        """One request and its whole answer. Raises NotAllowed before a byte is sent, and requests' errors."""
         self.check(method, url, body, headers)
-        if self._http.sock is not None and select.select([self._http.sock], [], [], 0)[0]:
-            self._http.close()  # the server has closed it meanwhile
-        try:
-            self._http.request(method, url, body, {**headers, "Accept-Encoding": "gzip"})
-            response = self._http.getresponse()
-            raw = response.read()
-        except BaseException:
-            self._http.close()
-            raise
-        found = {name.lower(): value for name, value in response.getheaders()}
-        if found.get("content-encoding") == "gzip":
-            import gzip
-
-            raw = gzip.decompress(raw)
-        if problem := dead_end(method, url, response.status, found):
+        host = f"[{self.origin.host}]" if ":" in self.origin.host else self.origin.host
+        response = self._session.request(
+            method, f"{self.origin.scheme}://{host}:{self.origin.port}{url}", data=body.encode() if body else None,
+            headers=headers, timeout=self.seconds, allow_redirects=False, proxies=self._proxies)
+        response.encoding = "utf-8"
+        found = {name.lower(): value for name, value in response.headers.items()}
+        if problem := dead_end(method, url, response.status_code, found):
             raise problem
-        return Reply(response.status, found, raw.decode("utf-8", "replace"))
+        return Reply(response.status_code, found, response.text)
 
     def check(self, method: str, url: str, body: str | None, headers: dict[str, str]) -> None:
         path, _, query = url.partition("?")
@@ -171,38 +165,19 @@ class Connection:
             raise NotAllowed(f"{method} {path}: {why}")
 
     def close(self) -> None:
-        self._http.close()
+        self._session.close()
 
 
-def open_http(origin: Origin, timeout: float) -> http.client.HTTPConnection:
-    """Plain http is for this machine alone, and no proxy gets what is for it: the token would be in it."""
-    if origin.scheme == "http":
-        return http.client.HTTPConnection(origin.host, origin.port, timeout=timeout)
-    import ssl
-    from urllib.request import getproxies, proxy_bypass
-
-    import certifi
-
-    trusted = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
-    folder = os.path.isdir(trusted)
-    context = ssl.create_default_context(cafile=None if folder else trusted, capath=trusted if folder else None)
-    proxy = getproxies().get("https")
-    if proxy is None or is_loopback(origin.host) or proxy_bypass(origin.host):
-        return http.client.HTTPSConnection(origin.host, origin.port, timeout=timeout, context=context)
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    if parts.scheme != "http" or not parts.hostname:
-        raise Usage("the proxy of the environment is not http://HOST:PORT", "set HTTPS_PROXY, or NO_PROXY for this host")
-    tunnel = http.client.HTTPSConnection(parts.hostname, parts.port or 80, timeout=timeout, context=context)
-    tunnel.set_tunnel(origin.host, origin.port, proxy_headers(parts.username, parts.password))
-    return tunnel
+def as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Without any `auth`, requests would sign by ~/.netrc, over the token."""
+    return request
 
 
-def proxy_headers(user: str | None, password: str | None) -> dict[str, str]:
-    if user is None:
-        return {}
-    import base64
-
-    return {"Proxy-Authorization": "Basic " + base64.b64encode(f"{unquote(user)}:{unquote(password or '')}".encode()).decode()}
+def reason(error: BaseException) -> str:
+    """What went wrong at the bottom: the words of the system, where it is the system that says so."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
 
 
 def dead_end(method: str, url: str, status: int, headers: dict[str, str]) -> GitHubError | None:

@@ -100,8 +100,8 @@ def plant(clone: Clone, path: Path, ran: Path) -> None:
 def read_everything(clone: Clone, path: Path, base: str) -> None:
     assert snapshot.changes(clone.repo, str(path), base).files >= 2
     assert snapshot.dirt(clone.repo, str(path))
-    trees = snapshot.write_trees(clone.repo, str(path))
-    assert sh(clone.top, "git", "show", f"{trees.work}:README.md", GIT_PAGER="cat") == "changed"
+    _, work = snapshot.write_trees(clone.repo, str(path))
+    assert sh(clone.top, "git", "show", f"{work}:README.md", GIT_PAGER="cat") == "changed"
 
 
 def test_nothing_planted_runs(clone: Clone, tmp_path: Path) -> None:

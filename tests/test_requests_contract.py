@@ -120,6 +120,7 @@ def set_up(scene: Scene) -> None:
     """`init`, `doctor` by several kinds of protection, and a `plan` with everything that has to be asked for."""
     scene.orch("init", "--yes", "--labels", "--repo", "acme/widgets", check=True)
     (scene.clone / ".issue-orch.toml").unlink()
+    scene.orch("init", "--approve", check=True)
     scene.orch("doctor")
     scene.sandbox.protect_branch("main", reviews=1)
     scene.sandbox.protect_branch("mai*", reviews=1, ruleset=True)

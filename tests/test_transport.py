@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import responses
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -222,9 +223,9 @@ def test_answers_may_be_compressed(wire: Wire) -> None:
     wire.answer.update(headers={"Content-Encoding": "gzip"}, body=gzip.compress(b'{"login": "ann"}').decode("latin-1"))
     with GitHub(REPO, "secret", wire.url) as hub:
         assert hub.fetch_user() == "ann"
-    assert wire.seen[0][2]["Accept-Encoding"] == "gzip"
-    wire.answer["body"] = wire.answer["body"][:-9]
-    with GitHub(REPO, "secret", wire.url, sleep=lambda _: None) as hub, pytest.raises(GitHubError, match="EOFError"):
+    assert wire.seen[0][2]["Accept-Encoding"].startswith("gzip")
+    wire.answer["body"] = wire.answer["body"][:-15]
+    with GitHub(REPO, "secret", wire.url, sleep=lambda _: None) as hub, pytest.raises(GitHubError, match="half"):
         hub.fetch_user()
 
 
@@ -276,9 +277,6 @@ def test_the_proxy_of_the_environment_is_asked_for_a_tunnel(monkeypatch: pytest.
         thread.join()
     assert asked[0].startswith(b"CONNECT api.github.com:443 HTTP/1.") and b"secret" not in asked[0]
     assert b"Proxy-Authorization: Basic " + base64.b64encode(b"ann:p@ss") in asked[0]
-    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
-    with pytest.raises(Usage, match="proxy"):
-        Connection(parse_origin("https://api.github.com"), REPO, 5)
 
 
 def test_a_server_is_believed_by_its_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,6 +310,19 @@ def test_a_server_is_believed_by_its_certificate(tmp_path: Path, monkeypatch: py
             assert hub.fetch_user() == "ann"
         server.shutdown()
         thread.join()
+
+
+def test_an_enterprise_server_gets_its_prefix_and_its_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine git.corp.example login someone password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    api = "https://git.corp.example:443/api/v3"
+    with responses.RequestsMock() as net, GitHub(REPO, "secret", "https://git.corp.example/api/v3", write_gap=0) as hub:
+        net.get(f"{api}/user", json={"login": "ann"})
+        net.post(f"{api}{HERE}/issues/7/labels", json=[], match=[responses.matchers.json_params_matcher({"labels": ["a"]})])
+        assert hub.fetch_user() == "ann"
+        hub.add_labels(7, ["a"])
+        assert [call.request.headers["Authorization"] for call in net.calls] == ["token secret"] * 2, "not that of ~/.netrc"
 
 
 def certificate(name: str) -> bytes:
