@@ -66,6 +66,21 @@ def test_from_init_to_prune(scene: Scene) -> None:
     scene.check_invariants()
 
 
+def test_a_number_that_no_option_has_is_asked_for_again(scene: Scene) -> None:
+    scene.agent(ASK)
+    number = scene.issue()
+    scene.orch("spawn", str(number), check=True)
+    scene.wait_status(number, "stuck")
+    master, slave = pty.openpty()
+    os.write(master, b"9\n2\n")
+    ran = scene.orch("answer", stdin=slave, check=True)
+    os.close(slave)
+    os.close(master)
+    assert "there is no option 9: 1 to 2, or say it in words" in ran.err and "delivered" in ran.out
+    finish(scene, number)
+    assert "right" in (scene.folder / f"prompt-{number}.2").read_text()
+
+
 def test_workers_go_on_when_their_terminal_is_closed(scene: Scene) -> None:
     scene.gate("go")
     scene.agent("await go\n" + COMPLETE)

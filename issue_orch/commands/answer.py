@@ -38,9 +38,10 @@ def tell(number: int, text: str, now: bool, question: Question | None = None) ->
 
 
 def give(number: int, text: str, question: str | None, at_once: bool = False) -> str:
-    from ..act import open_quiet, relaunch
+    from ..context import open_context
+    from ..launching import relaunch
 
-    context = open_quiet()
+    context = open_context()
     return guide(context.state, number, text, getpass.getuser(), partial(relaunch, context), question, at_once)
 
 
@@ -95,9 +96,17 @@ def ask(seen: Seen) -> str:
             say(f"    {number}) {sanitise(option)}" + " (its default)" * (option == question["default"]))
         if question["default"] and question["default"] not in question["options"]:
             say(f"  Its default: {sanitise(question['default'])}")
-    sys.stderr.write("Answer (a number or a text, empty to leave it open): ")
-    sys.stderr.flush()
-    text = sys.stdin.readline().strip()
-    if question and text.isdecimal() and 1 <= int(text) <= len(question["options"]):
-        return question["options"][int(text) - 1]
-    return text
+    return read_answer(question["options"] if question else [])
+
+
+def read_answer(options: list[str]) -> str:
+    """An option by its number, or a text. A number that no option has is a slip: it is asked for again."""
+    while True:
+        sys.stderr.write("Answer (a number or a text, empty to leave it open): ")
+        sys.stderr.flush()
+        text = sys.stdin.readline().strip()
+        if not options or not text.isdecimal():
+            return text
+        if 1 <= int(text[:9]) <= len(options):
+            return options[int(text[:9]) - 1]
+        say(f"  there is no option {one_line(text, 20)}: 1 to {len(options)}, or say it in words")
