@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import agents, git, launching, ledger, push, worktree
 from .config import approved_folder
-from .context import Context, fetch_base, numbers, open_context, refuse_changed_keys
+from .context import Context, fetch_base, numbers, refuse_changed_keys
 from .errors import Expected, of_system
-from .launching import adapter_name, ceilings, check_agent, relaunch, report_command, starting_supervisor
+from .launching import adapter_name, ceilings, check_agent, report_command, starting_supervisor
 from .lease import check_locks, probe, take
 from .messages import write_context
 from .model import Branch, CommitSha, Issue, SessionStatus
@@ -34,8 +34,6 @@ from .store import (
 
 if TYPE_CHECKING:
     from .github import GitHub
-
-__all__ = ["Start", "ceilings", "open_quiet", "relaunch", "spawn"]
 
 SPARE_BYTES = 200_000_000
 
@@ -74,11 +72,6 @@ class Outcome(NamedTuple):
     path: str
     branch: str
     error: Expected | None
-
-
-def open_quiet() -> Context:
-    """For commands that continue sessions: as open_context."""
-    return open_context()
 
 
 def worktree_path(context: Context, number: int) -> str:

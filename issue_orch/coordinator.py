@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import act, ledger
+from . import act, launching, ledger
 from .config import Config
 from .context import Context, connect, open_context
 from .errors import Expected, GitHubError, LeaseHeld, RateLimited
@@ -182,7 +182,7 @@ class Coordinator:
     def is_new_day(self, number: int, now: float) -> bool:
         """Whether the budget held the session on an earlier day, and there is room now."""
         held = [str(event.get("at")) for event in load_events(self.context.state, number) if event.get("kind") == "held"]
-        room = ledger.room(self.context.state, number, act.ceilings(self.config), now)
+        room = ledger.room(self.context.state, number, launching.ceilings(self.config), now)
         return bool(held) and held[-1][:10] < iso(now)[:10] and (room is None or room.usd > 0)
 
     def relaunch(self, number: int) -> Expected | None:
@@ -190,7 +190,7 @@ class Coordinator:
             with take(self.context.state, number, "run", wait=0) as lease:
                 status = load_status(self.context.state, number)
                 if status is not None:
-                    act.relaunch(self.context, status, lease)
+                    launching.relaunch(self.context, status, lease)
         except LeaseHeld:
             return None  # somebody else does it
         except Expected as error:
@@ -233,7 +233,7 @@ class Coordinator:
         """Start what is ready and fits. Returns whether something more will start by itself."""
         found = self.fetch_plan(gh, now)
         active = self.active()
-        room = ledger.room(self.context.state, 0, act.ceilings(self.config), now)
+        room = ledger.room(self.context.state, 0, launching.ceilings(self.config), now)
         full = room.why + "; nothing is started" if room and room.usd <= 0 else ""
         self.narrator.tell_once("budget", full, True)
         stopped = now < self.breaker.until

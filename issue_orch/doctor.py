@@ -16,7 +16,7 @@ from .context import Context, changed_keys, connect, numbers, token_of
 from .doctor_fix import orphans, stale_locks
 from .errors import Expected, GitHubError
 from .gather import issue_of_branch
-from .launching import adapter_name, check_agent
+from .launching import adapter_name, ceilings, check_agent
 from .lease import check_locks, probe
 from .ledger import booked_all
 from .model import RepoFacts, SessionStatus
@@ -214,7 +214,7 @@ def check_agents(context: Context) -> Iterator[Check]:
         yield Check("agent", "warning", f"{name} {row.version or ''}: no sign-in was found", f"start {name}, sign in")
     else:
         yield Check("agent", "ok", f"{name} {row.version or ''} at {row.path}, signed in by {row.signed_in}")
-    if act.ceilings(context.config).limited and not agents.load(adapter_name(name)).CAPABILITIES.caps_own_cost:
+    if ceilings(context.config).limited and not agents.load(adapter_name(name)).CAPABILITIES.caps_own_cost:
         yield Check("budget", "warning", f"{name} has no cap of its own: the ceiling can be passed by the turns "
                     "that run when it is reached", "keep max_workers low")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from .errors import Expected, StateUnreadable
+from .errors import Expected
 from .headline import QUIET_AFTER, Headline, Observed, asks_for_holder, headline
 from .lease import probe
-from .store import load_json, load_pull, load_status_text, seconds, session_numbers, state_folder
+from .store import load_each, load_json, load_pull, seconds, state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,12 +83,5 @@ def look_all(state: str | os.PathLike[str], now: float) -> tuple[list[Seen], lis
 
 
 def look_each(state: str | os.PathLike[str], now: float, problems: list[str]) -> Iterator[tuple[Seen, str]]:
-    """One active session after the other with the text of its file; to `problems` a line for each that cannot be read."""
-    for number in session_numbers(state):
-        try:
-            found = load_status_text(state, number)
-        except StateUnreadable as error:
-            problems.append(error.message)
-            continue
-        if found is not None:
-            yield look(state, found[0], now), found[1]
+    """As load_each, with what was observed about each."""
+    return ((look(state, status, now), text) for status, text in load_each(state, problems))

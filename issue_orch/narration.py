@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from . import act, ledger, snapshot
+from . import launching, ledger, snapshot
 from .context import Context
 from .errors import Expected
 from .headline import next_command
@@ -92,7 +92,7 @@ class Narrator:
         return self.names[number][1]
 
     def warn(self, context: Context, now: float) -> None:
-        for key, text in ledger.warnings(context.state, act.ceilings(context.config), now):
+        for key, text in ledger.warnings(context.state, launching.ceilings(context.config), now):
             if f"budget {key}" not in self.told:
                 self.tell_once(f"budget {key}", text, True)
 

@@ -188,11 +188,8 @@ def below_worker() -> bool:
     while pid > 1:
         if any(entry.startswith(f"{MARKER}=".encode()) for entry in read_environ(pid).split(b"\0")):
             return True
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                pid = int(file.read().rpartition(b")")[2].split()[1])
-        except OSError:
-            return False
+        found = stat_of(pid)
+        pid = int(found[1]) if found else 0
     return False
 
 

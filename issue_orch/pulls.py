@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from .act import relaunch
 from .context import Context
 from .control import session
 from .errors import Expected, GitHubError, RateLimited, SignInFailed
+from .launching import relaunch
 from .lease import Lease
 from .model import CheckRun, Comment, Issue, Pull, PullFacts, Review, SessionStatus
 from .ready import WRITERS

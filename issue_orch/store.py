@@ -219,16 +219,20 @@ def session_numbers(state: str | os.PathLike[str]) -> list[int]:
 
 def load_sessions(state: str | os.PathLike[str]) -> tuple[list[SessionStatus], list[str]]:
     """All sessions that can be read, and one line for each that cannot."""
-    sessions, problems = [], []
+    problems: list[str] = []
+    return [status for status, _ in load_each(state, problems)], problems
+
+
+def load_each(state: str | os.PathLike[str], problems: list[str]) -> Iterator[tuple[SessionStatus, str]]:
+    """One session after the other with the text of its file; to `problems` a line for each that cannot be read."""
     for number in session_numbers(state):
         try:
-            status = load_status(state, number)
+            found = load_status_text(state, number)
         except StateUnreadable as error:
             problems.append(error.message)
             continue
-        if status is not None:
-            sessions.append(status)
-    return sessions, problems
+        if found is not None:
+            yield found
 
 
 def load_pull(state: str | os.PathLike[str], number: int) -> PullFacts | None:

@@ -291,7 +291,8 @@ class Watch(App[None]):
 
 
 def resume(state: Path, number: int) -> str:
-    from .act import open_quiet, relaunch
+    from .context import open_context
+    from .launching import relaunch
 
-    context = open_quiet()
+    context = open_context()
     return control.resume(state, number, getpass.getuser(), partial(relaunch, context))

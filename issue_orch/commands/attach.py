@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from .. import control
-from ..act import open_quiet, relaunch
 from ..agents.base import Command
+from ..context import open_context
 from ..errors import Expected, Usage
 from ..helper_client import Helper
-from ..launching import write_launch
+from ..launching import relaunch, write_launch
 from ..lease import is_alive, probe, take
 from ..process import end_marked
 from ..session import Session
@@ -28,7 +28,7 @@ TURN_WAIT = 3600.0
 def attach(number: int, now: bool) -> int:
     if not sys.stdin.isatty():
         raise Usage("attach needs a terminal", f"issue-orch logs {number} -f")
-    context = open_quiet()
+    context = open_context()
     status = control.session(context.state, number)
     if not os.path.isdir(status["worktreePath"]):
         raise Expected(f"#{number}: its worktree {status['worktreePath']} is gone", f"issue-orch show {number}")

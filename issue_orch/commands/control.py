@@ -29,9 +29,10 @@ def stop(numbers: list[int], everything: bool, cancel: bool) -> int:
 
 
 def resume(numbers: list[int], everything: bool) -> int:
-    from ..act import open_quiet, relaunch
+    from ..context import open_context
+    from ..launching import relaunch
 
-    context = open_quiet()
+    context = open_context()
     picked = chosen(context.state, numbers, everything, "resume")
     if everything:
         picked = [number for number in picked if resumable(context.state, number)]

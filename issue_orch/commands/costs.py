@@ -8,9 +8,9 @@ import time
 from typing import Any
 
 from .. import ledger
-from ..act import ceilings
 from ..context import Context, open_context
 from ..errors import Expected
+from ..launching import ceilings
 from ..ledger import Booked, Ceilings
 from ..local import find_state
 from ..shell import print_json, say

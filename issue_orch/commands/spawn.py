@@ -8,7 +8,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .. import act, ledger
+from .. import act, launching, ledger
 from ..act import Outcome
 from ..config import check_agent
 from ..context import Context, connect, open_context
@@ -38,7 +38,7 @@ def spawn(numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: 
         starts = act.make_starts(context, gh, eligible, reuse, default.result()) if eligible else []
     if not starts:
         return int(bool(numbers))
-    for _, warning in ledger.warnings(context.state, act.ceilings(context.config), time.time()):
+    for _, warning in ledger.warnings(context.state, launching.ceilings(context.config), time.time()):
         say(f"warning: {warning}")
     if sys.stderr.isatty():
         say(f"Starting {len(starts)} …")

@@ -6,7 +6,6 @@ As in test_crash.py: CRASH_POINTS=all runs every point, a number that many of ea
 from __future__ import annotations
 
 import os
-import random
 import re
 import shutil
 from collections import Counter
@@ -17,7 +16,7 @@ from typing import NamedTuple
 import pytest
 from kit import ASK, COMPLETE, Scene, make_scene
 
-from .test_crash import ENDLESS, POINTS, SEED, Rig
+from .test_crash import ENDLESS, Rig, sweep
 
 WORDS = "left, I say"
 LOOKS = 8  # passes until everything is done
@@ -202,16 +201,4 @@ def count(rig: Rig, folder: Path, name: str, role: str) -> int:
 @pytest.mark.parametrize(("name", "role"), CASES)
 def test_killed_while_nobody_watches(rig: Rig, tmp_path: Path, name: str, role: str) -> None:
     points = count(rig, tmp_path / "record", name, role)
-    assert points > 5, "the hook sees what happens"
-    picked = range(1, points + 1)
-    if POINTS != "all":
-        picked = sorted(random.Random(f"{SEED} {name} {role}").sample(picked, min(int(POINTS), points)))
-    killed, failures = 0, []
-    for number in picked:
-        try:
-            killed += play(rig, tmp_path / str(number), STORIES[name], f"kill {role} {number}")
-        except AssertionError as error:
-            failures.append(f"{name}: {role} killed at point {number} of {points}: {error}")
-    print(f"crash points: {name}, {role}: {killed} of {points}, {len(failures)} failed")
-    assert not failures, "\n\n".join(failures)
-    assert killed, "somebody was killed"
+    sweep(name, role, points, lambda number, kill: play(rig, tmp_path / str(number), STORIES[name], kill))
