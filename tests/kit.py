@@ -212,6 +212,15 @@ class Scene:
     def wait_quiet(self, deadline: float = DEADLINE) -> None:
         self.wait(lambda: not self.processes(), deadline, "every process of the clone ends")
 
+    def stuck(self) -> int:
+        """The number of a session whose worker has asked, and runs no longer."""
+        self.agent(ASK)
+        number = self.issue()
+        self.orch("spawn", str(number), check=True)
+        self.wait_status(number, "stuck")
+        self.wait_quiet()
+        return number
+
     # -- the promises
 
     def check_invariants(self, quiet: bool = True) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kit import ASK, ENDLESS, Scene, make_scene
+from kit import ENDLESS, Scene, make_scene
 
 
 @pytest.fixture
@@ -35,11 +35,7 @@ def in_terminal(scene: Scene, *words: str) -> tuple[int, str]:
 
 
 def test_a_stuck_session_is_taken_over_and_left_as_it_was(scene: Scene) -> None:
-    scene.agent(ASK)
-    number = scene.issue()
-    scene.orch("spawn", str(number), check=True)
-    scene.wait_status(number, "stuck")
-    scene.wait_quiet()
+    number = scene.stuck()
     code, said = in_terminal(scene, "attach", str(number))
     assert code == 7 and "nothing was running before" in said
     where, marker = (scene.home / "was-here").read_text().split()

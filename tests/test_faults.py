@@ -170,11 +170,7 @@ def test_what_was_said_before_kill_9_is_booked_once(scene: Scene) -> None:
 
 @pytest.mark.parametrize("version", [0, 2, None, "1"])
 def test_state_of_another_version_is_said_and_left_alone(scene: Scene, version: object) -> None:
-    scene.agent(ASK)
-    number = scene.issue()
-    scene.orch("spawn", str(number), check=True)
-    scene.wait_status(number, "stuck")
-    scene.wait_quiet()
+    number = scene.stuck()
     folder = scene.state / "sessions" / str(number)
     path = folder / "status.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schemaVersion": version}))
@@ -192,11 +188,7 @@ def test_state_of_another_version_is_said_and_left_alone(scene: Scene, version: 
 @pytest.mark.parametrize("name", ["status.json", "launch.json", "events.jsonl", "prompt.md", "keys.json", "followup.json"])
 @pytest.mark.parametrize("damage", ["", '{"schemaVers', "\x00" * 40])
 def test_half_written_files_are_not_believed(scene: Scene, name: str, damage: str) -> None:
-    scene.agent(ASK)
-    number = scene.issue()
-    scene.orch("spawn", str(number), check=True)
-    scene.wait_status(number, "stuck")
-    scene.wait_quiet()
+    number = scene.stuck()
     path = scene.state / "sessions" / str(number) / name
     whole = path.read_bytes() if path.exists() else b""
     path.write_text(damage)
@@ -212,10 +204,7 @@ def test_half_written_files_are_not_believed(scene: Scene, name: str, damage: st
 
 
 def test_a_message_half_written_is_not_believed(scene: Scene) -> None:
-    scene.agent(ASK)
-    number = scene.issue()
-    scene.orch("spawn", str(number), check=True)
-    scene.wait_status(number, "stuck")
+    number = scene.stuck()
     inbox = scene.state / "sessions" / str(number) / "inbox"
     (inbox / "00000000000000000001-cut.json").write_text('{"kind": "canc')
     (inbox / "00000000000000000002-none.json").write_text("")
@@ -228,11 +217,7 @@ def test_a_message_half_written_is_not_believed(scene: Scene) -> None:
 
 def test_resume_takes_pause_back_though_the_clock_was_set_back(scene: Scene) -> None:
     """The pause has a time of the day after tomorrow."""
-    scene.agent(ASK)
-    number = scene.issue()
-    scene.orch("spawn", str(number), check=True)
-    scene.wait_status(number, "stuck")
-    scene.wait_quiet()
+    number = scene.stuck()
     inbox = scene.state / "sessions" / str(number) / "inbox"
     name = f"{2_000_000_000_000_000_000:020d}-aaaaaaaa"
     (inbox / f"{name}.json").write_text(json.dumps({"id": name, "kind": "pause", "text": ""}))

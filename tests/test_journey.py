@@ -67,10 +67,7 @@ def test_from_init_to_prune(scene: Scene) -> None:
 
 
 def test_a_number_that_no_option_has_is_asked_for_again(scene: Scene) -> None:
-    scene.agent(ASK)
-    number = scene.issue()
-    scene.orch("spawn", str(number), check=True)
-    scene.wait_status(number, "stuck")
+    number = scene.stuck()
     master, slave = pty.openpty()
     os.write(master, b"9\n2\n")
     ran = scene.orch("answer", stdin=slave, check=True)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from kit import ASK, Scene, make_scene
+from kit import Scene, make_scene
 
 from issue_orch.agents.base import Tool, Turn
 from issue_orch.headline import Observed, headline
@@ -28,11 +28,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 @contextmanager
 def held(scene: Scene, stall_after: float = 0) -> Iterator[Session]:
     """A session as its supervisor holds it, of an agent that ran an hour ago."""
-    scene.agent(ASK)
-    number = scene.issue()
-    scene.orch("spawn", str(number), check=True)
-    scene.wait_status(number, "stuck")
-    scene.wait_quiet()
+    number = scene.stuck()
     launch = scene.state / "sessions" / str(number) / "launch.json"
     launch.write_text(json.dumps({**json.loads(launch.read_text()), "stallAfter": stall_after}))
     with take(scene.state, number, "test"):

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from kit import ASK, COMPLETE, ENDLESS, Ran, Scene, make_scene
+from kit import COMPLETE, ENDLESS, Ran, Scene, make_scene
 
 from issue_orch.store import checked_status
 
@@ -71,10 +71,7 @@ def test_slots_hold_for_commands_at_once(scene: Scene) -> None:
 
 
 def test_answers_at_once_the_first_wins_and_none_is_lost(scene: Scene) -> None:
-    scene.agent(ASK)
-    number = scene.issue()
-    scene.orch("spawn", str(number), check=True)
-    scene.wait_status(number, "stuck")
+    number = scene.stuck()
     texts = [f"opinion-{each}" for each in range(AT_ONCE)]
     rans = at_once(scene, *[("answer", str(number), text) for text in texts])
     assert all(ran.code == 0 for ran in rans), rans
