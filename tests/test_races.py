@@ -64,7 +64,7 @@ def test_slots_hold_for_commands_at_once(scene: Scene) -> None:
     numbers = [scene.issue() for _ in range(4)]
     rans = at_once(scene, *[("spawn", str(number)) for number in numbers])
     assert sorted(ran.code for ran in rans) == [0, 0, 1, 1], rans
-    assert all("places are taken" in ran.err for ran in rans if ran.code)
+    assert all("places are taken" in ran.err for ran in rans if ran.code), rans
     assert len(scene.supervisors()) == 2
     scene.orch("stop", "--all", check=True)
     scene.check_invariants()
