@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ TRANSPORTS = "file:git:http:https:ssh"
 
 # `git worktree add` (an agent's, say) writes these files in place; whoever lists worktrees at that moment dies of it.
 HALF_MADE = re.compile(r"failed to read .*/worktrees/.*/(commondir|gitdir|HEAD)")
-RETRIES = 5
+PAUSES = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)  # seconds: whoever registers it may wait for the processor in between
 
 # Command scope wins over every file. Automatic maintenance would leave a process behind.
 ALWAYS = (
@@ -116,7 +117,8 @@ def git(
     whole = environment(config) | places | dict(env or {})
     # A remote may be named by a path relative to the worktree.
     cwd = worktree or (repo.main if network else repo.common_dir)
-    for _ in range(RETRIES):
+    for pause in PAUSES:
+        time.sleep(pause)
         done = run("git", *args, cwd=cwd, env=whole, stdin=stdin, timeout=timeout, check=False, pass_fds=pass_fds)
         if done.code != 128 or not HALF_MADE.search(done.stderr):
             break

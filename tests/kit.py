@@ -129,7 +129,7 @@ class Scene:
         return Ran(child.returncode, out, err)
 
     def git(self, *words: str, cwd: Path | None = None, check: bool = True, env: dict[str, str] | None = None) -> str:
-        for _ in range(5):  # a worktree that is half registered makes git die (issue_orch/git.py, HALF_MADE)
+        for _ in range(200):  # a worktree that is half registered makes git die (issue_orch/git.py, HALF_MADE)
             done = subprocess.run(["git", *words], cwd=cwd or self.clone, env={**self.env, **(env or {})}, check=False,
                                   capture_output=True, text=True)
             if "/commondir" not in done.stderr:

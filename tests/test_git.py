@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -246,3 +247,16 @@ def test_a_rev_that_looks_like_an_option(clone: Clone) -> None:
     assert commit(clone.top, "again", file="x") == find_sha(clone.repo, "main")
     with pytest.raises(Expected, match="no such commit"):
         rev_parse(clone.repo, "nothing")
+
+
+def test_a_worktree_that_is_being_registered_is_waited_for(clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file is written at the sixth look: as when whoever registers it has to wait for the processor."""
+    path = make_worktree(clone)
+    commondir = Path(admin_dir(clone.repo, str(path))) / "commondir"
+    commondir.write_text("")
+    looks, real = tmp_path / "looks", shutil.which("git")
+    script(tmp_path / "bin/git",
+           f"echo >> '{looks}'\n[ $(wc -l < '{looks}') -lt 6 ] || echo ../.. > '{commondir}'\nexec {real} \"$@\"")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin", prepend=":")
+    assert f"worktree {path}" in git(clone.repo, "worktree", "list", "--porcelain").stdout
+    assert len(looks.read_text()) == 6
