@@ -65,9 +65,10 @@ def token_of(context: Context) -> Token | None:
 
 
 def connect(context: Context, token: Token | None = None) -> GitHub:
-    """Raises SignInFailed when there is no token."""
+    """Raises SignInFailed when there is no token, and Expected when a worker may have said where it is to be sent."""
     from .github import GitHub
 
+    refuse_changed_keys(context)
     token = token or token_of(context)
     if token is None:
         raise SignInFailed(f"no token for {context.base_url}",
@@ -87,7 +88,8 @@ def refuse_changed_keys(context: Context) -> dict[str, str]:
     now = git.dangerous_keys(context.repo, context.config.remote)
     for key, issues in changed_keys(context, now).items():
         raise Expected(f"{key} of the git configuration changed after {numbers(issues)} started; it can run commands, or send "
-                       "what we fetch and push elsewhere", f"git config --show-origin --get-all {key}; undo it if a worker did it")
+                       "what we fetch and push elsewhere",
+                       f"git config --show-origin --get-all {key}; undo it, or if it is yours: issue-orch init --approve")
     return now
 
 

@@ -150,7 +150,8 @@ def check_keys(context: Context) -> Iterator[Check]:
     changed = changed_keys(context, git.dangerous_keys(context.repo, context.config.remote))
     for key, issues in changed.items():
         yield Check("git configuration", "error", f"{key} changed after {numbers(issues)} started; it can run "
-                    "commands or send pushes elsewhere", f"git config --show-origin --get-all {key}")
+                    "commands or send pushes elsewhere",
+                    f"git config --show-origin --get-all {key}; undo it, or if it is yours: issue-orch init --approve")
     if not changed:
         yield Check("git configuration", "ok", "no key that runs something has changed")
 

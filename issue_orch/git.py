@@ -37,6 +37,7 @@ DANGEROUS = re.compile(
     r"(filter\..*|diff\.external|diff\..*\.(command|textconv)|merge\..*\.driver|core\.(sshcommand|gitproxy|askpass)"
     r"|credential\..*|url\..*|http\..*|include.*|gpg\.(.*\.)?program|gpg\..*command"
     r"|lfs\.(extension\..*|customtransfer\..*|standalonetransferagent|url|pushurl)"
+    r"|extensions\.partialclone|remote\..*\.promisor"  # git fetches what is missing from any such remote
     r"|remote\.(?P<remote>.*)\.(url|pushurl|receivepack|uploadpack|proxy|vcs))",
     re.DOTALL,
 )

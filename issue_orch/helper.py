@@ -59,8 +59,9 @@ def settle(request: dict[str, Any]) -> dict[str, Any]:
     if changed or token is None:
         why = f"no token for {launch['baseUrl']}: gh auth login, or set GH_TOKEN, then issue-orch resume"
         if changed:
-            why = (f"the git configuration changed since the worker started: {', '.join(changed)}; look at it "
-                   "with `git config --show-origin --get-all KEY`, then `issue-orch resume`")
+            why = (f"the git configuration changed since the worker started: {', '.join(changed)}; look at it with "
+                   "`git config --show-origin --get-all KEY`; undo it, or if it is yours `issue-orch init --approve`; "
+                   f"then `issue-orch resume {request['number']}`")
         return Settled("pending", why)._asdict()
 
     def connect() -> GitHub:

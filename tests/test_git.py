@@ -190,6 +190,7 @@ def test_dangerous_keys_are_noted_and_everyday_ones_are_not(clone: Clone) -> Non
         "filter.x.clean", "diff.x.command", "diff.x.textconv", "merge.x.driver", "core.sshCommand", "core.gitProxy",
         "credential.helper", "credential.https://h.helper", "url.https://evil/.insteadOf", "remote.origin.pushurl",
         "remote.origin.receivepack", "gpg.program", "gpg.ssh.program", "diff.external", "http.proxy",
+        "remote.fork.promisor", "extensions.partialClone",
     ]
     for key in planted:
         sh(clone.top, "git", "config", key, "token-123")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -384,3 +385,53 @@ def test_dependencies_are_few_and_locked_and_actions_are_pinned() -> None:
     for file in (TOP / ".github" / "workflows").glob("*.yml"):
         for line in file.read_text().splitlines():
             assert "uses:" not in line or re.search(r"@[0-9a-f]{40}\b", line), line
+
+
+# -- git's configuration (S9)
+
+def test_git_settings_of_ones_own_count_after_an_approval(scene: Scene) -> None:
+    """Somebody changed how git signs in while a worker runs: nothing is sent anywhere until a person says that it is theirs."""
+    one, two = scene.issue(), scene.issue()
+    scene.gate("go")
+    scene.agent("await go\n" + COMPLETE)
+    scene.orch("spawn", str(one), check=True)
+    scene.git("config", "credential.helper", "cache")
+    requests = len(scene.sandbox.requests)
+    scene.release("go")
+    reason = scene.wait(lambda: scene.status(one)["publish"], what="publishing is pending")["reason"]
+    assert "credential.helper" in reason and f"issue-orch resume {one}" in reason
+    for words in (("spawn", str(two)), ("plan",), ("prune",), ("run", "--once"), ("conflicts",), ("status", "--fetch"),
+                  ("init", "--yes")):
+        ran = scene.orch(*words)
+        assert ran.code == 1 and "issue-orch init --approve" in ran.err, ran
+    assert len(scene.sandbox.requests) == requests
+    ran = scene.orch("init", "--approve", check=True)
+    assert f"credential.helper, after #{one} started" in ran.err
+    scene.orch("resume", str(one), check=True)
+    scene.wait_status(one, "complete")
+    scene.wait(lambda: scene.status(one)["pullRequestUrl"])
+    scene.release("go")
+    scene.orch("spawn", str(two), check=True)
+    scene.wait_status(two, "complete")
+
+
+def test_the_token_does_not_follow_a_remote_that_a_worker_changed(scene: Scene) -> None:
+    number = scene.issue()
+    scene.orch("spawn", str(number), check=True)
+    scene.wait_status(number, "complete")
+    scene.agent("await never\n")
+    scene.gate("never")
+    scene.orch("spawn", str(scene.issue()), check=True)
+    scene.config = scene.config.partition("[github]")[0]
+    scene.write_config()
+    with socket.create_server(("127.0.0.1", 0)) as witness:
+        scene.git("config", "remote.origin.url", f"https://127.0.0.1:{witness.getsockname()[1]}/acme/widgets.git")
+        for words in (("plan",), ("prune",), ("run", "--once"), ("doctor",), ("status", "--fetch"),
+                      ("spawn", str(scene.issue()))):
+            ran = scene.orch(*words)
+            assert ran.code == 1 and "remote.origin.url" in ran.out + ran.err, ran
+        witness.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            witness.accept()
+    scene.git("config", "remote.origin.url", scene.sandbox.git_url)
+    scene.orch("stop", "--all", check=True)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .. import git
 from ..conflicts import predict
-from ..context import Context, fetch_base, open_context
+from ..context import Context, fetch_base, open_context, refuse_changed_keys
 from ..errors import Expected
 from ..model import Branch, CommitSha, SessionStatus
 from ..shell import print_json, say
@@ -32,6 +32,7 @@ class Row(NamedTuple):
 
 def conflicts(as_json: bool) -> int:
     context = open_context()
+    refuse_changed_keys(context)  # in a partial clone, predicting fetches
     rows = in_order(find_rows(context))
     write_json(context.state / "conflicts.json", {"at": iso(time.time()), "sessions": {
         str(row.number): list(words_of(row)) for row in rows if row.against_base or row.others}})

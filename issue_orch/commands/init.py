@@ -22,12 +22,12 @@ from ..config import (
     to_approve,
 )
 from ..config_keys import commented_file
-from ..context import Context, connect, find_name, remote_url, token_of
+from ..context import Context, changed_keys, connect, find_name, numbers, remote_url, token_of
 from ..errors import Expected, GitHubError, Usage
 from ..remote import api_url, parse_remote
 from ..shell import say
 from ..sign_in import Token
-from ..store import make_state, write_text
+from ..store import make_state, session_folder, write_json, write_text
 from ..text import sanitise
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def init(
     config = load_config(clone.top, state, os.environ)
     host, name = find_name(clone, config)
     context = Context(clone, state, config, name, config.github_base_url or api_url(host or "github.com"), os.environ)
+    if approve_only:
+        approve_git(context, yes)
     if workflows:
         write_workflow(clone, config.base or head_branch(clone, config.remote))
     if not approve_only:
@@ -108,13 +110,33 @@ def approve_configuration(clone: git.Repo, state: Path, yes: bool) -> None:
     if not asked and not approved:
         return
     say(f"{REPOSITORY_FILE} and {TEAM_FOLDER} set:\n" + "\n".join(listing(asked, approved)))
-    if not yes and sys.stdin.isatty():
-        sys.stderr.write("Approve this on this machine? [y/N] ")
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-            raise Expected("not approved", f"edit {REPOSITORY_FILE}, then: issue-orch init --approve")
+    confirm(yes, f"edit {REPOSITORY_FILE}, then: issue-orch init --approve")
     approve(state, clone.top, asked)
     say("Approved on this machine. A change of this needs it again.")
+
+
+def approve_git(context: Context, yes: bool) -> None:
+    """Keys of git's configuration that run something, and changed after a worker started, are shown and noted anew."""
+    now = git.dangerous_keys(context.repo, context.config.remote)
+    changed = changed_keys(context, now)
+    if not changed:
+        return
+    say("The git configuration can run commands, or send what is fetched and pushed elsewhere. Changed are:")
+    for key, issues in changed.items():
+        say(f"  {sanitise(key)}, after {numbers(issues)} started (git config --show-origin --get-all {sanitise(key)})")
+    confirm(yes, "undo what is not yours: git config --unset KEY")
+    for number in {number for issues in changed.values() for number in issues}:
+        write_json(session_folder(context.state, number) / "keys.json", now)
+    say("Approved as it is now.")
+
+
+def confirm(yes: bool, otherwise: str) -> None:
+    if yes or not sys.stdin.isatty():
+        return
+    sys.stderr.write("Approve this on this machine? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise Expected("not approved", otherwise)
 
 
 def check_agent(context: Context) -> bool:
