@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -202,12 +203,12 @@ def roll_back(context: Context, status: SessionStatus, error: Expected) -> None:
     append_event(context.state, number, "failed", time.time(), reason=error.message)
 
 
-def find_default(context: Context, gh: GitHub) -> Base:
-    """The base that GitHub names, as fetched now; the one that it was before is fetched while GitHub is asked."""
+def find_default(context: Context, connected: Callable[[], GitHub]) -> Base:
+    """The base that GitHub names, as fetched now; the one that it was before is fetched while that is found out."""
     before = context.config.base or last_default(context)
     with ThreadPoolExecutor(max_workers=1) as pool:
         fetched = pool.submit(fetch_base, context, Branch(before)) if before else None
-        branch = Branch(context.config.base or gh.fetch_repo().default_branch)
+        branch = Branch(context.config.base or connected().fetch_repo().default_branch)
         if fetched is not None and branch == before:
             return Base(branch, fetched.result())
     return Base(branch, fetch_base(context, branch))
@@ -223,7 +224,7 @@ def make_starts(
     context: Context, gh: GitHub, eligible: list[Eligible], reuse: bool, default: Base | None = None
 ) -> list[Start]:
     """Everything that can fail before anything is made: bases, prompts, what git would run, who commits."""
-    default = default or find_default(context, gh)
+    default = default or find_default(context, lambda: gh)
     bases = {default.branch: default}
     for each in eligible:
         if each.base and each.base not in bases:

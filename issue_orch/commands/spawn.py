@@ -31,11 +31,13 @@ APPROVED_BY_NAME = frozenset({"missing_label", "milestone", "assigned_elsewhere"
 def spawn(numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: bool, as_json: bool) -> int:
     context = open_context({"agent": agent})
     check_agent(context.config)
-    with connect(context) as gh, ThreadPoolExecutor() as pool:
-        default = pool.submit(act.find_default, context, gh)
-        pool.submit(import_module, "issue_orch.prompt")
-        eligible = named(context, gh, pool, numbers, stack, yes) if numbers else offered(context, gh, stack, yes)
-        starts = act.make_starts(context, gh, eligible, reuse, default.result()) if eligible else []
+    with ThreadPoolExecutor() as pool:
+        connected = pool.submit(connect, context)
+        default = pool.submit(act.find_default, context, connected.result)
+        with connected.result() as gh:
+            pool.submit(import_module, "issue_orch.prompt")
+            eligible = named(context, gh, pool, numbers, stack, yes) if numbers else offered(context, gh, stack, yes)
+            starts = act.make_starts(context, gh, eligible, reuse, default.result()) if eligible else []
     if not starts:
         return int(bool(numbers))
     for _, warning in ledger.warnings(context.state, launching.ceilings(context.config), time.time()):
