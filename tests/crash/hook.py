@@ -1,11 +1,12 @@
-"""Loaded by a .pth of a venv that tests make: numbers what a process does to the world, and kills it at one number.
+"""Loaded by a .pth of a venv that tests make: numbers what a process does to the world, and hits it at one number.
 
-What to do stands in the file `plan` of that venv: `record FILE`, or `kill ROLE NUMBER`; a file `killed` says that it
-was done.
+What to do stands in the file `plan` of that venv: `record FILE`, `kill ROLE NUMBER` or `deny ROLE NUMBER` (the disk is
+full for that write, the table of processes for that start); a file `killed` says that it was done.
 """
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import signal
@@ -16,6 +17,7 @@ CHANGES = {
     "os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.kill", "fcntl.flock",
     "subprocess.Popen",
 }
+NEEDS_ROOM = ("write", "os.rename", "os.link", "os.mkdir")
 numbers = itertools.count(1)
 
 
@@ -48,11 +50,18 @@ def what(event: str, args: tuple[object, ...]) -> str:
     return ""
 
 
+def denial(point: str) -> OSError | None:
+    """What the system says when it has no room for it."""
+    kind = point.split()[0]
+    number = errno.ENOSPC if kind in NEEDS_ROOM else errno.EAGAIN if kind == "subprocess.Popen" else 0
+    return OSError(number, os.strerror(number)) if number else None
+
+
 def install(folder: str) -> None:
     me = role()
     with open(os.path.join(folder, "plan")) as file:
         plan = file.read().split()
-    wanted = int(plan[2]) if plan[0] == "kill" and plan[1] == me else 0
+    wanted = int(plan[2]) if plan[0] in ("kill", "deny") and plan[1] == me else 0
     if not me or not (wanted or plan[0] == "record"):
         return
 
@@ -67,11 +76,13 @@ def install(folder: str) -> None:
                 log = os.open(os.path.join(folder, plan[1]), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
                 os.write(log, f"{me} {os.getpid()} {number} {point}\n".encode("utf-8", "replace"))
                 os.close(log)
-            elif number == wanted:
+            elif number == wanted and (plan[0] == "kill" or denial(point)):
                 try:
                     os.close(os.open(os.path.join(folder, "killed"), os.O_WRONLY | os.O_CREAT | os.O_EXCL))
                 except FileExistsError:
                     return
+                if plan[0] == "deny":
+                    raise denial(point)
                 os.kill(os.getpid(), signal.SIGKILL)
         finally:
             hook_paused.pop()

@@ -1,4 +1,4 @@
-"""kill -9 at every point where a command changes the world; then the next ordinary command, up to the pull.
+"""kill -9, or a full disk, at every point where a command changes the world; then the next ordinary command, up to the pull.
 
 A seeded sample runs by default; CRASH_POINTS=all runs every point, CRASH_POINTS=40 that many of each role, and
 CRASH_SEED chooses others.
@@ -16,9 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kit import ASK, COMPLETE, ENDLESS, Scene, make_scene
+from kit import ASK, COMPLETE, ENDLESS, Ran, Scene, make_scene
 
 POINTS, SEED = os.environ.get("CRASH_POINTS", "1"), os.environ.get("CRASH_SEED", "1")
+HITS = ("kill", "deny")
 DONE = {"PR OPEN", "PR READY"}
 PLANNED = 'report planning --touches "work-$issue.txt"\n' + COMPLETE
 
@@ -155,7 +156,7 @@ def play(rig: Rig, folder: Path, story: str, plan: str) -> bool:
         else:
             prepare(scene, number)
             rig.plan(plan)
-        scene.orch(*command(story, number))
+        allowed(scene, scene.orch(*command(story, number)))
         scene.check_invariants(quiet=False)
         if story == "stop":
             scene.orch("stop", str(number))
@@ -182,24 +183,31 @@ def play(rig: Rig, folder: Path, story: str, plan: str) -> bool:
     return rig.killed()
 
 
-def sweep(name: str, role: str, count: int, play: Callable[[int, str], bool]) -> None:
-    """Play a story once for each picked point, killed there; `play` says whether somebody was."""
+def allowed(scene: Scene, ran: Ran) -> None:
+    """Killed, done, or a refusal that says what to type next; never a bug."""
+    assert ran.code in (0, 1, -signal.SIGKILL) and "Traceback" not in ran.err, ran
+    assert ran.code != 1 or "next:" in ran.err, ran
+
+
+def sweep(name: str, role: str, hit: str, count: int, play: Callable[[int, str], bool]) -> None:
+    """Play a story once for each picked point, hit there; `play` says whether somebody was."""
     assert count > 5, "the hook sees what happens"
     picked = range(1, count + 1)
     if POINTS != "all":
-        picked = sorted(random.Random(f"{SEED} {name} {role}").sample(picked, min(int(POINTS), count)))
+        picked = sorted(random.Random(f"{SEED} {name} {role} {hit}").sample(picked, min(int(POINTS), count)))
     killed, failures = 0, []
     for number in picked:
         try:
-            killed += play(number, f"kill {role} {number}")
+            killed += play(number, f"{hit} {role} {number}")
         except AssertionError as error:
-            failures.append(f"{name}: {role} killed at point {number} of {count}: {error}")
-    print(f"crash points: {name}, {role}: {killed} of {count}, {len(failures)} failed")
+            failures.append(f"{name}: {role} {hit} at point {number} of {count}: {error}")
+    print(f"crash points: {name}, {role}, {hit}: {killed} of {count}, {len(failures)} failed")
     assert not failures, "\n\n".join(failures)
-    assert killed, "somebody was killed"
+    assert killed or hit == "deny", "somebody was killed"
 
 
 @pytest.mark.parametrize(("story", "role"), CASES)
-def test_killed_at_every_point(rig: Rig, tmp_path: Path, story: str, role: str) -> None:
+@pytest.mark.parametrize("hit", HITS)
+def test_hit_at_every_point(rig: Rig, tmp_path: Path, hit: str, story: str, role: str) -> None:
     count = rig.count(tmp_path / "record", story, role)
-    sweep(story, role, count, lambda number, kill: play(rig, tmp_path / str(number), story, kill))
+    sweep(story, role, hit, count, lambda number, plan: play(rig, tmp_path / str(number), story, plan))

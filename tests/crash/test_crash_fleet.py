@@ -1,4 +1,4 @@
-"""kill -9 at every point of the commands that nobody watches: `run --once` with all that it does, `prune`, `doctor --fix`.
+"""kill -9, or a full disk, at every point of the commands that nobody watches: `run --once`, `prune`, `doctor --fix`.
 
 As in test_crash.py: CRASH_POINTS=all runs every point, a number that many of each story, CRASH_SEED chooses others.
 """
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 from kit import ASK, COMPLETE, Scene, make_scene
 
-from .test_crash import ENDLESS, Rig, sweep
+from .test_crash import ENDLESS, HITS, Rig, allowed, sweep
 
 WORDS = "left, I say"
 LOOKS = 8  # passes until everything is done
@@ -180,7 +180,7 @@ def play(rig: Rig, folder: Path, story: Story, plan: str) -> bool:
         scene.python = rig.python
         story.prepare(scene)
         rig.plan(plan)
-        scene.orch(*story.command)
+        allowed(scene, scene.orch(*story.command))
         scene.check_invariants(quiet=False)
         story.finish(scene)
         scene.wait_quiet()
@@ -199,6 +199,7 @@ def count(rig: Rig, folder: Path, name: str, role: str) -> int:
 
 
 @pytest.mark.parametrize(("name", "role"), CASES)
-def test_killed_while_nobody_watches(rig: Rig, tmp_path: Path, name: str, role: str) -> None:
+@pytest.mark.parametrize("hit", HITS)
+def test_hit_while_nobody_watches(rig: Rig, tmp_path: Path, hit: str, name: str, role: str) -> None:
     points = count(rig, tmp_path / "record", name, role)
-    sweep(name, role, points, lambda number, kill: play(rig, tmp_path / str(number), STORIES[name], kill))
+    sweep(name, role, hit, points, lambda number, plan: play(rig, tmp_path / str(number), STORIES[name], plan))
