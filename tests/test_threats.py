@@ -395,18 +395,18 @@ def test_git_settings_of_ones_own_count_after_an_approval(scene: Scene) -> None:
     scene.gate("go")
     scene.agent("await go\n" + COMPLETE)
     scene.orch("spawn", str(one), check=True)
-    scene.git("config", "credential.helper", "cache")
+    scene.git("config", "http.lowSpeedTime", "60")
     requests = len(scene.sandbox.requests)
     scene.release("go")
     reason = scene.wait(lambda: scene.status(one)["publish"], what="publishing is pending")["reason"]
-    assert "credential.helper" in reason and f"issue-orch resume {one}" in reason
+    assert "http.lowspeedtime" in reason and f"issue-orch resume {one}" in reason
     for words in (("spawn", str(two)), ("plan",), ("prune",), ("run", "--once"), ("conflicts",), ("status", "--fetch"),
                   ("init", "--yes")):
         ran = scene.orch(*words)
         assert ran.code == 1 and "issue-orch init --approve" in ran.err, ran
     assert len(scene.sandbox.requests) == requests
     ran = scene.orch("init", "--approve", check=True)
-    assert f"credential.helper, after #{one} started" in ran.err
+    assert f"http.lowspeedtime, after #{one} started" in ran.err
     scene.orch("resume", str(one), check=True)
     scene.wait_status(one, "complete")
     scene.wait(lambda: scene.status(one)["pullRequestUrl"])
