@@ -1,9 +1,23 @@
-"""The entry: the paths that must be quick first (report, status), everything else by typer; and where errors end."""
+"""The entry: `report` first, then ordinary command lines, read without typer, whose import takes longer than all the rest."""
 
 from __future__ import annotations
 
 import os
 import sys
+
+FOR_PEOPLE = frozenset({  # what a worker must not do (threat S15)
+    "init", "spawn", "run", "answer", "tell", "attach", "pause", "resume", "stop", "cancel", "prune",
+})
+# What commands.NAME.NAME takes, in order: ISSUES are all plain words, ISSUE the first of them, TEXT the rest.
+# cli.py says what the commands are; a test compares.
+PARAMETERS: dict[str, tuple[str, ...]] = {
+    "answer": ("ISSUE", "TEXT", "--option -o =number"),
+    "conflicts": ("--json",),
+    "plan": ("ISSUES", "--json", "--stack"),
+    "prune": ("ISSUES", "--dry-run", "--pr =number", "--closed", "--cancelled", "--json"),
+    "spawn": ("ISSUES", "--yes -y", "--reuse", "--agent =text", "--stack", "--json"),
+    "status": ("--json", "--needs-me", "--watch", "--fetch -f", "--verbose -v"),
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,37 +34,73 @@ def main(argv: list[str] | None = None) -> int:
 
     if words[:1] == ["help"] or not (words or "_ISSUE_ORCH_COMPLETE" in os.environ):  # a shell that completes gives no words
         words = [*words[1:], "--help"]
-
-    if words[:1] == ["status"] and not {"--help", "-h"} & set(words):
-        from .commands.status import main as status
-
-        return guard(status, words[1:])
-    return guard(run_command, words)
+    return guard(run, words)
 
 
-FOR_PEOPLE = frozenset({  # what a worker must not do (threat S15)
-    "init", "spawn", "run", "answer", "tell", "attach", "pause", "resume", "stop", "cancel", "prune",
-})
-
-
-def run_command(words: list[str]) -> int:
-    if FOR_PEOPLE.intersection(words[:1]):
-        import os
-
+def run(words: list[str]) -> int:
+    name = words[0] if words else ""
+    if name in FOR_PEOPLE:
         from .process import refuse_nested
 
         refuse_nested(os.environ)
-    from .words import run as run_plain
+    if words in (["--help"], ["-h"]) and show_help():
+        return 0
+    values = read(PARAMETERS[name], words[1:]) if name in PARAMETERS else None
+    if values is None:
+        return run_typer(words)
+    from importlib import import_module
 
-    code = run_plain(words)
-    return run_typer(words) if code is None else code
+    command = getattr(import_module(f".commands.{name}", __package__), name)
+    return int(command(*values))
 
 
 def run_typer(words: list[str]) -> int:
     os.environ["TYPER_USE_RICH"] = "0"
-    from .cli import run
+    from .cli import app
 
-    return run(words)
+    result = app(words, standalone_mode=False, prog_name="issue-orch")
+    return result if isinstance(result, int) else 0
+
+
+def show_help() -> bool:
+    """What typer would print on a terminal that is wide enough; False on one that is not."""
+    from .shell import width
+
+    if width(sys.stdout) < 80:
+        return False
+    with open(os.path.join(os.path.dirname(__file__), "help.txt"), encoding="utf-8") as file:
+        sys.stdout.write(file.read())
+    return True
+
+
+def read(parameters: tuple[str, ...], words: list[str]) -> list[object] | None:
+    """A value for each parameter; None when a word is wrong, unknown or unusual: then typer has to look at it."""
+    named = {flag: each for each in parameters for flag in each.split() if flag.startswith("-")}
+    values: dict[str, object] = {each: None if "=" in each else False for each in named.values()}
+    plain: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("-"):
+            plain.append(word)
+        elif word not in named:
+            return None
+        elif "=" not in named[word]:
+            values[named[word]] = True
+        elif not rest or rest[0].startswith("-") or ("=number" in named[word] and not is_number(rest[0])):
+            return None
+        else:
+            values[named[word]] = int(rest.pop(0)) if "=number" in named[word] else rest.pop(0)
+    numbers = plain if "ISSUES" in parameters else plain[:1] if "ISSUE" in parameters else []
+    if not all(map(is_number, numbers)) or (len(plain) > len(numbers) and "TEXT" not in parameters):
+        return None
+    values |= {"ISSUES": [int(number) for number in numbers], "ISSUE": int(numbers[0]) if numbers else None,
+               "TEXT": " ".join(plain[1:])}
+    return [values[each] for each in parameters]
+
+
+def is_number(word: str) -> bool:
+    return word.isascii() and word.isdecimal()
 
 
 if __name__ == "__main__":

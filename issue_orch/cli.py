@@ -16,17 +16,32 @@ app = typer.Typer(
 )
 
 
-def run(words: list[str]) -> int:
-    result = app(words, standalone_mode=False, prog_name="issue-orch")
-    return result if isinstance(result, int) else 0
-
-
 def show_version(wanted: bool) -> None:
     if wanted:
-        from .commands.version import version_text
-
-        typer.echo(version_text(__version__))
+        typer.echo(version_text())
         raise typer.Exit
+
+
+def version_text() -> str:
+    """Asked side by side: some agents take a second to say it."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor() as pool:
+        lines = pool.map(version_line, ("git", "claude", "codex", "opencode", "gemini"))
+    return "\n".join([f"issue-orch {__version__}", *filter(None, lines)])
+
+
+def version_line(program: str) -> str:
+    from .errors import Expected
+    from .process import run
+    from .text import one_line
+
+    try:
+        done = run(program, "--version", timeout=10, check=False)
+    except Expected:
+        return ""
+    words = (done.stdout or done.stderr).strip().splitlines()
+    return f"{program}: {one_line(words[0], 100)}" if words else ""
 
 
 def known_issues(incomplete: str) -> list[tuple[str, str]]:
@@ -311,7 +326,7 @@ def pause(issues: Numbers = None, all_: All = False) -> int:
       issue-orch pause 123
       issue-orch pause --all
     """
-    from .commands.control import pause as command
+    from .commands.answer import pause as command
 
     return command(issues or [], all_)
 
@@ -327,7 +342,7 @@ def resume(issues: Numbers = None, all_: All = False) -> int:
       issue-orch resume 123
       issue-orch resume --all
     """
-    from .commands.control import resume as command
+    from .commands.answer import resume as command
 
     return command(issues or [], all_)
 
@@ -341,7 +356,7 @@ def stop(issues: Numbers = None, all_: All = False) -> int:
       issue-orch stop 123
       issue-orch stop --all
     """
-    from .commands.control import stop as command
+    from .commands.answer import stop as command
 
     return command(issues or [], all_, cancel=False)
 
@@ -354,7 +369,7 @@ def cancel(issues: Numbers = None, all_: All = False) -> int:
     Examples:
       issue-orch cancel 123
     """
-    from .commands.control import stop as command
+    from .commands.answer import stop as command
 
     return command(issues or [], all_, cancel=True)
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .control import guide
 from .errors import Expected, NotFound
 from .headline import Headline
+from .launching import guide
 from .local import look
 from .messages import delivered, pending
 from .model import Comment, Message, Question, SessionStatus
@@ -62,7 +62,7 @@ def take_answer(run: Pass, number: int, memory: Memory, comment: Comment) -> str
     if problem is None:
         try:
             words, author = words_of(comment, asked["options"]), f"@{comment.author}, {comment.url}"
-            line = guide(run.context.state, number, words, author, run.relaunch, asked["id"])
+            line = guide(run.context, number, words, author, asked["id"])
         except Expected as error:  # it is in the inbox all the same
             line = error.message
     else:

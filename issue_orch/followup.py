@@ -8,9 +8,8 @@ from typing import Any, Literal, NamedTuple
 from . import conflicts, git
 from .config import approved_folder
 from .context import fetch_base
-from .control import start_worker
 from .errors import Expected
-from .launching import report_command
+from .launching import report_command, start_worker
 from .lease import is_alive
 from .messages import send
 from .model import Branch, Comment, Review, SessionStatus
@@ -50,7 +49,7 @@ def follow_up(run: Pass, status: SessionStatus, looked: Looked, memory: Memory) 
     memory["handled"] = [*memory["handled"], *(each for one in news for each in one.ids)][-HANDLED_LIMIT:]
     memory["rounds"] += 1
     save_memory(run, number, memory)
-    start_worker(run.context.state, number, "follow-up", run.relaunch)
+    start_worker(run.context, number, "follow-up")
     return "", [f"#{number}: goes back to its worker: {', '.join(each.kind for each in news)}"]
 
 

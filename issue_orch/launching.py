@@ -1,13 +1,16 @@
-"""Starting a supervisor: what it needs to know in launch.json, what it inherits, and the hand-over of the lease."""
+"""Starting a supervisor: what it needs to know in launch.json, what it inherits, the hand-over of the lease; and the
+messages that start one: guidance and `resume`."""
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import select
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +20,15 @@ from . import agents, git
 from .config import Config, approved_folder
 from .config import check_agent as config_agent
 from .context import Context, token_of
-from .errors import Expected
-from .lease import Lease
+from .control import STOP_WAIT, session
+from .errors import Expected, LeaseHeld
+from .lease import Lease, is_alive, nudge, take
 from .ledger import Ceilings
+from .messages import delivered, pending, send
 from .model import SessionStatus
 from .process import package_parent, python_module
-from .store import session_folder, write_json
+from .store import append_event, load_pull, session_folder, write_json
+from .turn import kinds
 
 READY_WAIT = 60.0
 BEGIN = "begin\n"  # supervisor.py knows it too
@@ -156,3 +162,75 @@ def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:
                        f"git worktree list; issue-orch cancel {number}")
     with starting_supervisor(context, status, lease) as supervisor:
         supervisor.begin()
+
+
+def start_worker(context: Context, number: int, role: str) -> bool:
+    """False when a worker lives, which looks into the inbox before it ends. Another command is waited for."""
+    deadline = time.monotonic() + STOP_WAIT
+    while True:
+        try:
+            lease = take(context.state, number, role, wait=0.3)
+            break
+        except LeaseHeld:
+            if is_alive(context.state, number) or time.monotonic() > deadline:
+                nudge(context.state, number)
+                return False
+    with lease:
+        relaunch(context, session(context.state, number), lease)
+    return True
+
+
+def guide(context: Context, number: int, text: str, author: str, question: str | None = None, at_once: bool = False) -> str:
+    """Give guidance to a worker, as the answer to its question when it has one. Relaunches a worker that waits."""
+    status = session(context.state, number)
+    if not text.strip():
+        raise Expected(f"#{number}: the text is empty", f'issue-orch answer {number} "what to do"')
+    refuse_cancelled(status)
+    open_question = status["question"]["id"] if status["question"] else None
+    sent = send(context.state, number, "guidance", text, author, time.time(), question or open_question, at_once)
+    late = "" if sent.answers or open_question is None else "somebody answered before you; yours goes along as guidance. "
+    if status["hold"]:
+        held = "over its budget" if status["hold"] == "budget" else status["hold"]
+        return f"{late}queued: the session is {held}; issue-orch resume {number}"
+    started = start_worker(context, number, "answer")
+    if has_receipt(context, number, sent.id, started):
+        return f"{late}delivered{', the worker goes on' * started}"
+    if started:
+        return f"{late}the worker was started with it; the receipt follows in: issue-orch show {number}"
+    return f"{late}queued: the worker is running and takes it at its next turn"
+
+
+def resume(context: Context, number: int) -> str:
+    state, status = context.state, session(context.state, number)
+    refuse_cancelled(status)
+    waiting = "guidance" in kinds(pending(state, number))
+    if status["status"] == "stuck" and status["question"] and not waiting:
+        raise Expected(f"#{number}: it asks: {status['question']['decision']}", f'issue-orch answer {number} "…"')
+    if status["status"] == "complete" and not status["hold"] and not waiting:
+        if (load_pull(state, number) or {}).get("held"):
+            append_event(state, number, "resumed", time.time())
+            return "follows up again at the next poll (issue-orch run)"
+        return f"is complete: {status['pullRequestUrl']}"
+    held = status["hold"] or status["retryAt"] or kinds(pending(state, number)) & {"pause", "stop"}
+    if not held and is_alive(state, number):
+        return "is running"
+    sent = send(state, number, "resume", "", getpass.getuser(), time.time())
+    has_receipt(context, number, sent.id, start_worker(context, number, "resume"))
+    return "is still over its budget: issue-orch costs" if session(state, number)["hold"] == "budget" else "resumed"
+
+
+def refuse_cancelled(status: SessionStatus) -> None:
+    number = status["issueNumber"]
+    if status["status"] == "cancelled":
+        raise Expected(f"#{number}: the session was cancelled", f"issue-orch prune --cancelled; issue-orch spawn {number}")
+
+
+def has_receipt(context: Context, number: int, message: str, started: bool) -> bool:
+    """Whether the agent took the message; waits some seconds for it, longer for one that was just started."""
+    deadline = time.monotonic() + (5.0 if started else 1.5)
+    while True:
+        if any(each["id"] == message for each in delivered(context.state, number)):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from .context import Context
 from .control import session
 from .errors import Expected, GitHubError, RateLimited, SignInFailed
-from .launching import relaunch
-from .lease import Lease
 from .model import CheckRun, Comment, Issue, Pull, PullFacts, Review, SessionStatus
 from .ready import WRITERS
 from .store import iso, load_json, load_pull, seconds, session_folder, write_json
@@ -78,9 +76,6 @@ class Pass(NamedTuple):
         if config.pulls_open == "worker" and author == self.me:
             return False
         return self.permission(author) in WRITERS if kind == "User" else author in config.pulls_bots
-
-    def relaunch(self, status: SessionStatus, lease: Lease) -> None:
-        relaunch(self.context, status, lease)
 
 
 def guarded(work: Callable[[Pass, int], list[str]], run: Pass, number: int) -> list[str]:

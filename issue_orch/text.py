@@ -7,6 +7,7 @@ linear time.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 REDACTED = "[redacted]"
 BREAK = "\u200b"  # zero-width space: what we insert to break a mention; sanitise() takes it out again
@@ -79,6 +80,20 @@ def char_width(char: str) -> int:
     if category(char) in ("Mn", "Me") or "\u1160" <= char <= "\u11ff":
         return 0
     return 2 if east_asian_width(char) in "WF" else 1
+
+
+def wrapped(text: str, columns: int, hang: str = "") -> Iterator[str]:
+    """Break at blanks where that is possible; what follows is indented like the first line, and by `hang`."""
+    lead = row = " " * min(len(text) - len(text.lstrip(" ")), columns // 2)
+    following = lead + hang
+    for char in " ".join(text.split()):
+        if display_width(row) + char_width(char) > columns:
+            cut = row.rfind(" ", len(lead)) + 1 or len(row)
+            yield row[:cut].rstrip()
+            lead = following
+            row = lead + row[cut:].lstrip()
+        row += char
+    yield row.rstrip()
 
 
 def redact(text: str, secrets: tuple[str, ...] = ()) -> str:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from issue_orch import agents, github_json, ledger, messages, reports, store, turn
 from issue_orch.agents import runs
 from issue_orch.agents.base import Turn, Usage
+from issue_orch.commands.show import session_lines
 from issue_orch.config import parse
 from issue_orch.config_keys import AGENT_KEYS, KEYS, commented_file
 from issue_orch.dependencies import text_references
@@ -29,7 +30,6 @@ from issue_orch.local import look_all
 from issue_orch.model import Issue
 from issue_orch.overlap import declared_files, inferred_files
 from issue_orch.prompt import pull_body, task
-from issue_orch.session_text import session_lines
 from issue_orch.status_text import status_text
 from issue_orch.text import fence, neutralise, one_line, redact, sanitise
 

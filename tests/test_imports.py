@@ -48,7 +48,7 @@ def imported(clone: Path, *words: str) -> tuple[set[str], set[str]]:
 
 @pytest.mark.parametrize(("words", "own"), [
     (("report", "working", "--note", "x"), {"__main__", "report"}),
-    (("--help",), {"__main__", "shell", "errors", "words"}),
+    (("--help",), {"__main__", "shell", "errors"}),
     (("status", "--json"), STATUS),
     (("status",), STATUS | {"status_text", "text"}),
 ])
@@ -61,7 +61,7 @@ def test_quick_commands_import_little(clone: Path, words: tuple[str, ...], own: 
 @pytest.mark.parametrize("words", [("answer", "999", "text"), ("plan",)])
 def test_before_their_work_commands_import_no_package(clone: Path, words: tuple[str, ...]) -> None:
     ours, others = imported(clone, *words)
-    assert "words" in ours and not ours & {"cli", "github", "transport", "prompt", "watch", "sandbox"}
+    assert "commands" in ours and not ours & {"cli", "github", "transport", "prompt", "commands.watch", "sandbox"}
     assert not others & (PACKAGES | {"asyncio", "inspect", "ssl", "socket"})
 
 

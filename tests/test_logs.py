@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import screens
 
-from issue_orch.agent_log import LogReader, Rendering
+from issue_orch.commands.logs import LogReader, Rendering
 from issue_orch.lease import take
 from issue_orch.store import session_folder
 

@@ -7,9 +7,9 @@ import json
 import pytest
 from plankit import REPO, blocker, facts, issue, session
 
+from issue_orch.commands.plan import plan_json, plan_text
 from issue_orch.dependencies import Ref
 from issue_orch.plan import plan
-from issue_orch.plan_text import plan_json, plan_text
 from issue_orch.ready import OpenPull, Rules
 from issue_orch.text import display_width
 

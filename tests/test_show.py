@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import screens
 
+from issue_orch.commands.show import phase_times, session_lines
 from issue_orch.local import Seen
 from issue_orch.messages import delivered, receipt, send
-from issue_orch.session_text import phase_times, session_lines, wrapped
 from issue_orch.store import append_event, iso, session_folder
-from issue_orch.text import display_width
+from issue_orch.text import display_width, wrapped
 
 NOW = screens.NOW
 

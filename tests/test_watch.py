@@ -22,11 +22,9 @@ from textual.widgets import Input, Static, TabbedContent
 from watchkit import text_of
 
 from issue_orch.commands.answer import give
-from issue_orch.lease import take
+from issue_orch.commands.watch import Watch
 from issue_orch.messages import pending
 from issue_orch.store import load_status, save_status, session_folder
-from issue_orch.watch import Watch
-from issue_orch.watch_parts import scan
 
 Play = Callable[[Watch, Pilot[None]], Coroutine[None, None, None]]
 
@@ -110,13 +108,24 @@ def test_a_change_of_a_file_is_seen_within_a_second(played: Callable[..., None])
 
 
 def test_a_worker_that_dies_is_seen_though_no_file_changes(tmp_path: Path) -> None:
-    state = screens.write(tmp_path, screens.three()[:1])
-    with take(state, 123, "supervisor"):
-        rows = scan(state, {}, screens.NOW)
-        assert rows[123].seen.headline.label == "WORKING"
-        again = scan(state, rows, screens.NOW + 60)
-        assert again[123].seen.status is rows[123].seen.status and again[123].seen.headline.label == "QUIET"
-    assert scan(state, rows, screens.NOW)[123].seen.headline.label == "CRASHED"
+    async def whole() -> None:
+        with ExitStack() as held:
+            app = watchkit.watch(*watchkit.build(tmp_path, held))
+            async with app.run_test(size=(80, 24)) as pilot:
+                await until(pilot, lambda: "123  WORKING" in picture(app))
+                held.close()
+                await until(pilot, lambda: "123  CRASHED" in picture(app))
+
+    asyncio.run(whole())
+
+
+def test_a_session_that_cannot_be_read_is_said(played: Callable[..., None]) -> None:
+    async def play(app: Watch, pilot: Pilot[None]) -> None:
+        (session_folder(app.state, 125) / "status.json").write_text("{")
+        await until(pilot, lambda: "cannot be read" in picture(app))
+        assert 125 not in app.order
+
+    played(play, (120, 32))
 
 
 def test_a_log_goes_on_while_it_is_shown(played: Callable[..., None]) -> None:

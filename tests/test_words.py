@@ -11,8 +11,8 @@ import pytest
 import typer.main
 
 import issue_orch
+from issue_orch.__main__ import PARAMETERS, read
 from issue_orch.cli import app
-from issue_orch.words import PARAMETERS, read
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

@@ -1,4 +1,4 @@
-"""`answer` and `tell`: guidance from a person to a worker."""
+"""What a person tells workers: `answer` and `tell`; `pause`, `resume`, `stop` and `cancel`, each saying what became of it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import getpass
 import os
 import sys
 import time
-from functools import partial
+from collections.abc import Callable
+from pathlib import Path
 
-from ..control import guide
+from .. import control
 from ..errors import Expected, Usage
 from ..local import Seen, find_state, look, look_all
-from ..model import Question
-from ..shell import say
-from ..store import load_sessions, load_status
-from ..text import one_line, sanitise
+from ..shell import fail, say
+from ..store import load_sessions, load_status, session_numbers
+from ..text import one_line
+from .show import question_lines
 
 
 def answer(number: int | None, text: str, option: int | None) -> int:
@@ -28,21 +29,25 @@ def answer(number: int | None, text: str, option: int | None) -> int:
             raise Usage("what is the answer?", f'issue-orch answer {number} "…"')
         text = ask(seen)
     if text:
-        tell(number, text, False, seen.status["question"])
+        deliver(seen, text)
     return 0
 
 
-def tell(number: int, text: str, now: bool, question: Question | None = None) -> int:
-    sys.stdout.write(f"#{number}: {give(number, text, question['id'] if question else None, now)}\n")
+def tell(number: int, text: str, now: bool) -> int:
+    sys.stdout.write(f"#{number}: {give(number, text, None, now)}\n")
     return 0
+
+
+def deliver(seen: Seen, text: str) -> None:
+    number, question = seen.status["issueNumber"], seen.status["question"]
+    sys.stdout.write(f"#{number}: {give(number, text, question['id'] if question else None)}\n")
 
 
 def give(number: int, text: str, question: str | None, at_once: bool = False) -> str:
     from ..context import open_context
-    from ..launching import relaunch
+    from ..launching import guide
 
-    context = open_context()
-    return guide(context.state, number, text, getpass.getuser(), partial(relaunch, context), question, at_once)
+    return guide(open_context(), number, text, getpass.getuser(), question, at_once)
 
 
 def find_question(number: int) -> Seen:
@@ -72,13 +77,13 @@ def walk() -> int:
         return 0
     if not sys.stdin.isatty():
         raise Usage("no terminal to ask on", f'issue-orch answer {waiting[0].status["issueNumber"]} "…"')
-    for number, each in enumerate(waiting, 1):
-        say(f"\nQuestion {number} of {len(waiting)}")
+    for place, each in enumerate(waiting, 1):
+        say(f"\nQuestion {place} of {len(waiting)}")
         text = ask(each)
-        if not text:
+        if text:
+            deliver(each, text)
+        else:
             say("  left open")
-            continue
-        tell(each.status["issueNumber"], text, False, each.status["question"])
     return 0
 
 
@@ -88,14 +93,8 @@ def ask(seen: Seen) -> str:
     say(f"#{seen.status['issueNumber']} {one_line(seen.status['issueTitle'], 70)}")
     if question is None:
         say(f"  {one_line(seen.headline.why or seen.headline.label, 200)}")
-    else:
-        say(f"  Decision: {sanitise(question['decision'])}")
-        if question["context"]:
-            say(f"  Context:  {sanitise(question['context'])}")
-        for number, option in enumerate(question["options"], 1):
-            say(f"    {number}) {sanitise(option)}" + " (its default)" * (option == question["default"]))
-        if question["default"] and question["default"] not in question["options"]:
-            say(f"  Its default: {sanitise(question['default'])}")
+    for line, _ in question_lines(seen):
+        say(f"  {line}")
     return read_answer(question["options"] if question else [])
 
 
@@ -110,3 +109,64 @@ def read_answer(options: list[str]) -> str:
         if 1 <= int(text[:9]) <= len(options):
             return options[int(text[:9]) - 1]
         say(f"  there is no option {one_line(text, 20)}: 1 to {len(options)}, or say it in words")
+
+
+def pause(numbers: list[int], everything: bool) -> int:
+    state = find_state(os.getcwd())
+    return each_of(picked(state, numbers, everything, "pause"), lambda number: control.pause(state, number))
+
+
+def stop(numbers: list[int], everything: bool, cancel: bool) -> int:
+    state = find_state(os.getcwd())
+    asked = picked(state, numbers, everything, "cancel" if cancel else "stop")
+    return each_of(asked, lambda number: control.stop(state, number, cancel))
+
+
+def resume(numbers: list[int], everything: bool) -> int:
+    from .. import launching
+    from ..context import open_context
+
+    context = open_context()
+    asked = picked(context.state, numbers, everything, "resume")
+    if everything:
+        asked = [number for number in asked if resumable(context.state, number)]
+    return each_of(asked, lambda number: launching.resume(context, number))
+
+
+def resumable(state: Path, number: int) -> bool:
+    """What `resume --all` means: not what waits for an answer, is complete or cancelled."""
+    status = load_status(state, number)
+    if status is None or status["status"] in {"cancelled", "complete"}:
+        return False
+    return not (status["status"] == "stuck" and status["question"])
+
+
+def picked(state: Path, numbers: list[int], everything: bool, word: str) -> list[int]:
+    if everything:
+        return session_numbers(state)
+    if not numbers:
+        raise Usage(f"{word} which? Give numbers, or --all", "issue-orch status")
+    return list(dict.fromkeys(numbers))
+
+
+def each_of(numbers: list[int], do: Callable[[int], str]) -> int:
+    """Side by side; a failure of one does not stop the others. Exit code 1 when one failed."""
+
+    def attempt(number: int) -> str | Expected:
+        try:
+            return do(number)
+        except Expected as error:
+            return error
+
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        results = list(pool.map(attempt, numbers))
+    for number, result in zip(numbers, results, strict=True):
+        if isinstance(result, Expected):
+            fail(result)
+        else:
+            sys.stdout.write(f"#{number}: {result}\n")
+    if not numbers:
+        sys.stdout.write("No sessions.\n")
+    return int(any(isinstance(result, Expected) for result in results))

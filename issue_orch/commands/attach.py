@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 from .. import control
@@ -15,7 +14,7 @@ from ..agents.base import Command
 from ..context import open_context
 from ..errors import Expected, Usage
 from ..helper_client import Helper
-from ..launching import relaunch, write_launch
+from ..launching import resume, write_launch
 from ..lease import is_alive, probe, take
 from ..process import end_marked
 from ..session import Session
@@ -42,7 +41,7 @@ def attach(number: int, now: bool) -> int:
         append_event(context.state, number, "attached", time.time(), author=getpass.getuser())
         code = work_by_hand(session)
     if was_running:
-        became = control.resume(context.state, number, getpass.getuser(), partial(relaunch, context))
+        became = resume(context, number)
         say(f"#{number}: {became}, the worker goes on")
     else:
         say(f"#{number}: nothing was running before; issue-orch resume {number} starts the worker")
@@ -52,9 +51,9 @@ def attach(number: int, now: bool) -> int:
 def make_room(state: Path, number: int, now: bool) -> None:
     """Let the turn end and hold, or stop at once. Ctrl-C while waiting leaves the session paused."""
     if now:
-        control.stop(state, number, getpass.getuser())
+        control.stop(state, number)
         return
-    control.pause(state, number, getpass.getuser())
+    control.pause(state, number)
     say(f"#{number}: waiting for the worker's turn to end (--now ends it) …")
     deadline = time.monotonic() + TURN_WAIT
     while probe(state, number):

@@ -1,19 +1,29 @@
-"""`issue-orch show`: everything about one session, from local files."""
+"""`issue-orch show`: everything about one session, from local files. Nothing of it is markup; `watch` shows it too."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from ..errors import Expected
 from ..headline import next_command
-from ..local import find_state, look
+from ..local import Seen, find_state, look
 from ..messages import delivered, pending
-from ..session_text import session_lines
 from ..shell import colours, print_json, width
-from ..status_text import link, paint
-from ..store import load_events, load_status
+from ..status_text import OVER, age, checks_text, link, paint
+from ..store import load_events, load_status, read_untrusted, seconds, session_folder
+from ..text import one_line, sanitise, wrapped
+
+Messages = Sequence[Mapping[str, Any]]
+Line = tuple[str, str]  # text, and a style: a colour, bold, dim, or nothing
+PLAN_LINES = 20
+TIMELINE_LINES = 15
+REASONED = frozenset({"rejected", "unready", "publish_pending", "stalled", "failed", "refused"})
+LONG = {"registered": "starting", "planning": "planning", "working": "working", "stuck": "stuck"}
 
 
 def show(number: int, as_json: bool) -> int:
@@ -36,3 +46,156 @@ def show(number: int, as_json: bool) -> int:
     if following:
         sys.stdout.write(f"\nNext: {paint(following, 'bold', colour)}\n")
     return 0
+
+
+def session_lines(state: Path, seen: Seen, now: float, columns: int) -> list[Line]:
+    """The session from its local files, no line wider than `columns`."""
+    number = seen.status["issueNumber"]
+    events = load_events(state, number)
+    plan = read_untrusted(session_folder(state, number) / "plan.md", 65_536) or b""
+    sections = {
+        "Question": question_lines(seen),
+        "Plan": plan_lines(plan.decode("utf-8", "replace"), seen),
+        "Guidance": guidance_lines(delivered(state, number), pending(state, number), now),
+        "Pull": pull_lines(seen, now),
+        "Changes": change_lines(seen),
+        "Session": fact_lines(seen, now),
+        "Timeline": timeline_lines(events, seen, now),
+    }
+    lines = list(head_lines(seen))
+    for title, found in sections.items():
+        rows = list(found)
+        lines += [("", ""), (title, "bold"), *(("  " + text, style) for text, style in rows)] if rows else []
+    return [(row, style) for text, style in lines for row in wrapped(text, columns)]
+
+
+def head_lines(seen: Seen) -> Iterator[Line]:
+    status, head = seen.status, seen.headline
+    yield f"#{status['id']} {one_line(status['issueTitle'], 200)}", "bold"
+    why = f": {one_line(head.why, 300)}" if head.why and not status["question"] else ""
+    yield f"  {head.label}{why}", head.colour
+
+
+def fact_lines(seen: Seen, now: float) -> Iterator[Line]:
+    status = seen.status
+    attempts = f"attempt {status['attempt']}" + (f", held: {status['hold']}" if status["hold"] else "")
+    started = age(now - seconds(status["startedAt"]))
+    yield f"started {started} ago, {attempts}, agent {one_line(status['agent'], 40)}", "dim"
+    yield f"{sanitise(status['branch'])} from {sanitise(status['base'])} ({status['baseSha'][:12]})", "dim"
+    yield f"{sanitise(status['worktreePath'])}", "dim"
+    yield f"{sanitise(status['issueUrl'])}", "dim"
+
+
+def question_lines(seen: Seen) -> Iterator[Line]:
+    question = seen.status["question"]
+    if not question:
+        return
+    yield sanitise(question["decision"]), "bold"
+    if question["context"]:
+        yield from ((line, "") for line in sanitise(question["context"]).splitlines())
+    for number, option in enumerate(question["options"], 1):
+        default = " (its default)" if option == question["default"] else ""
+        yield f"{number}) {sanitise(option)}{default}", ""
+    if question["default"] and question["default"] not in question["options"]:
+        yield f"Its default: {sanitise(question['default'])}", ""
+
+
+def plan_lines(text: str, seen: Seen) -> Iterator[Line]:
+    lines = sanitise(text).strip().splitlines()
+    yield from ((line.rstrip(), "") for line in lines[:PLAN_LINES])
+    if len(lines) > PLAN_LINES:
+        yield f"… {len(lines) - PLAN_LINES} more lines in plan.md", "dim"
+    if seen.status["plannedFiles"]:
+        yield f"touches {', '.join(one_line(name, 60) for name in seen.status['plannedFiles'][:12])}", "dim"
+
+
+def guidance_lines(done: Messages, waiting: Messages, now: float) -> Iterator[Line]:
+    for state, style, messages in (("delivered", "", done), ("waiting", "yellow", waiting)):
+        for message in messages:
+            if message["kind"] == "guidance":
+                when, who = age(now - seconds(message["at"])), one_line(message["author"], 40)
+                yield f"[{state}] {when} ago, {who}: {one_line(message['text'], 400)}", style
+
+
+def pull_lines(seen: Seen, now: float) -> Iterator[Line]:
+    status, pull = seen.status, seen.pull or {}
+    if status["pullRequestUrl"]:
+        yield sanitise(status["pullRequestUrl"]), ""
+        if seen.headline.label not in OVER:
+            checks, old = checks_text(seen, now)
+            yield f"checks: {sanitise(checks) or 'not looked at'}", "dim" * old
+    if pull.get("mergeable") is False:
+        yield f"conflicts with {sanitise(str(pull.get('base')))}: issue-orch conflicts names the files", "red"
+    if pull.get("behind"):
+        yield "behind its base", ""
+    if pull.get("sensitivePaths"):
+        paths = ", ".join(one_line(path, 60) for path in pull["sensitivePaths"][:8])
+        yield f"look closely, it changes {paths}", "yellow"
+    if pull.get("others"):
+        yield f"other pulls of this branch: {', '.join(one_line(url, 120) for url in pull['others'][:5])}", "yellow"
+    if status["publish"] and status["publish"]["pending"]:
+        yield f"not published yet: {sanitise(status['publish']['reason'])}", "yellow"
+
+
+def change_lines(seen: Seen) -> Iterator[Line]:
+    changes, cost = seen.status["changes"], seen.status["cost"]
+    if changes:
+        plural = "s" * (changes["files"] != 1)
+        yield f"{changes['files']} file{plural}, +{changes['insertions']} -{changes['deletions']}", ""
+    if cost["usd"] or cost["inputTokens"]:
+        usd = "cost unknown" if cost["usd"] is None else f"${cost['usd']:.2f}"
+        yield f"{usd}, {cost['inputTokens']:,} tokens in, {cost['outputTokens']:,} out", ""
+
+
+def timeline_lines(events: Sequence[Mapping[str, Any]], seen: Seen, now: float) -> Iterator[Line]:
+    """How long in each phase, then the last entries of the history, in words and local time."""
+    phases = phase_times(events, seen, now)
+    if phases:
+        yield ", ".join(f"{LONG[phase]} {age(lasted)}" for phase, lasted in phases.items()), ""
+    rows = [(str(event.get("at", "")), words) for event in events if (words := event_words(event))]
+    if len(rows) > TIMELINE_LINES:
+        yield f"… {len(rows) - TIMELINE_LINES} earlier entries: --json has them", "dim"
+    for at, words in rows[-TIMELINE_LINES:]:
+        yield f"{time.strftime('%H:%M:%S', time.localtime(seconds(at)))}  {words}", "dim"
+
+
+def phase_times(events: Sequence[Mapping[str, Any]], seen: Seen, now: float) -> dict[str, float]:
+    """Seconds spent in each phase that needs work; the last one until it ended, or until now."""
+    phase, since = "registered", seconds(seen.status["startedAt"])
+    ended = seconds(seen.status["endedAt"] or "") or now
+    times: dict[str, float] = {}
+    moves = [event for event in events if event.get("kind") == "transition"]
+    for following, at in [*((str(move.get("after")), seconds(str(move.get("at")))) for move in moves), ("", ended)]:
+        if phase in LONG:
+            times[phase] = times.get(phase, 0.0) + max(0.0, at - since)
+        phase, since = following, at
+    return times
+
+
+def event_words(event: Mapping[str, Any]) -> str:
+    """One entry of the history for people; '' for what says them nothing. Parts of it are the worker's own words."""
+    kind = event.get("kind")
+    match kind:
+        case "started":
+            return f"attempt {event.get('attempt')} started"
+        case "transition":
+            return f"{event.get('before')} -> {event.get('after')}"
+        case "report":
+            why = one_line(str(event.get("reason")), 120)
+            refused = "" if event.get("accepted", True) else f" (not accepted: {why})"
+            note = one_line(str((event.get("fields") or {}).get("note") or ""), 120)
+            return f"reported {event.get('report')}{refused}" + (f": {note}" if note else "")
+        case "exit":
+            lasted = f" after {age(event['seconds'])}" if isinstance(event.get("seconds"), (int, float)) else ""
+            return f"attempt {event.get('attempt')} ended{lasted}: {one_line(str(event.get('message')), 120)}"
+        case "delivered" if event.get("messageKind") == "guidance":
+            return "guidance delivered"
+        case "settled":
+            return f"pull recorded: {one_line(str(event.get('url')), 200)}"
+        case "held" | "resumed":
+            return f"held: {event.get('hold')}" if kind == "held" else "resumed"
+        case _ if kind in REASONED:
+            why = one_line(str(event.get("reason") or event.get("evidence") or ""), 120)
+            return f"{str(kind).replace('_', ' ')}: {why}"
+        case _:
+            return ""

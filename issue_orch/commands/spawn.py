@@ -19,7 +19,7 @@ from ..plan import Eligible, Plan, next_starts
 from ..ready import Reason
 from ..shell import colours, fail, print_json, say, width
 from ..text import one_line
-from .plan import fetch_named, fetch_plan
+from .plan import fetch_named, fetch_plan, plan_text
 
 if TYPE_CHECKING:
     from ..github import GitHub
@@ -52,8 +52,6 @@ def spawn(numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: 
 
 def offered(context: Context, gh: GitHub, stack: bool, yes: bool) -> list[Eligible]:
     """Show the plan, ask, and take what fits."""
-    from ..plan_text import plan_text
-
     found, free = fetch_plan(context, gh, [], stack)
     say(plan_text(found, width(sys.stderr), colours(sys.stderr)))
     chosen = next_starts(found, context.config.max_workers, range(-1, -1 - (context.config.max_workers - free), -1))

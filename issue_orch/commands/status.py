@@ -1,4 +1,4 @@
-"""`issue-orch status`: from local files alone. Parsed by hand, because shell prompts call it."""
+"""`issue-orch status`: from local files alone, and with little to import, because shell prompts call it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,15 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from ..errors import Usage
 from ..local import Seen, find_git, look_all, look_each
 from ..shell import colours, say, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FLAGS = frozenset({"--json", "--needs-me", "--watch", "--fetch", "-f", "--verbose", "-v"})
 PAUSE = 2.0
 
 encode = json.JSONEncoder(separators=(",", ":")).encode
-
-
-def main(words: list[str]) -> int:
-    unknown = [word for word in words if word not in FLAGS]
-    if unknown:
-        raise Usage(f"status does not know {unknown[0]}", "issue-orch status --help")
-    given = {*words} | {name for short, name in (("-f", "--fetch"), ("-v", "--verbose")) if short in words}
-    return status(*(f"--{name}" in given for name in ("json", "needs-me", "watch", "fetch", "verbose")))
 
 
 def status(

@@ -1,11 +1,10 @@
-"""Parts of `watch`: what it reads and when, its lines, the agent's log, and the two screens that lie over it."""
+"""Parts of `watch`: its lines, the agent's log, the diff, and the two screens that lie over it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -14,56 +13,19 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import RichLog, Static
 
-from .agent_log import LogReader, Rendering
-from .errors import StateUnreadable
-from .git import Repo, entries, git, neutral
-from .lease import probe
-from .local import Seen, look
-from .model import SessionStatus
-from .snapshot import UNTRACKED
-from .status_text import age, is_stale
-from .store import load_status, read_untrusted, seconds, session_folder, session_numbers
-from .text import display_width, one_line, redact, sanitise
+from ..git import Repo, entries, git, neutral
+from ..local import Seen
+from ..model import SessionStatus
+from ..snapshot import UNTRACKED
+from ..status_text import age, is_stale
+from ..store import read_untrusted, seconds
+from ..text import display_width, one_line, redact, sanitise
+from .logs import LogReader, Rendering
 
 LOG_TAIL = 262_144
-WATCHED = ("status.json", "pull.json", "events.jsonl", "plan.md", "inbox", "inbox/delivered")
 DIFF_LINES = 3000
 NEW_FILE_BYTES = 20_000
 DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
-
-Marks = tuple[object, ...]
-
-
-class Row(NamedTuple):
-    """A session as it was read last. `marks` change when one of its files does, or its worker comes or goes."""
-
-    marks: Marks
-    seen: Seen
-
-
-def scan(state: Path, before: dict[int, Row], now: float) -> dict[int, Row]:
-    """Look at every session; the status of those that changed is read again. Asks the file system and nobody else."""
-    rows = {}
-    for number in session_numbers(state):
-        holder = probe(state, number)
-        role = holder.role if holder else ""
-        marks: Marks = (role, *(changed_at(session_folder(state, number) / name) for name in WATCHED))
-        known = before.get(number)
-        try:
-            status = known.seen.status if known and known.marks == marks else load_status(state, number)
-        except StateUnreadable:
-            status = known.seen.status if known else None
-        if status is None:
-            continue
-        rows[number] = Row(marks, look(state, status, now))
-    return rows
-
-
-def changed_at(path: Path) -> int:
-    try:
-        return os.stat(path).st_mtime_ns
-    except OSError:
-        return 0
 
 
 def diff_lines(repo: Repo, status: SessionStatus) -> list[tuple[str, str]]:
