@@ -245,11 +245,12 @@ def make_start(context: Context, issue: Issue, base: Base, reuse: bool, common: 
 
 
 def render_prompt(context: Context, issue: Issue, base: Branch, branch: Branch, path: str) -> str:
-    from .prompt import repository_notes, session_prompt
+    from .prompt import render, repository_notes, task
 
     agent = context.config.agent
-    return session_prompt(
-        approved_folder(context.state), issue=issue, repo=context.name, base=base, branch=branch, worktree=path,
-        report=report_command(), worker_opens_pull=context.config.pulls_open == "worker",
+    return render(
+        "session", approved_folder(context.state), number=issue.number, url=issue.url, task=task(issue), repo=context.name,
+        base=base, branch=branch, worktree=path, report=report_command(),
+        worker_opens_pull=context.config.pulls_open == "worker",
         repository_notes=repository_notes(context.repo.main, agent, agents.load(adapter_name(agent)).CAPABILITIES.instructions),
     )

@@ -20,11 +20,10 @@ from . import agents, git
 from .config import Config, approved_folder
 from .config import check_agent as config_agent
 from .context import Context, token_of
-from .control import STOP_WAIT, session
 from .errors import Expected, LeaseHeld
 from .lease import Lease, is_alive, nudge, take
 from .ledger import Ceilings
-from .messages import delivered, pending, send
+from .messages import STOP_WAIT, delivered, pending, send, session
 from .model import SessionStatus
 from .process import package_parent, python_module
 from .store import append_event, load_pull, session_folder, write_json

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from . import comments
 from .config import approved_folder
 from .context import Context, token_of
-from .control import pause
 from .errors import LeaseHeld
 from .followup import follow_up
 from .gather import fetch_me
 from .launching import report_command
 from .lease import take
-from .messages import send
+from .messages import pause, send
 from .model import Issue, SessionStatus
 from .prompt import render, task
 from .pulls import Memory, Pass, guarded, load_memory, number_of, record, save_memory, see

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,23 +128,9 @@ def check_templates(top: str | os.PathLike[str]) -> list[Expected]:
     return problems
 
 
-def session_prompt(
-    top: str | os.PathLike[str], *, issue: Issue, repo: str, base: str, branch: str, worktree: str, report: str,
-    worker_opens_pull: bool, repository_notes: str | None = None, comments: Iterable[tuple[str, str]] = (),
-) -> str:
-    """The full prompt of a new session. `report` is issue-orch as typed into a shell, by absolute path."""
-    return render(
-        "session", top, number=issue.number, repo=repo, url=issue.url, base=base, branch=branch, worktree=worktree,
-        report=report, worker_opens_pull=worker_opens_pull, repository_notes=repository_notes,
-        task=task(issue, comments),
-    )
-
-
-def task(issue: Issue, comments: Iterable[tuple[str, str]] = ()) -> str:
-    """Title, body and (author, text) of comments, fenced as data: a template cannot forget to do it."""
-    fenced = [fence(f"Title: {one_line(issue.title, 300)}\n\n{issue.body.strip() or '(no description)'}", issue.author)]
-    fenced += [fence(text, author, 16_000) for author, text in comments]
-    return "\n\n".join(fenced)
+def task(issue: Issue) -> str:
+    """Title and body, fenced as data: a template cannot forget to do it."""
+    return fence(f"Title: {one_line(issue.title, 300)}\n\n{issue.body.strip() or '(no description)'}", issue.author)
 
 
 def pull_body(top: str | os.PathLike[str], number: int, words: str, secrets: tuple[str, ...] = ()) -> str:

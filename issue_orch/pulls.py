@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .context import Context
-from .control import session
 from .errors import Expected, GitHubError, RateLimited, SignInFailed
+from .messages import session
 from .model import CheckRun, Comment, Issue, Pull, PullFacts, Review, SessionStatus
 from .ready import WRITERS
 from .store import iso, load_json, load_pull, seconds, session_folder, write_json

@@ -59,7 +59,9 @@ def main(argv: list[str]) -> int:
 def record(argv: list[str]) -> str:
     kind, fields = parse(argv)
     root = find_root(os.getcwd())
-    context = read_flat(os.path.join(root, ".issue-orch", "context.json"))
+    context = load(os.path.join(root, ".issue-orch", "context.json"))
+    if not context:
+        raise Refused(f"{root}/.issue-orch/context.json cannot be read")
     attempt = current_attempt(context)
     check_state(kind, context)
     write(root, {"kind": kind, "attempt": attempt, **fields})
@@ -137,15 +139,15 @@ def find_root(folder: str) -> str:
         folder = parent
 
 
-def read_flat(path: str) -> dict[str, object]:
-    """A JSON object. The decoder costs 2 ms, so it is imported only here."""
+def load(path: str) -> dict[str, object]:
+    """A JSON object, empty when it cannot be read. The decoder costs 2 ms, so it is imported only here."""
     from json import loads
 
     try:
         with open(path, encoding="utf-8") as file:
             data = loads(file.read())
-    except ValueError as error:
-        raise Refused(f"{path} is damaged ({error})") from error
+    except (OSError, ValueError):
+        return {}
     return data if isinstance(data, dict) else {}
 
 
@@ -157,7 +159,7 @@ def current_attempt(context: dict[str, object]) -> int | None:
 def check_state(kind: str, context: dict[str, object]) -> None:
     """Refuse what would be refused later. What a sandbox hides, or a crash left damaged, is recorded unchecked."""
     folder = os.path.join(str(context.get("stateFolder")), "sessions", str(context.get("issueNumber")))
-    phase = read_state(os.path.join(folder, "status.json")).get("status")
+    phase = load(os.path.join(folder, "status.json")).get("status")
     if phase == "cancelled":
         raise Refused("this session was cancelled; end your turn")
     if phase == "stuck" and kind != "stuck":
@@ -171,15 +173,8 @@ def has_guidance(inbox: str) -> bool:
         names = [name for name in os.listdir(inbox) if name.endswith(".json") and not name.startswith(".")]
     except OSError:
         return False
-    messages = [read_state(os.path.join(inbox, name)) for name in names]
+    messages = [load(os.path.join(inbox, name)) for name in names]
     return any(message.get("kind", "guidance") == "guidance" for message in messages if message)
-
-
-def read_state(path: str) -> dict[str, object]:
-    try:
-        return read_flat(path)
-    except (OSError, Refused):
-        return {}
 
 
 def write(root: str, report: dict[str, object]) -> None:

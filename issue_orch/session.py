@@ -12,12 +12,11 @@ from typing import Any
 from . import agents, facts, ledger, turn
 from .agents import runs
 from .agents.base import Command, Event, Launch, Prices, Turn, Usage
-from .control import halt
 from .errors import Expected
 from .git import worker_settings
 from .helper_client import SETTLE_LIMIT, Helper
 from .lease import take
-from .messages import delivered, pending, receipt
+from .messages import delivered, halt, pending, receipt
 from .model import Activity, Message
 from .process import identity, marker
 from .running import AgentRun, Ended, logged_since

@@ -87,6 +87,14 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
+def confirm(question: str, default: bool) -> bool:
+    """Ask on stderr; an empty line is the default."""
+    sys.stderr.write(f"{question} [{'Y/n' if default else 'y/N'}] ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline().strip().lower()
+    return answer in {"y", "yes"} or (default and not answer)
+
+
 def print_json(record: Mapping[str, object], indent: int | None = None) -> None:
     """As ASCII: what is not could hold what a terminal obeys."""
     import json

@@ -248,7 +248,7 @@ def issue_of(title: str, body: str, author: str = "zoe") -> Issue:
 @given(title=TEXTS, body=st.lists(TEXTS, max_size=6).map("\n".join), author=TEXTS)
 def test_issue_texts(title: str, body: str, author: str) -> None:
     found = issue_of(title, body, author)
-    for text in (task(found, [(author, body)]), pull_body("/nowhere", 7, body), one_line(title, 40), redact(sanitise(body))):
+    for text in (task(found), pull_body("/nowhere", 7, body), one_line(title, 40), redact(sanitise(body))):
         text.encode()
     text_references(found, "o/r")
     declared_files(body)

@@ -23,7 +23,6 @@ from issue_orch.prompt import (
     pull_body,
     render,
     repository_notes,
-    session_prompt,
     task,
     templates,
 )
@@ -38,9 +37,10 @@ def issue(title: str = "Export", body: str = "Please.", author: str = "octocat")
 
 
 def session(top: str | Path = NOWHERE, found: Issue | None = None, worker_opens_pull: bool = False) -> str:
-    return session_prompt(
-        top, issue=found or issue(), repo="o/r", base="main", branch="issue-7", worktree="/w/r-issue-7",
-        report="/opt/bin/issue-orch", worker_opens_pull=worker_opens_pull, repository_notes="Use tabs.")
+    found = found or issue()
+    return render(
+        "session", top, number=7, url=found.url, task=task(found), repo="o/r", base="main", branch="issue-7",
+        worktree="/w/r-issue-7", report="/opt/bin/issue-orch", worker_opens_pull=worker_opens_pull, repository_notes="Use tabs.")
 
 
 def team(top: Path, name: str, text: str) -> None:
@@ -127,15 +127,11 @@ def test_issue_text_is_data(text: str) -> None:
         assert text in prompt, "shown as written"
 
 
-@given(st.text(), st.lists(st.text(), max_size=3))
-def test_nothing_leaves_the_fence(body: str, comments: list[str]) -> None:
-    text = task(issue(body=body), [("someone", comment) for comment in comments])
-    rest = text
-    for _ in range(1 + len(comments)):
-        fenced = re.match(r"<<<DATA ([0-9a-f]{12}) \(written by \w+\)\n(?s:(.*?))\nDATA \1>>>(?:\n\n)?", rest)
-        assert fenced and fenced[1] not in fenced[2]
-        rest = rest[fenced.end():]
-    assert rest == ""
+@given(st.text())
+def test_nothing_leaves_the_fence(body: str) -> None:
+    text = task(issue(body=body))
+    fenced = re.match(r"<<<DATA ([0-9a-f]{12}) \(written by \w+\)\n(?s:(.*?))\nDATA \1>>>", text)
+    assert fenced and fenced[1] not in fenced[2] and fenced.end() == len(text)
 
 
 def test_guidance_names_who_said_what_in_order() -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .. import control
+from .. import messages
 from ..errors import Expected, Usage
 from ..local import Seen, find_state, look, look_all
 from ..shell import fail, say
@@ -113,13 +113,13 @@ def read_answer(options: list[str]) -> str:
 
 def pause(numbers: list[int], everything: bool) -> int:
     state = find_state(os.getcwd())
-    return each_of(picked(state, numbers, everything, "pause"), lambda number: control.pause(state, number))
+    return each_of(picked(state, numbers, everything, "pause"), lambda number: messages.pause(state, number))
 
 
 def stop(numbers: list[int], everything: bool, cancel: bool) -> int:
     state = find_state(os.getcwd())
     asked = picked(state, numbers, everything, "cancel" if cancel else "stop")
-    return each_of(asked, lambda number: control.stop(state, number, cancel))
+    return each_of(asked, lambda number: messages.stop(state, number, cancel))
 
 
 def resume(numbers: list[int], everything: bool) -> int:

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from .. import control
+from .. import messages
 from ..agents.base import Command
 from ..context import open_context
 from ..errors import Expected, Usage
@@ -28,7 +28,7 @@ def attach(number: int, now: bool) -> int:
     if not sys.stdin.isatty():
         raise Usage("attach needs a terminal", f"issue-orch logs {number} -f")
     context = open_context()
-    status = control.session(context.state, number)
+    status = messages.session(context.state, number)
     if not os.path.isdir(status["worktreePath"]):
         raise Expected(f"#{number}: its worktree {status['worktreePath']} is gone", f"issue-orch show {number}")
     was_running = is_alive(context.state, number)
@@ -51,9 +51,9 @@ def attach(number: int, now: bool) -> int:
 def make_room(state: Path, number: int, now: bool) -> None:
     """Let the turn end and hold, or stop at once. Ctrl-C while waiting leaves the session paused."""
     if now:
-        control.stop(state, number)
+        messages.stop(state, number)
         return
-    control.pause(state, number)
+    messages.pause(state, number)
     say(f"#{number}: waiting for the worker's turn to end (--now ends it) …")
     deadline = time.monotonic() + TURN_WAIT
     while probe(state, number):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import git
 from ..conflicts import predict
@@ -16,18 +16,7 @@ from ..shell import print_json, say
 from ..store import iso, load_pull, load_sessions, write_json
 from ..text import one_line, sanitise
 
-
-class Row(NamedTuple):
-    """One session: in which files it conflicts with its base and with others; `mergeable` is GitHub's word."""
-
-    number: int
-    title: str
-    branch: Branch
-    base: Branch
-    on: int | None
-    against_base: tuple[str, ...]
-    others: dict[int, tuple[str, ...]]
-    mergeable: bool | None
+Row = dict[str, Any]  # one session as printed with --json; docs/json.md describes it
 
 
 def conflicts(as_json: bool) -> int:
@@ -35,9 +24,9 @@ def conflicts(as_json: bool) -> int:
     refuse_changed_keys(context)  # in a partial clone, predicting fetches
     rows = in_order(find_rows(context))
     write_json(context.state / "conflicts.json", {"at": iso(time.time()), "sessions": {
-        str(row.number): list(words_of(row)) for row in rows if row.against_base or row.others}})
+        str(row["number"]): list(words_of(row)) for row in rows if row["againstBase"] or row["others"]}})
     if as_json:
-        print_json({"schemaVersion": 1, "sessions": [as_record(row) for row in rows]})
+        print_json({"schemaVersion": 1, "sessions": rows})
     else:
         sys.stdout.write("".join(f"{line}\n" for line in text_of(rows)))
     return 0
@@ -74,12 +63,15 @@ def find_group(
     for branch in heads:
         status = sessions[branch]
         number = status["issueNumber"]
-        others = {sessions[b if a == branch else a]["issueNumber"]: files for (a, b), files in found.pairs.items()
-                  if branch in (a, b)}
+        others = sorted((sessions[b if a == branch else a]["issueNumber"], files) for (a, b), files in found.pairs.items()
+                        if branch in (a, b))
         below = sessions.get(Branch(status["base"]))
-        yield Row(number, status["issueTitle"], branch, Branch(status["base"]), below["issueNumber"] if below else None,
-                  found.against_base.get(branch, ()), dict(sorted(others.items())),
-                  (load_pull(context.state, number) or {}).get("mergeable"))
+        yield {
+            "number": number, "title": status["issueTitle"], "branch": branch, "base": status["base"],
+            "stackedOn": below["issueNumber"] if below else None, "againstBase": list(found.against_base.get(branch, ())),
+            "others": [{"number": other, "files": list(files)} for other, files in others],
+            "mergeable": (load_pull(context.state, number) or {}).get("mergeable"),
+        }
 
 
 def find_base(context: Context, base: Branch) -> CommitSha:
@@ -93,20 +85,20 @@ def find_base(context: Context, base: Branch) -> CommitSha:
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
     """As they are best reviewed: what others are stacked on first, then those with the fewest conflicts."""
-    left = sorted(rows, key=lambda row: (len(row.others) + bool(row.against_base), row.number))
+    left = sorted(rows, key=lambda row: (len(row["others"]) + bool(row["againstBase"]), row["number"]))
     done: list[Row] = []
     while left:
-        numbers = {row.number for row in left}
-        done.append(next((row for row in left if row.on not in numbers), left[0]))
+        numbers = {row["number"] for row in left}
+        done.append(next((row for row in left if row["stackedOn"] not in numbers), left[0]))
         left.remove(done[-1])
     return done
 
 
 def words_of(row: Row) -> Iterator[str]:
-    if row.against_base:
-        yield f"{row.base}: {', '.join(row.against_base)}"
-    for number, files in row.others.items():
-        yield f"#{number}: {', '.join(files)}"
+    if row["againstBase"]:
+        yield f"{row['base']}: {', '.join(row['againstBase'])}"
+    for other in row["others"]:
+        yield f"#{other['number']}: {', '.join(other['files'])}"
 
 
 def text_of(rows: list[Row]) -> Iterator[str]:
@@ -115,14 +107,8 @@ def text_of(rows: list[Row]) -> Iterator[str]:
         return
     yield "Suggested review order (clean means textually clean: git merges it; whether it works, tests say):"
     for at, row in enumerate(rows, 1):
-        github = {True: "mergeable", False: "conflicts", None: "not known"}[row.mergeable]
-        stacked = f", stacked on #{row.on}" if row.on else ""
-        yield f"  {at}. #{row.number} {one_line(row.title, 60)} ({row.branch}{stacked}; GitHub: {github})"
+        github = {True: "mergeable", False: "conflicts", None: "not known"}[row["mergeable"]]
+        stacked = f", stacked on #{row['stackedOn']}" if row["stackedOn"] else ""
+        yield f"  {at}. #{row['number']} {one_line(row['title'], 60)} ({row['branch']}{stacked}; GitHub: {github})"
         lines = [f"conflicts with {sanitise(words)}" for words in words_of(row)]
         yield from (f"     {line}" for line in lines or ["textually clean"])
-
-
-def as_record(row: Row) -> dict[str, Any]:
-    others = [{"number": number, "files": list(files)} for number, files in row.others.items()]
-    return {"number": row.number, "title": row.title, "branch": row.branch, "base": row.base, "stackedOn": row.on,
-            "againstBase": list(row.against_base), "others": others, "mergeable": row.mergeable}

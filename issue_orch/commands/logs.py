@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from .. import agents
 from ..agents.base import Event
-from ..errors import Expected
 from ..lease import is_alive
 from ..local import find_state
+from ..messages import session
 from ..shell import colours, say
 from ..status_text import age, paint
-from ..store import load_status, session_folder
+from ..store import session_folder
 from ..text import one_line, redact, sanitise
 
 FOLLOW_PAUSE = 0.3
@@ -38,9 +38,7 @@ class Line(NamedTuple):
 
 def logs(number: int, follow: bool, raw: bool, lines: int) -> int:
     state = find_state(os.getcwd())
-    status = load_status(state, number)
-    if status is None:
-        raise Expected(f"#{number}: there is no session", "issue-orch status")
+    status = session(state, number)
     reader, rendering = LogReader(session_folder(state, number) / "agent.log"), Rendering(status["agent"])
     colour = colours(sys.stdout)
 

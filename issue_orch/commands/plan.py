@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..context import Context, connect, open_context
 from ..errors import NotFound, Usage
-from ..gather import fetch_me, gather, rules_of
+from ..gather import fetch_me, fetch_open_pulls, gather, rules_of
 from ..model import Issue
 from ..overlap import Overlap
 from ..plan import Eligible, Plan
@@ -32,7 +33,7 @@ INDENT = " " * 8
 def plan(numbers: list[int], as_json: bool, stack: bool) -> int:
     context = open_context()
     with connect(context) as gh:
-        found, _ = fetch_plan(context, gh, numbers, stack)
+        found = fetch_plan(context, gh, numbers, stack)
     if as_json:
         print_json(plan_json(found))
     else:
@@ -40,24 +41,20 @@ def plan(numbers: list[int], as_json: bool, stack: bool) -> int:
     return 0
 
 
-def fetch_plan(context: Context, gh: GitHub, numbers: list[int], stack: bool) -> tuple[Plan, int]:
-    """The plan of all ready issues (or of the named ones), and how many places are free."""
+def fetch_plan(context: Context, gh: GitHub, numbers: list[int], stack: bool, with_files: bool = True) -> Plan:
+    """The plan of all ready issues, or of the named ones. Files, which overlap is about, only `with_files`."""
     for warning in context.config.warnings:
         say(f"warning: {warning}")
     if sys.stderr.isatty():
         say(f"Asking {context.name} …")
-    issues = fetch_named(gh, numbers) if numbers else gh.fetch_issues()
+    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+        pulls = pool.submit(fetch_open_pulls, context, gh, with_files)
+        issues = list(pool.map(partial(fetch_one, gh), dict.fromkeys(numbers))) if numbers else gh.fetch_issues()
     me = fetch_me(gh) if context.config.ready_assigned == "me" or any(issue.assignees for issue in issues) else None
     rules = rules_of(context, me, stack, trust=False)
-    facts = gather(context, gh, issues)
+    facts = gather(context, gh, issues, with_files, pulls.result())
     active = sum(session.active for session in facts.sessions.values())
-    free = max(0, context.config.max_workers - active)
-    return make_plan(facts, rules, free), free
-
-
-def fetch_named(gh: GitHub, numbers: list[int]) -> list[Issue]:
-    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
-        return list(pool.map(lambda number: fetch_one(gh, number), dict.fromkeys(numbers)))
+    return make_plan(facts, rules, max(0, context.config.max_workers - active))
 
 
 def fetch_one(gh: GitHub, number: int) -> Issue:

@@ -23,13 +23,6 @@ Why = Literal["open", "running", "stacked", "unknown"]
 FEW = 4  # so many sessions are asked for one by one; for more, two lists of pulls come first
 
 
-class Wishes(NamedTuple):
-    """What was asked for beside merged pulls."""
-
-    closed: bool = False
-    cancelled: bool = False
-
-
 class Verdict(NamedTuple):
     """What is to become of one session: kept when there is a `why`. `head`: what its worktree must be at to be removed
     (None: it is preserved first)."""
@@ -53,7 +46,7 @@ def prune(
     numbers: Sequence[int], dry_run: bool, pull: int | None, closed: bool, cancelled: bool, as_json: bool
 ) -> int:
     context = open_context()
-    done = sweep(context, numbers, dry_run, pull, Wishes(closed, cancelled))
+    done = sweep(context, numbers, dry_run, pull, closed, cancelled)
     if as_json:
         rows = [each._asdict() for each in done]
         print_json({"schemaVersion": 1, "sessions": rows})
@@ -66,7 +59,9 @@ def prune(
     return 0
 
 
-def sweep(context: Context, numbers: Sequence[int], dry_run: bool, pull: int | None, wishes: Wishes) -> list[Done]:
+def sweep(
+    context: Context, numbers: Sequence[int], dry_run: bool, pull: int | None, closed: bool, cancelled: bool
+) -> list[Done]:
     """Decide for each session, then remove together. A lease is held on each while it is removed."""
     sessions, problems = load_sessions(context.state)
     for problem in problems:
@@ -82,11 +77,15 @@ def sweep(context: Context, numbers: Sequence[int], dry_run: bool, pull: int | N
     chosen, done = [], []
     with ExitStack() as held:
         for number in (status["issueNumber"] for status in picked):
-            running = not hold(context, number, held)
+            try:
+                held.enter_context(take(context.state, number, "prune", wait=0.5))
+                running = False
+            except LeaseHeld:
+                running = True
             status = load_status(context.state, number)
             if status is None:
                 continue  # another prune was quicker
-            verdict = decide(status, pulls.get(number), running, stacked, wishes)
+            verdict = decide(status, pulls.get(number), running, stacked, closed, cancelled)
             if verdict.why is None:
                 chosen.append((status, verdict))
             else:
@@ -96,15 +95,6 @@ def sweep(context: Context, numbers: Sequence[int], dry_run: bool, pull: int | N
         elif chosen:
             done += remove(context, vouched(context, chosen))
     return sorted(done)
-
-
-def hold(context: Context, number: int, held: ExitStack) -> bool:
-    """Take the session's lease for the rest of the command; False when its worker lives."""
-    try:
-        held.enter_context(take(context.state, number, "prune", wait=0.5))
-    except LeaseHeld:
-        return False
-    return True
 
 
 def fetch_pulls(context: Context, sessions: list[SessionStatus]) -> dict[int, list[Pull]]:
@@ -137,7 +127,7 @@ def is_ours(pull: Pull, status: SessionStatus) -> bool:
 
 
 def decide(
-    status: SessionStatus, pulls: Sequence[Pull] | None, running: bool, stacked: Mapping[str, int], wishes: Wishes
+    status: SessionStatus, pulls: Sequence[Pull] | None, running: bool, stacked: Mapping[str, int], closed: bool, cancelled: bool
 ) -> Verdict:
     """`pulls` are the session's; None when they could not be found out. `stacked` is branch -> issue."""
     if running:
@@ -145,7 +135,7 @@ def decide(
     if status["branch"] in stacked:
         return Verdict("stacked", f"#{stacked[status['branch']]} is stacked on its branch")
     if status["status"] == "cancelled":
-        return Verdict(None, "cancelled") if wishes.cancelled else Verdict("open", "cancelled; --cancelled removes it")
+        return Verdict(None, "cancelled") if cancelled else Verdict("open", "cancelled; --cancelled removes it")
     if pulls is None:
         return Verdict("unknown", "GitHub could not be asked about its pull")
     for pull in pulls:
@@ -156,7 +146,7 @@ def decide(
             return Verdict(None, f"merged: {pull.url}", CommitSha(pull.head_sha))
     if not pulls:
         return Verdict("open", f"has no pull yet ({status['status']})")
-    if wishes.closed:
+    if closed:
         return Verdict(None, f"closed without a merge: {pulls[0].url}")
     return Verdict("open", f"its pull was closed without a merge ({pulls[0].url}); --closed removes it")
 

@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import Expected
-from ..headline import next_command
+from ..headline import next_command, pull_notes
 from ..local import Seen, find_state, look
-from ..messages import delivered, pending
+from ..messages import delivered, pending, session
 from ..shell import colours, print_json, width
 from ..status_text import OVER, age, checks_text, link, paint
-from ..store import load_events, load_status, read_untrusted, seconds, session_folder
+from ..store import load_events, read_untrusted, seconds, session_folder
 from ..text import one_line, sanitise, wrapped
 
 Messages = Sequence[Mapping[str, Any]]
@@ -28,10 +27,7 @@ LONG = {"registered": "starting", "planning": "planning", "working": "working", 
 
 def show(number: int, as_json: bool) -> int:
     state = find_state(os.getcwd())
-    status = load_status(state, number)
-    if status is None:
-        raise Expected(f"#{number}: there is no session", "issue-orch status")
-    now = time.time()
+    status, now = session(state, number), time.time()
     seen = look(state, status, now)
     if as_json:
         record = {**status, "headline": seen.headline.label, "pull": seen.pull, "events": load_events(state, number),
@@ -126,13 +122,7 @@ def pull_lines(seen: Seen, now: float) -> Iterator[Line]:
             yield f"checks: {sanitise(checks) or 'not looked at'}", "dim" * old
     if pull.get("mergeable") is False:
         yield f"conflicts with {sanitise(str(pull.get('base')))}: issue-orch conflicts names the files", "red"
-    if pull.get("behind"):
-        yield "behind its base", ""
-    if pull.get("sensitivePaths"):
-        paths = ", ".join(one_line(path, 60) for path in pull["sensitivePaths"][:8])
-        yield f"look closely, it changes {paths}", "yellow"
-    if pull.get("others"):
-        yield f"other pulls of this branch: {', '.join(one_line(url, 120) for url in pull['others'][:5])}", "yellow"
+    yield from ((one_line(note, 400), "yellow") for note in pull_notes(pull) if note)
     if status["publish"] and status["publish"]["pending"]:
         yield f"not published yet: {sanitise(status['publish']['reason'])}", "yellow"
 

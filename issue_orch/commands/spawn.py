@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,12 @@ from ..act import Outcome
 from ..config import check_agent
 from ..context import Context, connect, open_context
 from ..errors import Expected, Usage
-from ..gather import fetch_me, fetch_open_pulls, gather, rules_of
 from ..model import Issue
 from ..plan import Eligible, Plan, next_starts
 from ..ready import Reason
-from ..shell import colours, fail, print_json, say, width
+from ..shell import colours, confirm, fail, print_json, say, width
 from ..text import one_line
-from .plan import fetch_named, fetch_plan, plan_text
+from .plan import fetch_plan, plan_text
 
 if TYPE_CHECKING:
     from ..github import GitHub
@@ -36,7 +35,7 @@ def spawn(numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: 
         default = pool.submit(act.find_default, context, connected.result)
         with connected.result() as gh:
             pool.submit(import_module, "issue_orch.prompt")
-            eligible = named(context, gh, pool, numbers, stack, yes) if numbers else offered(context, gh, stack, yes)
+            eligible = named(context, gh, numbers, stack, yes) if numbers else offered(context, gh, stack, yes)
             starts = act.make_starts(context, gh, eligible, reuse, default.result()) if eligible else []
     if not starts:
         return int(bool(numbers))
@@ -52,39 +51,31 @@ def spawn(numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: 
 
 def offered(context: Context, gh: GitHub, stack: bool, yes: bool) -> list[Eligible]:
     """Show the plan, ask, and take what fits."""
-    found, free = fetch_plan(context, gh, [], stack)
+    found = fetch_plan(context, gh, [], stack)
     say(plan_text(found, width(sys.stderr), colours(sys.stderr)))
-    chosen = next_starts(found, context.config.max_workers, range(-1, -1 - (context.config.max_workers - free), -1))
+    chosen = next_starts(found, found.slots, ())
     if not chosen:
-        say(nothing_to_start(context, found, free))
+        say(nothing_to_start(context, found))
         return []
     names = ", ".join(f"#{each.issue.number}" for each in chosen)
     if not yes:
         if not sys.stdin.isatty():
             raise Usage(f"would start {names}; there is no terminal to ask on", "issue-orch spawn --yes, or name the issues")
-        sys.stderr.write(f"Start {names}? [Y/n] ")
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in {"", "y", "yes"}:
+        if not confirm(f"Start {names}?", True):
             return []
     return list(chosen)
 
 
-def nothing_to_start(context: Context, found: Plan, free: int) -> str:
-    if found.eligible and not free:
+def nothing_to_start(context: Context, found: Plan) -> str:
+    if found.eligible and not found.slots:
         return f"All {context.config.max_workers} places are taken. issue-orch status"
     labels = ", ".join(f'"{label}"' for label in context.config.ready_labels)
     return f"Nothing is ready. Label issues with {labels}, or name them: issue-orch spawn NUMBER"
 
 
-def named(context: Context, gh: GitHub, pool: Executor, numbers: list[int], stack: bool, yes: bool) -> list[Eligible]:
+def named(context: Context, gh: GitHub, numbers: list[int], stack: bool, yes: bool) -> list[Eligible]:
     """The named issues that may start. Their titles are shown, so naming them approves them."""
-    from ..plan import plan as make_plan
-
-    pulls = pool.submit(fetch_open_pulls, context, gh, False)
-    issues = fetch_named(gh, numbers)
-    me = fetch_me(gh) if any(issue.assignees for issue in issues) else None
-    rules = rules_of(context, me, stack, trust=False)
-    found = make_plan(gather(context, gh, issues, with_files=False, pulls=pulls.result()), rules, context.config.max_workers)
+    found = fetch_plan(context, gh, numbers, stack, with_files=False)
     chosen = {each.issue.number: each for each in found.eligible}
     for each in found.ineligible:
         if not holding(each.issue, each.reasons, yes):
@@ -113,9 +104,7 @@ def holding(issue: Issue, reasons: tuple[Reason, ...], yes: bool) -> bool:
         if not sys.stdin.isatty():
             fail(Expected(f"#{issue.number}: not started: {reason.text}", f"issue-orch spawn {issue.number} --yes"))
             return True
-        sys.stderr.write(f"Start #{issue.number} all the same? [y/N] ")
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        if not confirm(f"Start #{issue.number} all the same?", False):
             return True
     return False
 

@@ -19,7 +19,7 @@ from textual.css.query import NoMatches
 from textual.widgets import Footer, Input, OptionList, RichLog, Static, TabbedContent, TabPane
 from textual.widgets.option_list import Option
 
-from .. import control, launching
+from .. import launching, messages
 from ..context import open_context
 from ..errors import Expected, Usage
 from ..git import find_repo
@@ -260,14 +260,14 @@ class Watch(App[None]):
             self.poll()
 
     def action_pause(self) -> None:
-        self.act(partial(control.pause, self.state))
+        self.act(partial(messages.pause, self.state))
 
     def action_resume(self) -> None:
         self.act(lambda number: launching.resume(open_context(), number))
 
     def action_stop(self) -> None:
         if self.selected is not None:
-            stop = partial(control.stop, self.state)
+            stop = partial(messages.stop, self.state)
             question = Confirm(f"Stop the worker of #{self.selected}?")
             self.push_screen(question, lambda sure: self.act(stop) if sure else None)
 
