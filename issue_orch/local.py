@@ -77,9 +77,15 @@ def is_full(state: str | os.PathLike[str]) -> bool:
 def look_all(state: str | os.PathLike[str], now: float) -> tuple[list[Seen], list[str]]:
     """Every active session with the conflicts that `conflicts` found, and a line for each that cannot be read."""
     problems: list[str] = []
-    clashes = (load_json(os.path.join(state, "conflicts.json")) or {}).get("sessions", {})
-    seen = [each._replace(clashes=tuple(clashes.get(each.status["id"], ()))) for each, _ in look_each(state, now, problems)]
+    clashes = load_clashes(state)
+    seen = [each._replace(clashes=clashes.get(each.status["issueNumber"], ())) for each, _ in look_each(state, now, problems)]
     return seen, problems
+
+
+def load_clashes(state: str | os.PathLike[str]) -> dict[int, tuple[str, ...]]:
+    """What `conflicts` found last, by issue."""
+    found = (load_json(os.path.join(state, "conflicts.json")) or {}).get("sessions", {})
+    return {int(number): tuple(words) for number, words in found.items()}
 
 
 def look_each(state: str | os.PathLike[str], now: float, problems: list[str]) -> Iterator[tuple[Seen, str]]:

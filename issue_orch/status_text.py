@@ -19,6 +19,7 @@ RUNNING = {"STARTING", "PLANNING", "WORKING"}
 GAP = 2
 SMALLEST = 16  # columns of a title or a reason below which it says nothing
 HEADINGS = ("ISSUE", "HEADLINE", "TITLE", "WHY", "AGE", "FILES", "CHECKS", "COST", "NEXT")
+FLEXIBLE = {"TITLE", "WHY"}
 DROPPED = ("COST", "CHECKS", "FILES", "AGE", "WHY", "NEXT")  # in this order when room is short
 
 
@@ -76,8 +77,7 @@ def is_stale(seen: Seen) -> bool:
 def details(seen: Seen, now: float, width: int) -> list[tuple[str, str]]:
     """The lines below the headline, each with its style."""
     status, label, why = seen.status, seen.headline.label, seen.headline.why
-    lines = []
-    question, changes = status["question"], status["changes"]
+    lines, question = [], status["question"]
     if label == "STUCK" and question:
         lines.append((one_line(f"Decision: {question['decision']}", width), ""))
         if question["options"]:
@@ -87,6 +87,17 @@ def details(seen: Seen, now: float, width: int) -> list[tuple[str, str]]:
         lines.append((one_line(why, width), "dim"))
     elif (why and status["status"] != "complete") or label == "PUBLISH PENDING":
         lines.append((one_line(f"Reason: {why}", width), ""))
+    lines += work_lines(seen, now, width)
+    following = next_command(status, label)
+    if following and not following.startswith("review "):
+        lines.append((following, "bold"))
+    return lines
+
+
+def work_lines(seen: Seen, now: float, width: int) -> list[tuple[str, str]]:
+    """What the session has done so far, and how its pull stands."""
+    status, label, changes = seen.status, seen.headline.label, seen.status["changes"]
+    lines = []
     if changes and changes["files"] and label not in OVER:
         lines.append((f"Files changed: {changes['files']} (+{changes['insertions']}, -{changes['deletions']})", ""))
     if status["cost"]["usd"]:
@@ -99,9 +110,6 @@ def details(seen: Seen, now: float, width: int) -> list[tuple[str, str]]:
         lines.append((one_line(f"PR: {status['pullRequestUrl']}", 10_000), ""))
     if label not in OVER:
         lines += [(one_line(f"Conflicts, as last looked at, with {clash}", width), "") for clash in seen.clashes]
-    following = next_command(status, label)
-    if following and not following.startswith("review "):
-        lines.append((following, "bold"))
     return lines
 
 
@@ -147,13 +155,23 @@ def table_text(sessions: Sequence[Seen], now: float, width: int, colour: bool) -
     rows = [row_of(seen, now) for seen in sessions]
     filled = [name for name in HEADINGS if any(row[name].text for row in rows)]
     widths = {name: max(display_width(text) for text in (name, *(row[name].text for row in rows))) for name in filled}
-    names, needed = fitting(filled, widths, width)
+    # The mark stands where the last gap would be.
+    least = {name: GAP + (min(widths[name], SMALLEST) if name in FLEXIBLE else widths[name]) for name in filled}
+    names = list(filled)
+    for name in DROPPED:
+        if name in names and sum(least[each] for each in names) > width:
+            names.remove(name)
     share(names, widths, width)
     lines = ["  " + joined([Cell(name, "bold") for name in names], names, widths, colour)]
     for seen, row in zip(sessions, rows, strict=True):
         mark = paint(seen.headline.mark, seen.headline.colour, colour)
         lines.append(f"{mark} {joined([row[name] for name in names], names, widths, colour)}")
-    return "\n".join([*lines, "", *footer(filled, names, needed, width), ""])
+    lines.append("")
+    if hidden := [name for name in filled if name not in names]:
+        what = f"{len(hidden)} column{'s' * (len(hidden) > 1)} hidden ({', '.join(hidden)})"
+        lines.append(one_line(f"{what}: COLUMNS={sum(least.values())} or --json shows all", width))
+    lines.append(one_line("Next: issue-orch NEXT ISSUE · all about one: issue-orch show ISSUE", width))
+    return "\n".join([*lines, ""])
 
 
 def row_of(seen: Seen, now: float) -> Row:
@@ -183,32 +201,13 @@ def following(seen: Seen) -> Cell:
     return Cell(" ".join([verb, *(word for word in words if word.startswith("-"))]), style)
 
 
-def fitting(filled: Sequence[str], widths: dict[str, int], width: int) -> tuple[list[str], int]:
-    """The columns that there is room for, and the width that all of them need."""
-    least = {name: min(widths[name], SMALLEST) if name in {"TITLE", "WHY"} else widths[name] for name in filled}
-    names = list(filled)
-
-    def total() -> int:
-        return sum(least[name] + GAP for name in names)  # the mark stands where the last gap would
-
-    needed = total()
-    for name in DROPPED:
-        if total() > width and name in names:
-            names.remove(name)
-    return names, needed
-
-
 def share(names: Sequence[str], widths: dict[str, int], width: int) -> None:
     """Divide what is left between title and reason; neither gets more than it can use."""
-    room = width - sum(widths[name] + GAP for name in names if name not in {"TITLE", "WHY"})
-    if "WHY" not in names:
-        widths["TITLE"] = max(4, min(widths["TITLE"], room - GAP))
-        return
-    room -= 2 * GAP
-    title, why = widths["TITLE"], widths["WHY"]
-    if title + why > room:
-        widths["TITLE"] = min(title, max(room - room // 2, room - why))
-        widths["WHY"] = room - widths["TITLE"]
+    room = width - sum(GAP + (0 if name in FLEXIBLE else widths[name]) for name in names)
+    narrow_first = sorted((name for name in names if name in FLEXIBLE), key=lambda name: widths[name])
+    for place, name in enumerate(narrow_first):
+        widths[name] = max(4, min(widths[name], room // (len(narrow_first) - place)))
+        room -= widths[name]
 
 
 def joined(cells: Sequence[Cell], names: Sequence[str], widths: dict[str, int], colour: bool) -> str:
@@ -218,12 +217,3 @@ def joined(cells: Sequence[Cell], names: Sequence[str], widths: dict[str, int], 
         blank = "" if name == names[-1] else " " * (widths[name] - display_width(text))
         parts.append(paint(link(text, cell.url, colour), cell.style, colour) + blank)
     return (" " * GAP).join(parts).rstrip()
-
-
-def footer(filled: Sequence[str], names: Sequence[str], needed: int, width: int) -> list[str]:
-    hidden = [name for name in filled if name not in names]
-    lines = []
-    if hidden:
-        what = f"{len(hidden)} column{'s' * (len(hidden) > 1)} hidden ({', '.join(hidden)})"
-        lines.append(one_line(f"{what}: COLUMNS={needed} or --json shows all", width))
-    return [*lines, one_line("Next: issue-orch NEXT ISSUE · all about one: issue-orch show ISSUE", width)]

@@ -13,7 +13,7 @@ from .. import messages
 from ..errors import Expected, Usage
 from ..local import Seen, find_state, look, look_all
 from ..shell import fail, say
-from ..store import load_sessions, load_status, session_numbers
+from ..store import load_status, session_numbers
 from ..text import one_line
 from .show import question_lines
 
@@ -52,12 +52,7 @@ def give(number: int, text: str, question: str | None, at_once: bool = False) ->
 
 def find_question(number: int) -> Seen:
     state = find_state(os.getcwd())
-    status = load_status(state, number)
-    if status is None:
-        waiting = [f"#{each['issueNumber']}" for each in load_sessions(state)[0] if each["question"]]
-        raise Expected(f"#{number}: there is no session" + (f"; waiting for an answer: {', '.join(waiting)}" if waiting else ""),
-                       "issue-orch status")
-    return look(state, status, time.time())
+    return look(state, messages.session(state, number), time.time())
 
 
 def chosen(seen: Seen, option: int) -> str:

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..headline import next_command, pull_notes
-from ..local import Seen, find_state, look
+from ..headline import next_command
+from ..local import Seen, find_state, load_clashes, look
 from ..messages import delivered, pending, session
 from ..shell import colours, print_json, width
-from ..status_text import OVER, age, checks_text, link, paint
+from ..status_text import age, link, paint, work_lines
 from ..store import load_events, read_untrusted, seconds, session_folder
 from ..text import one_line, sanitise, wrapped
 
@@ -28,7 +28,7 @@ LONG = {"registered": "starting", "planning": "planning", "working": "working", 
 def show(number: int, as_json: bool) -> int:
     state = find_state(os.getcwd())
     status, now = session(state, number), time.time()
-    seen = look(state, status, now)
+    seen = look(state, status, now)._replace(clashes=load_clashes(state).get(number, ()))
     if as_json:
         record = {**status, "headline": seen.headline.label, "pull": seen.pull, "events": load_events(state, number),
                   "guidance": {"pending": pending(state, number), "delivered": delivered(state, number)}}
@@ -36,8 +36,7 @@ def show(number: int, as_json: bool) -> int:
         return 0
     colour = colours(sys.stdout)
     for text, style in session_lines(state, seen, now, max(40, width(sys.stdout))):
-        address = text.strip() if text.startswith("  http") else None
-        sys.stdout.write(paint(link(text, address, colour), style, colour) + "\n")
+        sys.stdout.write(paint(link(text, text.rpartition(" ")[2], colour), style, colour) + "\n")
     following = next_command(status, seen.headline.label)
     if following:
         sys.stdout.write(f"\nNext: {paint(following, 'bold', colour)}\n")
@@ -53,8 +52,7 @@ def session_lines(state: Path, seen: Seen, now: float, columns: int) -> list[Lin
         "Question": question_lines(seen),
         "Plan": plan_lines(plan.decode("utf-8", "replace"), seen),
         "Guidance": guidance_lines(delivered(state, number), pending(state, number), now),
-        "Pull": pull_lines(seen, now),
-        "Changes": change_lines(seen),
+        "Work": work_lines(seen, now, 1_000),
         "Session": fact_lines(seen, now),
         "Timeline": timeline_lines(events, seen, now),
     }
@@ -73,10 +71,13 @@ def head_lines(seen: Seen) -> Iterator[Line]:
 
 
 def fact_lines(seen: Seen, now: float) -> Iterator[Line]:
-    status = seen.status
+    status, cost = seen.status, seen.status["cost"]
     attempts = f"attempt {status['attempt']}" + (f", held: {status['hold']}" if status["hold"] else "")
     started = age(now - seconds(status["startedAt"]))
     yield f"started {started} ago, {attempts}, agent {one_line(status['agent'], 40)}", "dim"
+    if cost["inputTokens"]:
+        unknown = ", cost unknown" if cost["usd"] is None else ""
+        yield f"{cost['inputTokens']:,} tokens in, {cost['outputTokens']:,} out{unknown}", "dim"
     yield f"{sanitise(status['branch'])} from {sanitise(status['base'])} ({status['baseSha'][:12]})", "dim"
     yield f"{sanitise(status['worktreePath'])}", "dim"
     yield f"{sanitise(status['issueUrl'])}", "dim"
@@ -111,30 +112,6 @@ def guidance_lines(done: Messages, waiting: Messages, now: float) -> Iterator[Li
             if message["kind"] == "guidance":
                 when, who = age(now - seconds(message["at"])), one_line(message["author"], 40)
                 yield f"[{state}] {when} ago, {who}: {one_line(message['text'], 400)}", style
-
-
-def pull_lines(seen: Seen, now: float) -> Iterator[Line]:
-    status, pull = seen.status, seen.pull or {}
-    if status["pullRequestUrl"]:
-        yield sanitise(status["pullRequestUrl"]), ""
-        if seen.headline.label not in OVER:
-            checks, old = checks_text(seen, now)
-            yield f"checks: {sanitise(checks) or 'not looked at'}", "dim" * old
-    if pull.get("mergeable") is False:
-        yield f"conflicts with {sanitise(str(pull.get('base')))}: issue-orch conflicts names the files", "red"
-    yield from ((one_line(note, 400), "yellow") for note in pull_notes(pull) if note)
-    if status["publish"] and status["publish"]["pending"]:
-        yield f"not published yet: {sanitise(status['publish']['reason'])}", "yellow"
-
-
-def change_lines(seen: Seen) -> Iterator[Line]:
-    changes, cost = seen.status["changes"], seen.status["cost"]
-    if changes:
-        plural = "s" * (changes["files"] != 1)
-        yield f"{changes['files']} file{plural}, +{changes['insertions']} -{changes['deletions']}", ""
-    if cost["usd"] or cost["inputTokens"]:
-        usd = "cost unknown" if cost["usd"] is None else f"${cost['usd']:.2f}"
-        yield f"{usd}, {cost['inputTokens']:,} tokens in, {cost['outputTokens']:,} out", ""
 
 
 def timeline_lines(events: Sequence[Mapping[str, Any]], seen: Seen, now: float) -> Iterator[Line]:
