@@ -51,16 +51,16 @@ def known_issues(incomplete: str) -> list[tuple[str, str]]:
     """
     import os
     import re
-    import time
 
     from .errors import Expected
-    from .local import find_state, look_all
+    from .local import find_state
+    from .store import load_sessions
 
     try:
-        seen, _ = look_all(find_state(os.getcwd()), time.time())
+        sessions, _ = load_sessions(find_state(os.getcwd()))
     except Expected:
         return []
-    rows = [(str(each.status["issueNumber"]), re.sub(r"[^\w .,/+-]+", " ", each.status["issueTitle"])[:60]) for each in seen]
+    rows = [(str(each["issueNumber"]), re.sub(r"[^\w .,/+-]+", " ", each["issueTitle"])[:60]) for each in sessions]
     return [row for row in rows if row[0].startswith(incomplete)]
 
 

@@ -37,7 +37,9 @@ def predict(repo: Repo, base: CommitSha, branches: Mapping[Branch, CommitSha]) -
     """Merge each branch with base, and each two of them, in memory. Raises Expected. Changes nothing."""
     if repo.version < MINIMUM:
         raise Expected("predicting conflicts needs git 2.39", "install a newer git; everything else works without")
-    touched = load_touched(repo, base, branches)
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        read = pool.map(partial(load_touched, repo, base), branches, branches.values())
+        touched = dict(zip(branches, read, strict=True))
     pairs = [(a, b) for a, b in combinations(branches, 2) if may_conflict(touched[a], touched[b])]
     merges = [(base, sha) for sha in branches.values()] + [(branches[a], branches[b]) for a, b in pairs]
     found = merge_all(repo, merges)
@@ -51,37 +53,16 @@ def predict(repo: Repo, base: CommitSha, branches: Mapping[Branch, CommitSha]) -
     return Prediction(against_base, both)
 
 
-def load_touched(repo: Repo, base: CommitSha, branches: Mapping[Branch, CommitSha]) -> dict[Branch, Touched]:
-    with ThreadPoolExecutor(PROCESSES) as pool:
-        forks = pool.map(partial(find_fork, repo, base), branches, branches.values())
-        lines = [f"{sha} {fork}\n" for sha, fork in zip(branches.values(), forks, strict=True)]
-    quiet = ("-r", "-z", "--no-renames", "--name-status", "--ignore-submodules=none")
-    fields = iter(entries(git(repo, "diff-tree", "--stdin", *quiet, stdin="".join(lines), network=True).stdout))
-    read = read_touched(fields, set(branches.values()))
-    return {branch: read.get(sha, Touched(frozenset(), frozenset(), frozenset())) for branch, sha in branches.items()}
-
-
-def find_fork(repo: Repo, base: CommitSha, branch: Branch, sha: CommitSha) -> str:
-    done = git(repo, "merge-base", base, sha, check=False)
-    if done.code > 1:
-        raise Expected(f"{branch}: its head {sha} is not in this clone", "git fetch")
-    return done.stdout.strip() or base  # without a common ancestor everything counts as touched
-
-
-def read_touched(fields: Iterator[str], commits: set[CommitSha]) -> dict[str, Touched]:
-    """Read `<commit>` and then its `<status>`, `<name>` pairs."""
-    rows: dict[str, list[tuple[str, str]]] = {}
-    current: list[tuple[str, str]] = []
-    for field in fields:
-        if field in commits:
-            current = rows.setdefault(field, [])
-        else:
-            current.append((field, next(fields)))
-    return {sha: Touched(*(pick(pairs, wanted) for wanted in ("ADMTUX", "A", "D"))) for sha, pairs in rows.items()}
-
-
-def pick(pairs: list[tuple[str, str]], wanted: str) -> frozenset[str]:
-    return frozenset(name for status, name in pairs if status in wanted)
+def load_touched(repo: Repo, base: CommitSha, branch: Branch, sha: CommitSha) -> Touched:
+    flags = ("-r", "-z", "--no-renames", "--name-status", "--ignore-submodules=none")
+    for since in (("--merge-base",), ()):  # without a common ancestor everything counts as touched
+        done = git(repo, "diff-tree", *flags, *since, base, sha, network=True, check=False)
+        if done.code == 0:
+            fields = entries(done.stdout)
+            found = list(zip(fields[::2], fields[1::2], strict=True))
+            added, deleted = (frozenset(name for status, name in found if status == wanted) for wanted in "AD")
+            return Touched(frozenset(fields[1::2]), added, deleted)
+    raise Expected(f"{branch}: its head {sha} is not in this clone", "git fetch")
 
 
 def may_conflict(a: Touched, b: Touched) -> bool:

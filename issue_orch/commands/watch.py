@@ -28,12 +28,9 @@ from ..store import session_folder
 from ..text import one_line
 from .answer import give
 from .show import session_lines
-from .watch_parts import STYLES, AgentLog, Confirm, Help, diff_lines, row_content, searched, top_content
+from .watch_parts import EMPTY, HELP, LOG_LINES, SHOWN, STYLES, AgentLog, Over, diff_lines, row_content, searched, top_content
 
 POLL = 0.5
-EMPTY = "No sessions yet.\n\nissue-orch spawn starts workers; they show up here as they come."
-SHOWN = {"information": 5.0, "warning": 8.0, "error": 20.0}  # seconds
-LOG_LINES = 5_000
 
 
 def watch() -> int:
@@ -102,7 +99,6 @@ class Watch(App[None]):
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
-        self.query_one("#filter").display = False
         self.query_one("#list").focus()
         self.set_interval(POLL, self.poll)
 
@@ -146,9 +142,9 @@ class Watch(App[None]):
             for place, prompt in enumerate(prompts):
                 if widget.get_option_at_index(place).prompt != prompt:
                     widget.replace_option_prompt_at_index(place, prompt)
-        name = next((each.status["repo"] for each in self.rows.values()), "") or self.state.parent.parent.name
-        counts = (len(self.rows), len(seen), len(self.wanting or ()))
-        self.query_one("#top", Static).update(top_content(name, *counts, word, self.size.width))
+        name = next((each.status["repo"] for each in self.rows.values()), self.state.parent.parent.name)
+        top = top_content(name, len(self.rows), len(seen), len(self.wanting or ()), word, self.size.width)
+        self.query_one("#top", Static).update(top)
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         if event.option_id is not None and int(event.option_id) != self.selected:
@@ -184,14 +180,11 @@ class Watch(App[None]):
             facts.update(Content("\n").join(Content.styled(text, STYLES[style]) for text, style in lines))
         active = self.query_one("#tabs", TabbedContent).active
         if active == "log":
-            self.show_log(row)
+            log = session_folder(self.state, number) / "agent.log"
+            self.query_one("#lines", AgentLog).follow(log, row.status["agent"])
         elif active == "diff" and self.diffed != row.status:
             self.diffed = row.status
             self.run_worker(lambda: self.find_diff(row), thread=True, exclusive=True, group="diff")
-
-    def show_log(self, row: Seen) -> None:
-        log = session_folder(self.state, row.status["issueNumber"]) / "agent.log"
-        self.query_one("#lines", AgentLog).follow(log, row.status["agent"])
 
     def find_diff(self, row: Seen) -> None:
         """In a thread: git may take a while."""
@@ -267,9 +260,8 @@ class Watch(App[None]):
 
     def action_stop(self) -> None:
         if self.selected is not None:
-            stop = partial(messages.stop, self.state)
-            question = Confirm(f"Stop the worker of #{self.selected}?")
-            self.push_screen(question, lambda sure: self.act(stop) if sure else None)
+            question = Over(f"Stop the worker of #{self.selected}?\n\ny  yes      n  no")
+            self.push_screen(question, lambda sure: self.act(partial(messages.stop, self.state)) if sure else None)
 
     def action_browse(self) -> None:
         row = self.chosen()
@@ -303,4 +295,5 @@ class Watch(App[None]):
 
     def action_help(self) -> None:
         bindings = (each for each in self.BINDINGS if isinstance(each, Binding))
-        self.push_screen(Help([(each.key_display or each.key.replace(",", ", "), each.tooltip) for each in bindings]))
+        keys = (f"{each.key_display or each.key.replace(',', ', '):<14} {each.tooltip}" for each in bindings)
+        self.push_screen(Over("\n".join([*keys, HELP])))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -25,6 +24,10 @@ from .logs import LogReader, Rendering
 LOG_TAIL = 262_144
 DIFF_LINES = 3000
 NEW_FILE_BYTES = 20_000
+LOG_LINES = 5_000
+SHOWN = {"information": 5.0, "warning": 8.0, "error": 20.0}  # seconds
+EMPTY = "No sessions yet.\n\nissue-orch spawn starts workers; they show up here as they come."
+HELP = "\nWarm colours want you, cool ones wait.\nEverything here is a command too: issue-orch --help\nEscape closes this."
 DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -64,29 +67,18 @@ class AgentLog(RichLog):
                 self.write(Text.assemble((f"{line.clock:8}  ", "dim"), (line.text, line.style)))
 
 
-class Help(ModalScreen[None]):
-    BINDINGS = [("escape,question_mark,q,enter", "dismiss", "Close")]
+class Over(ModalScreen[bool]):
+    """A text that lies over everything until a key closes it; y and Enter say yes to what it asks."""
 
-    def __init__(self, keys: Sequence[tuple[str, str]]) -> None:
+    BINDINGS = [("y,enter", "dismiss(True)", "Yes"), ("n,escape,q,question_mark", "dismiss(False)", "No")]
+
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self.keys = keys
+        self.text = text
 
     def compose(self) -> ComposeResult:
-        rows = "\n".join(f"{key:<14} {words}" for key, words in self.keys)
-        marks = "Warm colours want you, cool ones wait.\nEverything here is a command too: issue-orch --help"
         with VerticalScroll(classes="over"):
-            yield Static(f"{rows}\n\n{marks}\nEscape closes this.", markup=False)
-
-
-class Confirm(ModalScreen[bool]):
-    BINDINGS = [("y,enter", "dismiss(True)", "Yes"), ("n,escape,q", "dismiss(False)", "No")]
-
-    def __init__(self, question: str) -> None:
-        super().__init__()
-        self.question = question
-
-    def compose(self) -> ComposeResult:
-        yield Static(f"{self.question}\n\ny  yes      n  no", classes="over", markup=False)
+            yield Static(self.text, markup=False)
 
 
 def searched(seen: Seen) -> str:
