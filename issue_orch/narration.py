@@ -8,12 +8,12 @@ from . import launching, ledger, snapshot
 from .context import Context
 from .errors import Expected
 from .headline import next_command
-from .helper_client import Helper
 from .lease import probe
 from .local import look_all
 from .model import SessionStatus
 from .overlap import Item, overlaps
 from .plan import Failure, Plan
+from .process import Helper
 from .store import seconds, session_folder, write_text
 from .text import one_line
 

@@ -1,20 +1,23 @@
-"""Processes: the one way to run a short command, identity of a process, and ending everything that a worker started."""
+"""Processes: the one way to run a short command, identity of a process, ending everything that a worker started; and
+the helper processes of lean ones."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .errors import CommandFailed, Expected
 from .model import ProcessId
 
 MARKER = "ISSUE_ORCH_WORKER"
 STATE_MARKER = "ISSUE_ORCH_STATE"
+SETTLE_LIMIT = 900.0  # seconds for a helper that pushes and asks GitHub
 DRAIN = 1.0  # seconds for the last output of a command that has ended
 
 
@@ -235,3 +238,38 @@ def signal_marked(pid: int, state: str, number: int, what: signal.Signals) -> No
     finally:
         if handle is not None:
             os.close(handle)
+
+
+class Helper:
+    """Asks for what needs more than the standard library, such as GitHub: one short-lived process per request.
+
+    Holds the token that the starting command had in its environment, and hands it to each helper by a pipe.
+    """
+
+    def __init__(self, token: str | None) -> None:
+        self.token = token
+
+    def call(self, operation: str, timeout: float = 60, **arguments: Any) -> dict[str, Any]:
+        """Run one operation to its end. Raises Expected with the helper's words when it fails."""
+        request = json.dumps({"operation": operation, "token": self.token, **arguments})
+        try:
+            done = run(*python_module("helper"), stdin=request, timeout=timeout, env={**os.environ, "PYTHONPATH": package_parent()})
+        except CommandFailed as error:
+            said = error.stderr.strip().splitlines() or [error.message]
+            raise Expected(f"{operation}: {said[-1]}") from error
+        answer = json.loads(done.stdout)
+        if "error" in answer:
+            raise Expected(answer["error"], answer.get("hint", ""))
+        return dict(answer)
+
+    def send(self, operation: str, **arguments: Any) -> None:
+        """Start one operation and do not wait for it."""
+        request = json.dumps({"operation": operation, "token": None, **arguments}).encode()
+        child = subprocess.Popen(
+            python_module("helper"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": package_parent()}, start_new_session=True,
+        )
+        child.returncode = 0  # nobody waits for it: the system reaps it when we end
+        assert child.stdin is not None
+        with child.stdin:
+            child.stdin.write(request)

@@ -14,11 +14,10 @@ from .agents import runs
 from .agents.base import Command, Event, Launch, Prices, Turn, Usage
 from .errors import Expected
 from .git import worker_settings
-from .helper_client import SETTLE_LIMIT, Helper
 from .lease import take
 from .messages import delivered, halt, pending, receipt
 from .model import Activity, Message
-from .process import identity, marker
+from .process import SETTLE_LIMIT, Helper, identity, marker
 from .running import AgentRun, Ended, logged_since
 from .store import append_event, iso, load_events, load_json, load_status, save_status, session_folder, write_text
 

@@ -20,10 +20,9 @@ from typing import Any
 from . import turn
 from .agents.base import Outcome
 from .errors import Expected, LeaseHeld, of_system
-from .helper_client import Helper
 from .lease import adopt, lock_path, take
 from .messages import pending
-from .process import end_marked
+from .process import Helper, end_marked
 from .reports import ROUNDS, apply_reports, load_reports
 from .running import AgentRun, wakeup_pipe
 from .session import HEARTBEAT, Session

@@ -13,8 +13,8 @@ from kit import Scene, make_scene
 
 from issue_orch.agents.base import Tool, Turn
 from issue_orch.headline import Observed, headline
-from issue_orch.helper_client import Helper
 from issue_orch.lease import take
+from issue_orch.process import Helper
 from issue_orch.session import Session
 from issue_orch.store import load_status
 

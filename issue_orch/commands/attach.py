@@ -13,10 +13,9 @@ from .. import messages
 from ..agents.base import Command
 from ..context import open_context
 from ..errors import Expected, Usage
-from ..helper_client import Helper
 from ..launching import resume, write_launch
 from ..lease import is_alive, probe, take
-from ..process import end_marked
+from ..process import Helper, end_marked
 from ..session import Session
 from ..shell import say
 from ..store import append_event
