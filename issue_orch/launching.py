@@ -25,7 +25,7 @@ from .lease import Lease, is_alive, nudge, take
 from .ledger import Ceilings
 from .messages import STOP_WAIT, delivered, pending, send, session
 from .model import SessionStatus
-from .process import package_parent, python_module
+from .process import package_parent, python_module, wait_for
 from .store import append_event, load_pull, session_folder, write_json
 from .turn import kinds
 
@@ -192,7 +192,7 @@ def guide(context: Context, number: int, text: str, author: str, question: str |
         held = "over its budget" if status["hold"] == "budget" else status["hold"]
         return f"{late}queued: the session is {held}; issue-orch resume {number}"
     started = start_worker(context, number, "answer")
-    if has_receipt(context, number, sent.id, started):
+    if receipt_comes(context, number, sent.id, started):
         return f"{late}delivered{', the worker goes on' * started}"
     if started:
         return f"{late}the worker was started with it; the receipt follows in: issue-orch show {number}"
@@ -214,7 +214,7 @@ def resume(context: Context, number: int) -> str:
     if not held and is_alive(state, number):
         return "is running"
     sent = send(state, number, "resume", "", getpass.getuser(), time.time())
-    has_receipt(context, number, sent.id, start_worker(context, number, "resume"))
+    receipt_comes(context, number, sent.id, start_worker(context, number, "resume"))
     return "is still over its budget: issue-orch costs" if session(state, number)["hold"] == "budget" else "resumed"
 
 
@@ -224,12 +224,6 @@ def refuse_cancelled(status: SessionStatus) -> None:
         raise Expected(f"#{number}: the session was cancelled", f"issue-orch prune --cancelled; issue-orch spawn {number}")
 
 
-def has_receipt(context: Context, number: int, message: str, started: bool) -> bool:
-    """Whether the agent took the message; waits some seconds for it, longer for one that was just started."""
-    deadline = time.monotonic() + (5.0 if started else 1.5)
-    while True:
-        if any(each["id"] == message for each in delivered(context.state, number)):
-            return True
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
+def receipt_comes(context: Context, number: int, message: str, started: bool) -> bool:
+    """Whether the agent takes the message within some seconds, more of them when it was just started."""
+    return wait_for(lambda: any(each["id"] == message for each in delivered(context.state, number)), 5.0 if started else 1.5)

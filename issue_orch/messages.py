@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 from .errors import Expected, LeaseHeld
 from .lease import is_alive, nudge, take
 from .model import Message, SessionStatus
-from .process import end_marked
+from .process import end_marked, wait_for
 from .store import append_event, iso, load_status, make_session, read_untrusted, save_status, session_folder, write_json, write_text
 from .turn import CONTROL, End, halted, kinds
 
@@ -147,10 +147,8 @@ def stop(state: Path, number: int, cancel: bool = False) -> str:
     if status["status"] == "complete" and not cancel and not is_alive(state, number):
         return "is complete, nothing runs"
     send(state, number, kind, "", getpass.getuser(), time.time())
-    deadline = time.monotonic() + STOP_WAIT
-    while not hold_offline(state, number, kind):
-        if time.monotonic() > deadline:
-            return f"asked to {kind}, but the worker has not ended after {STOP_WAIT:.0f} s"
+    if not wait_for(lambda: hold_offline(state, number, kind), STOP_WAIT):
+        return f"asked to {kind}, but the worker has not ended after {STOP_WAIT:.0f} s"
     return became(state, number, word)
 
 

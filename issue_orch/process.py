@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .errors import CommandFailed, Expected
@@ -205,9 +205,7 @@ def end_marked(state: str, number: int, grace: float = 5.0) -> bool:
     found = find_marked(state, number)
     for pid in found:
         signal_marked(pid, state, number, signal.SIGTERM)
-    deadline = time.monotonic() + grace
-    while time.monotonic() < deadline and any(start_ticks(pid) and not is_zombie(pid) for pid in found):
-        time.sleep(0.02)
+    wait_for(lambda: not any(start_ticks(pid) and not is_zombie(pid) for pid in found), grace, 0.02)
     empty = 0
     while empty < 2:
         rest = [pid for pid in find_marked(state, number) if not is_zombie(pid)]
@@ -216,6 +214,16 @@ def end_marked(state: str, number: int, grace: float = 5.0) -> bool:
             signal_marked(pid, state, number, signal.SIGKILL)
         time.sleep(0.01)
     return bool(found)
+
+
+def wait_for(holds: Callable[[], bool], limit: float, pause: float = 0.05) -> bool:
+    """Whether something came to hold within `limit` seconds; looked at every `pause` seconds."""
+    deadline = time.monotonic() + limit
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+    return True
 
 
 def is_zombie(pid: int) -> bool:

@@ -15,7 +15,7 @@ from ..context import open_context
 from ..errors import Expected, Usage
 from ..launching import resume, write_launch
 from ..lease import is_alive, probe, take
-from ..process import Helper, end_marked
+from ..process import Helper, end_marked, wait_for
 from ..session import Session
 from ..shell import say
 from ..store import append_event
@@ -54,11 +54,8 @@ def make_room(state: Path, number: int, now: bool) -> None:
         return
     messages.pause(state, number)
     say(f"#{number}: waiting for the worker's turn to end (--now ends it) …")
-    deadline = time.monotonic() + TURN_WAIT
-    while probe(state, number):
-        if time.monotonic() > deadline:
-            raise Expected(f"#{number}: the turn has not ended within an hour", f"issue-orch attach {number} --now")
-        time.sleep(0.2)
+    if not wait_for(lambda: not probe(state, number), TURN_WAIT, 0.2):
+        raise Expected(f"#{number}: the turn has not ended within an hour", f"issue-orch attach {number} --now")
 
 
 def work_by_hand(session: Session) -> int:
