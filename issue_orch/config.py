@@ -7,9 +7,9 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-from .config_keys import AGENT_KEYS, BUILT_IN_AGENTS, KEYS, Key, convert, find_key
+from .config_keys import AGENT_KEYS, BUILT_IN_AGENTS, KEYS, Agent, Config, Key, Words, convert, find_key
 from .errors import Expected, Unapproved, Usage
 from .store import load_json, write_json, write_text
 from .text import redact, sanitise
@@ -26,65 +26,6 @@ ELSEWHERE = {
     "max_workers": "it is called max_workers, at the top level",
     "budget_ceiling": "it is called budget.total",
 }
-
-
-class Agent(NamedTuple):
-    """[agents.NAME]."""
-
-    command: tuple[str, ...] = ()
-    resume: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
-    model: str | None = None
-    profile: Literal["safe", "trusted"] = "safe"
-    env: tuple[str, ...] = ()
-    prices: dict[str, float] | None = None
-    repository_settings: bool = False
-    quiet_minutes: int = 0
-
-
-class Config(NamedTuple):
-    """All settings; docs/configuration.md says what they are. `sources` says where each that is set comes from."""
-
-    repo: str | None
-    remote: str
-    base: str | None
-    max_workers: int
-    agent: str
-    path: str
-    branch: str
-    setup: tuple[tuple[str, ...], ...]
-    setup_timeout: int
-    stack: bool
-    retries: int
-    follow_up_rounds: int
-    ready_labels: tuple[str, ...]
-    ready_exclude: tuple[str, ...]
-    ready_milestone: str | None
-    ready_assigned: Literal["me-or-nobody", "me", "nobody", "anyone"]
-    ready_priority: tuple[str, ...]
-    budget_total: float | None
-    budget_per_issue: float | None
-    budget_per_day: float | None
-    budget_allow_unknown: bool
-    pulls_open: Literal["orchestrator", "worker"]
-    pulls_draft: bool
-    pulls_bots: tuple[str, ...]
-    github_base_url: str | None
-    github_write_back: bool
-    git_sign: Literal["inherit", "off"]
-    notify_command: tuple[str, ...]
-    notify_urls: tuple[str, ...]
-    notify_after_minutes: int
-    agents: dict[str, Agent]
-    sources: dict[str, str]
-    warnings: tuple[str, ...]
-
-    def agent_settings(self, name: str | None = None) -> Agent:
-        """The settings of an agent, of the configured one without a name."""
-        return self.agents.get(name or self.agent, Agent())
-
-
-Layer = tuple[str, dict[str, Any]]  # where it comes from, values by dotted name
 
 
 def load_config(
@@ -105,10 +46,8 @@ def load_config(
                 + "\n".join(listing(asked, approved)), "read it; then: issue-orch init --approve")
         team = {name: value for name, value in team.items() if name not in asked}
     user = user_file(env)
-    return merge([
-        (REPOSITORY_FILE, team), (str(user), parse(read(user), str(user))), ("environment", from_env(env)),
-        ("command line", from_flags(flags or {})),
-    ])
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    return build({**team, **parse(read(user), str(user)), **from_env(env), **checked(given, "command line")})
 
 
 def load_team(top: str | os.PathLike[str]) -> dict[str, Any]:
@@ -208,11 +147,11 @@ def agent_key(variable: str) -> Key | None:
 
 def from_text(key: Key, raw: str, where: str) -> Any:
     """The value of an environment variable: as TOML where it must be, lists also separated by commas."""
-    if key.kind in ("text", "choice"):
+    if key.kind in (str, str | None) or key.choices:
         return raw
-    if key.kind == "flag":
+    if key.kind is bool:
         return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(raw.lower(), raw)
-    if key.kind in ("words", "argv") and not raw.lstrip().startswith("["):
+    if key.kind == Words and not raw.lstrip().startswith("["):
         return [word.strip() for word in raw.split(",") if word.strip()]
     import tomllib
 
@@ -222,33 +161,15 @@ def from_text(key: Key, raw: str, where: str) -> Any:
         raise Usage(f"{where}: cannot be understood: {redact(repr(raw))[:200]}", "write it as in TOML") from None
 
 
-def from_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
-    return checked({name: value for name, value in flags.items() if value is not None}, "command line")
-
-
-def merge(layers: list[Layer]) -> Config:
-    """Pure: a later layer replaces a key as a whole. Raises Usage for what does not fit together."""
-    values: dict[str, Any] = {key.name: key.default for key in KEYS}
-    sources: dict[str, str] = {}
-    for where, layer in layers:
-        values.update(layer)
-        for name in layer:
-            key = find_key(name)
-            sources[name] = key.env if key and where == "environment" else where
+def build(values: Mapping[str, Any]) -> Config:
+    """The configuration of values by dotted name, with the defaults of the others."""
     agents: dict[str, dict[str, Any]] = {}
-    for name in [name for name in values if name.startswith("agents.")]:
-        _, agent, last = name.split(".")
-        agents.setdefault(agent, {})[last] = values.pop(name)
-    fields = {name.replace(".", "_"): value for name, value in values.items()}
-    return Config(
-        **fields, agents={name: Agent(**settings) for name, settings in agents.items()}, sources=sources,
-        warnings=tuple(warnings(values)),
-    )
-
-
-def warnings(values: Mapping[str, Any]) -> Iterator[str]:
-    if values["max_workers"] > 5:
-        yield f"max_workers = {values['max_workers']}: above 5, reviews and the machine usually become the bottleneck"
+    for name in values:
+        if name.startswith("agents."):
+            _, agent, last = name.split(".")
+            agents.setdefault(agent, {})[last] = values[name]
+    fields = {name.replace(".", "_"): value for name, value in values.items() if not name.startswith("agents.")}
+    return Config(**fields, agents={name: Agent(**settings) for name, settings in agents.items()})
 
 
 def check_agent(config: Config, name: str | None = None) -> str:

@@ -1,46 +1,62 @@
-"""The table of configuration keys, and what is derived from it: checks, names, reference, commented file."""
+"""The settings: type, default, check and description of each in one table, and what is derived from it."""
 
-from __future__ import annotations
+# Without `annotations` of __future__: the types of the fields are read.
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from .errors import Usage
 from .text import redact
 
-Kind = Literal["text", "choice", "flag", "count", "number", "words", "argv", "commands", "prices"]
-
 SAFE_REF = r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
 AGENT_NAME = r"[a-z][a-z0-9-]{0,30}"
 BUILT_IN_AGENTS = ("claude", "codex", "opencode", "gemini")
-KIND_NAMES: dict[Kind, str] = {
-    "text": "a text", "choice": "one of", "flag": "true or false", "count": "a whole number", "number": "a number",
-    "words": "a list of texts", "argv": "an argument list", "commands": "a list of argument lists", "prices": "a table",
+SECTIONS = ("ready", "budget", "pulls", "github", "git", "notify")
+Words = tuple[str, ...]
+Commands = tuple[Words, ...]
+Prices = dict[str, float]
+KIND_NAMES: dict[Any, str] = {
+    str: "a text", str | None: "a text", bool: "true or false", int: "a whole number", float | None: "a number",
+    Words: "a list of texts", Commands: "a list of argument lists", Prices | None: "a table",
 }
 
 
 class Key(NamedTuple):
-    """One setting. `check` returns a complaint or nothing. `approval`: it runs something, sends the token or content
-    somewhere, loosens what a worker may do, what may be spent, or which issues, people and commits are trusted; from the
-    repository's file it counts only after approval."""
+    """What the type of a setting does not say. `check` returns a complaint or nothing. `approval`: it runs something, sends
+    the token or content somewhere, loosens what a worker may do, what may be spent, or which issues, people and commits are
+    trusted; from the repository's file it counts only after approval. The last three are filled in from the field."""
 
-    name: str
-    kind: Kind
-    default: Any
     description: str
     approval: bool = False
-    choices: tuple[str, ...] = ()
     check: Callable[[Any], str] = lambda value: ""
     example: Any = None
+    name: str = ""
+    kind: Any = None
+    default: Any = None
 
     @property
     def env(self) -> str:
         return "ISSUE_ORCH_" + re.sub("[.-]", "_", self.name).upper()
 
     @property
-    def sample(self) -> Any:
-        return self.default if self.example is None else self.example
+    def choices(self) -> tuple[str, ...]:
+        return get_args(self.kind) if get_origin(self.kind) is Literal else ()
+
+    @property
+    def expected(self) -> str:
+        return f"one of {', '.join(self.choices)}" if self.choices else KIND_NAMES[self.kind]
+
+
+def keys_of(settings: Any) -> tuple[Key, ...]:
+    """The keys of a table of settings: the field ready_labels is the key ready.labels."""
+    found = []
+    for field, hint in settings.__annotations__.items():
+        section, _, rest = field.partition("_")
+        name = f"{section}.{rest}" if section in SECTIONS else field
+        found += [key._replace(name=name, kind=hint.__origin__, default=settings._field_defaults[field])
+                  for key in getattr(hint, "__metadata__", ())]
+    return tuple(found)
 
 
 def check_repo(value: str) -> str:
@@ -81,78 +97,107 @@ def check_env_names(value: tuple[str, ...]) -> str:
     return f"{bad[0]!r} cannot be passed on; list names of variables, not values" if bad else ""
 
 
-KEYS: tuple[Key, ...] = (
-    Key("repo", "text", None, "GitHub repository of the issues and pulls. Unset: the one that the remote names.", True,
-        check=check_repo, example="owner/name"),
-    Key("remote", "text", "origin", "Git remote that branches are pushed to.", True, check=check_ref),
-    Key("base", "text", None, "Branch that work starts from and pulls go to. Unset: GitHub's default branch, asked at "
-        "each spawn.", True, check=check_ref, example="main"),
-    Key("max_workers", "count", 2, "Workers at once in this clone. Above 5 warns.",
-        check=lambda value: "" if value >= 1 else "must be at least 1"),
-    Key("agent", "text", "claude", "Agent that works: claude, codex, opencode, gemini, or a name under [agents].",
-        check=lambda value: "" if re.fullmatch(AGENT_NAME, value) else "is not the name of an agent"),
-    Key("path", "text", "../{repo}-issue-{number}", "Folder of a worktree, relative to the repository.", True,
-        check=check_path),
-    Key("branch", "text", "issue-{number}", "Name of a worker's branch.", check=check_branch),
-    Key("setup", "commands", (), "Commands that prepare a fresh worktree, each an argument list, run without a shell.",
-        True, example=(("npm", "ci"),)),
-    Key("setup_timeout", "count", 900, "Seconds that all of `setup` may take.",
-        check=lambda value: "" if value else "must be at least 1"),
-    Key("stack", "flag", False, "Start an issue whose only open blocker is a complete session on that "
-        "session's branch."),
-    Key("retries", "count", 3, "Retries after crashes without progress between them."),
-    Key("follow_up_rounds", "count", 3, "How often failing checks, reviews and conflicts go back to the worker of a "
-        "pull. 0: never."),
-    Key("ready.labels", "words", ("ready",), "Labels that an issue must all have to be started.", True,
-        check=lambda value: "" if value else "must name at least one label"),
-    Key("ready.exclude", "words", (), "Labels that keep an issue from being started.", True, example=("blocked",)),
-    Key("ready.milestone", "text", None, "Only issues of this milestone.", True, example="v1.0"),
-    Key("ready.assigned", "choice", "me-or-nobody", "Whose issues are started, by assignee.", True,
-        choices=("me-or-nobody", "me", "nobody", "anyone")),
-    Key("ready.priority", "words", (), "Labels that go first, the most urgent first.", example=("urgent", "soon")),
-    Key("budget.total", "number", None, "US dollars that all sessions of this clone may cost together.", True,
-        example=50.0),
-    Key("budget.per_issue", "number", None, "US dollars that one issue may cost.", True, example=5.0),
-    Key("budget.per_day", "number", None, "US dollars that one day (UTC) may cost.", True, example=20.0),
-    Key("budget.allow_unknown", "flag", False, "Allow agents that report no cost although a budget is set.",
-        True),
-    Key("pulls.open", "choice", "orchestrator", "Who pushes and opens the pull. A worker needs credentials of its own.",
-        choices=("orchestrator", "worker")),
-    Key("pulls.draft", "flag", False, "Open pulls as drafts."),
-    Key("pulls.bots", "words", (), "Bots whose reviews count like a person's, such as a review service.", True,
-        example=("reviewer[bot]",)),
-    Key("github.base_url", "text", None, "API of a GitHub Enterprise server. The token is sent there.", True,
-        check=check_base_url, example="https://github.example.com/api/v3"),
-    Key("github.write_back", "flag", False, "Keep one status comment and orch: labels on each issue."),
-    Key("git.sign", "choice", "inherit", "Sign the workers' commits as git is configured, or not at all.",
-        choices=("inherit", "off")),
-    Key("notify.command", "argv", (), "Command that gets each notification as JSON on stdin.", True,
-        example=("notify-me", "--json")),
-    Key("notify.urls", "words", (), "Apprise addresses (extra `notify`), such as ntfy://topic.", True,
-        example=("ntfy://my-topic",)),
-    Key("notify.after_minutes", "count", 60, "Remind of a question that is open for so long. 0: never."),
-)
-AGENT_KEYS: tuple[Key, ...] = (
-    Key("command", "argv", (), "Program and leading arguments. A name that is not built in needs it; placeholders: "
-        "docs/agents.md.", True, example=("my-agent", "--prompt-file", "{prompt_file}")),
-    Key("resume", "argv", (), "How a session of an agent that is not built in goes on. Unset: it starts afresh.", True,
-        example=("my-agent", "--resume", "{session_id}", "--prompt-file", "{prompt_file}")),
-    Key("args", "argv", (), "Arguments added to what issue-orch passes.", True, example=("--verbose",)),
-    Key("model", "text", None, "Model, in the agent's own words.", example="sonnet",
-        check=lambda value: "must not start with -" if value.startswith("-") else ""),
-    Key("profile", "choice", "safe", "What the agent may do without being asked; docs/agents.md says what that is.",
-        True, choices=("safe", "trusted")),
-    Key("env", "words", (), "Names of variables that the agent inherits, besides those it signs in with.", True,
-        check=check_env_names, example=("NPM_CONFIG_CACHE",)),
-    Key("prices", "prices", None, "US dollars for a million tokens: input, output, cached. For agents that report "
-        "tokens alone.", True, example={"input": 1.25, "output": 10.0}),
-    Key("repository_settings", "flag", False, "Let the agent load hooks, servers and plugins of the branch it works "
-        "on.", True),
-    Key("quiet_minutes", "count", 0, "Minutes of silence after which the agent is interrupted and asked. 0: never."),
-)
+def at_least_one(value: int) -> str:
+    return "" if value else "must be at least 1"
+
+
+class Agent(NamedTuple):
+    """[agents.NAME]."""
+
+    command: Annotated[Words, Key(
+        "Program and leading arguments. A name that is not built in needs it; placeholders: docs/agents.md.",
+        True, example=("my-agent", "--prompt-file", "{prompt_file}"))] = ()
+    resume: Annotated[Words, Key(
+        "How a session of an agent that is not built in goes on. Unset: it starts afresh.",
+        True, example=("my-agent", "--resume", "{session_id}", "--prompt-file", "{prompt_file}"))] = ()
+    args: Annotated[Words, Key("Arguments added to what issue-orch passes.", True, example=("--verbose",))] = ()
+    model: Annotated[str | None, Key(
+        "Model, in the agent's own words.",
+        check=lambda value: "must not start with -" if value.startswith("-") else "", example="sonnet")] = None
+    profile: Annotated[Literal["safe", "trusted"], Key(
+        "What the agent may do without being asked; docs/agents.md says what that is.", True)] = "safe"
+    env: Annotated[Words, Key(
+        "Names of variables that the agent inherits, besides those it signs in with.",
+        True, check=check_env_names, example=("NPM_CONFIG_CACHE",))] = ()
+    prices: Annotated[Prices | None, Key(
+        "US dollars for a million tokens: input, output, cached. For agents that report tokens alone.",
+        True, example={"input": 1.25, "output": 10.0})] = None
+    repository_settings: Annotated[bool, Key(
+        "Let the agent load hooks, servers and plugins of the branch it works on.", True)] = False
+    quiet_minutes: Annotated[int, Key("Minutes of silence after which the agent is interrupted and asked. 0: never.")] = 0
+
+
+class Config(NamedTuple):
+    """All settings; docs/configuration.md is made from this."""
+
+    repo: Annotated[str | None, Key(
+        "GitHub repository of the issues and pulls. Unset: the one that the remote names.",
+        True, check=check_repo, example="owner/name")] = None
+    remote: Annotated[str, Key("Git remote that branches are pushed to.", True, check=check_ref)] = "origin"
+    base: Annotated[str | None, Key(
+        "Branch that work starts from and pulls go to. Unset: GitHub's default branch, asked at each spawn.",
+        True, check=check_ref, example="main")] = None
+    max_workers: Annotated[int, Key("Workers at once in this clone. Above 5 warns.", check=at_least_one)] = 2
+    agent: Annotated[str, Key(
+        "Agent that works: claude, codex, opencode, gemini, or a name under [agents].",
+        check=lambda value: "" if re.fullmatch(AGENT_NAME, value) else "is not the name of an agent")] = "claude"
+    path: Annotated[str, Key(
+        "Folder of a worktree, relative to the repository.", True, check=check_path)] = "../{repo}-issue-{number}"
+    branch: Annotated[str, Key("Name of a worker's branch.", check=check_branch)] = "issue-{number}"
+    setup: Annotated[Commands, Key(
+        "Commands that prepare a fresh worktree, each an argument list, run without a shell.",
+        True, example=(("npm", "ci"),))] = ()
+    setup_timeout: Annotated[int, Key("Seconds that all of `setup` may take.", check=at_least_one)] = 900
+    stack: Annotated[bool, Key(
+        "Start an issue whose only open blocker is a complete session on that session's branch.")] = False
+    retries: Annotated[int, Key("Retries after crashes without progress between them.")] = 3
+    follow_up_rounds: Annotated[int, Key(
+        "How often failing checks, reviews and conflicts go back to the worker of a pull. 0: never.")] = 3
+    ready_labels: Annotated[Words, Key(
+        "Labels that an issue must all have to be started.",
+        True, check=lambda value: "" if value else "must name at least one label")] = ("ready",)
+    ready_exclude: Annotated[Words, Key("Labels that keep an issue from being started.", True, example=("blocked",))] = ()
+    ready_milestone: Annotated[str | None, Key("Only issues of this milestone.", True, example="v1.0")] = None
+    ready_assigned: Annotated[Literal["me-or-nobody", "me", "nobody", "anyone"], Key(
+        "Whose issues are started, by assignee.", True)] = "me-or-nobody"
+    ready_priority: Annotated[Words, Key("Labels that go first, the most urgent first.", example=("urgent", "soon"))] = ()
+    budget_total: Annotated[float | None, Key(
+        "US dollars that all sessions of this clone may cost together.", True, example=50.0)] = None
+    budget_per_issue: Annotated[float | None, Key("US dollars that one issue may cost.", True, example=5.0)] = None
+    budget_per_day: Annotated[float | None, Key("US dollars that one day (UTC) may cost.", True, example=20.0)] = None
+    budget_allow_unknown: Annotated[bool, Key("Allow agents that report no cost although a budget is set.", True)] = False
+    pulls_open: Annotated[Literal["orchestrator", "worker"], Key(
+        "Who pushes and opens the pull. A worker needs credentials of its own.")] = "orchestrator"
+    pulls_draft: Annotated[bool, Key("Open pulls as drafts.")] = False
+    pulls_bots: Annotated[Words, Key(
+        "Bots whose reviews count like a person's, such as a review service.", True, example=("reviewer[bot]",))] = ()
+    github_base_url: Annotated[str | None, Key(
+        "API of a GitHub Enterprise server. The token is sent there.",
+        True, check=check_base_url, example="https://github.example.com/api/v3")] = None
+    github_write_back: Annotated[bool, Key("Keep one status comment and orch: labels on each issue.")] = False
+    git_sign: Annotated[Literal["inherit", "off"], Key(
+        "Sign the workers' commits as git is configured, or not at all.")] = "inherit"
+    notify_command: Annotated[Words, Key(
+        "Command that gets each notification as JSON on stdin.", True, example=("notify-me", "--json"))] = ()
+    notify_urls: Annotated[Words, Key(
+        "Apprise addresses (extra `notify`), such as ntfy://topic.", True, example=("ntfy://my-topic",))] = ()
+    notify_after_minutes: Annotated[int, Key("Remind of a question that is open for so long. 0: never.")] = 60
+    agents: dict[str, Agent] = {}
+
+    def agent_settings(self, name: str | None = None) -> Agent:
+        """The settings of an agent, of the configured one without a name."""
+        return self.agents.get(name or self.agent, Agent())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        many = f"max_workers = {self.max_workers}: above 5, reviews and the machine usually become the bottleneck"
+        return (many,) if self.max_workers > 5 else ()
+
+
+KEYS = keys_of(Config)
+AGENT_KEYS = keys_of(Agent)
 BY_NAME = {key.name: key for key in KEYS}
 AGENT_BY_NAME = {key.name: key for key in AGENT_KEYS}
-SECTIONS = tuple(dict.fromkeys(key.name.partition(".")[0] for key in KEYS if "." in key.name))
 
 
 def find_key(name: str) -> Key | None:
@@ -166,38 +211,38 @@ def find_key(name: str) -> Key | None:
 
 def convert(key: Key, raw: Any, where: str) -> Any:
     """A value of TOML as the configuration holds it. Raises Usage with the key, the place and what is expected."""
-    value = shaped(key, raw)
-    what = KIND_NAMES[key.kind] + (" " + ", ".join(key.choices) if key.choices else "")
-    problem = f"must be {what}" if value is None else key.check(value)
+    value = shaped(key.kind, raw)
+    problem = f"must be {key.expected}" if value is None else key.check(value)
     if problem:
         raise Usage(f"{where}: {key.name} {problem}; it is {redact(repr(raw))[:200]}", f"mend it in {where}")
     return value
 
 
-def shaped(key: Key, raw: Any) -> Any:
+def shaped(kind: Any, raw: Any) -> Any:
     """`raw` in the shape of its kind, None when it does not fit. true is no number, NaN is no limit."""
-    match key.kind:
-        case "text":
-            return raw if isinstance(raw, str) and raw.strip() and raw.isprintable() else None
-        case "choice":
-            return raw if raw in key.choices else None
-        case "flag":
-            return raw if isinstance(raw, bool) else None
-        case "count":
-            return raw if type(raw) is int and 0 <= raw <= 10**9 else None
-        case "number":
-            return float(raw) if type(raw) in (int, float) and 0 <= raw < float("inf") else None
-        case "words" | "argv":
-            return tuple(raw) if is_list(raw) and all(isinstance(word, str) and word for word in raw) else None
-        case "commands":
-            return tuple(map(tuple, raw)) if is_list(raw) and all(
-                is_list(argv) and argv and all(isinstance(word, str) for word in argv) for argv in raw) else None
-        case "prices":
-            return shaped_prices(raw)
+    if get_origin(kind) is Literal:
+        return raw if raw in get_args(kind) else None
+    if kind is bool:
+        return raw if isinstance(raw, bool) else None
+    if kind is int:
+        return raw if type(raw) is int and 0 <= raw <= 10**9 else None
+    if kind == float | None:
+        return float(raw) if type(raw) in (int, float) and 0 <= raw < float("inf") else None
+    if kind == Words:
+        return tuple(raw) if is_texts(raw) and all(raw) else None
+    if kind == Commands:
+        return tuple(map(tuple, raw)) if is_list(raw) and all(is_texts(argv) and argv for argv in raw) else None
+    if kind == Prices | None:
+        return shaped_prices(raw)
+    return raw if isinstance(raw, str) and raw.strip() and raw.isprintable() else None
 
 
 def is_list(raw: Any) -> bool:
     return isinstance(raw, list | tuple)
+
+
+def is_texts(raw: Any) -> bool:
+    return is_list(raw) and all(isinstance(word, str) for word in raw)
 
 
 def shaped_prices(raw: Any) -> dict[str, float] | None:
@@ -219,24 +264,15 @@ def toml_value(value: Any) -> str:
 
 def commented_file(values: Mapping[str, Any]) -> str:
     """A configuration file with `values` set, and every other key as a comment that says what it is."""
-    known = {name: key for name in values if (key := find_key(name))}
+    agents = dict.fromkeys([*(name.split(".")[1] for name in values if name.startswith("agents.")), "claude"])
+    of_agents = [key._replace(name=f"agents.{agent}.{key.name}") for agent in agents for key in AGENT_KEYS]
     lines = ["# Configuration of issue-orch. Keys marked (approval) count after: issue-orch init --approve", ""]
-    for key in (key for key in KEYS if "." not in key.name):
-        lines += described(key, key.name, values)
-    for section in SECTIONS:
-        lines += [f"[{section}]"]
-        for key in (key for key in KEYS if key.name.startswith(f"{section}.")):
-            lines += described(key, key.name.partition(".")[2], values)
-    for agent in dict.fromkeys([*(name.split(".")[1] for name in known if name.startswith("agents.")), "claude"]):
-        lines += [f"[agents.{agent}]"]
-        for key in AGENT_KEYS:
-            lines += described(key._replace(name=f"agents.{agent}.{key.name}"), key.name, values)
+    table = ""
+    for key in (*KEYS, *of_agents):
+        before, (table, _, name) = table, key.name.rpartition(".")
+        lines += [f"[{table}]"] if table != before else []
+        sample = key.default if key.example is None else key.example
+        choices = f" One of: {', '.join(key.choices)}." if key.choices else ""
+        lines += [f"# {key.description}{choices}{' (approval)' if key.approval else ''}",
+                  f"{'' if key.name in values else '# '}{name} = {toml_value(values.get(key.name, sample))}", ""]
     return "\n".join(lines)
-
-
-def described(key: Key, name: str, values: Mapping[str, Any]) -> Iterator[str]:
-    choices = f" One of: {', '.join(key.choices)}." if key.choices else ""
-    yield f"# {key.description}{choices}{' (approval)' if key.approval else ''}"
-    mark = "" if key.name in values else "# "
-    yield f"{mark}{name} = {toml_value(values.get(key.name, key.sample))}"
-    yield ""

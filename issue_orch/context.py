@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import git, push
-from .config import Config, load_config
+from .config import load_config
+from .config_keys import Config
 from .errors import Expected, SignInFailed
 from .model import Branch, CommitSha
 from .remote import api_url, parse_remote

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import act, launching, ledger
-from .config import Config
+from .config_keys import Config
 from .context import Context, connect, open_context
 from .errors import Expected, GitHubError, LeaseHeld, RateLimited
 from .gather import fetch_labelled, fetch_me, gather, rules_of

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from . import agents, git
-from .config import Config, approved_folder
+from .config import approved_folder
 from .config import check_agent as config_agent
+from .config_keys import Config
 from .context import Context, token_of
 from .errors import Expected, LeaseHeld
 from .lease import Lease, is_alive, nudge, take

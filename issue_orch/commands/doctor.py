@@ -7,7 +7,7 @@ import sys
 from itertools import chain
 
 from .. import git
-from ..config import merge
+from ..config_keys import Config
 from ..context import Context, open_context
 from ..doctor import Check, examine
 from ..doctor_fix import fix as mend_all
@@ -41,7 +41,7 @@ def open_anyway() -> tuple[Context, Check]:
     except Expected as error:
         found = Check("configuration", "error", one_line(error.message, 500), sanitise(error.hint))
     repo = git.find_repo(os.getcwd())
-    return Context(repo, make_state(repo.common_dir), merge([]), "", "", os.environ), found
+    return Context(repo, make_state(repo.common_dir), Config(), "", "", os.environ), found
 
 
 def mend(context: Context, dry_run: bool) -> list[str]:
