@@ -12,8 +12,7 @@ from .config import load_config
 from .config_keys import Config
 from .errors import Expected, SignInFailed
 from .model import Branch, CommitSha
-from .remote import api_url, parse_remote
-from .sign_in import Token, find_token
+from .sign_in import Token, api_url, find_token, parse_remote
 from .store import load_json, load_sessions, make_state, session_folder
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 from . import git
 from .errors import Expected
 from .facts import repo_of
-from .sign_in import Token, find_token, hide_process
+from .sign_in import Token, find_token, hide_process, web_host
 
 
 def main() -> int:
@@ -40,8 +40,6 @@ def render(request: dict[str, Any]) -> dict[str, Any]:
 
 def token_for(request: dict[str, Any]) -> Token | None:
     """The token that the starting command handed over; else what can be had now, such as `gh auth token`."""
-    from .remote import web_host
-
     base_url = request["launch"]["baseUrl"]
     if request["token"]:
         return Token(request["token"], "environment of the starting command", web_host(base_url))
@@ -50,27 +48,19 @@ def token_for(request: dict[str, Any]) -> Token | None:
 
 def settle(request: dict[str, Any]) -> dict[str, Any]:
     from .github import GitHub
-    from .settle import Plan, Settled
+    from .settle import Job
     from .settle import settle as settle_session
 
-    launch, status = request["launch"], request["status"]
-    repo = repo_of(launch)
-    changed, token = changed_keys(repo, request), token_for(request)
-    if changed or token is None:
-        why = f"no token for {launch['baseUrl']}: gh auth login, or set GH_TOKEN, then issue-orch resume"
-        if changed:
-            why = (f"the git configuration changed since the worker started: {', '.join(changed)}; look at it with "
-                   "`git config --show-origin --get-all KEY`; undo it, or if it is yours `issue-orch init --approve`; "
-                   f"then `issue-orch resume {request['number']}`")
-        return Settled("pending", why)._asdict()
-
-    def connect() -> GitHub:
-        gap = float(os.environ.get("ISSUE_ORCH_WRITE_GAP") or 1.0)
-        return GitHub(launch["repoName"], token.value, launch["baseUrl"], cache=Path(request["state"]) / "cache", write_gap=gap)
-
-    plan = Plan(launch["remote"], token, launch["pullsOpen"] == "worker", launch["draft"],
-                lambda claim: pull_body(launch, status, claim, token.value))
-    return settle_session(repo, connect, status, request["claim"], plan)._asdict()
+    launch, token = request["launch"], token_for(request)
+    if changed := changed_keys(repo_of(launch), request):
+        raise Expected(f"the git configuration changed since the worker started: {', '.join(changed)}; look at it with "
+                       "`git config --show-origin --get-all KEY`; undo it, or if it is yours `issue-orch init --approve`; "
+                       f"then `issue-orch resume {request['number']}`")
+    if token is None:
+        raise Expected(f"no token for {launch['baseUrl']}: gh auth login, or set GH_TOKEN, then issue-orch resume")
+    gap = float(os.environ.get("ISSUE_ORCH_WRITE_GAP") or 1.0)
+    gh = GitHub(launch["repoName"], token.value, launch["baseUrl"], cache=Path(request["state"]) / "cache", write_gap=gap)
+    return settle_session(Job(launch, request["status"], request["claim"], token), gh)._asdict()
 
 
 def changed_keys(repo: git.Repo, request: dict[str, Any]) -> list[str]:
@@ -81,12 +71,6 @@ def changed_keys(repo: git.Repo, request: dict[str, Any]) -> list[str]:
     if noted is None:
         return []
     return git.changed_keys(noted, git.dangerous_keys(repo, request["launch"]["remote"]))
-
-
-def pull_body(launch: dict[str, Any], status: dict[str, Any], claim: dict[str, Any], secret: str) -> str:
-    from .prompt import pull_body as render_body
-
-    return render_body(launch["top"], status["issueNumber"], claim.get("body") or claim.get("note") or "", (secret,))
 
 
 def notify(request: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import shlex
 import shutil
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 from urllib.parse import urlsplit
 
 from .errors import CommandFailed, Expected
@@ -27,49 +27,43 @@ SIGN_IN = re.compile(
 )
 
 
-class Rejected(NamedTuple):
-    """The remote does not take it; what it says of the content (`hook`) can be mended there. `words` are untrusted."""
-
-    kind: Literal["non_fast_forward", "hook", "other"]
-    words: str
+class RemoteFailed(Expected):
+    """The remote was not reached."""
 
 
-class SignIn(NamedTuple):
-    words: str
+class SignInRefused(RemoteFailed):
+    """The remote let nobody in."""
 
 
-class Unreachable(NamedTuple):
-    words: str
+class Rejected(Expected):
+    """The remote does not take the push; what it says of the content (`hook`) can be mended there. Its words are untrusted."""
 
-
-Failed = SignIn | Unreachable
-Ran = Done | Failed
+    def __init__(self, kind: Literal["non_fast_forward", "hook", "other"], words: str) -> None:
+        super().__init__(words)
+        self.kind = kind
 
 
 def push(
-    repo: Repo, remote: str, branch: Branch, sha: CommitSha, base: Branch,
-    token: Token | None = None, timeout: float = SECONDS,
-) -> Rejected | Failed | None:
+    repo: Repo, remote: str, branch: Branch, sha: CommitSha, base: Branch, token: Token | None = None, timeout: float = SECONDS
+) -> None:
     """Make `branch` on the remote be `sha`: that one ref, never forced, no hooks, no tags, no submodules, no prompt.
 
-    None: it is. The token is used over https alone, and only when nothing of the user's own gets in.
+    The token is used over https alone, and only when nothing of the user's own gets in. Raises Rejected or RemoteFailed.
     """
     if not re.fullmatch(r"[0-9a-f]{40,64}", sha):
         raise Expected(f"{sha!r}: not a commit to push (an empty one would delete the branch)")
     if branch == base:
         raise Expected(f"{branch} is the base: it is never pushed to", "give the session a branch of its own")
-    there = find_remote_sha(repo, remote, branch, token, timeout)
-    if isinstance(there, SignIn | Unreachable):
-        return there
-    if there == sha:
-        return None
-    if uses_lfs(repo, sha) and (failed := push_lfs(repo, remote, branch, token, timeout)):
-        return failed
+    if find_remote_sha(repo, remote, branch, token, timeout) == sha:
+        return
+    if uses_lfs(repo, sha):  # the pre-push hook that usually uploads what the pointers point to is off
+        if shutil.which("git-lfs") is None:
+            raise Rejected("other", "the branch has files in LFS, and git-lfs is not installed here")
+        ask(repo, remote, token, "lfs", "push", remote, branch, timeout=max(timeout, 600))
     flags = ("--porcelain", "--no-verify", "--no-follow-tags", "--no-force-with-lease", "--recurse-submodules=no")
     done = ask(repo, remote, token, "push", *flags, "--", remote, f"{sha}:refs/heads/{branch}", timeout=timeout)
-    if not isinstance(done, Done):
-        return done
-    return read_rejection(done) if done.code else None
+    if done.code:
+        raise read_rejection(done)
 
 
 def read_rejection(done: Done) -> Rejected:
@@ -85,30 +79,28 @@ def read_rejection(done: Done) -> Rejected:
 
 def find_remote_sha(
     repo: Repo, remote: str, branch: Branch, token: Token | None = None, timeout: float = SECONDS
-) -> CommitSha | Failed | None:
-    """The head of a branch on the remote, None when it is not there."""
+) -> CommitSha | None:
+    """The head of a branch on the remote, None when it is not there. Raises RemoteFailed."""
     done = ask(repo, remote, token, "ls-remote", "--", remote, f"refs/heads/{branch}", timeout=timeout)
-    if not isinstance(done, Done):
-        return done
     return next((CommitSha(line.split("\t")[0]) for line in done.stdout.splitlines()), None)
 
 
-def fetch_base(
-    repo: Repo, remote: str, base: Branch, token: Token | None = None, timeout: float = 600
-) -> CommitSha:
+def is_at(repo: Repo, remote: str, branch: Branch, sha: CommitSha, token: Token | None) -> bool:
+    """Whether the branch on the remote is known to be at this commit."""
+    try:
+        return find_remote_sha(repo, remote, branch, token) == sha
+    except RemoteFailed:
+        return False
+
+
+def fetch_base(repo: Repo, remote: str, base: Branch, token: Token | None = None) -> CommitSha:
     """Update `refs/remotes/<remote>/<base>` and nothing else; returns it. Raises Expected."""
     tracking = f"refs/remotes/{remote}/{base}"
     flags = ("--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--refmap=", "--recurse-submodules=no")
-    wanted = ("--", remote, f"+refs/heads/{base}:{tracking}")
-    done = ask(repo, remote, token, "fetch", *flags, *wanted, timeout=timeout)
-    if isinstance(done, Done) and done.code and "cannot lock ref" in done.stderr:
-        # Somebody fetched the same at the same moment; what they got may be older by now.
-        done = ask(repo, remote, token, "fetch", *flags, *wanted, timeout=timeout)
-    match done:
-        case SignIn(words):
-            raise Expected(f"{remote} does not let us in: {words}", f"git ls-remote {remote}")
-        case Unreachable(words):
-            raise Expected(f"{remote} cannot be reached: {words}", f"git ls-remote {remote}")
+    fetch = partial(ask, repo, remote, token, "fetch", *flags, "--", remote, f"+refs/heads/{base}:{tracking}", timeout=600)
+    done = fetch()
+    if done.code and "cannot lock ref" in done.stderr:
+        done = fetch()  # somebody fetched the same at the same moment; what they got may be older by now
     if done.code and "couldn't find remote ref" in done.stderr:
         raise Expected(f"{remote} has no branch {base}", "push it, or set the base branch in the configuration")
     if done.code:
@@ -125,25 +117,20 @@ def uses_lfs(repo: Repo, sha: CommitSha) -> bool:
     return done.code == 0
 
 
-def push_lfs(repo: Repo, remote: str, branch: Branch, token: Token | None, timeout: float) -> Rejected | Failed | None:
-    """Upload what the pointers point to; the pre-push hook that usually does it is off."""
-    if shutil.which("git-lfs") is None:
-        return Rejected("other", "the branch has files in LFS, and git-lfs is not installed here")
-    done = ask(repo, remote, token, "lfs", "push", remote, branch, timeout=max(timeout, 600))
-    return None if isinstance(done, Done) else done
+def ask(repo: Repo, remote: str, token: Token | None, *args: str, timeout: float) -> Done:
+    """One git command with the remote: as the user signs in, and with the token when that does not do.
 
-
-def ask(repo: Repo, remote: str, token: Token | None, *args: str, timeout: float) -> Ran:
-    """One git command with the remote: as the user signs in, and with the token when that does not do."""
+    Raises RemoteFailed unless the remote answered; what it answered may be a refusal.
+    """
     run = partial(git, repo, *args, env=ssh_env(repo), network=True, timeout=timeout, check=False)
-    answer = judge(run, timeout)
-    if token is None or not isinstance(answer, SignIn):
-        return answer
-    url = urlsplit(git(repo, "remote", "get-url", "--push", remote, check=False).stdout.strip())
-    host = url.netloc.rpartition("@")[2].lower()
-    safe = url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)
-    if not safe or host != token.host.lower():
-        return answer
+    try:
+        return answered(run, remote, timeout)
+    except SignInRefused:
+        url = urlsplit(git(repo, "remote", "get-url", "--push", remote, check=False).stdout.strip())
+        host = url.netloc.rpartition("@")[2].lower()
+        safe = url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)
+        if token is None or not safe or host != token.host.lower():
+            raise
     read, write = os.pipe()
     try:
         with open(write, "w") as pipe:
@@ -151,22 +138,24 @@ def ask(repo: Repo, remote: str, token: Token | None, *args: str, timeout: float
         # Git gives it to this host alone. The empty helper switches the others off: they would store the token.
         helper = f'!f() {{ test "$1" = get && cat /dev/fd/{read}; }}; f'
         config = (("credential.helper", ""), (f"credential.{url.scheme}://{host}.helper", helper))
-        return judge(partial(run, config=config, pass_fds=(read,)), timeout)
+        return answered(partial(run, config=config, pass_fds=(read,)), remote, timeout)
     finally:
         os.close(read)
 
 
-def judge(run: Callable[[], Done], timeout: float) -> Ran:
+def answered(run: Callable[[], Done], remote: str, timeout: float) -> Done:
     """Tell a remote that was not reached, or let nobody in, from one that answered."""
     try:
         done = run()
     except CommandFailed:
-        return Unreachable(f"no answer in {timeout:.0f} s")
+        raise RemoteFailed(f"{remote} cannot be reached: no answer in {timeout:.0f} s", f"git ls-remote {remote}") from None
     refused = any(line.startswith("!\t") for line in done.stdout.splitlines())
     if done.code == 0 or refused or "couldn't find remote ref" in done.stderr or "cannot lock ref" in done.stderr:
         return done
     words = clean_words(done.stderr)
-    return SignIn(words) if SIGN_IN.search(words) else Unreachable(words)
+    if SIGN_IN.search(words):
+        raise SignInRefused(f"{remote} does not let us in: {words}", f"git ls-remote {remote}")
+    raise RemoteFailed(f"{remote} cannot be reached: {words}", f"git ls-remote {remote}")
 
 
 def clean_words(text: str) -> str:

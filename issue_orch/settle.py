@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from . import git, push, snapshot, worktree
-from .errors import Expected, GitHubError
+from .errors import GitHubError
+from .facts import repo_of
 from .model import Branch, CommitSha, Pull, SessionStatus
 from .sign_in import Token
 from .text import neutralise, one_line, redact
@@ -21,53 +21,46 @@ class Settled(NamedTuple):
     """How far it came. `opened`: the pull at `url` is open (or was merged already) with exactly our commits.
 
     Else there is a reason. `unready`: the claim does not hold; words for the worker. `rejected`: the remote refused the
-    push; told to the worker first, then to a person. `pending`: nothing that the worker could mend; tried again by any
-    later command.
+    push; told to the worker first, then to a person. What the worker could not mend is raised as Expected, and tried again
+    by any later command.
     """
 
-    outcome: Literal["opened", "unready", "rejected", "pending"]
+    outcome: Literal["opened", "unready", "rejected"]
     reason: str = ""
     url: str = ""
     head_sha: str = ""
 
 
-class Plan(NamedTuple):
-    """What settle needs beside the session: `body` renders the pull's text from the worker's claim."""
+class Job(NamedTuple):
+    """What is settled: the worker's `claim` for the session, by the settings of its `launch`, and signed in with `token`."""
 
-    remote: str
-    token: Token | None
-    worker_opens: bool
-    draft: bool
-    body: Callable[[dict[str, Any]], str]
+    launch: dict[str, Any]
+    status: SessionStatus
+    claim: dict[str, Any]
+    token: Token
+
+    @property
+    def repo(self) -> git.Repo:
+        return repo_of(self.launch)
 
 
-def settle(
-    repo: git.Repo, connect: Callable[[], GitHub], status: SessionStatus, claim: dict[str, Any], plan: Plan
-) -> Settled:
+def settle(job: Job, gh: GitHub) -> Settled:
     """Bring a completed session to its recorded pull. Nothing here writes to disk."""
-    path, branch, base = status["worktreePath"], Branch(status["branch"]), Branch(status["base"])
-    problem = unready(repo, status)
+    status, remote = job.status, job.launch["remote"]
+    branch, base = Branch(status["branch"]), Branch(status["base"])
+    problem = unready(job.repo, status)
     if problem:
         return Settled("unready", problem)
-    head = worktree.head_sha(repo, path)
-    if head is None:
-        return Settled("unready", "You reported complete, but there is no commit on your branch.")
+    head = worktree.head_sha(job.repo, status["worktreePath"])
+    assert head is not None  # commits were found on it
     try:
-        pushed = push.push(repo, plan.remote, branch, head, base, plan.token)
-    except Expected as error:
-        return Settled("pending", error.message)
-    match pushed:
-        case push.Rejected(kind="other"):
-            return Settled("pending", f"the remote does not take {branch}: {pushed.words}")
-        case push.Rejected():
-            return Settled("rejected", rejection(pushed, branch, base))
-        case push.Unreachable() | push.SignIn():
-            return Settled("pending", pushed.words)
-    try:
-        with connect() as gh:
-            return open_pull(repo, gh, status, claim, head, plan)
-    except GitHubError as error:
-        return Settled("pending", error.message)
+        push.push(job.repo, remote, branch, head, base, job.token)
+    except push.Rejected as error:
+        if error.kind == "other":
+            raise push.Rejected("other", f"the remote does not take {branch}: {error.message}") from None
+        return Settled("rejected", rejection(error, branch, base))
+    with gh:
+        return open_pull(job, gh, head)
 
 
 def unready(repo: git.Repo, status: SessionStatus) -> str | None:
@@ -91,34 +84,40 @@ def rejection(pushed: push.Rejected, branch: Branch, base: Branch) -> str:
     if pushed.kind == "non_fast_forward":
         return (f"The push of {branch} was rejected: the branch on the remote has commits that yours does not have. "
                 f"Fetch it, merge origin/{branch} into {branch} (never rebase, never force), test, report complete again.")
-    return f"The remote rejected the push of {branch}: {pushed.words}. Mend it on your branch, then report complete again."
+    return f"The remote rejected the push of {branch}: {pushed.message}. Mend it on your branch, then report complete again."
 
 
-def open_pull(
-    repo: git.Repo, gh: GitHub, status: SessionStatus, claim: dict[str, Any], head: CommitSha, plan: Plan
-) -> Settled:
+def open_pull(job: Job, gh: GitHub, head: CommitSha) -> Settled:
     """Our pull is the one whose head and base match. After a failed creation it is looked for before anything else."""
+    status, claim = job.status, job.claim
     pull = find_pull(gh, status, head)
-    if pull is None and plan.worker_opens and claim.get("pr"):
-        return Settled("unready", f"{claim['pr']} is not an open pull request from {status['branch']} into {status['base']} "
-                                  "with your last commit. Give the right one with --pr.")
-    if pull is None and plan.worker_opens:
+    if pull is None and job.launch["pullsOpen"] == "worker":
+        if claim.get("pr"):
+            return Settled("unready", f"{claim['pr']} is not an open pull request from {status['branch']} into {status['base']} "
+                                      "with your last commit. Give the right one with --pr.")
         return Settled("unready", "Open the pull request yourself, then report complete with --pr URL.")
     if pull is None:
-        title = pull_title(status, claim, (plan.token.value,) if plan.token else ())
+        title, body = pull_title(job), pull_body(job)
         try:
-            pull = gh.create_pull(status["branch"], status["base"], title, plan.body(claim), plan.draft)
-        except GitHubError as error:
+            pull = gh.create_pull(status["branch"], status["base"], title, body, job.launch["draft"])
+        except GitHubError:
             pull = find_pull(gh, status, head)
             if pull is None:
-                return Settled("pending", error.message)
-    return verified(repo, gh, pull, status, head, plan)
+                raise
+    return verified(job, gh, pull, head)
 
 
-def pull_title(status: SessionStatus, claim: dict[str, Any], secrets: tuple[str, ...]) -> str:
+def pull_title(job: Job) -> str:
     """The worker's, else the issue's, else the branch: GitHub refuses a pull of which nothing is to be seen."""
-    titles = (claim.get("title"), status["issueTitle"], status["branch"])
-    return next(filter(None, (neutralise(one_line(redact(title or "", secrets), 200).strip()) for title in titles)))
+    titles = (job.claim.get("title"), job.status["issueTitle"], job.status["branch"])
+    return next(filter(None, (neutralise(one_line(redact(title or "", (job.token.value,)), 200).strip()) for title in titles)))
+
+
+def pull_body(job: Job) -> str:
+    from .prompt import pull_body as render_body
+
+    words = job.claim.get("body") or job.claim.get("note") or ""
+    return render_body(job.launch["top"], job.status["issueNumber"], words, (job.token.value,))
 
 
 def find_pull(gh: GitHub, status: SessionStatus, head: CommitSha) -> Pull | None:
@@ -131,14 +130,12 @@ def find_pull(gh: GitHub, status: SessionStatus, head: CommitSha) -> Pull | None
     return next(iter([*running, *done]), None)
 
 
-def verified(
-    repo: git.Repo, gh: GitHub, pull: Pull, status: SessionStatus, head: CommitSha, plan: Plan
-) -> Settled:
+def verified(job: Job, gh: GitHub, pull: Pull, head: CommitSha) -> Settled:
     """GitHub may show the new head late: ask again, and in the end believe the remote branch itself."""
     for _ in range(LOOKS):
         if pull.head_sha == head:
             return Settled("opened", url=pull.url, head_sha=head)
         pull = gh.fetch_pull(pull.number)
-    if push.find_remote_sha(repo, plan.remote, Branch(status["branch"]), plan.token) == head:
+    if push.is_at(job.repo, job.launch["remote"], Branch(job.status["branch"]), head, job.token):
         return Settled("opened", url=pull.url, head_sha=head)
-    return Settled("pending", f"{pull.url} shows {pull.head_sha[:12]}, the branch is at {head[:12]}")
+    raise GitHubError(f"{pull.url} shows {pull.head_sha[:12]}, the branch is at {head[:12]}")

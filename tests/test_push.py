@@ -14,8 +14,8 @@ from issue_orch.git import rev_parse
 from issue_orch.model import Branch, CommitSha
 from issue_orch.push import (
     Rejected,
-    SignIn,
-    Unreachable,
+    RemoteFailed,
+    SignInRefused,
     fetch_base,
     find_remote_sha,
     push,
@@ -39,9 +39,9 @@ def test_one_ref_is_pushed_and_once(clone: Clone) -> None:
     for key, value in more.items():
         sh(path, "git", "config", key, value)
     assert find_remote_sha(clone.repo, "origin", ONE) is None
-    assert push(clone.repo, "origin", ONE, sha, MAIN) is None
+    push(clone.repo, "origin", ONE, sha, MAIN)
     assert find_remote_sha(clone.repo, "origin", ONE) == sha
-    assert push(clone.repo, "origin", ONE, sha, MAIN) is None
+    push(clone.repo, "origin", ONE, sha, MAIN)
     refs = sh(clone.remote, "git", "for-each-ref", "--format=%(refname)").split()
     assert refs == ["refs/heads/issue-1", "refs/heads/main"]
 
@@ -49,7 +49,7 @@ def test_one_ref_is_pushed_and_once(clone: Clone) -> None:
 def test_the_commit_is_pushed_not_what_the_branch_has_become(clone: Clone) -> None:
     path, sha = work(clone)
     commit(path, "later", later="x")
-    assert push(clone.repo, "origin", ONE, sha, MAIN) is None
+    push(clone.repo, "origin", ONE, sha, MAIN)
     assert sh(clone.remote, "git", "rev-parse", ONE) == sha
 
 
@@ -67,9 +67,9 @@ def test_never_forced(clone: Clone) -> None:
     push(clone.repo, "origin", ONE, sha, MAIN)
     sh(path, "git", "commit", "-q", "--amend", "-m", "rewritten")
     sh(path, "git", "config", "remote.origin.push", f"+refs/heads/{ONE}:refs/heads/{ONE}")
-    found = push(clone.repo, "origin", ONE, rev_parse(clone.repo, ONE), MAIN)
-    assert isinstance(found, Rejected)
-    assert found.kind == "non_fast_forward"
+    with pytest.raises(Rejected) as found:
+        push(clone.repo, "origin", ONE, rev_parse(clone.repo, ONE), MAIN)
+    assert found.value.kind == "non_fast_forward"
     assert sh(clone.remote, "git", "rev-parse", ONE) == sha
 
 
@@ -84,22 +84,24 @@ def test_never_forced(clone: Clone) -> None:
 def test_the_words_of_the_remote(clone: Clone, words: str, kind: str) -> None:
     _, sha = work(clone)
     script(clone.remote / "hooks/pre-receive", f"echo '{words}' >&2; exit 1")
-    found = push(clone.repo, "origin", ONE, sha, MAIN)
-    assert found == Rejected(kind, words)  # type: ignore[arg-type]
+    with pytest.raises(Rejected) as found:
+        push(clone.repo, "origin", ONE, sha, MAIN)
+    assert (found.value.kind, found.value.message) == (kind, words)
 
 
 def test_hooks_of_the_clone_do_not_run(clone: Clone, tmp_path: Path) -> None:
     _, sha = work(clone)
     for name in ("pre-push", "reference-transaction"):
         script(clone.admin / "hooks" / name, f"touch '{tmp_path}/ran'; exit 1")
-    assert push(clone.repo, "origin", ONE, sha, MAIN) is None
+    push(clone.repo, "origin", ONE, sha, MAIN)
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_remote_that_is_gone(clone: Clone) -> None:
     _, sha = work(clone)
     clone.remote.rename(clone.remote.with_name("away"))
-    assert isinstance(push(clone.repo, "origin", ONE, sha, MAIN), Unreachable)
+    with pytest.raises(RemoteFailed, match="cannot be reached"):
+        push(clone.repo, "origin", ONE, sha, MAIN)
     with pytest.raises(Expected, match="cannot be reached") as error:
         fetch_base(clone.repo, "origin", MAIN)
     assert error.value.hint == "git ls-remote origin"
@@ -110,7 +112,8 @@ def test_a_remote_that_does_not_answer(clone: Clone, tmp_path: Path) -> None:
     sh(clone.top, "git", "config", "core.sshCommand", str(script(tmp_path / "ssh", "exec sleep 600")))
     sh(clone.top, "git", "config", "ssh.variant", "ssh")
     sh(clone.top, "git", "remote", "set-url", "origin", "git@example.invalid:a/b.git")
-    assert push(clone.repo, "origin", ONE, sha, MAIN, timeout=0.3) == Unreachable("no answer in 0 s")
+    with pytest.raises(RemoteFailed, match="no answer in 0 s"):
+        push(clone.repo, "origin", ONE, sha, MAIN, timeout=0.3)
 
 
 def test_a_remote_that_hangs_while_it_takes_the_push(clone: Clone, tmp_path: Path) -> None:
@@ -122,13 +125,14 @@ def test_a_remote_that_hangs_while_it_takes_the_push(clone: Clone, tmp_path: Pat
     sh(clone.top, "git", "config", "core.sshCommand", f"'{ssh}'")
     sh(clone.top, "git", "config", "ssh.variant", "simple")
     sh(clone.top, "git", "remote", "set-url", "origin", f"ssh://there.invalid{str(clone.remote).replace(' ', '%20')}")
-    assert push(clone.repo, "origin", ONE, sha, MAIN, timeout=3) == Unreachable("no answer in 3 s")
+    with pytest.raises(RemoteFailed, match="no answer in 3 s"):
+        push(clone.repo, "origin", ONE, sha, MAIN, timeout=3)
     assert sh(clone.remote, "git", "branch", "--list", ONE) == ""
     if note.exists():
         os.kill(int(note.read_text()), signal.SIGKILL)
     else:  # it was not reached in time
         (tmp_path / "once").mkdir()
-    assert push(clone.repo, "origin", ONE, sha, MAIN) is None
+    push(clone.repo, "origin", ONE, sha, MAIN)
     assert sh(clone.remote, "git", "rev-parse", ONE) == sha
 
 
@@ -138,7 +142,8 @@ def test_ssh_is_the_users_and_does_not_ask(clone: Clone, tmp_path: Path) -> None
     ssh = script(tmp_path / "bin/ssh", f'echo "$@" >> "{tmp_path}/said"; {denied}')
     sh(clone.top, "git", "config", "core.sshCommand", f"'{ssh}' -i key")
     sh(clone.top, "git", "remote", "set-url", "origin", "me@example.invalid:a/b.git")
-    assert isinstance(push(clone.repo, "origin", ONE, sha, MAIN), SignIn)
+    with pytest.raises(SignInRefused):
+        push(clone.repo, "origin", ONE, sha, MAIN)
     said = (tmp_path / "said").read_text()
     assert said.startswith("-i key -oBatchMode=yes")
     with pytest.raises(Expected, match="does not let us in"):
@@ -149,7 +154,8 @@ def test_a_url_that_is_a_command_does_not_run(clone: Clone, tmp_path: Path) -> N
     _, sha = work(clone)
     sh(clone.top, "git", "config", "protocol.ext.allow", "always")
     sh(clone.top, "git", "remote", "set-url", "origin", f"ext::touch {tmp_path}/ran")
-    assert isinstance(push(clone.repo, "origin", ONE, sha, MAIN), Unreachable)
+    with pytest.raises(RemoteFailed, match="cannot be reached"):
+        push(clone.repo, "origin", ONE, sha, MAIN)
     assert not (tmp_path / "ran").exists()
 
 
@@ -221,11 +227,14 @@ def test_the_token_is_for_its_host_and_leaves_no_trace(clone: Clone, home: Path,
     _, sha = work(clone)
     stored = home / "stored"
     sh(home, "git", "config", "--global", "credential.helper", f"store --file '{stored}'")
-    assert isinstance(push(clone.repo, "origin", ONE, sha, MAIN), SignIn)
-    assert isinstance(push(clone.repo, "origin", ONE, sha, MAIN, Token("right", "", "example.org")), SignIn)
-    assert isinstance(push(clone.repo, "origin", ONE, sha, MAIN, Token("wrong", "", host)), SignIn)
+    with pytest.raises(SignInRefused):
+        push(clone.repo, "origin", ONE, sha, MAIN)
+    with pytest.raises(SignInRefused):
+        push(clone.repo, "origin", ONE, sha, MAIN, Token("right", "", "example.org"))
+    with pytest.raises(SignInRefused):
+        push(clone.repo, "origin", ONE, sha, MAIN, Token("wrong", "", host))
     assert "right" not in log.read_text()
-    assert push(clone.repo, "origin", ONE, sha, MAIN, Token("right", "", host)) is None
+    push(clone.repo, "origin", ONE, sha, MAIN, Token("right", "", host))
     assert fetch_base(clone.repo, "origin", MAIN, Token("right", "", host)) == rev_parse(clone.repo, "main")
     assert "x-access-token:right" in log.read_text()
     assert not stored.exists(), "no helper of the user may store it"
@@ -237,7 +246,7 @@ def test_a_helper_of_the_user_comes_first(clone: Clone, home: Path, https: tuple
     _, sha = work(clone)
     helper = script(home / "helper", "echo username=x-access-token; echo password=right")
     sh(home, "git", "config", "--global", "credential.helper", str(helper))
-    assert push(clone.repo, "origin", ONE, sha, MAIN, Token("unused", "", host)) is None
+    push(clone.repo, "origin", ONE, sha, MAIN, Token("unused", "", host))
     assert "unused" not in log.read_text()
 
 
@@ -245,13 +254,13 @@ def test_lfs_objects_go_first(clone: Clone, tmp_path: Path, monkeypatch: pytest.
     _, sha = work(clone, **{"deep/.gitattributes": "*.bin filter=lfs diff=lfs\n", "deep/a.bin": "x"})
     assert uses_lfs(clone.repo, sha)
     assert not uses_lfs(clone.repo, rev_parse(clone.repo, "main"))
-    found = push(clone.repo, "origin", ONE, sha, MAIN)
-    assert isinstance(found, Rejected)
-    assert (found.kind, find_remote_sha(clone.repo, "origin", ONE)) == ("other", None)
+    with pytest.raises(Rejected) as found:
+        push(clone.repo, "origin", ONE, sha, MAIN)
+    assert (found.value.kind, find_remote_sha(clone.repo, "origin", ONE)) == ("other", None)
     said = f'"{tmp_path}/said"'
     script(tmp_path / "bin/git-lfs", f'echo "$@" >> {said}; ls "{clone.remote}/refs/heads" >> {said}')
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    assert push(clone.repo, "origin", ONE, sha, MAIN) is None
+    push(clone.repo, "origin", ONE, sha, MAIN)
     assert (tmp_path / "said").read_text() == "push origin issue-1\nmain\n"
 
 

@@ -24,9 +24,8 @@ from ..config import (
 from ..config_keys import commented_file
 from ..context import Context, changed_keys, connect, find_name, numbers, remote_url, token_of
 from ..errors import Expected, GitHubError, Usage
-from ..remote import api_url, parse_remote
 from ..shell import say
-from ..sign_in import Token
+from ..sign_in import Token, api_url, parse_remote
 from ..store import make_state, session_folder, write_json, write_text
 from ..text import sanitise
 
@@ -181,8 +180,11 @@ def try_push(context: Context, token: Token | None) -> bool:
     """A dry run: signs in, changes nothing."""
     flags = ("--dry-run", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
     remote, trial = context.config.remote, f"HEAD:refs/heads/{context.config.branch.format(number=0)}"
-    done = push.ask(context.repo, remote, token, "push", *flags, "--", remote, trial, timeout=60)
-    refused = done.words if isinstance(done, push.SignIn | push.Unreachable) else done.stderr.strip() if done.code else ""
+    try:
+        done = push.ask(context.repo, remote, token, "push", *flags, "--", remote, trial, timeout=60)
+        refused = done.stderr.strip() if done.code else ""
+    except push.RemoteFailed as error:
+        refused = error.message
     if refused:
         say(f"Push to {remote} does not work: {sanitise(refused)}")
     else:

@@ -160,8 +160,7 @@ def vouched(
         if verdict.head in strange:
             branch = Branch(status["branch"])
             own = git.find_sha(context.repo, f"refs/heads/{branch}")
-            there = push.find_remote_sha(context.repo, context.config.remote, branch, token_of(context))
-            if own is not None and there == own:
+            if own and push.is_at(context.repo, context.config.remote, branch, own, token_of(context)):
                 verdict = verdict._replace(head=own)
         yield status, verdict
 
