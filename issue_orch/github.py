@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from . import github_json as parsed
@@ -23,6 +23,7 @@ from .model import (
 )
 from .transport import Invalid
 
+T = TypeVar("T")
 MOST_FILES = 3000
 PERMISSIONS = ("admin", "maintain", "write", "triage", "read", "none")
 
@@ -55,13 +56,11 @@ class GitHub(Rest):
     ) -> list[Issue]:
         """Open issues with all of `labels`, oldest first, without pulls; `milestone` is a title."""
         asked = ",".join(sorted(label for label in labels if "," not in label)) or None
-        items = self.get_all(
-            f"/repos/{self.repo}/issues",
-            state="open", labels=asked, assignee=assignee, sort="created", direction="asc",
-        )
+        found = self._all(parsed.issue, f"/repos/{self.repo}/issues", state="open", labels=asked, assignee=assignee,
+                          sort="created", direction="asc")
         wanted = {label.casefold() for label in labels}
         # an issue can be listed twice when another one was closed between two pages
-        issues = {issue.number: issue for issue in parsed.parse_all(parsed.issue, items or [])}
+        issues = {issue.number: issue for issue in found}
         return [
             issue for issue in issues.values()
             if not issue.is_pull and issue.state == "open" and milestone in (None, issue.milestone)
@@ -70,14 +69,10 @@ class GitHub(Rest):
 
     def fetch_blockers(self, number: int) -> tuple[Blocker, ...] | None:
         """What blocks the issue, closed ones included; None: the server has no dependencies, or does not show them."""
-        return self._blockers(f"/repos/{self.repo}/issues/{number}/dependencies/blocked_by")
+        return self._known(parsed.blocker, f"/repos/{self.repo}/issues/{number}/dependencies/blocked_by")
 
     def fetch_sub_issues(self, number: int) -> tuple[Blocker, ...] | None:
-        return self._blockers(f"/repos/{self.repo}/issues/{number}/sub_issues")
-
-    def _blockers(self, path: str) -> tuple[Blocker, ...] | None:
-        items = self.get_all(path, absent=OPTIONAL)
-        return None if items is None else parsed.parse_all(parsed.blocker, items)
+        return self._known(parsed.blocker, f"/repos/{self.repo}/issues/{number}/sub_issues")
 
     def fetch_label_events(self, number: int) -> tuple[LabelEvent, ...] | None:
         """Who set and took labels, oldest first; None when the server has no timeline."""
@@ -90,15 +85,12 @@ class GitHub(Rest):
 
     def fetch_comments(self, number: int, since: str | None = None) -> tuple[Comment, ...]:
         """Comments of one issue, oldest first; `since` is ISO-8601 and goes by the last edit."""
-        items = self.get_all(f"/repos/{self.repo}/issues/{number}/comments", since=since)
-        return parsed.parse_all(parsed.comment, items or [])
+        return self._all(parsed.comment, f"/repos/{self.repo}/issues/{number}/comments", since=since)
 
     def fetch_repo_comments(self, since: str) -> tuple[Comment, ...] | None:
         """Comments of all issues and pulls written or edited since, in one list; None: ask each issue instead."""
-        items = self.get_all(
-            f"/repos/{self.repo}/issues/comments", absent=OPTIONAL, since=since, sort="updated", direction="asc"
-        )
-        return None if items is None else parsed.parse_all(parsed.comment, items)
+        path = f"/repos/{self.repo}/issues/comments"
+        return self._known(parsed.comment, path, since=since, sort="updated", direction="asc")
 
     def create_comment(self, number: int, body: str) -> Comment:
         """MaybeDone when no answer came: look for the marker in `body` before writing again."""
@@ -112,8 +104,7 @@ class GitHub(Rest):
         )
 
     def fetch_labels(self) -> tuple[str, ...]:
-        items = self.get_all(f"/repos/{self.repo}/labels") or []
-        return tuple(str(item["name"]) for item in items)
+        return self._all(parsed.label, f"/repos/{self.repo}/labels")
 
     def create_label(self, name: str, color: str = "ededed", description: str = "") -> None:
         """Make the label; that it exists is fine."""
@@ -136,12 +127,12 @@ class GitHub(Rest):
     ) -> tuple[Pull, ...]:
         """With `head_branch`: pulls from that branch of this repository, not from forks that use its name."""
         head = f"{self.repo.partition('/')[0]}:{head_branch}" if head_branch else None
-        items = self.get_all(f"/repos/{self.repo}/pulls", state=state, head=head, base=base, sort="created") or []
+        found = self._all(parsed.pull, f"/repos/{self.repo}/pulls", state=state, head=head, base=base, sort="created")
         # some servers know no `head` and `base`, and answer with everything
         return tuple(
-            pull for pull in parsed.parse_all(parsed.pull, items)
+            pull for pull in found
             if head_branch in (None, pull.head_branch) and base in (None, pull.base_branch)
-            and (head is None or self._is_ours(pull))
+            and (head is None or pull.head_repo is None or pull.head_repo.casefold() == self.repo.casefold())
         )
 
     def fetch_newest_pulls(self) -> tuple[Pull, ...]:
@@ -154,11 +145,10 @@ class GitHub(Rest):
 
     def fetch_pull_files(self, number: int) -> tuple[str, ...]:
         """Paths that the pull changes; of a renamed file both names."""
-        items = self.get_all(f"/repos/{self.repo}/pulls/{number}/files") or []
-        if len(items) >= MOST_FILES:
+        files = self._all(parsed.file_names, f"/repos/{self.repo}/pulls/{number}/files")
+        if len(files) >= MOST_FILES:
             raise GitHubError(f"pull {number} has more files than GitHub lists ({MOST_FILES})")
-        names = [name for item in items for name in (item.get("previous_filename"), item.get("filename")) if name]
-        return tuple(dict.fromkeys(names))
+        return tuple(dict.fromkeys(name for names in files for name in names))
 
     def create_pull(self, head: str, base: str, title: str, body: str, draft: bool = False) -> Pull:
         """MaybeDone on a 422, a 5xx or no answer: look with fetch_pulls before doing anything else."""
@@ -178,22 +168,19 @@ class GitHub(Rest):
     def fetch_checks(self, sha: str) -> tuple[CheckRun, ...] | None:
         """Check runs and legacy statuses of a commit; None when either cannot be read: then nothing is known."""
         path = f"/repos/{self.repo}/commits/{sha}"
-        runs = self.get_all(f"{path}/check-runs", "check_runs", OPTIONAL, filter="latest")
-        statuses = self.get_all(f"{path}/status", "statuses", OPTIONAL)
-        if runs is None or statuses is None:
-            return None
-        return parsed.parse_all(parsed.check_run, runs) + parsed.parse_all(parsed.legacy_status, statuses)
+        runs = self._known(parsed.check_run, f"{path}/check-runs", "check_runs", filter="latest")
+        statuses = self._known(parsed.legacy_status, f"{path}/status", "statuses")
+        return None if runs is None or statuses is None else runs + statuses
 
     def fetch_annotations(self, check_run_id: int) -> tuple[Annotation, ...] | None:
-        items = self.get_all(f"/repos/{self.repo}/check-runs/{check_run_id}/annotations", absent=OPTIONAL)
-        return None if items is None else parsed.parse_all(parsed.annotation, items)
+        return self._known(parsed.annotation, f"/repos/{self.repo}/check-runs/{check_run_id}/annotations")
 
     def fetch_reviews(self, number: int) -> tuple[Review, ...]:
         """Oldest first, as GitHub gives them; of one person the last that is not COMMENTED counts."""
-        return parsed.parse_all(parsed.review, self.get_all(f"/repos/{self.repo}/pulls/{number}/reviews") or [])
+        return self._all(parsed.review, f"/repos/{self.repo}/pulls/{number}/reviews")
 
     def fetch_review_comments(self, number: int) -> tuple[Comment, ...]:
-        return parsed.parse_all(parsed.comment, self.get_all(f"/repos/{self.repo}/pulls/{number}/comments") or [])
+        return self._all(parsed.comment, f"/repos/{self.repo}/pulls/{number}/comments")
 
     def fetch_protection(self, branch: str) -> Protection | None:
         """Branch protection and rulesets together; None when the server tells nothing of the branch."""
@@ -235,5 +222,10 @@ class GitHub(Rest):
             return False
         return True if answers and None not in answers else None
 
-    def _is_ours(self, pull: Pull) -> bool:
-        return pull.head_repo is None or pull.head_repo.casefold() == self.repo.casefold()
+    def _all(self, parser: Callable[[Any], T], path: str, **params: Any) -> tuple[T, ...]:
+        return parsed.parse_all(parser, self.get_all(path, **params) or [])
+
+    def _known(self, parser: Callable[[Any], T], path: str, key: str = "", **params: Any) -> tuple[T, ...] | None:
+        """None where the server lacks the endpoint, or does not let us see it."""
+        items = self.get_all(path, key, OPTIONAL, **params)
+        return None if items is None else parsed.parse_all(parser, items)

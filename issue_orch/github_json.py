@@ -85,6 +85,15 @@ def label_event(data: Any) -> LabelEvent:
     )
 
 
+def label(data: Any) -> str:
+    return str(data["name"])
+
+
+def file_names(data: Any) -> tuple[str, ...]:
+    """Of a file that a pull changes; both names of a renamed one."""
+    return tuple(str(data[key]) for key in ("previous_filename", "filename") if data.get(key))
+
+
 def check_run(data: Any) -> CheckRun:
     output = data.get("output") or {}
     summary = "\n".join(part for part in (output.get("title"), output.get("summary")) if part)

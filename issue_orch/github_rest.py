@@ -8,7 +8,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
@@ -25,7 +25,7 @@ PER_PAGE = 100
 MOST_PAGES = 300
 TRIES = 3
 SHORT_WAIT = 3.0
-CACHE_BYTES = 128 * 1024 * 1024
+CACHE_BYTES = 256 * 1024 * 1024
 # an optional endpoint that is missing, refused or switched off: the answer is unknown, and nothing is broken
 OPTIONAL = (403, 404, 405, 410, 501)
 API_VERSION = "2022-11-28"
@@ -53,7 +53,6 @@ class Rest:
         self._origin = parse_origin(base_url)
         self.repo, self.base_url = repo, base_url.rstrip("/")
         self._token, self._cache, self._gap, self._timeout, self._sleep = token, cache, write_gap, timeout, sleep
-        self._wrote = 0.0
         self._requests = self._not_modified = 0
         self._limits: dict[str, str] = {}
         self._lock, self._local = threading.Lock(), threading.local()
@@ -88,15 +87,33 @@ class Rest:
     def get_all(self, path: str, key: str = "", absent: tuple[int, ...] = (), **params: Any) -> list[Any] | None:
         """Every item of a list, or an error: never a part. `key` is where a page keeps its items."""
         found: list[Any] = []
-        for items in self._pages(path, key, absent, params):
-            if items is None:
+        previous: list[Any] = []
+        url = self._address(path, {**params, "per_page": PER_PAGE})
+        for number in range(1, MOST_PAGES + 1):
+            page = self._get(url, absent if number == 1 else ())
+            if page is None:
                 return None
+            items = page.data.get(key) if key and isinstance(page.data, dict) else page.data
+            if not isinstance(items, list):
+                raise GitHubError(f"GET {path}: page {number} is not a list", "run the command again")
+            if items == previous and items:  # a server that ignores `page` sends everything each time
+                return found
             found += items
-        return found
+            # A full page is never the last one until an empty one says so: its ETag covers the body alone, so that
+            # it stays "not modified" when a next page comes into being; and some servers send no Link at all.
+            if page.next is not None:
+                url = f"{path}?{page.next}"
+            elif len(items) == PER_PAGE:
+                url = self._address(path, {**params, "per_page": PER_PAGE, "page": number + 1})
+            else:
+                return found
+            previous = items
+        raise GitHubError(f"GET {path}: more than {MOST_PAGES} pages", "narrow it down by a label")
 
     def send(self, method: str, path: str, body: Any = None, fine: tuple[int, ...] = ()) -> Any:
         """One write, never repeated. None when the status is one of `fine`; MaybeDone when nobody can say."""
-        self._wait_turn()
+        if self._gap and self._cache:
+            wait_turn(self._cache, self._gap, self._sleep)
         try:
             reply = self._ask(method, path, {}, body)
             raise_for(reply, f"{method} {path}", fine, self._token)
@@ -106,63 +123,33 @@ class Rest:
             return parse_json(reply.text, path) if reply.text and reply.status < 300 else None
         raise MaybeDone(f"{unsure}; it may have been done all the same", "look on GitHub, then run the command again")
 
-    def _pages(
-        self, path: str, key: str, absent: tuple[int, ...], params: dict[str, Any]
-    ) -> Iterator[list[Any] | None]:
-        url: str | None = self._address(path, {**params, "per_page": PER_PAGE})
-        previous: list[Any] = []
-        for number in range(1, MOST_PAGES + 1):
-            assert url is not None
-            page = self._get(url, absent if number == 1 else ())
-            if page is None:
-                yield None
-                return
-            items = page.data.get(key) if key and isinstance(page.data, dict) else page.data
-            if not isinstance(items, list):
-                raise GitHubError(f"GET {path}: page {number} is not a list", "run the command again")
-            if items == previous and items:  # a server that ignores `page` sends everything each time
-                return
-            yield items
-            # A full page is never the last one until an empty one says so: its ETag covers the body alone, so that
-            # it stays "not modified" when a next page comes into being; and some servers send no Link at all.
-            url = None if page.next is None else f"{path}?{page.next}"
-            if url is None and len(items) == PER_PAGE:
-                url = self._address(path, {**params, "per_page": PER_PAGE, "page": number + 1})
-            if url is None:
-                return
-            previous = items
-        raise GitHubError(f"GET {path}: more than {MOST_PAGES} pages", "narrow it down by a label")
-
     def _get(self, url: str, absent: tuple[int, ...]) -> Page | None:
         try:
             return self._get_once(url, absent)
         except Unreachable:
-            import tenacity  # imported where something has failed, which is rare
+            wait = 0.5
+        except RateLimited as limited:
+            wait = max(limited.until - time.time(), 0)
+            if wait > SHORT_WAIT:
+                raise
+        import tenacity  # imported where something has failed, which is rare
 
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(TRIES - 1), wait=tenacity.wait_exponential(multiplier=1, max=4),
             retry=tenacity.retry_if_exception_type(Unreachable), sleep=self._sleep, reraise=True,
         )
-        self._sleep(0.5)
+        self._sleep(wait)
         return retrying(self._get_once, url, absent)
 
-    def _get_once(self, url: str, absent: tuple[int, ...], patient: bool = True) -> Page | None:
+    def _get_once(self, url: str, absent: tuple[int, ...]) -> Page | None:
         absolute = f"{self.base_url}{url}"
         known = load_page(self._cache, absolute) if self._cache else None
         reply = self._ask("GET", url, {"If-None-Match": known.etag} if known else {}, None)
-        if reply.status == 304 and known and self._cache:
+        if reply.status == 304 and known:
             with self._lock:
                 self._not_modified += 1
-            touch_page(self._cache, absolute)
             return known
-        try:
-            raise_for(reply, f"GET {url}", absent, self._token)
-        except RateLimited as limited:
-            wait = limited.until - time.time()
-            if not patient or wait > SHORT_WAIT:
-                raise
-            self._sleep(max(wait, 0))
-            return self._get_once(url, absent, patient=False)
+        raise_for(reply, f"GET {url}", absent, self._token)
         if reply.status in absent:
             return None
         page = Page(reply.headers.get("etag", ""), next_query(reply.headers), parse_json(reply.text, url))
@@ -213,23 +200,13 @@ class Rest:
         )
         return Reply(*requester.requestJson(method, url, None, dict(ACCEPT), body, cast("Any", connection)))
 
-    def _wait_turn(self) -> None:
-        """Writes of one clone are `write_gap` seconds apart, whichever process sends them."""
-        if self._gap and self._cache:
-            wait_turn(self._cache, self._gap, self._sleep)
-        elif self._gap:
-            rest = self._wrote + self._gap - time.monotonic()
-            if self._wrote and rest > 0:
-                self._sleep(rest)
-            self._wrote = time.monotonic()
-
     def _address(self, path: str, params: dict[str, Any]) -> str:
         wanted = {name: value for name, value in params.items() if value is not None}
         return f"{path}?{urlencode(wanted)}" if wanted else path
 
 
 def wait_turn(folder: Path, gap: float, sleep: Callable[[float], None]) -> None:
-    """Return when the last write noted in `folder` is `gap` seconds ago, and note this one."""
+    """Writes of one clone are `gap` seconds apart, whichever process sends them: the last one is noted in `folder`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open(folder / "last-write", "ab", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -262,17 +239,11 @@ def store_page(folder: Path, url: str, page: Page, text: str, limit: int = CACHE
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(f"{head}\n{text}".encode())
+        trim(folder, limit - len(text))
         os.replace(name, page_path(folder, url))
-        trim(folder, limit)
     except OSError:  # a full disk, mostly: then it is asked for again, and `prune` can make room
         with suppress(OSError):
             name.unlink()
-
-
-def touch_page(folder: Path, url: str) -> None:
-    """Mark as used, so that trimming takes what nobody asks for any more."""
-    with suppress(OSError):
-        os.utime(page_path(folder, url))
 
 
 def page_path(folder: Path, url: str) -> Path:
@@ -280,22 +251,9 @@ def page_path(folder: Path, url: str) -> Path:
 
 
 def trim(folder: Path, limit: int) -> None:
-    """Above `limit` bytes, drop the least recently used half."""
-    pages = sorted(scan(folder), reverse=True)
-    if sum(size for _, size, _ in pages) <= limit:
-        return
-    kept = 0
-    for _, size, path in pages:
-        kept += size
-        if kept > limit // 2:
-            Path(path).unlink(missing_ok=True)
-
-
-def scan(folder: Path) -> Iterator[tuple[float, int, str]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            try:
-                if entry.name.endswith(".page"):
-                    yield entry.stat().st_mtime, entry.stat().st_size, entry.path
-            except FileNotFoundError:  # another process trimmed it
-                continue
+    """Above `limit` bytes, begin anew."""
+    with os.scandir(folder) as entries, suppress(FileNotFoundError):  # another process is at it
+        pages = [entry for entry in entries if entry.name.endswith(".page")]
+        if sum(page.stat().st_size for page in pages) > limit:
+            for page in pages:
+                os.unlink(page)

@@ -510,13 +510,11 @@ def test_bypass(net: Scripted, far: GitHub) -> None:
 
 def test_writes_of_one_clone_are_apart(net: Scripted, tmp_path: Path, waits: list[float]) -> None:
     net.post(f"{API}/issues/1/labels", json=[])
-    for cache in (tmp_path / "cache", None):
-        waits.clear()
-        with GitHub(REPO, TOKEN, net.url, cache=cache, sleep=waits.append) as one:
-            one.add_labels(1, ["a"])
-            assert waits == []
-            one.add_labels(1, ["b"])
-        assert len(waits) == 1 and 0.8 < waits[0] <= 1
+    with GitHub(REPO, TOKEN, net.url, cache=tmp_path / "cache", sleep=waits.append) as one:
+        one.add_labels(1, ["a"])
+        assert waits == []
+        one.add_labels(1, ["b"])
+    assert len(waits) == 1 and 0.8 < waits[0] <= 1
     with GitHub(REPO, TOKEN, net.url, cache=tmp_path / "cache", sleep=waits.append) as another_process:
         another_process.add_labels(1, ["c"])
     assert len(waits) == 2
@@ -536,7 +534,6 @@ def test_damaged_and_foreign_pages_count_as_none(tmp_path: Path) -> None:
 def test_the_folder_of_pages_is_bounded(tmp_path: Path) -> None:
     for number in range(30):
         store_page(tmp_path, f"u{number}", Page("e", None, []), " " * 1000, limit=10_000)
-        os.utime(page_path(tmp_path, f"u{number}"), (number, number))
         assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 12_000
     assert load_page(tmp_path, "u0") is None
     assert page_path(tmp_path, "u29").exists()
