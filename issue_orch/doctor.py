@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
-from glob import glob
+from contextlib import suppress
+from glob import escape, glob
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from . import act, agents, conflicts, git, prompt
 from .config_keys import BUILT_IN_AGENTS
 from .context import Context, changed_keys, connect, numbers, token_of
-from .doctor_fix import orphans, stale_locks
 from .errors import Expected, GitHubError
 from .gather import issue_of_branch
 from .launching import adapter_name, ceilings, check_agent
 from .lease import check_locks, probe
 from .ledger import booked_all
 from .model import RepoFacts, SessionStatus
+from .process import MARKER, find_marked, read_environ
 from .store import load_json, load_sessions
 from .text import one_line, sanitise
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from .github import GitHub
 
 MIN_FREE = 1_000_000_000
+STALE_LOCK = 600.0  # seconds
 
 
 class Check(NamedTuple):
@@ -50,12 +54,13 @@ def examine(context: Context, configured: bool = True) -> Iterator[Check]:
         if not configured and look in {check_github, check_agents, check_notifications}:
             continue
         try:
-            for each in look(context):
-                yield each._replace(text=one_line(each.text, 500), mend=sanitise(each.mend))
+            found = [*look(context)]
         except Expected as error:
-            yield Check(name, "error", one_line(error.message, 500), error.hint)
+            found = [Check(name, "error", error.message, error.hint)]
         except OSError as error:
-            yield Check(name, "error", f"{error.filename or 'a file'}: {error.strerror}", "look at its permissions")
+            found = [Check(name, "error", f"{error.filename or 'a file'}: {error.strerror}", "look at its permissions")]
+        for each in found or [Check(name, "ok", FINE.get(name, ""))]:
+            yield each._replace(text=one_line(each.text, 500), mend=sanitise(each.mend))
 
 
 def check_git(context: Context) -> Iterator[Check]:
@@ -82,35 +87,27 @@ def check_state(context: Context) -> Iterator[Check]:
 
 def check_sessions(context: Context) -> Iterator[Check]:
     """Sessions without a worktree, without a worker, with a start that was cut off."""
-    sessions, fine = load_sessions(context.state)[0], 0
-    for status in sessions:
-        problem = session_problem(context, status)
-        fine += problem is None
-        if problem:
-            yield problem
-    if fine == len(sessions):
-        yield Check("sessions", "ok", f"{fine}, each with its worktree" if fine else "none yet")
+    for status in load_sessions(context.state)[0]:
+        if problem := session_problem(context, status):
+            yield Check("sessions", *problem)
 
 
-def session_problem(context: Context, status: SessionStatus) -> Check | None:
+def session_problem(context: Context, status: SessionStatus) -> tuple[Literal["warning", "error"], str, str] | None:
     number, path = status["issueNumber"], status["worktreePath"]
     if probe(context.state, number):
         return None
-    cut_off = status["status"] == "registered" and not status["attempt"]
-    there, registered = os.path.isdir(path), git.find_admin_dir(context.repo, path) is not None
-    if cut_off:
-        return Check("sessions", "warning", f"#{number}: its start was cut off", f"issue-orch spawn {number}")
-    if not there and registered:
-        return Check("sessions", "error", f"#{number}: {path} is not there, perhaps on a disk that is not mounted",
-                     f"mount it; if it is gone for good: git worktree remove {path}, then issue-orch doctor --fix")
-    if not registered:
+    if status["status"] == "registered" and not status["attempt"]:
+        return "warning", f"#{number}: its start was cut off", f"issue-orch spawn {number}"
+    there = os.path.isdir(path)
+    if git.find_admin_dir(context.repo, path) is None:
         aside = f"mv {path} {path}.aside, then " if there else ""
-        return Check("sessions", "error", f"#{number}: {path} is no worktree of this clone",
-                     f"{aside}issue-orch doctor --fix")
-    working = status["status"] in {"registered", "planning", "working"}
-    waits = status["publish"] and status["publish"]["pending"]
-    if working and not status["hold"] and not waits:
-        return Check("sessions", "warning", f"#{number}: its worker is gone", f"issue-orch resume {number}")
+        return "error", f"#{number}: {path} is no worktree of this clone", f"{aside}issue-orch doctor --fix"
+    if not there:
+        return ("error", f"#{number}: {path} is not there, perhaps on a disk that is not mounted",
+                f"mount it; if it is gone for good: git worktree remove {path}, then issue-orch doctor --fix")
+    waits = status["hold"] or (status["publish"] and status["publish"]["pending"])
+    if status["status"] in {"registered", "planning", "working"} and not waits:
+        return "warning", f"#{number}: its worker is gone", f"issue-orch resume {number}"
     return None
 
 
@@ -119,41 +116,57 @@ def check_worktrees(context: Context) -> Iterator[Check]:
     known = {status["worktreePath"] for status in load_sessions(context.state)[0]}
     listing = git.git(context.repo, "worktree", "list", "--porcelain", "-z").stdout
     rows = [dict(line.partition(" ")[::2] for line in block.split("\0")) for block in listing.split("\0\0") if block]
-    strays = [row for row in rows if row["worktree"] not in known
-              and issue_of_branch(context, row.get("branch", "").removeprefix("refs/heads/")) is not None]
-    for row in strays:
-        yield Check("worktrees", "warning", f"{row['worktree']} has no session",
-                    f"git worktree remove {row['worktree']} (it refuses when work would be lost)")
-    if not strays:
-        yield Check("worktrees", "ok", f"{len(rows) - 1 or 'none'} besides the main one")
+    for row in rows:
+        ours = issue_of_branch(context, row.get("branch", "").removeprefix("refs/heads/")) is not None
+        if ours and row["worktree"] not in known:
+            yield Check("worktrees", "warning", f"{row['worktree']} has no session",
+                        f"git worktree remove {row['worktree']} (it refuses when work would be lost)")
 
 
 def check_processes(context: Context) -> Iterator[Check]:
-    found = orphans(context)
-    for number, pids in sorted(found.items()):
+    for number, pids in orphans(context).items():
         yield Check("processes", "error", f"#{number}: {len(pids)} processes go on without their worker "
                     f"({', '.join(map(str, pids[:5]))})", "issue-orch doctor --fix")
-    if not found:
-        yield Check("processes", "ok", "none left over")
+
+
+def orphans(context: Context) -> dict[int, list[int]]:
+    """Processes that workers started, by session, where no worker lives any more."""
+    found: dict[int, list[int]] = {}
+    for pid in find_marked(str(context.state), None):
+        marked = re.search(rb"(?:^|\0)" + MARKER.encode() + rb"=(\d+)\.", read_environ(pid))
+        if marked and not probe(context.state, int(marked[1])):
+            found.setdefault(int(marked[1]), []).append(pid)
+    return dict(sorted(found.items()))
 
 
 def check_git_locks(context: Context) -> Iterator[Check]:
-    found = stale_locks(context)
-    for name in found:
+    for name in stale_locks(context):
         yield Check("git locks", "error", f"{name} was left by a git that is gone", "issue-orch doctor --fix")
-    if not found:
-        yield Check("git locks", "ok", "none left over")
+
+
+def stale_locks(context: Context) -> list[str]:
+    """git's lock files that are old and that no process has open."""
+    common = escape(context.repo.common_dir)
+    names = [name for where in ("*.lock", "worktrees/*/*.lock", "refs/**/*.lock")
+             for name in glob(f"{common}/{where}", recursive=True)]
+    return [name for name in names if time.time() - os.lstat(name).st_mtime > STALE_LOCK and not is_open(name)]
+
+
+def is_open(path: str) -> bool:
+    """Whether a process that we may look at has the file open."""
+    for link in glob("/proc/[0-9]*/fd/*"):
+        with suppress(OSError):
+            if os.readlink(link) == path:
+                return True
+    return False
 
 
 def check_keys(context: Context) -> Iterator[Check]:
     """Configuration of git that runs something, changed since a worker was started (threat S9)."""
-    changed = changed_keys(context, git.dangerous_keys(context.repo, context.config.remote))
-    for key, issues in changed.items():
+    for key, issues in changed_keys(context, git.dangerous_keys(context.repo, context.config.remote)).items():
         yield Check("git configuration", "error", f"{key} changed after {numbers(issues)} started; it can run "
                     "commands or send pushes elsewhere",
                     f"git config --show-origin --get-all {key}; undo it, or if it is yours: issue-orch init --approve")
-    if not changed:
-        yield Check("git configuration", "ok", "no key that runs something has changed")
 
 
 def check_github(context: Context) -> Iterator[Check]:
@@ -229,11 +242,8 @@ def check_disk(context: Context) -> Iterator[Check]:
 
 
 def check_templates(context: Context) -> Iterator[Check]:
-    problems = prompt.check_templates(context.repo.top)
-    for problem in problems:
+    for problem in prompt.check_templates(context.repo.top):
         yield Check("templates", "error", problem.message, problem.hint)
-    if not problems:
-        yield Check("templates", "ok", "all render")
 
 
 def check_notifications(context: Context) -> Iterator[Check]:
@@ -253,18 +263,13 @@ def check_notifications(context: Context) -> Iterator[Check]:
 
 
 def check_logind(context: Context, files: str = "/etc/systemd/logind.conf*") -> Iterator[Check]:
-    """Whether the system ends our workers when you log out."""
-    value = ""
-    for name in sorted([*glob(files), *glob(f"{files}/*.conf")]):
-        if os.path.isfile(name):
-            with open(name, encoding="utf-8", errors="replace") as file:
-                for found in re.finditer(r"(?m)^\s*KillUserProcesses\s*=\s*(\S+)", file.read()):
-                    value = found[1].lower()
-    if value in {"yes", "true", "1", "on"}:
+    """Whether the system ends our workers when you log out. The last word counts."""
+    texts = [Path(name).read_text("utf-8", "replace") for name in sorted([*glob(files), *glob(f"{files}/*.conf")])
+             if os.path.isfile(name)]
+    said = re.findall(r"(?m)^\s*KillUserProcesses\s*=\s*(\S+)", "\n".join(texts))
+    if said and said[-1].lower() in {"yes", "true", "1", "on"}:
         yield Check("logout", "warning", "KillUserProcesses=yes: workers end when you log out",
                     "loginctl enable-linger, and start with: systemd-run --user --scope issue-orch run")
-    else:
-        yield Check("logout", "ok", "workers go on after a logout")
 
 
 CHECKS: dict[str, Look] = {
@@ -272,4 +277,9 @@ CHECKS: dict[str, Look] = {
     "processes": check_processes, "git locks": check_git_locks, "git configuration": check_keys, "token": check_github,
     "agent": check_agents, "disk": check_disk, "templates": check_templates, "notifications": check_notifications,
     "logout": check_logind,
+}
+FINE = {
+    "sessions": "each has its worktree", "worktrees": "none without a session", "processes": "none left over",
+    "git locks": "none left over", "git configuration": "no key that runs something has changed", "templates": "all render",
+    "logout": "workers go on after a logout",
 }

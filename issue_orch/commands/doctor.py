@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 
-from .. import git
+from .. import git, worktree
+from ..act import write_identity
 from ..config_keys import Config
 from ..context import Context, open_context
-from ..doctor import Check, examine
-from ..doctor_fix import fix as mend_all
+from ..doctor import Check, examine, orphans, stale_locks
 from ..errors import Expected
+from ..lease import probe, take
+from ..model import Branch, CommitSha, SessionStatus
+from ..process import end_marked
 from ..shell import colours, print_json, say
-from ..store import make_state
+from ..store import archive, load_sessions, make_state
 from ..text import one_line, sanitise
 
 MARKS = {"ok": ("ok     ", "32"), "warning": ("warning", "33"), "error": ("error  ", "31")}
@@ -46,13 +52,61 @@ def open_anyway() -> tuple[Context, Check]:
 
 def mend(context: Context, dry_run: bool) -> list[str]:
     done = []
-    for text, problem in mend_all(context, dry_run):
-        how = "would" if dry_run else f"failed ({problem}):" if problem else "done:"
+    for text, act in list(mends(context)):
+        how = "would" if dry_run else "done:"
+        try:
+            if not dry_run:
+                act()
+        except (Expected, OSError) as error:
+            how = f"failed ({error}):"
         say(f"{how} {sanitise(text)}")
         done.append(text)
     if not done:
         say("Nothing to mend by itself.")
     return done
+
+
+def mends(context: Context) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What crashes left behind that can be mended: words, and what to do. Nothing here touches what a worker wrote."""
+    for number, pids in orphans(context).items():
+        yield f"#{number}: end {len(pids)} processes whose worker is gone", partial(end, context, number)
+    for name in stale_locks(context):
+        yield f"remove {name}", partial(unlock, context, name)
+    for status in load_sessions(context.state)[0]:
+        number, path = status["issueNumber"], status["worktreePath"]
+        missing = not os.path.lexists(path) and git.find_admin_dir(context.repo, path) is None
+        if not missing or probe(context.state, number):
+            continue
+        if status["status"] == "registered" and not status["attempt"]:
+            yield f"#{number}: forget its start, which was cut off before it made anything", partial(forget, context, number)
+        elif git.find_sha(context.repo, f"refs/heads/{status['branch']}"):
+            yield f"#{number}: check {status['branch']} out again in {path}", partial(restore, context, status)
+
+
+def end(context: Context, number: int) -> None:
+    with take(context.state, number, "doctor", wait=0):
+        end_marked(str(context.state), number)
+
+
+def unlock(context: Context, name: str) -> None:
+    if name in stale_locks(context):  # looked at again: somebody may have taken it meanwhile
+        os.unlink(name)
+
+
+def forget(context: Context, number: int) -> None:
+    with take(context.state, number, "doctor", wait=0):
+        archive(context.state, number, time.time())
+
+
+def restore(context: Context, status: SessionStatus) -> None:
+    """The worktree of a session, made anew from its branch. What was not committed went with the folder."""
+    path = status["worktreePath"]
+    with take(context.state, status["issueNumber"], "doctor", wait=0):
+        worktree.register(context.repo, path, Branch(status["branch"]), CommitSha(status["baseSha"]), ours=True,
+                          remote=context.config.remote)
+        worktree.check_out(context.repo, path)
+        worktree.copy_listed(context.repo, path)
+        write_identity(context, status)
 
 
 def show(check: Check) -> None:
