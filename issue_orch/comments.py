@@ -57,7 +57,7 @@ def is_open(run: Pass, number: int, memory: Memory) -> bool:
 def take_answer(run: Pass, number: int, memory: Memory, comment: Comment) -> str:
     """Guidance first, then noted: a crash in between delivers it again, and loses nothing."""
     asked = memory["question"]
-    permission = run.permission(comment.author) if comment.author_kind == "User" else None
+    permission = run.gh.find_permission(comment.author) if comment.author_kind == "User" else None
     problem = refusal(comment, asked["at"], asked["comment"], run.me, permission)
     if problem is None:
         try:

@@ -258,9 +258,8 @@ class Coordinator:
             self.me = fetch_me(gh)
         rules = rules_of(context, self.me, options.stack, trust=False, serialize=options.serialize)
         facts = gather(context, gh, issues, with_files=options.serialize)
-        permissions: dict[str, str | None] = {}
         offered = make_plan(facts, rules, context.config.max_workers)
-        labelled = {each.issue.number: fetch_labelled(gh, each.issue, rules, permissions) for each in offered.eligible}
+        labelled = {each.issue.number: fetch_labelled(gh, each.issue, rules) for each in offered.eligible}
         path = context.state / "ready.json"
         known = load_json(path) or {}
         texts = recorded(known, issues, labelled)

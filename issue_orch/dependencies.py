@@ -52,10 +52,6 @@ def needs_blockers(issue: Issue) -> bool:
     return bool(issue.open_blockers or issue.total_blockers)
 
 
-def needs_sub_issues(issue: Issue) -> bool:
-    return bool(issue.sub_issues_total)
-
-
 def needs_states(issues: Iterable[Issue], repo: str, known: Known) -> tuple[Ref, ...]:
     """What the texts of `issues` refer to and nobody knows yet: to be fetched, in order, each once."""
     refs = (ref for issue in issues for ref in text_references(issue, repo))

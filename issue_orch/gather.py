@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from . import git
+from . import git, snapshot
 from .context import Context
-from .dependencies import Ref, needs_blockers, needs_states, needs_sub_issues
-from .errors import GitHubError
+from .dependencies import Ref, needs_blockers, needs_states
+from .errors import Expected, GitHubError
 from .lease import is_alive, probe
-from .model import Blocker, Issue
+from .model import Blocker, Issue, SessionStatus
 from .ready import Facts, Labelled, OpenPull, Rules, SessionFacts, look_up
 from .store import load_sessions
 
 if TYPE_CHECKING:
     from .github import GitHub
 
-POLICY = {"me-or-nobody": "nobody-else", "nobody": "nobody-else", "me": "me", "anyone": "anybody"}
-
 
 def rules_of(context: Context, me: str | None, stack: bool, trust: bool, serialize: bool = False) -> Rules:
     config = context.config
     return Rules(
         ready=config.ready_labels, excluded=config.ready_exclude, milestone=config.ready_milestone,
-        assigned=POLICY[config.ready_assigned], me=None if config.ready_assigned == "nobody" else me,  # type: ignore[arg-type]
-        priorities=config.ready_priority, stack=stack or config.stack, trust=trust, serialize=serialize,
+        assigned=config.ready_assigned, me=me, priorities=config.ready_priority, stack=stack or config.stack,
+        trust=trust, serialize=serialize,
     )
 
 
@@ -37,17 +35,24 @@ def fetch_me(gh: GitHub) -> str | None:
         return None
 
 
-def session_facts(context: Context) -> dict[int, SessionFacts]:
+def session_facts(context: Context, with_files: bool) -> dict[int, SessionFacts]:
     """Without those whose start was cut off before any agent ran: `spawn` takes them up again."""
-    sessions, _ = load_sessions(context.state)
     return {
         status["issueNumber"]: SessionFacts(
-            status["status"], is_alive(context.state, status["issueNumber"]), False, status["branch"],
-            tuple(status["plannedFiles"]),
+            status["status"], is_alive(context.state, status["issueNumber"]), status["branch"], tuple(status["plannedFiles"]),
+            changed_files(context, status) if with_files else (),
         )
-        for status in sessions
+        for status in load_sessions(context.state)[0]
         if status["attempt"] or status["status"] != "registered" or probe(context.state, status["issueNumber"])
     }
+
+
+def changed_files(context: Context, status: SessionStatus) -> tuple[str, ...]:
+    """What differs in the session's worktree; nothing where git cannot say."""
+    try:
+        return snapshot.changes(context.repo, status["worktreePath"], status["baseSha"]).names
+    except Expected:
+        return ()
 
 
 def gather(
@@ -59,18 +64,18 @@ def gather(
     """
     found = tuple(issues)
     blockers = {issue.number: asked(gh.fetch_blockers, issue.number) for issue in found if needs_blockers(issue)}
-    children = {issue.number: asked(gh.fetch_sub_issues, issue.number) for issue in found if needs_sub_issues(issue)}
+    children = {issue.number: asked(gh.fetch_sub_issues, issue.number) for issue in found if issue.sub_issues_total}
     return Facts(
         repo=context.name, issues=found, others=fetch_others(context, gh, found), blockers=blockers, sub_issues=children,
-        sessions=session_facts(context), pulls=fetch_open_pulls(context, gh, with_files) if pulls is None else pulls,
+        sessions=session_facts(context, with_files), pulls=fetch_open_pulls(context, gh, with_files) if pulls is None else pulls,
         tree=base_tree(context) if with_files else None,
     )
 
 
-def asked(fetch: object, number: int) -> tuple[Blocker, ...] | None:
+def asked(fetch: Callable[[int], tuple[Blocker, ...] | None], number: int) -> tuple[Blocker, ...] | None:
     """None when it cannot be read: unknown, never 'no blockers'."""
     try:
-        return fetch(number)  # type: ignore[operator, no-any-return]
+        return fetch(number)
     except GitHubError:
         return None
 
@@ -112,18 +117,13 @@ def base_tree(context: Context) -> frozenset[str] | None:
     return frozenset(done.stdout.split("\0")) - {""} if done.code == 0 else None
 
 
-def fetch_labelled(gh: GitHub, issue: Issue, rules: Rules, permissions: dict[str, str | None]) -> tuple[Labelled, ...]:
-    """Who set each ready label last, with what permission; looked up once per person."""
-    events = gh.fetch_label_events(issue.number)
+def fetch_labelled(gh: GitHub, issue: Issue, rules: Rules) -> tuple[Labelled, ...]:
+    """Who set each ready label last, with what permission."""
+    events = gh.fetch_label_events(issue.number) or ()
+    last = {event.label.casefold(): event for event in events if event.added}
     found = []
     for label in rules.ready:
-        last = next((e for e in reversed(events or ()) if e.added and e.label.casefold() == label.casefold()), None)
-        by = last.actor if last else None
-        if by and by not in permissions:
-            try:
-                permissions[by] = gh.fetch_permission(by)
-            except GitHubError:
-                permissions[by] = None
-        known = permissions.get(by) if by else None
-        found.append(Labelled(label, by, known, last.at if last else None, last.actor_kind if last else ""))
+        event = last.get(label.casefold())
+        found.append(Labelled(label, event.actor, gh.find_permission(event.actor), event.at, event.actor_kind) if event
+                     else Labelled(label, None, None, None, ""))
     return tuple(found)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from . import github_json as parsed
-from .errors import GitHubError, MaybeDone
+from .errors import GitHubError, MaybeDone, RateLimited, SignInFailed
 from .github_rest import OPTIONAL, Rest
 from .model import (
     Annotation,
@@ -25,6 +26,7 @@ from .transport import Invalid
 
 T = TypeVar("T")
 MOST_FILES = 3000
+PERMISSION_SECONDS = 60.0
 PERMISSIONS = ("admin", "maintain", "write", "triage", "read", "none")
 
 
@@ -46,6 +48,19 @@ class GitHub(Rest):
         if found is None:
             raise GitHubError(f"permission of {user}: not said")
         return str(found)
+
+    def find_permission(self, user: str) -> str | None:
+        """The same, asked at most once a minute; None when it cannot be had, which permits nothing."""
+        at, found = self._people.get(user, (-PERMISSION_SECONDS, None))
+        if time.monotonic() - at >= PERMISSION_SECONDS:
+            try:
+                found = self.fetch_permission(user)
+            except (RateLimited, SignInFailed):
+                raise
+            except GitHubError:
+                found = None
+            self._people[user] = time.monotonic(), found
+        return found
 
     def fetch_issue(self, number: int, repo: str | None = None) -> Issue:
         """Any issue, open or closed; NotFound when it is not there or not visible."""

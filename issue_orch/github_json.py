@@ -28,7 +28,6 @@ def parse_all(parser: Callable[[Any], T], items: Iterable[Any]) -> tuple[T, ...]
 
 def issue(data: Any) -> Issue:
     blockers, children = data.get("issue_dependencies_summary") or {}, data.get("sub_issues_summary") or {}
-    parent = data.get("parent_issue_url") or ""
     return Issue(
         number=int(data["number"]), title=data["title"] or "", body=data.get("body") or "",
         author=login(data.get("user")), url=data.get("html_url") or "",
@@ -40,7 +39,6 @@ def issue(data: Any) -> Issue:
         is_pull=data.get("pull_request") is not None,
         open_blockers=blockers.get("blocked_by"), total_blockers=blockers.get("total_blocked_by"),
         sub_issues_total=children.get("total"), sub_issues_completed=children.get("completed"),
-        parent=int(parent.rpartition("/")[2]) if repo_of(parent) == repo_of(data.get("url") or "") != "" else None,
     )
 
 
@@ -67,14 +65,14 @@ def comment(data: Any) -> Comment:
         id=int(data["id"]), issue=int(urlsplit(about).path.rpartition("/")[2]), author=login(data.get("user")),
         author_kind=kind(data, "user"), body=data.get("body") or "", url=data.get("html_url") or "",
         created_at=data["created_at"], updated_at=data["updated_at"], path=data.get("path"),
-        line=data.get("line") or data.get("original_line"), review_id=data.get("pull_request_review_id"),
+        line=data.get("line") or data.get("original_line"),
     )
 
 
 def review(data: Any) -> Review:
     return Review(
         int(data["id"]), login(data.get("user")), kind(data, "user"), data["state"].upper(), data.get("body") or "",
-        data.get("html_url") or "", data.get("submitted_at") or "", data.get("commit_id") or "",
+        data.get("html_url") or "",
     )
 
 
@@ -118,7 +116,7 @@ def annotation(data: Any) -> Annotation:
 def repo_facts(data: Any) -> RepoFacts:
     granted = data.get("permissions")
     return RepoFacts(
-        data["full_name"], data["default_branch"], bool(data.get("private")), bool(data.get("archived")),
+        data["full_name"], data["default_branch"], bool(data.get("archived")),
         None if granted is None else tuple(name for name, has in granted.items() if has),
     )
 

@@ -57,6 +57,7 @@ class Rest:
         self._limits: dict[str, str] = {}
         self._lock, self._local = threading.Lock(), threading.local()
         self._connections: list[Connection] = []
+        self._people: dict[str, tuple[float, str | None]] = {}
 
     @property
     def scopes(self) -> str | None:

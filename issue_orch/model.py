@@ -155,7 +155,6 @@ class Issue(NamedTuple):
     total_blockers: int | None
     sub_issues_total: int | None
     sub_issues_completed: int | None
-    parent: int | None = None
 
 
 class Blocker(NamedTuple):
@@ -203,7 +202,6 @@ class Comment(NamedTuple):
     updated_at: str
     path: str | None = None
     line: int | None = None
-    review_id: int | None = None
 
 
 class Review(NamedTuple):
@@ -215,8 +213,6 @@ class Review(NamedTuple):
     state: str
     body: str
     url: str
-    submitted_at: str
-    commit_sha: str
 
 
 class CheckRun(NamedTuple):
@@ -254,7 +250,6 @@ class RepoFacts(NamedTuple):
 
     repo: str
     default_branch: str
-    private: bool
     archived: bool
     permissions: tuple[str, ...] | None
 

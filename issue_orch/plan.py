@@ -127,7 +127,7 @@ def text_files(issue: Issue, facts: Facts) -> Mapping[str, Source]:
 def live_items(facts: Facts, index: Index) -> list[Item]:
     """What is being worked on: sessions with their pulls, and the pulls of others."""
     found: list[Item] = []
-    live = {number for number, known in facts.sessions.items() if not known.archived and known.phase != "cancelled"}
+    live = {number for number, known in facts.sessions.items() if known.phase != "cancelled"}
     for number in sorted(live | set(index.pulls)):
         files: dict[str, Source] = {}
         if number in live:
@@ -135,7 +135,7 @@ def live_items(facts: Facts, index: Index) -> list[Item]:
         for pull in index.pulls.get(number, ()):
             files.update(dict.fromkeys(pull.files or (), "pull"))
         if number in live:
-            files.update(dict.fromkeys(facts.sessions[number].changed_files or (), "actual"))
+            files.update(dict.fromkeys(facts.sessions[number].changed_files, "actual"))
         if not files and number in index.issues:
             files.update(text_files(index.issues[number], facts))
         found.append(Item(number, False, files))

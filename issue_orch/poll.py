@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from . import comments
+from . import comments, conflicts, git
 from .config import approved_folder
-from .context import Context, token_of
-from .errors import LeaseHeld
-from .followup import follow_up
+from .context import Context, fetch_base, token_of
+from .errors import Expected, LeaseHeld
 from .gather import fetch_me
-from .launching import report_command
-from .lease import take
+from .launching import report_command, start_worker
+from .lease import is_alive, take
 from .messages import pause, send
-from .model import Issue, SessionStatus
+from .model import Branch, Comment, Issue, Review, SessionStatus
 from .prompt import render, task
-from .pulls import Memory, Pass, guarded, load_memory, number_of, record, save_memory, see
+from .pulls import Looked, Memory, Pass, failing, guarded, load_memory, record, retarget, save_memory, see
 from .ready import WRITERS, text_hash
-from .store import iso, load_pull, load_sessions, save_status, write_json
+from .store import iso, load_events, load_pull, load_sessions, write_json
 
 if TYPE_CHECKING:
     from .github import GitHub
+
+WORTH_MENDING = ("failure", "timed_out", "startup_failure")  # not: cancelled, or waiting for a person
+HANDLED_LIMIT = 1000
 
 
 def poll(context: Context, gh: GitHub, now: float) -> list[str]:
@@ -58,7 +61,7 @@ def begin(context: Context, gh: GitHub, now: float) -> Pass:
     me = fetch_me(gh) if writes or context.config.pulls_open == "worker" else None
     token = token_of(context) if writes else None
     issues = {issue.number: issue for issue in gh.fetch_issues(context.config.ready_labels)}
-    return Pass(context, gh, now, me, gh.fetch_pulls(state="open"), issues, (token.value,) if token else (), {})
+    return Pass(context, gh, now, me, gh.fetch_pulls(state="open"), issues, (token.value,) if token else ())
 
 
 def save_rate(context: Context, gh: GitHub, now: float) -> None:
@@ -105,11 +108,10 @@ def watch_issue(run: Pass, status: SessionStatus, memory: Memory) -> tuple[str, 
     told: dict[str, str] = memory.get("told", {})
     lines = []
     key = f"edited {text_hash(issue)}"
-    if key in found.keys() - told.keys() and run.permission(issue.author) in WRITERS:
+    if key in found.keys() - told.keys() and run.gh.find_permission(issue.author) in WRITERS:
         del found[key]
         if status["status"] != "stuck":
-            text = render("issue_edited", approved_folder(run.context.state), number=number, report=report_command(), author=None,
-                          task=task(issue))
+            text = words(run, "issue_edited", number, author=None, task=task(issue))
             send(run.context.state, number, "guidance", text, "GitHub", run.now)
             first["text"] = text_hash(issue)
             lines = [f"#{number}: its issue was edited; its worker is told"]
@@ -118,8 +120,8 @@ def watch_issue(run: Pass, status: SessionStatus, memory: Memory) -> tuple[str, 
     if lines or found != memory.get("told"):
         memory["told"] = found
         save_memory(run, number, memory)
-    words = "; ".join(found.values())
-    return (f"{words}: look at it, then issue-orch resume {number}, or cancel {number}" if words else ""), lines
+    why = "; ".join(found.values())
+    return (f"{why}: look at it, then issue-orch resume {number}, or cancel {number}" if why else ""), lines
 
 
 def differences(run: Pass, first: dict[str, object], issue: Issue) -> dict[str, str]:
@@ -139,33 +141,138 @@ def is_labelled(run: Pass, issue: Issue) -> bool:
     return wanted <= {label.casefold() for label in issue.labels}
 
 
-# -- the base of a stacked pull
+# -- failing checks, reviews and conflicts of complete sessions, which go back to their workers
 
 
-def retarget(run: Pass, number: int) -> list[str]:
-    """Let a session follow its base: where a person pointed its pull to, or where its blocker was merged into.
+class News(NamedTuple):
+    """Something that goes back to the worker of a pull, once: `ids` are remembered."""
 
-    The status file is its lease holder's; while the worker runs this waits for a later poll.
-    """
-    status, facts = run.status(number), load_pull(run.context.state, number) or {}
-    if status["status"] == "cancelled" or facts.get("state") == "closed":
-        return []
-    below = [each["issueNumber"] for each in load_sessions(run.context.state)[0] if each["branch"] == status["base"]]
-    blocker = load_pull(run.context.state, below[0]) or {} if below else {}
-    base = facts.get("base", status["base"])
-    if base == status["base"] and blocker.get("merged"):
-        base = blocker.get("base", base)
-    if base == status["base"]:
-        return []
+    kind: Literal["checks", "review", "conflict"]
+    ids: tuple[str, ...]
+    rows: list[dict[str, Any]]
+
+
+def follow_up(run: Pass, status: SessionStatus, looked: Looked, memory: Memory) -> tuple[str, list[str]]:
+    """Why nothing goes back to the worker (empty when that is as it should be), and what was done."""
+    number, head = status["issueNumber"], looked.pull.head_sha
+    heed_resume(run, number, head, memory)
+    foreign = not is_ours(run, status, head)
+    if foreign and memory.get("allowed") != head:
+        return hold(run, number, memory, "somebody else pushed to its branch"), []
+    news = [each for each in news_of(looked, run) if not {*each.ids} <= {*memory["handled"]}]
+    rounds = run.context.config.follow_up_rounds
+    if not news or not rounds:
+        return "", []
+    if memory["rounds"] >= rounds:
+        return hold(run, number, memory, f"its worker was sent back {rounds} times"), []
+    if sum(is_alive(run.context.state, each["issueNumber"]) for each in load_sessions(run.context.state)[0]) >= (
+            run.context.config.max_workers):
+        return "its worker waits for a free place to follow up", []
+    send_back(run, status, news, memory, foreign)
+    memory["handled"] = [*memory["handled"], *(each for one in news for each in one.ids)][-HANDLED_LIMIT:]
+    memory["rounds"] += 1
+    save_memory(run, number, memory)
+    start_worker(run.context, number, "follow-up")
+    return "", [f"#{number}: goes back to its worker: {', '.join(each.kind for each in news)}"]
+
+
+def hold(run: Pass, number: int, memory: Memory, why: str) -> str:
+    if "resumes" not in memory:
+        memory["resumes"] = resumes(run, number)
+        save_memory(run, number, memory)
+    return f"{why}; issue-orch resume {number} lets its worker follow up again"
+
+
+def heed_resume(run: Pass, number: int, head: str, memory: Memory) -> None:
+    """A person said `resume` after follow-up was held: what is on the branch now is accepted, rounds start anew."""
+    if "resumes" in memory and resumes(run, number) > memory["resumes"]:
+        del memory["resumes"]
+        memory.update(allowed=head, rounds=0)
+        save_memory(run, number, memory)
+
+
+def resumes(run: Pass, number: int) -> int:
+    return sum(event["kind"] == "resumed" for event in load_events(run.context.state, number))
+
+
+def is_ours(run: Pass, status: SessionStatus, head: str) -> bool:
+    """Whether the pull's head is a commit of the session's branch here."""
+    ref = f"refs/heads/{status['branch']}"
+    return git.git(run.context.repo, "merge-base", "--is-ancestor", head, ref, check=False).code == 0
+
+
+def news_of(looked: Looked, run: Pass) -> Iterator[News]:
+    """What a worker should know: checks once all have ended, reviews of those who count, a conflict once per head."""
+    head = looked.pull.head_sha
+    broken = [check for check in failing(looked.checks) if check.conclusion in WORTH_MENDING]
+    if broken and all(check.status == "completed" for check in looked.checks or ()):
+        yield News("checks", tuple(f"check:{check.id or check.name}:{head}" for check in broken),
+                   [check._asdict() for check in broken])
+    written: list[Review | Comment] = [*looked.reviews, *looked.comments]
+    said = [each for each in written if is_said(each, run)]
+    if said:
+        ids = tuple(f"{type(each).__name__}:{each.id}" for each in said)
+        yield News("review", ids, [review_row(each) for each in said])
+    if looked.pull.mergeable is False:
+        yield News("conflict", (f"conflict:{head}",), [])
+
+
+def is_said(each: Review | Comment, run: Pass) -> bool:
+    """Requested changes, and comments with words, of somebody who counts."""
+    if isinstance(each, Review) and each.state != "CHANGES_REQUESTED" and not (each.state == "COMMENTED" and each.body):
+        return False
+    return run.counts(each.author, each.author_kind)
+
+
+def review_row(each: Review | Comment) -> dict[str, Any]:
+    if isinstance(each, Review):
+        state, path, line = each.state.lower(), None, None
+    else:
+        state, path, line = "commented", each.path, each.line
+    return {"author": each.author, "state": state, "text": each.body or "(no words)", "path": path, "line": line,
+            "url": each.url}
+
+
+def send_back(run: Pass, status: SessionStatus, news: list[News], memory: Memory, foreign: bool) -> None:
+    """The news as guidance in the inbox, rendered by the team's templates."""
+    number, remote = status["issueNumber"], run.context.config.remote
+    texts = []
+    if foreign:
+        fetch_base(run.context, Branch(status["branch"]))
+        texts.append(f"Somebody else pushed to your branch. Begin with `git merge {remote}/{status['branch']}`; "
+                     "keep what they did.")
+    for each in news:
+        rows = [row for key, row in zip(each.ids, each.rows, strict=False) if key not in memory["handled"]]
+        match each.kind:
+            case "checks":
+                checks = [{**row, "text": evidence(run, row)} for row in rows]
+                texts.append(words(run, "followup_checks", number, url=status["pullRequestUrl"], checks=checks))
+            case "review":
+                texts.append(words(run, "followup_review", number, url=status["pullRequestUrl"], reviews=rows))
+            case "conflict":
+                texts.append(words(run, "followup_conflict", number, base=status["base"], theirs=f"{remote}/{status['base']}",
+                                   files=conflicting(run, status)))
+    for text in texts:
+        send(run.context.state, number, "guidance", text, "GitHub", run.now)
+
+
+def words(run: Pass, template: str, number: int, **values: Any) -> str:
+    return render(template, approved_folder(run.context.state), number=number, report=report_command(), **values)
+
+
+def evidence(run: Pass, check: dict[str, Any]) -> str:
+    """What a check says of itself: its summary and up to fifty annotations."""
+    notes = run.gh.fetch_annotations(check["id"]) if check["id"] else None
+    lines = [f"{note.path}:{note.line or ''}: {note.level}: {note.message}" for note in (notes or ())[:50]]
+    return "\n".join(part for part in (check["summary"], *lines) if part)
+
+
+def conflicting(run: Pass, status: SessionStatus) -> list[str]:
+    """The files in conflict with the base, after fetching it."""
+    branch, repo = Branch(status["branch"]), run.context.repo
+    base = fetch_base(run.context, Branch(status["base"]))
     try:
-        lease = take(run.context.state, number, "retarget", wait=0.3)
-    except LeaseHeld:
-        return []
-    with lease:
-        pull = number_of(status["pullRequestUrl"])
-        if pull is not None and facts.get("base", base) != base:
-            run.gh.edit_pull(pull, base=base)
-        fresh = run.status(number)
-        fresh["base"] = base
-        save_status(run.context.state, fresh)
-    return [f"#{number}: its base is {base} now, no longer {status['base']}"]
+        found = conflicts.predict(repo, base, {branch: git.rev_parse(repo, f"refs/heads/{branch}")}).against_base
+    except Expected:  # an older git
+        found = {}
+    return list(found.get(branch, ())) or ["(git says which when you merge)"]

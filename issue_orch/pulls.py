@@ -1,22 +1,21 @@
-"""What one poll works with: GitHub's answers about people, issues and pulls, and what is remembered of each session."""
+"""What one poll works with: GitHub's answers about people, issues and pulls; and what is recorded of each session's pull."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .context import Context
-from .errors import Expected, GitHubError, RateLimited, SignInFailed
+from .errors import Expected, LeaseHeld, RateLimited, SignInFailed
+from .lease import take
 from .messages import session
 from .model import CheckRun, Comment, Issue, Pull, PullFacts, Review, SessionStatus
 from .ready import WRITERS
-from .store import iso, load_json, load_pull, seconds, session_folder, write_json
+from .store import iso, load_json, load_pull, load_sessions, save_status, seconds, session_folder, write_json
 
 if TYPE_CHECKING:
     from .github import GitHub
 
-PERMISSION_SECONDS = 60.0
 CHECKS_APPEAR_WITHIN = 30.0  # GitHub shows the checks of a push some seconds after it
 GOOD = ("success", "neutral", "skipped")
 # What an agent obeys or a runner executes, wherever it lies in the tree (threat S12).
@@ -46,7 +45,6 @@ class Pass(NamedTuple):
     pulls: tuple[Pull, ...]
     issues: dict[int, Issue]
     secrets: tuple[str, ...]
-    people: dict[str, tuple[float, str | None]]
 
     def status(self, number: int) -> SessionStatus:
         return session(self.context.state, number)
@@ -57,25 +55,12 @@ class Pass(NamedTuple):
             self.issues[number] = self.gh.fetch_issue(number)
         return self.issues[number]
 
-    def permission(self, login: str) -> str | None:
-        """What somebody may do, looked up at most once a minute. None when that fails, which permits nothing."""
-        at, found = self.people.get(login, (-PERMISSION_SECONDS, None))
-        if time.monotonic() - at >= PERMISSION_SECONDS:
-            try:
-                found = self.gh.fetch_permission(login)
-            except (RateLimited, SignInFailed):
-                raise
-            except GitHubError:
-                found = None
-            self.people[login] = time.monotonic(), found
-        return found
-
     def counts(self, author: str, kind: str) -> bool:
         """Does what they say of a pull reach the worker? Not what the worker itself wrote with our token."""
         config = self.context.config
         if config.pulls_open == "worker" and author == self.me:
             return False
-        return self.permission(author) in WRITERS if kind == "User" else author in config.pulls_bots
+        return self.gh.find_permission(author) in WRITERS if kind == "User" else author in config.pulls_bots
 
 
 def guarded(work: Callable[[Pass, int], list[str]], run: Pass, number: int) -> list[str]:
@@ -182,3 +167,35 @@ def review_of(run: Pass, reviews: Iterable[Review]) -> Literal["approved", "chan
 def is_sensitive(path: str) -> bool:
     parts = path.casefold().split("/")
     return parts[0] == ".github" or parts[-1] in SENSITIVE_FILES or not {*SENSITIVE_FOLDERS}.isdisjoint(parts[:-1])
+
+
+# -- the base of a stacked pull
+
+
+def retarget(run: Pass, number: int) -> list[str]:
+    """Let a session follow its base: where a person pointed its pull to, or where its blocker was merged into.
+
+    The status file is its lease holder's; while the worker runs this waits for a later poll.
+    """
+    status, facts = run.status(number), load_pull(run.context.state, number) or {}
+    if status["status"] == "cancelled" or facts.get("state") == "closed":
+        return []
+    below = [each["issueNumber"] for each in load_sessions(run.context.state)[0] if each["branch"] == status["base"]]
+    blocker = load_pull(run.context.state, below[0]) or {} if below else {}
+    base = facts.get("base", status["base"])
+    if base == status["base"] and blocker.get("merged"):
+        base = blocker.get("base", base)
+    if base == status["base"]:
+        return []
+    try:
+        lease = take(run.context.state, number, "retarget", wait=0.3)
+    except LeaseHeld:
+        return []
+    with lease:
+        pull = number_of(status["pullRequestUrl"])
+        if pull is not None and facts.get("base", base) != base:
+            run.gh.edit_pull(pull, base=base)
+        fresh = run.status(number)
+        fresh["base"] = base
+        save_status(run.context.state, fresh)
+    return [f"#{number}: its base is {base} now, no longer {status['base']}"]

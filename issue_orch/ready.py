@@ -25,7 +25,7 @@ class Rules(NamedTuple):
     ready: tuple[str, ...] = ("ready",)
     excluded: tuple[str, ...] = ()
     milestone: str | None = None
-    assigned: Literal["nobody-else", "anybody", "me"] = "nobody-else"
+    assigned: Literal["me-or-nobody", "me", "nobody", "anyone"] = "me-or-nobody"
     me: str | None = None
     priorities: tuple[str, ...] = ()
     stack: bool = False
@@ -35,14 +35,13 @@ class Rules(NamedTuple):
 
 
 class SessionFacts(NamedTuple):
-    """A session that the clone knows. `active` means that its worker lives; `changed_files` None: not looked at."""
+    """A session that the clone knows. `active` means that its worker lives."""
 
     phase: Phase
     active: bool
-    archived: bool
     branch: str
     planned_files: tuple[str, ...] = ()
-    changed_files: tuple[str, ...] | None = None
+    changed_files: tuple[str, ...] = ()
 
 
 class OpenPull(NamedTuple):
@@ -170,11 +169,11 @@ def intake(issue: Issue, rules: Rules) -> Iterator[Reason]:
 
 
 def assignment(issue: Issue, rules: Rules) -> Iterator[Reason]:
-    """Logins compare without case. "me" wants `me` among the assignees, "nobody-else" wants nobody but `me`."""
-    me = (rules.me or "").casefold()
+    """Logins compare without case. "me" wants `me` among the assignees, "me-or-nobody" wants nobody else."""
+    me = "" if rules.assigned == "nobody" else (rules.me or "").casefold()
     mine = any(login.casefold() == me for login in issue.assignees)
     others = [login for login in issue.assignees if login.casefold() != me]
-    if (rules.assigned == "nobody-else" and others) or (rules.assigned == "me" and others and not mine):
+    if (rules.assigned in ("me-or-nobody", "nobody") and others) or (rules.assigned == "me" and others and not mine):
         yield Reason("assigned_elsewhere", f"assigned to {and_more([f'@{login}' for login in others])}")
     elif rules.assigned == "me" and not mine:
         yield Reason("assigned_elsewhere", "assigned to nobody")
@@ -204,13 +203,13 @@ def stack_on(issue: Issue, facts: Facts, index: Index) -> int | None:
         return None
     number = waits[0].number
     below = facts.sessions.get(number) if number else None
-    return number if below and below.phase == "complete" and not below.archived else None
+    return number if below and below.phase == "complete" else None
 
 
 def session(issue: Issue, facts: Facts, index: Index) -> Iterator[Reason]:
     number, pulls = issue.number, index.pulls.get(issue.number, ())
     known = facts.sessions.get(number)
-    if known and not known.archived:
+    if known:
         if known.phase == "complete":
             yield Reason("session_complete", f"already complete: `issue-orch show {number}`")
         elif known.phase == "cancelled":

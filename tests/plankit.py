@@ -46,7 +46,5 @@ def blocker(
     return Blocker(repo, number, title, "open" if state == "open" else "closed", reason)
 
 
-def session(
-    phase: Any = "working", active: bool = True, archived: bool = False, **fields: Any
-) -> SessionFacts:
-    return SessionFacts(phase, active, archived, fields.pop("branch", "issue-1"), **fields)
+def session(phase: Any = "working", active: bool = True, **fields: Any) -> SessionFacts:
+    return SessionFacts(phase, active, fields.pop("branch", "issue-1"), **fields)

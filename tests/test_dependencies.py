@@ -19,7 +19,6 @@ from issue_orch.dependencies import (
     circles,
     needs_blockers,
     needs_states,
-    needs_sub_issues,
     prose,
     text_references,
     unmet,
@@ -143,12 +142,9 @@ def test_what_github_lists_is_not_counted_again_from_the_text() -> None:
 
 
 def test_little_is_fetched() -> None:
-    assert not needs_blockers(issue(1)) and not needs_sub_issues(issue(1))
+    assert not needs_blockers(issue(1))
     assert not needs_blockers(issue(1, open_blockers=None, total_blockers=None))
     assert needs_blockers(issue(1, open_blockers=1)) and needs_blockers(issue(1, total_blockers=1))
-    assert needs_sub_issues(issue(1, sub_issues_total=2)) and not needs_sub_issues(
-        issue(1, sub_issues_total=None)
-    )
     asked = needs_states(
         [issue(1, body="Depends on #2, #3"), issue(2, body="Depends on #3, a/b#4")],
         REPO,

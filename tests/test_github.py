@@ -152,9 +152,7 @@ def test_pulls_from_create_to_merged_by_a_person(sandbox: Sandbox, hub: GitHub, 
     assert notes is not None and [(n.path, n.line, n.message) for n in notes] == [("a.py", 1, "no")]
 
     sandbox.review(made.number, "maria", "CHANGES_REQUESTED", "please", [{"path": "a.py", "line": 1, "body": "here"}])
-    assert [(r.author, r.state, r.commit_sha) for r in hub.fetch_reviews(made.number)] == [
-        ("maria", "CHANGES_REQUESTED", sha)
-    ]
+    assert [(r.author, r.state, r.body) for r in hub.fetch_reviews(made.number)] == [("maria", "CHANGES_REQUESTED", "please")]
     assert [(c.issue, c.path, c.line, c.body) for c in hub.fetch_review_comments(made.number)] == [
         (made.number, "a.py", 1, "here")
     ]
@@ -201,7 +199,7 @@ def test_comments_labels_and_permissions(sandbox: Sandbox, hub: GitHub) -> None:
     assert hub.fetch_user() == "robot"
     assert [hub.fetch_permission(user) for user in ("boss", "robot", "maria")] == ["maintain", "write", "admin"]
     facts = hub.fetch_repo()
-    assert (facts.repo, facts.default_branch, facts.private, facts.archived) == (REPO, "main", False, False)
+    assert (facts.repo, facts.default_branch, facts.archived) == (REPO, "main", False)
     assert facts.permissions and "push" in facts.permissions and "admin" not in facts.permissions
 
 

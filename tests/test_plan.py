@@ -62,15 +62,15 @@ CASES: list[tuple[Kind, dict[str, Any], dict[str, Any], dict[str, Any], dict[str
     ("waits_for_sub_issues", {}, {"sub_issues_total": 2, "sub_issues_completed": 2}, {},
      {"sub_issues_total": 2, "sub_issues_completed": 1}, {"sub_issues": {1: OTHER}},
      'waits for its sub-issues: #7 "Core types"'),
-    ("active_session", {}, {}, {"sessions": {1: session("working", archived=True)}}, {}, {"sessions": {1: session()}},
+    ("active_session", {}, {}, {}, {}, {"sessions": {1: session()}},
      "its session is working: `issue-orch show 1`"),
     ("active_session", {}, {}, {}, {}, {"sessions": {1: session("stuck", active=False)}},
      'its session is stuck: `issue-orch answer 1 "…"`'),
     ("active_session", {}, {}, {}, {}, {"sessions": {1: session("planning", active=False)}},
      "its session is planning, without a worker: `issue-orch resume 1`"),
-    ("session_complete", {}, {}, {"sessions": {1: session("complete", archived=True)}}, {},
+    ("session_complete", {}, {}, {}, {},
      {"sessions": {1: session("complete", active=False)}}, "already complete: `issue-orch show 1`"),
-    ("session_cancelled", {}, {}, {"sessions": {1: session("cancelled", archived=True)}}, {},
+    ("session_cancelled", {}, {}, {}, {},
      {"sessions": {1: session("cancelled", active=False)}},
      "was cancelled: `issue-orch prune --cancelled` makes room for a new start"),
     ("open_pull", {}, {}, {"pulls": (PULL._replace(issue=None),)}, {}, {"pulls": (PULL,)},
@@ -245,16 +245,15 @@ def test_stacking() -> None:
         ({}, {}, {}),
         ({}, {}, {1: session("working")}),
         ({}, {}, {1: session("cancelled", active=False)}),
-        ({}, {}, {1: session("complete", archived=True)}),
         ({}, {"body": "Depends on #1, #9"}, BELOW),
-        ({}, {"body": "", "sub_issues_total": 1, "parent": 1}, BELOW),
+        ({}, {"body": "", "sub_issues_total": 1}, BELOW),
         ({"body": "Depends on #2"}, {}, BELOW),
     ],
 )
 def test_no_stacking(one: Any, two: Any, sessions: Any) -> None:
     top = STACKED._replace(**two)
     seen = facts(
-        issue(1, **one), top, sessions=sessions, sub_issues={2: (blocker(1),)} if "parent" in two else {}
+        issue(1, **one), top, sessions=sessions, sub_issues={2: (blocker(1),)} if "sub_issues_total" in two else {}
     )
     rules = RULES._replace(stack=True)
     assert why_not(top, seen, rules) != ()
@@ -300,7 +299,6 @@ def test_overlaps_name_their_sources() -> None:
         sessions={
             4: session(planned_files=("a", "c.py"), changed_files=("c.py",)),
             5: session(),
-            6: session(archived=True),
         },
         pulls=(
             OpenPull(40, "u", 4, ("e", "a")),
@@ -501,7 +499,7 @@ def test_no_facts_crash_and_each_issue_is_listed_once(data: st.DataObject) -> No
     ]
     phases = st.sampled_from(get_args(Phase))
     sessions = data.draw(
-        st.dictionaries(st.integers(1, 6), st.builds(session, phases, st.booleans(), st.booleans()))
+        st.dictionaries(st.integers(1, 6), st.builds(session, phases, st.booleans()))
     )
     seen = facts(*listed, sessions=sessions, tree=data.draw(st.sampled_from([None, frozenset({"a", "b/c"})])))
     found = plan(

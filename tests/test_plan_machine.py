@@ -137,7 +137,7 @@ class Fleet(RuleBasedStateMachine):
             return
         make_session(self.state, number)
         self.leases[number], self.left[number] = take(self.state, number, "supervisor"), room.usd if room else 1e9
-        self.sessions[number] = SessionFacts("working", True, False, f"issue-{number}")
+        self.sessions[number] = SessionFacts("working", True, f"issue-{number}")
         self.failures.pop(number, None)
         self.started.add(number)
 
