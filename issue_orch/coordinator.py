@@ -256,7 +256,7 @@ class Coordinator:
         issues = gh.fetch_issues(context.config.ready_labels)
         if self.me is None and any(issue.assignees for issue in issues):
             self.me = fetch_me(gh)
-        rules = rules_of(context, self.me, options.stack, trust=False, serialize=options.serialize)
+        rules = rules_of(context, self.me, options.stack, serialize=options.serialize)
         facts = gather(context, gh, issues, with_files=options.serialize)
         offered = make_plan(facts, rules, context.config.max_workers)
         labelled = {each.issue.number: fetch_labelled(gh, each.issue, rules) for each in offered.eligible}

@@ -21,6 +21,12 @@ REFERENCE = (
     r"|(?<![\w./-])(?:(?P<site>[\w.-]{1,250}(?::[0-9]{1,5})?)/)?(?P<repo>[\w.-]{1,100}/[\w.-]{1,100})#(?P<there>[0-9]{1,10})\b"
     r"|(?<![\w&/.-])(?:#|[gG][hH]-)(?P<here>[0-9]{1,10})\b"
 )
+# Code blocks as CommonMark has them (closed by at least as many of the same, with nothing behind), and hidden comments.
+NOT_PROSE = (
+    r"(?ms)^[^\S\n]*(`{3,})[^`\n]*$.*?(?:^[^\S\n]*\1`*[^\S\n]*$|\Z)"
+    r"|^[^\S\n]*(~{3,})[^\n]*$.*?(?:^[^\S\n]*\2~*[^\S\n]*$|\Z)"
+    r"|<!--.*?(?:-->|\Z)"
+)
 
 
 class Ref(NamedTuple):
@@ -148,41 +154,10 @@ def field_lines(body: str, pattern: str) -> list[str]:
 
 def prose(body: str) -> list[str]:
     """The lines that a reader of the issue takes as its author's own: no code blocks, quotes or hidden comments."""
-    every = body[:TEXT_LIMIT].replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    if not any(mark in body for mark in ("```", "~~~", "<!--")):
-        return [bare for line in every if not (bare := line.strip()).startswith(">")]
-    lines: list[str] = []
-    fence, hidden = "", False
-    for line in every:
-        bare = line.lstrip()
-        if fence:
-            # As CommonMark has it: closed by at least as many of the same, with nothing behind.
-            if bare.startswith(fence) and not bare.strip().strip(fence[0]):
-                fence = ""
-            continue
-        if not hidden and bare.startswith(("```", "~~~")):
-            fence = bare[: len(bare) - len(bare.lstrip(bare[0]))]
-            if "`" not in bare[len(fence) :]:  # else it is code within a line
-                continue
-            fence = ""
-        line, hidden = shown(line, hidden)
-        if not line.lstrip().startswith(">"):
-            lines.append(line.strip())
-    return lines
-
-
-def shown(line: str, hidden: bool) -> tuple[str, bool]:
-    """The line without HTML comments, and whether one is still open at its end."""
-    parts: list[str] = []
-    at = 0
-    while at < len(line):
-        end = line.find("-->" if hidden else "<!--", at)
-        if not hidden:
-            parts.append(line[at:] if end < 0 else line[at:end])
-        if end < 0:
-            break
-        at, hidden = end + (3 if hidden else 4), not hidden
-    return "".join(parts), hidden
+    text = body[:TEXT_LIMIT].replace("\r\n", "\n").replace("\r", "\n")
+    if any(mark in text for mark in ("```", "~~~", "<!--")):
+        text = re.sub(NOT_PROSE, lambda match: "\n" if "\n" in match[0] else "", text)
+    return [bare for line in text.split("\n") if not (bare := line.strip()).startswith(">")]
 
 
 def circles(edges: Mapping[int, Sequence[int]]) -> dict[int, str]:

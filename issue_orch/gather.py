@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from .github import GitHub
 
 
-def rules_of(context: Context, me: str | None, stack: bool, trust: bool, serialize: bool = False) -> Rules:
+def rules_of(context: Context, me: str | None, stack: bool, serialize: bool = False) -> Rules:
+    """Without trust: for what a person names or is asked."""
     config = context.config
     return Rules(
         ready=config.ready_labels, excluded=config.ready_exclude, milestone=config.ready_milestone,
         assigned=config.ready_assigned, me=me, priorities=config.ready_priority, stack=stack or config.stack,
-        trust=trust, serialize=serialize,
+        trust=False, serialize=serialize,
     )
 
 

@@ -151,7 +151,7 @@ class Fleet(RuleBasedStateMachine):
         if self.left[number] > 0:
             usd = min(self.left[number], 10.0) + CALL if all_of_it else CALL
             self.left[number] -= usd
-            ledger.book_line(self.state, number, self.now, 1, "a", "c", Usage(usd, 1, 1, 0), None)
+            ledger.book_line(self.state, number, self.now, 1, "a", "c", Usage("call", usd, 1, 1), None)
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), phase=st.sampled_from(["complete", "stuck", "working", "cancelled"]))

@@ -24,7 +24,7 @@ from ..config import (
 from ..config_keys import commented_file
 from ..context import Context, changed_keys, connect, find_name, numbers, remote_url, token_of
 from ..errors import Expected, GitHubError, Usage
-from ..shell import say
+from ..shell import confirm, say
 from ..sign_in import Token, api_url, parse_remote
 from ..store import make_state, session_folder, write_json, write_text
 from ..text import sanitise
@@ -79,20 +79,13 @@ def write_configuration(clone: git.Repo, yes: bool, given: dict[str, str | None]
     parsed = parse_remote(url) if url else None
     if parsed is None and "repo" not in values:
         values["repo"] = ask(yes, "GitHub repository (owner/name)", "")
-    values.setdefault("agent", ask(yes, f"Agent ({', '.join(NAMES[:-1])})", first_agent()))
+    values.setdefault("agent", ask(yes, f"Agent ({', '.join(NAMES[:-1])})", next(filter(shutil.which, NAMES), NAMES[0])))
     label = ask(yes, "Label of issues that are ready", "ready")
     values["ready.labels"] = (label,)
-    values["max_workers"] = int_or(ask(yes, "Workers at once", "2"), 2)
+    count = ask(yes, "Workers at once", "2")
+    values["max_workers"] = int(count) if count.isdecimal() and int(count) else 2
     write_text(file, commented_file({name: value for name, value in values.items() if value}))
     say(f"Wrote {file.name}. Commit it, so that your team shares it.")
-
-
-def int_or(text: str, otherwise: int) -> int:
-    return int(text) if text.isdecimal() and int(text) > 0 else otherwise
-
-
-def first_agent() -> str:
-    return next((name for name in NAMES if shutil.which(name)), NAMES[0])
 
 
 def ask(yes: bool, what: str, default: str) -> str:
@@ -109,7 +102,7 @@ def approve_configuration(clone: git.Repo, state: Path, yes: bool) -> None:
     if not asked and not approved:
         return
     say(f"{REPOSITORY_FILE} and {TEAM_FOLDER} set:\n" + "\n".join(listing(asked, approved)))
-    confirm(yes, f"edit {REPOSITORY_FILE}, then: issue-orch init --approve")
+    ask_approval(yes, f"edit {REPOSITORY_FILE}, then: issue-orch init --approve")
     approve(state, clone.top, asked)
     say("Approved on this machine. A change of this needs it again.")
 
@@ -123,18 +116,14 @@ def approve_git(context: Context, yes: bool) -> None:
     say("The git configuration can run commands, or send what is fetched and pushed elsewhere. Changed are:")
     for key, issues in changed.items():
         say(f"  {sanitise(key)}, after {numbers(issues)} started (git config --show-origin --get-all {sanitise(key)})")
-    confirm(yes, "undo what is not yours: git config --unset KEY")
+    ask_approval(yes, "undo what is not yours: git config --unset KEY")
     for number in {number for issues in changed.values() for number in issues}:
         write_json(session_folder(context.state, number) / "keys.json", now)
     say("Approved as it is now.")
 
 
-def confirm(yes: bool, otherwise: str) -> None:
-    if yes or not sys.stdin.isatty():
-        return
-    sys.stderr.write("Approve this on this machine? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+def ask_approval(yes: bool, otherwise: str) -> None:
+    if not yes and sys.stdin.isatty() and not confirm("Approve this on this machine?", False):
         raise Expected("not approved", otherwise)
 
 

@@ -51,7 +51,7 @@ def fetch_plan(context: Context, gh: GitHub, numbers: list[int], stack: bool, wi
         pulls = pool.submit(fetch_open_pulls, context, gh, with_files)
         issues = list(pool.map(partial(fetch_one, gh), dict.fromkeys(numbers))) if numbers else gh.fetch_issues()
     me = fetch_me(gh) if context.config.ready_assigned == "me" or any(issue.assignees for issue in issues) else None
-    rules = rules_of(context, me, stack, trust=False)
+    rules = rules_of(context, me, stack)
     facts = gather(context, gh, issues, with_files, pulls.result())
     active = sum(session.active for session in facts.sessions.values())
     return make_plan(facts, rules, max(0, context.config.max_workers - active))
