@@ -19,7 +19,8 @@ import requests
 from . import __version__
 from .errors import GitHubError, MaybeDone, RateLimited, SignInFailed
 from .model import RateFacts
-from .transport import Connection, Reply, Unreachable, next_query, parse_json, parse_origin, raise_for, reason, redact
+from .text import redact
+from .transport import Connection, Reply, Unreachable, next_query, parse_json, parse_origin, raise_for, reason
 
 PER_PAGE = 100
 MOST_PAGES = 300
@@ -175,7 +176,7 @@ class Rest:
             return reply
         # outside of the except: what is chained to an exception is shown with it
         words = f"{self._origin.host} cannot be reached: {problem} ({method} {url})"
-        raise Unreachable(redact(words, self._token), "check the network, then try again")
+        raise Unreachable(redact(words, (self._token,) if self._token else ()), "check the network, then try again")
 
     def _connection(self) -> Connection:
         """This thread's own."""

@@ -27,9 +27,8 @@ class Holder(NamedTuple):
 class Lease:
     """A held lock. Whoever closes the last copy of the descriptor releases it."""
 
-    def __init__(self, descriptor: int, path: Path) -> None:
+    def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self.path = path
 
     def write_holder(self, role: str) -> None:
         from .process import identity  # with subprocess, which readers can do without
@@ -76,7 +75,7 @@ def take(state: Path, name: int | str, role: str, wait: float = TAKE_WAIT) -> Le
         except OSError as error:
             os.close(descriptor)
             raise no_locks(path, error) from error
-    lease = Lease(descriptor, path)
+    lease = Lease(descriptor)
     with suppress(OSError):  # on a full disk nobody can read who holds it; it is held all the same
         lease.write_holder(role)
     return lease
@@ -96,10 +95,10 @@ def no_locks(path: Path, error: OSError) -> Expected:
     )
 
 
-def adopt(descriptor: int, path: Path, role: str) -> Lease:
+def adopt(descriptor: int, role: str) -> Lease:
     """Take over a lease from the process that started us. No child may inherit it."""
     os.set_inheritable(descriptor, False)
-    lease = Lease(descriptor, path)
+    lease = Lease(descriptor)
     lease.write_holder(role)
     return lease
 

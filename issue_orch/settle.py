@@ -122,9 +122,7 @@ def pull_body(job: Job) -> str:
 
 def find_pull(gh: GitHub, status: SessionStatus, head: CommitSha) -> Pull | None:
     """The open pull of our branch into our base; else one that a person merged with exactly our commits."""
-    pulls = [pull for pull in gh.fetch_pulls(head_branch=status["branch"], state="all")
-             if pull.head_branch == status["branch"] and pull.base_branch == status["base"]
-             and (pull.head_repo or status["repo"]).lower() == status["repo"].lower()]
+    pulls = gh.fetch_pulls(status["branch"], status["base"])
     running = [pull for pull in pulls if pull.state == "open"]
     done = [pull for pull in pulls if pull.merged and pull.head_sha == head]
     return next(iter([*running, *done]), None)

@@ -20,7 +20,7 @@ from typing import Any
 from . import turn
 from .agents.base import Outcome
 from .errors import Expected, LeaseHeld, of_system
-from .lease import adopt, lock_path, take
+from .lease import adopt, take
 from .messages import pending
 from .process import Helper, end_marked
 from .reports import ROUNDS, apply_reports, load_reports
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     word = read_word(word_fd)
     if not word.startswith(BEGIN):
         return 0
-    lease = adopt(lease_fd, lock_path(state, number), "supervisor")
+    lease = adopt(lease_fd, "supervisor")
     ready = Ready(ready_fd)
     try:
         supervisor = Supervisor(state, number, Helper(word.removeprefix(BEGIN) or None), ready)

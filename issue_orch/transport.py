@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 
 from .errors import GitHubError, NotFound, RateLimited, Refused, SignInFailed, Usage
+from .text import redact
 
 UNKNOWN_WAIT = 60.0
 LONGEST_WAIT = 3700.0  # GitHub's limits are renewed every hour
@@ -194,7 +195,7 @@ def dead_end(method: str, url: str, status: int, headers: dict[str, str]) -> Git
 
 def raise_for(reply: Reply, request: str, fine: tuple[int, ...], token: str | None) -> None:
     """Raise what the status means. `fine` does not cover rate limits, which come as 403 too."""
-    status, said = reply.status, redact(message_of(reply.text), token)
+    status, said = reply.status, redact(message_of(reply.text), (token,) if token else ())
     what = f"{request}: {status} {said}".rstrip()
     if is_rate_limit(reply, said):
         until = time.time() + seconds_to_wait(reply.headers)
@@ -267,7 +268,3 @@ def parse_date(text: str) -> float | None:
         return email.utils.parsedate_to_datetime(text).timestamp()
     except ValueError:
         return None
-
-
-def redact(text: str, token: str | None) -> str:
-    return text.replace(token, "[token]") if token else text
