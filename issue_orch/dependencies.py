@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from graphlib import CycleError, TopologicalSorter
 from typing import Literal, NamedTuple
 
 from .model import Blocker, Issue
@@ -162,20 +164,14 @@ def prose(body: str) -> list[str]:
 
 def circles(edges: Mapping[int, Sequence[int]]) -> dict[int, str]:
     """For each issue whose dependencies lead into a circle: the way, `#3 -> #1 -> #2 -> #1`."""
-    left = dict.fromkeys(edges, 0)
-    above: dict[int, list[int]] = {node: [] for node in edges}
-    for node, targets in edges.items():
-        for target in targets:
-            if target in above:
-                above[target].append(node)
-                left[node] += 1
-    done = [node for node, count in left.items() if not count]
-    for node in done:  # grows while what waits for nothing else is taken away; what is never taken waits for a circle
-        for each in above[node]:
-            left[each] -= 1
-            if not left[each]:
-                done.append(each)
-    ahead = {node: next(target for target in edges[node] if left.get(target)) for node, count in left.items() if count}
+    sorter = TopologicalSorter(edges)
+    with suppress(CycleError):
+        sorter.prepare()
+    done: set[int] = set()
+    while free := sorter.get_ready():  # what waits for nothing else is taken away; what is never taken waits for a circle
+        sorter.done(*free)
+        done.update(free)
+    ahead = {node: next(target for target in edges[node] if target not in done) for node in edges if node not in done}
     return {node: way_around(node, ahead) for node in ahead}
 
 

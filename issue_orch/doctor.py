@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from . import act, agents, conflicts, git, prompt
 from .config_keys import BUILT_IN_AGENTS
 from .context import Context, changed_keys, connect, numbers, token_of
-from .errors import Expected, GitHubError
-from .gather import issue_of_branch
+from .errors import Expected
+from .gather import fetch_me, issue_of_branch
 from .launching import adapter_name, ceilings, check_agent
 from .lease import check_locks, probe
 from .ledger import booked_all
@@ -177,10 +177,7 @@ def check_github(context: Context) -> Iterator[Check]:
         return
     with connect(context, token) as gh:
         facts = gh.fetch_repo()
-        try:
-            who = gh.fetch_user()
-        except GitHubError:
-            who = "an app"
+        who = fetch_me(gh) or "an app"
         scopes = f", scopes: {gh.scopes or 'none'}" if gh.scopes is not None else ", fine-grained"
         may = ", ".join(facts.permissions) if facts.permissions is not None else "what it may is not said"
         yield Check("token", "ok", f"from {token.source}, of {who}{scopes}; in {facts.repo}: {may}")

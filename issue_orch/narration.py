@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from . import launching, ledger, snapshot
+from . import launching, ledger
 from .context import Context
-from .errors import Expected
+from .gather import changed_files
 from .headline import next_command
 from .lease import probe
 from .local import look_all
@@ -84,11 +84,7 @@ class Narrator:
         """Files that its worktree changed; asked of git again while its worker lives, and after that once."""
         number, stamp = status["issueNumber"], (status["attempt"], status["changes"])
         if self.names.get(number, (None,))[0] != stamp or probe(context.state, number):
-            try:
-                names = snapshot.changes(context.repo, status["worktreePath"], status["baseSha"]).names
-            except Expected:
-                return ()
-            self.names[number] = (stamp, names)
+            self.names[number] = (stamp, changed_files(context, status))
         return self.names[number][1]
 
     def warn(self, context: Context, now: float) -> None:
