@@ -246,8 +246,7 @@ class Coordinator:
             self.count_start(outcome.number, outcome.error, now)
         if full or now < self.breaker.until:
             return False
-        held = {each.number for each in found.held}
-        again = {each.issue.number for each in found.eligible} - held - self.active()
+        again = {each.issue.number for each in found.eligible} - found.held.keys() - self.active()
         return any(self.starts.get(number, Failure(0, 0)).in_a_row <= self.config.retries for number in again)
 
     def fetch_plan(self, gh: GitHub, now: float) -> Plan:

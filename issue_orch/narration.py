@@ -42,7 +42,7 @@ class Narrator:
 
     def explain(self, found: Plan, chosen: set[int], failures: Mapping[int, Failure], taken: str) -> None:
         """Why each issue was or was not started; said again when it changes."""
-        held = {each.number: f"waits for #{each.on}, which touches {each.path}" for each in found.held}
+        held = {number: f"waits for #{on}, which touches {path}" for number, (on, path) in found.held.items()}
         for each in found.ineligible:
             words = "; ".join(reason.text for reason in each.reasons)
             if {reason.kind for reason in each.reasons} & {"active_session", "session_complete"}:

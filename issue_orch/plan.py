@@ -27,16 +27,11 @@ class Ineligible(NamedTuple):
     reasons: tuple[Reason, ...]
 
 
-class Held(NamedTuple):
-    """An eligible issue that waits for `on`, which touches the same file (only with `serialize`)."""
-
-    number: int
-    on: int
-    path: str
-
-
 class Plan(NamedTuple):
-    """`eligible` is in the order of starting. `stackable` would start with `stack`. `busy` is who works on a file."""
+    """`eligible` is in the order of starting. `stackable` would start with `stack`. `busy` is who works on a file.
+
+    With `serialize`, `held` says for which issue an eligible one waits, and for which file.
+    """
 
     slots: int
     eligible: tuple[Eligible, ...]
@@ -44,7 +39,7 @@ class Plan(NamedTuple):
     overlaps: tuple[Overlap, ...]
     overlap_unknown: tuple[int, ...]
     stackable: tuple[Eligible, ...]
-    held: tuple[Held, ...]
+    held: Mapping[int, tuple[int, str]]
     busy: Mapping[str, frozenset[int]]
     serialize: bool
 
@@ -90,7 +85,7 @@ def plan(facts: Facts, rules: Rules, slots: int) -> Plan:
         overlaps=tuple(each for each in found if frozenset(touch.number for touch in each.touches) not in stacked),
         overlap_unknown=tuple(sorted(unknown)),
         stackable=tuple(sorted(stackable, key=order(rules))),
-        held=held_back(eligible, busy) if rules.serialize else (),
+        held=held_back(eligible, busy) if rules.serialize else {},
         busy={path: frozenset(numbers) for path, numbers in busy.items()},
         serialize=rules.serialize,
     )
@@ -143,16 +138,16 @@ def live_items(facts: Facts, index: Index) -> list[Item]:
     return [*found, *(Item(pull.number, True, dict.fromkeys(pull.files or (), "pull")) for pull in theirs)]
 
 
-def held_back(eligible: tuple[Eligible, ...], busy: Mapping[str, Collection[int]]) -> tuple[Held, ...]:
+def held_back(eligible: tuple[Eligible, ...], busy: Mapping[str, Collection[int]]) -> dict[int, tuple[int, str]]:
     """Which of the eligible wait for which, when files are never worked on twice at a time."""
     claimed = {path: set(numbers) for path, numbers in busy.items()}
-    held: list[Held] = []
+    held: dict[int, tuple[int, str]] = {}
     for each in eligible:
         if found := clash(each.files, claimed, each.stacked_on):
-            held.append(Held(each.issue.number, *found))
+            held[each.issue.number] = found
         else:
             claim(each.issue.number, each.files, claimed)
-    return tuple(held)
+    return held
 
 
 def next_starts(

@@ -324,7 +324,7 @@ def test_a_pull_of_an_issue_without_a_session_counts() -> None:
     )
     found = plan(seen, RULES._replace(serialize=True), 2)
     assert [[touch.number for touch in each.touches] for each in found.overlaps] == [[1, 2]]
-    assert [tuple(each) for each in found.held] == [(1, 2, "a")]
+    assert found.held == {1: (2, "a")}
     assert found.overlap_unknown == (3,)
 
 
@@ -339,7 +339,7 @@ def test_stacked_issues_are_no_overlap_with_what_they_start_on() -> None:
         issue(1, body="Files: a"), STACKED._replace(body="Depends on #1\n\nFiles: a"), sessions=BELOW
     )
     found = plan(seen, RULES._replace(stack=True, serialize=True), 2)
-    assert numbers(found) == [2] and found.overlaps == () and found.held == ()
+    assert numbers(found) == [2] and found.overlaps == () and found.held == {}
     assert [each.issue.number for each in next_starts(found, 2, [])] == [2]
 
 
@@ -360,7 +360,7 @@ def starts(found: Plan, slots: int, running: Any = (), failures: Any = None, now
 
 def test_serialize_holds_what_touches_the_same_files() -> None:
     found = plan(SERIAL, RULES._replace(serialize=True), 9)
-    assert [tuple(each) for each in found.held] == [(2, 1, "a"), (4, 5, "x")]
+    assert found.held == {2: (1, "a"), 4: (5, "x")}
     assert starts(found, 9) == [1, 3]
     assert starts(found, 9, [1]) == [3]
     assert starts(found, 9, [2]) == []

@@ -100,13 +100,12 @@ def plan_lines(plan: Plan, columns: int, links: bool) -> Iterator[str]:
 
 
 def eligible_lines(plan: Plan, eligible: tuple[Eligible, ...], columns: int, links: bool) -> Iterator[str]:
-    held = {each.number: each for each in plan.held}
     for each in eligible:
         yield title(each.issue, columns, links)
         if each.base:
             yield from paragraph(f"starts on {each.base}, the branch of #{each.stacked_on}, which is complete", columns)
-        if waits := held.get(each.issue.number):
-            yield from paragraph(f"waits for #{waits.on}, which touches {waits.path} too", columns)
+        if waits := plan.held.get(each.issue.number):
+            yield from paragraph(f"waits for #{waits[0]}, which touches {waits[1]} too", columns)
 
 
 def title(issue: Issue, columns: int, links: bool) -> str:
@@ -155,6 +154,6 @@ def issue_json(issue: Issue) -> dict[str, Any]:
 
 
 def eligible_json(plan: Plan, each: Eligible) -> dict[str, Any]:
-    waits = next(({"number": held.on, "path": held.path} for held in plan.held if held.number == each.issue.number), None)
-    return {**issue_json(each.issue), "base": each.base, "stackedOn": each.stacked_on, "waitsFor": waits,
-            "files": dict(each.files)}
+    waits = plan.held.get(each.issue.number)
+    return {**issue_json(each.issue), "base": each.base, "stackedOn": each.stacked_on,
+            "waitsFor": {"number": waits[0], "path": waits[1]} if waits else None, "files": dict(each.files)}
