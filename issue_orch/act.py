@@ -14,7 +14,7 @@ from . import agents, git, launching, ledger, push, worktree
 from .config import approved_folder
 from .context import Context, fetch_base, numbers, refuse_changed_keys
 from .errors import Expected, of_system
-from .launching import adapter_name, ceilings, check_agent, report_command, starting_supervisor
+from .launching import Starting, adapter_name, ceilings, check_agent, report_command
 from .lease import check_locks, probe, take
 from .messages import write_context
 from .model import Branch, CommitSha, Issue, SessionStatus
@@ -110,7 +110,7 @@ def start_one(context: Context, start: Start) -> None:
     check_agent(context, start.agent)
     with take(context.state, number, "spawn") as lease:
         status, resumed = admit(context, start)
-        with starting_supervisor(context, status, lease) as supervisor:
+        with Starting(context, status, lease) as supervisor:
             try:
                 prepare(context, start, status, resumed)
             except (Expected, OSError) as error:

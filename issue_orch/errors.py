@@ -43,14 +43,6 @@ def of_system(error: OSError) -> Expected:
     return Expected(words, "mend that (disk full? df -h .), then try again")
 
 
-class BranchTaken(Expected):
-    """The branch exists here or on the remote, or is checked out elsewhere, and is not this session's."""
-
-
-class SnapshotRefused(Expected):
-    """Work cannot be preserved (too big, in a submodule): whatever would destroy it must not go on."""
-
-
 class LeaseHeld(Expected):
     """Somebody else holds the session; the message names who."""
 

@@ -11,8 +11,6 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +85,8 @@ def check_agent(context: Context, agent: str) -> None:
 
 
 class Starting:
-    """A supervisor that has started and waits for `begin`. Until then it has done nothing, and `abandon` ends it."""
+    """A supervisor to which the lease is passed on, and which imports what it needs until `begin`. Until then it has done
+    nothing, and is ended at the end of the `with`."""
 
     def __init__(self, context: Context, status: SessionStatus, lease: Lease) -> None:
         self.context, self.status, self.number = context, status, status["issueNumber"]
@@ -121,22 +120,15 @@ class Starting:
         if "error" in answer:
             raise Expected(f"#{self.number}: {answer['error']}", answer.get("hint") or f"issue-orch resume {self.number}")
 
-    def abandon(self) -> None:
+    def __enter__(self) -> Starting:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         os.close(self.ready)
-        if self.word >= 0:
+        if self.word >= 0:  # it was not begun
             os.close(self.word)
             self.child.kill()
             self.child.wait()  # it holds the lease with us
-
-
-@contextmanager
-def starting_supervisor(context: Context, status: SessionStatus, lease: Lease) -> Iterator[Starting]:
-    """Pass the lease on to a supervisor that imports what it needs meanwhile. What is not begun in the end is ended."""
-    supervisor = Starting(context, status, lease)
-    try:
-        yield supervisor
-    finally:
-        supervisor.abandon()
 
 
 def read_ready(descriptor: int) -> dict[str, Any] | None:
@@ -160,7 +152,7 @@ def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:
     if not os.path.isdir(status["worktreePath"]):
         raise Expected(f"#{number}: its worktree {status['worktreePath']} is gone",
                        f"git worktree list; issue-orch cancel {number}")
-    with starting_supervisor(context, status, lease) as supervisor:
+    with Starting(context, status, lease) as supervisor:
         supervisor.begin()
 
 

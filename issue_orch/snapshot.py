@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from .errors import SnapshotRefused
+from .errors import Expected
 from .git import MISSING_OBJECT, Repo, admin_dir, entries, find_sha, git, neutral
 from .model import CommitSha, IssueNumber
 
@@ -151,10 +151,10 @@ def preserve(
     """Keep what is nowhere else as a commit under a ref, and name that ref; None when everything is on a remote.
 
     The commit's parents are HEAD and, like in a stash, what was staged if that is a third thing. Ignored files stay
-    out. Raises SnapshotRefused when the files are too big or work sits in a submodule.
+    out. Raises Expected when the files are too big or work sits in a submodule.
     """
     if trouble := find_submodule_trouble(repo, path):
-        raise SnapshotRefused(f"{path}: {trouble}", "push or remove that work first")
+        raise Expected(f"{path}: {trouble}", "push or remove that work first")
     staged, work = write_trees(repo, path, max_bytes)
     head = find_sha(repo, "HEAD", path)
     head_tree, date = describe(repo, head) if head else (None, "0")
@@ -209,10 +209,10 @@ def copy_index(source: str, target: str) -> None:
 def refuse_unfit(path: str, names: set[str], max_bytes: int) -> None:
     nested = next((name for name in sorted(names) if name.endswith("/")), None)
     if nested:
-        raise SnapshotRefused(f"{path}/{nested} is a repository of its own", "push or move it first")
+        raise Expected(f"{path}/{nested} is a repository of its own", "push or move it first")
     total = sum(measure(os.path.join(path, name)) for name in names)
     if total > max_bytes:
-        raise SnapshotRefused(
+        raise Expected(
             f"{path}: {total / 1e6:.0f} MB are not committed; up to {max_bytes / 1e6:.0f} MB are preserved",
             "commit, ignore or move the big files first",
         )

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import BranchTaken, CommandFailed, Expected
+from .errors import CommandFailed, Expected
 from .git import Repo, admin_dir, entries, find_admin_dir, find_sha, git, neutral
 from .model import Branch, CommitSha
 
@@ -55,7 +55,7 @@ def register(
     """Make the branch at `start` and a worktree without files for it. Returns the head of the branch.
 
     With `ours` (this session's intent is on disk) what a killed attempt left is taken over or cleared away; with
-    `reuse` an existing branch is continued where it is. No branch is ever moved. Raises BranchTaken, Expected.
+    `reuse` an existing branch is continued where it is. No branch is ever moved. Raises Expected.
     """
     if not os.path.isabs(path) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._/-]*", branch):
         raise Expected(f"{branch} at {path}: not a branch and an absolute path")
@@ -66,10 +66,10 @@ def register(
         refuse_folder(repo, path)
         head, upstream = find_heads(repo, branch, remote)
         if head and not (ours or reuse):
-            raise BranchTaken(f"the branch {branch} exists already", f"--reuse, or git branch -m {branch} NAME")
+            raise Expected(f"the branch {branch} exists already", f"--reuse, or git branch -m {branch} NAME")
         if upstream and not (head or ours or reuse):
             hint = f"somebody else may work on it; --reuse continues it, git push {remote} --delete {branch} ends it"
-            raise BranchTaken(f"the branch {branch} exists on {remote}", hint)
+            raise Expected(f"the branch {branch} exists on {remote}", hint)
         first = head or (upstream if reuse and upstream else start)
         # Tracking would be written to the shared configuration, whose lock others may hold.
         make = (path, branch) if head else ("--no-track", "-b", branch, path, first)
@@ -83,7 +83,7 @@ def register(
 
 
 def find_heads(repo: Repo, branch: Branch, remote: str) -> tuple[CommitSha | None, CommitSha | None]:
-    """The branch here and as last fetched. Raises BranchTaken when it is checked out somewhere."""
+    """The branch here and as last fetched. Raises Expected when it is checked out somewhere."""
     local, tracking = f"refs/heads/{branch}", f"refs/remotes/{remote}/{branch}"
     form = "--format=%(refname)%00%(objectname)%00%(worktreepath)%00"
     fields = git(repo, "for-each-ref", form, local, tracking).stdout.replace("\0\n", "\0").split("\0")
@@ -91,7 +91,7 @@ def find_heads(repo: Repo, branch: Branch, remote: str) -> tuple[CommitSha | Non
     found = {name: (sha, where) for name, sha, where in zip(fields[0::3], fields[1::3], fields[2::3], strict=False)}
     head, where = found.get(local, ("", ""))
     if where:
-        raise BranchTaken(f"the branch {branch} is checked out in {where}", "switch that worktree to another branch")
+        raise Expected(f"the branch {branch} is checked out in {where}", "switch that worktree to another branch")
     upstream = found.get(tracking, ("", ""))[0]
     return CommitSha(head) if head else None, CommitSha(upstream) if upstream else None
 
