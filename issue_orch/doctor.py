@@ -79,7 +79,7 @@ def check_state(context: Context) -> Iterator[Check]:
     yield Check("locks", "ok", "the file system locks")
     for problem in load_sessions(context.state)[1]:
         yield Check("state", "error", problem, "look at the file; nothing is deleted by itself")
-    damaged = [number for number, entry in booked_all(context.state).items() if entry.unknown_by_day.get("")]
+    damaged = [number for number, entry in booked_all(context.state).items() if any(not each.day for each in entry.bookings)]
     for number in damaged:
         yield Check("ledger", "warning", f"ledger/{number}.jsonl has lines that cannot be read: their cost is unknown",
                     "issue-orch costs; budget.allow_unknown = true lets work go on")

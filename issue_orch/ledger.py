@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,17 +32,29 @@ class Room(NamedTuple):
     why: str
 
 
-class Booked(NamedTuple):
-    """Sums in US dollars. `unknown` counts bookings without dollars and lines that cannot be read: never zero cost."""
+class Booking(NamedTuple):
+    """`usd` is None when nobody knows it: never zero cost. A line that cannot be read has no day either."""
 
-    usd: float = 0.0
-    reserved: float = 0.0
-    unknown: int = 0
+    day: str = ""
+    agent: str = ""
+    usd: float | None = None
     input_tokens: int = 0
     output_tokens: int = 0
-    by_day: dict[str, float] = {}
-    by_agent: dict[str, float] = {}
-    unknown_by_day: dict[str, int] = {}  # a line that cannot be read has no day: it stands under ""
+
+
+class Booked(NamedTuple):
+    """What was booked for an issue, and the US dollars that its attempt has reserved and not used."""
+
+    bookings: tuple[Booking, ...] = ()
+    reserved: float = 0.0
+
+    @property
+    def usd(self) -> float:
+        return sum(each.usd or 0.0 for each in self.bookings)
+
+    @property
+    def unknown(self) -> int:
+        return sum(each.usd is None for each in self.bookings)
 
 
 def ledger_path(state: Path, number: int) -> Path:
@@ -70,30 +81,19 @@ def reserve_line(state: Path, number: int, now: float, attempt: int, usd: float 
 
 def booked(state: Path, number: int) -> Booked:
     """Fold one ledger. The last reservation counts, and bookings of its attempt use it up."""
-    usd = reserved = used = 0.0
-    tokens_in = tokens_out = 0
-    by_day: dict[str, float] = defaultdict(float)
-    by_agent: dict[str, float] = defaultdict(float)
-    unknown: dict[str, int] = defaultdict(int)
+    bookings: list[Booking] = []
+    reserved = 0.0
     for line in read_lines(ledger_path(state, number)):
-        cost = dollars(line)
-        kind = line.get("kind") if line else None
-        if line is None or kind not in ("cost", "reserve") or (kind == "reserve" and cost is None):
-            unknown[""] += 1
-            continue
-        if kind == "reserve":
-            reserved, used = cost or 0.0, 0.0
-            continue
-        tokens_in, tokens_out = tokens_in + count(line, "inputTokens"), tokens_out + count(line, "outputTokens")
-        day = str(line.get("at"))[:10]
-        if cost is None:
-            unknown[day] += 1
-            continue
-        usd, used = usd + cost, used + cost
-        by_day[day] += cost
-        by_agent[str(line.get("agent"))] += cost
-    return Booked(usd, max(0.0, reserved - used), sum(unknown.values()), tokens_in, tokens_out, dict(by_day),
-                  dict(by_agent), dict(unknown))
+        kind, cost = line.get("kind") if line else None, dollars(line)
+        if line and kind == "cost":
+            tokens = count(line, "inputTokens"), count(line, "outputTokens")
+            bookings.append(Booking(str(line.get("at"))[:10], str(line.get("agent")), cost, *tokens))
+            reserved -= cost or 0.0
+        elif kind == "reserve" and cost is not None:
+            reserved = cost
+        else:
+            bookings.append(Booking())
+    return Booked(tuple(bookings), max(0.0, reserved))
 
 
 def dollars(line: dict[str, Any] | None) -> float | None:
@@ -137,9 +137,9 @@ def sums(everything: dict[int, Booked], ceilings: Ceilings, today: str) -> list[
         unknown = sum(entry.unknown for entry in everything.values())
         found.append(("in total", ceilings.total, round(sum(entry.usd for entry in everything.values()), 9), unknown))
     if ceilings.per_day is not None:
-        unknown = sum(entry.unknown_by_day.get(day, 0) for entry in everything.values() for day in (today, ""))
         # What was booked before the clock was set back counts as today's: the ceiling holds.
-        usd = round(sum(usd for entry in everything.values() for day, usd in entry.by_day.items() if day >= today), 9)
+        counted = [each for entry in everything.values() for each in entry.bookings if each.day >= today or not each.day]
+        usd, unknown = round(sum(each.usd or 0.0 for each in counted), 9), sum(each.usd is None for each in counted)
         found.append(("a day", ceilings.per_day, usd, unknown))
     return found
 

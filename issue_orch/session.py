@@ -217,7 +217,8 @@ class Session:
                   delta, reading, estimate)
         sums = ledger.booked(self.state, self.number)
         known = None if sums.unknown and not sums.usd else round(sums.usd, 6)
-        self.status["cost"] = {"usd": known, "inputTokens": sums.input_tokens, "outputTokens": sums.output_tokens}
+        self.status["cost"] = {"usd": known, "inputTokens": sum(each.input_tokens for each in sums.bookings),
+                               "outputTokens": sum(each.output_tokens for each in sums.bookings)}
 
     # -- the start and the end of one attempt
 

@@ -39,17 +39,17 @@ def summary(everything: dict[int, Booked], limits: Ceilings, now: float) -> dict
     """As printed with --json; docs/json.md describes it."""
     agents: dict[str, float] = {}
     days: dict[str, float] = {}
-    for entry in everything.values():
-        for sums, parts in ((agents, entry.by_agent), (days, entry.by_day)):
-            for name, usd in parts.items():
-                sums[name] = round(sums.get(name, 0.0) + usd, 6)
+    for each in sorted(booking for entry in everything.values() for booking in entry.bookings if booking.usd is not None):
+        agents[each.agent] = round(agents.get(each.agent, 0.0) + (each.usd or 0.0), 6)
+        days[each.day] = round(days.get(each.day, 0.0) + (each.usd or 0.0), 6)
     today = iso(now)[:10]
     return {
         "schemaVersion": 1,
-        "issues": [{"number": number, "usd": round(entry.usd, 6), "reserved": round(entry.reserved, 6),
-                    "unknown": entry.unknown, "inputTokens": entry.input_tokens, "outputTokens": entry.output_tokens}
+        "issues": [{"number": number, "usd": round(entry.usd, 6), "reserved": round(entry.reserved, 6), "unknown": entry.unknown,
+                    "inputTokens": sum(each.input_tokens for each in entry.bookings),
+                    "outputTokens": sum(each.output_tokens for each in entry.bookings)}
                    for number, entry in everything.items()],
-        "agents": agents, "days": dict(sorted(days.items())),
+        "agents": agents, "days": days,
         "total": {"usd": round(sum(entry.usd for entry in everything.values()), 6),
                   "unknown": sum(entry.unknown for entry in everything.values()), "today": days.get(today, 0.0)},
         "ceilings": {"total": limits.total, "perIssue": limits.per_issue, "perDay": limits.per_day},
