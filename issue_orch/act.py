@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import agents, git, launching, ledger, push, worktree
 from .config import approved_folder
 from .context import Context, fetch_base, numbers, refuse_changed_keys
 from .errors import Expected, of_system
-from .launching import Starting, adapter_name, ceilings, check_agent, report_command
-from .lease import check_locks, probe, take
+from .launching import Starting, adapter_name, ceilings, check_agent, report_command, starting_supervisors
+from .lease import Lease, check_locks, probe, take
 from .messages import write_context
 from .model import Branch, CommitSha, Issue, SessionStatus
 from .plan import Eligible
@@ -36,6 +36,7 @@ from .store import (
 if TYPE_CHECKING:
     from .github import GitHub
 
+T = TypeVar("T")
 SPARE_BYTES = 200_000_000
 
 
@@ -66,6 +67,15 @@ class Start(NamedTuple):
     common: Common
 
 
+class Place(NamedTuple):
+    """A start that was admitted. `resumed`: an earlier attempt wrote the intent."""
+
+    start: Start
+    lease: Lease
+    status: SessionStatus
+    resumed: bool
+
+
 class Outcome(NamedTuple):
     """What became of one start; `error` is None when its agent runs."""
 
@@ -90,33 +100,57 @@ def spawn(context: Context, starts: list[Start]) -> list[Outcome]:
     """Start them side by side; each succeeds or fails for itself."""
     check_locks(context.state)
     with ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool:
-        return list(pool.map(lambda start: attempt(context, start), starts))
+        places = list(pool.map(lambda start: attempt(take_place, context, start), starts))
+        taken = [place for place in places if isinstance(place, Place)]
+        errors = {place.start.issue.number: error for place, error in zip(taken, start_all(context, taken, pool), strict=True)}
+    return [Outcome(start.issue.number, start.path, start.branch,
+                    place if isinstance(place, Expected) else errors[start.issue.number])
+            for start, place in zip(starts, places, strict=True)]
 
 
-def attempt(context: Context, start: Start) -> Outcome:
-    number = start.issue.number
+def attempt(step: Callable[..., T], *words: Any) -> T | Expected:
     try:
-        start_one(context, start)
+        return step(*words)
     except Expected as error:
-        return Outcome(number, start.path, start.branch, error)
+        return error
     except OSError as error:
-        return Outcome(number, start.path, start.branch, of_system(error))
-    return Outcome(number, start.path, start.branch, None)
+        return of_system(error)
 
 
-def start_one(context: Context, start: Start) -> None:
-    """Lease, intent, worktree, supervisor. What was made stays when a later step fails, and is taken up again."""
-    number = start.issue.number
+def take_place(context: Context, start: Start) -> Place:
+    """Its lease and its intent. What was made stays when a later step fails, and is taken up again."""
     check_agent(context, start.agent)
-    with take(context.state, number, "spawn") as lease:
-        status, resumed = admit(context, start)
-        with Starting(context, status, lease) as supervisor:
-            try:
-                prepare(context, start, status, resumed)
-            except (Expected, OSError) as error:
-                roll_back(context, status, error if isinstance(error, Expected) else of_system(error))
-                raise
-            supervisor.begin(start.common.identity)
+    lease = take(context.state, start.issue.number, "spawn")
+    try:
+        return Place(start, lease, *admit(context, start))
+    except BaseException:
+        lease.release()
+        raise
+
+
+def start_all(context: Context, places: list[Place], pool: ThreadPoolExecutor) -> list[Expected | None]:
+    """Their supervisors import while the worktrees are made."""
+    if not places:
+        return []
+    try:
+        with starting_supervisors(context, [(place.status, place.lease) for place in places]) as supervisors:
+            return list(pool.map(lambda place, supervisor: attempt(start_one, context, place, supervisor), places, supervisors))
+    except OSError as error:  # the system allows no more processes
+        for place in places:
+            with place.lease:
+                roll_back(context, place.status, of_system(error))
+        return [of_system(error)] * len(places)
+
+
+def start_one(context: Context, place: Place, supervisor: Starting) -> None:
+    with place.lease:
+        try:
+            prepare(context, place.start, place.status, place.resumed)
+        except (Expected, OSError) as error:
+            roll_back(context, place.status, error if isinstance(error, Expected) else of_system(error))
+            supervisor.abandon()
+            raise
+        supervisor.begin(place.start.common.identity)
 
 
 def admit(context: Context, start: Start) -> tuple[SessionStatus, bool]:
@@ -132,6 +166,7 @@ def admit(context: Context, start: Start) -> tuple[SessionStatus, bool]:
                            "wait, or raise max_workers")
         reserve(context, number)
         status = existing or intent(context, start)
+        status["agent"] = start.agent
         make_session(context.state, number)
         save_status(context.state, status)
         append_event(context.state, number, "registered", time.time(), branch=status["branch"], base=status["base"])

@@ -11,6 +11,8 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,22 +87,14 @@ def check_agent(context: Context, agent: str) -> None:
 
 
 class Starting:
-    """A supervisor to which the lease is passed on, and which imports what it needs until `begin`. Until then it has done
-    nothing, and is ended at the end of the `with`."""
+    """A supervisor that waits for `begin`. Until then it has done nothing, and `abandon` ends it."""
 
     def __init__(self, context: Context, status: SessionStatus, lease: Lease) -> None:
         self.context, self.status, self.number = context, status, status["issueNumber"]
         self.log = session_folder(context.state, self.number) / "supervisor.log"
         self.ready, ready_write = os.pipe()
         word_read, self.word = os.pipe()
-        descriptors = (lease.descriptor, ready_write, word_read)
-        argv = python_module("supervisor", str(context.state), str(self.number), *(str(each) for each in descriptors))
-        with open(self.log, "ab") as errors:
-            self.child = subprocess.Popen(argv, cwd="/", env=service_environment(context, status["agent"]),
-                                          stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True,
-                                          pass_fds=descriptors)
-        os.close(ready_write)
-        os.close(word_read)
+        self.theirs = (lease.descriptor, ready_write, word_read)
 
     def begin(self, identity: str | None = None) -> None:
         """Let it start its agent, if one is needed, and wait until that lives.
@@ -110,8 +104,8 @@ class Starting:
         write_launch(self.context, self.status, identity)
         token = token_of(self.context)
         from_environment = token is not None and not token.source.startswith("gh ")
-        self.child.returncode = 0  # it outlives us; nobody here waits for it
-        os.write(self.word, f"{BEGIN}{token.value if token and from_environment else ''}".encode())
+        with suppress(BrokenPipeError):  # it is gone: `ready` says why
+            os.write(self.word, f"{BEGIN}{token.value if token and from_environment else ''}".encode())
         os.close(self.word)
         self.word = -1
         answer = read_ready(self.ready)
@@ -120,15 +114,47 @@ class Starting:
         if "error" in answer:
             raise Expected(f"#{self.number}: {answer['error']}", answer.get("hint") or f"issue-orch resume {self.number}")
 
-    def __enter__(self) -> Starting:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.ready)
-        if self.word >= 0:  # it was not begun
+    def abandon(self) -> None:
+        """Returns when it holds the lease no longer with us, unless it was begun."""
+        if self.word >= 0:
             os.close(self.word)
-            self.child.kill()
-            self.child.wait()  # it holds the lease with us
+            self.word = -1
+            read_ready(self.ready)
+        if self.ready >= 0:
+            os.close(self.ready)
+            self.ready = -1
+
+
+@contextmanager
+def starting_supervisors(context: Context, sessions: Sequence[tuple[SessionStatus, Lease]]) -> Iterator[list[Starting]]:
+    """Supervisors of sessions of one agent, with copies of their leases: one process imports, and then forks them.
+
+    It does so while the caller prepares. What is not begun in the end is ended.
+    """
+    supervisors = [Starting(context, status, lease) for status, lease in sessions]
+    child = None
+    try:
+        child = fork_all(context, sessions[0][0]["agent"], supervisors)
+        yield supervisors
+    finally:
+        for supervisor in supervisors:
+            supervisor.abandon()
+        if child is not None:
+            child.wait()
+
+
+def fork_all(context: Context, agent: str, supervisors: list[Starting]) -> subprocess.Popen[bytes]:
+    words = (f"{each.number}:{','.join(map(str, each.theirs))}" for each in supervisors)
+    try:
+        with open(supervisors[0].log, "ab") as errors:
+            return subprocess.Popen(
+                python_module("supervisor", str(context.state), *words), cwd="/", env=service_environment(context, agent),
+                stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True,
+                pass_fds=[each for supervisor in supervisors for each in supervisor.theirs])
+    finally:
+        for supervisor in supervisors:
+            for descriptor in supervisor.theirs[1:]:  # so that its end is seen here
+                os.close(descriptor)
 
 
 def read_ready(descriptor: int) -> dict[str, Any] | None:
@@ -152,7 +178,7 @@ def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:
     if not os.path.isdir(status["worktreePath"]):
         raise Expected(f"#{number}: its worktree {status['worktreePath']} is gone",
                        f"git worktree list; issue-orch cancel {number}")
-    with Starting(context, status, lease) as supervisor:
+    with starting_supervisors(context, [(status, lease)]) as [supervisor]:
         supervisor.begin()
 
 

@@ -1,7 +1,7 @@
 """The supervisor: a small program that holds a session's lease and runs its agent, turn after turn.
 
-Started as `python -m issue_orch.supervisor STATE NUMBER LEASE_FD READY_FD WORD_FD` by a command that took the
-lease; it begins when the command says so, and ends when that ends before.
+Started as `python -m issue_orch.supervisor STATE NUMBER:LEASE_FD,READY_FD,WORD_FD …` by a command that took the leases. It
+imports once and forks for each session; a supervisor begins when the command says so, and ends when that ends before.
 Standard library only, no threads; whatever needs more (templates, GitHub) is a short-lived helper process.
 """
 
@@ -13,7 +13,9 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +28,37 @@ from .process import Helper, end_marked
 from .reports import ROUNDS, apply_reports, load_reports
 from .running import AgentRun, wakeup_pipe
 from .session import HEARTBEAT, Session
-from .store import iso, load_status
+from .store import iso, load_status, session_folder
 
 BEGIN = "begin\n"
 
 
 def main(argv: list[str]) -> int:
-    state, number = Path(argv[0]), int(argv[1])
-    lease_fd, ready_fd, word_fd = (int(word) for word in argv[2:5])
+    state, descriptors = Path(argv[0]), {}
+    for word in argv[1:]:
+        number, _, given = word.partition(":")
+        descriptors[int(number)] = [int(each) for each in given.split(",")]
+    for session, own in descriptors.items():
+        try:
+            child = os.fork()
+        except OSError as error:
+            Ready(own[1]).say({"error": of_system(error).message})
+            continue
+        if child == 0:
+            for descriptor in chain.from_iterable(descriptors[other] for other in descriptors.keys() - {session}):
+                with suppress(OSError):  # closed already, where a fork failed
+                    os.close(descriptor)
+            os.setsid()
+            log = os.open(session_folder(state, session) / "supervisor.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            for stream in (1, 2):
+                os.dup2(log, stream)
+            os.close(log)
+            return supervise(state, session, *own)
+    return 0
+
+
+def supervise(state: Path, number: int, lease_fd: int, ready_fd: int, word_fd: int) -> int:
+    """The life of one supervisor; its exit code."""
     word = read_word(word_fd)
     if not word.startswith(BEGIN):
         return 0
