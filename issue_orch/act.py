@@ -16,7 +16,6 @@ from .context import Context, fetch_base, numbers, refuse_changed_keys
 from .errors import Expected, of_system
 from .launching import Starting, adapter_name, ceilings, check_agent, report_command, starting_supervisors
 from .lease import Lease, check_locks, probe, take
-from .messages import write_context
 from .model import Branch, CommitSha, Issue, SessionStatus
 from .plan import Eligible
 from .process import run
@@ -201,16 +200,8 @@ def prepare(context: Context, start: Start, status: SessionStatus, resumed: bool
     worktree.populate_submodules(repo, path)
     git.check_signing(repo, path, context.config.git_sign)
     write_json(folder / "keys.json", start.common.keys)
-    write_identity(context, status)
     run_setup(context, path, folder)
     write_text(folder / "prompt.md", start.prompt, durable=True)
-
-
-def write_identity(context: Context, status: SessionStatus) -> None:
-    write_context(status["worktreePath"], {
-        "schemaVersion": 1, "issueNumber": status["issueNumber"], "repo": context.name, "branch": status["branch"],
-        "base": status["base"], "stateFolder": str(context.state),
-    })
 
 
 def run_setup(context: Context, path: str, folder: Path) -> None:

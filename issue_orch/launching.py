@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from . import agents, git
+from . import agents, git, worktree
 from .config import approved_folder
 from .config import check_agent as config_agent
 from .config_keys import Config
@@ -178,6 +178,8 @@ def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:
     if not os.path.isdir(status["worktreePath"]):
         raise Expected(f"#{number}: its worktree {status['worktreePath']} is gone",
                        f"git worktree list; issue-orch cancel {number}")
+    if worktree.is_empty(status["worktreePath"], git.admin_dir(context.repo, status["worktreePath"])):
+        raise Expected(f"#{number}: its worktree was not checked out to the end", "issue-orch doctor --fix")
     with starting_supervisors(context, [(status, lease)]) as [supervisor]:
         supervisor.begin()
 

@@ -15,7 +15,7 @@ from .agents.base import Command, Event, Launch, Prices, Turn, Usage
 from .errors import Expected
 from .git import worker_settings
 from .lease import take
-from .messages import delivered, halt, pending, receipt
+from .messages import delivered, halt, pending, receipt, write_context
 from .model import Activity, Message
 from .process import SETTLE_LIMIT, Helper, identity, marker
 from .running import AgentRun, Ended, logged_since
@@ -224,6 +224,7 @@ class Session:
 
     def prepare(self, step: turn.Go) -> Command:
         """Write the attempt down, then say what to execute."""
+        self.identify()
         fresh = step.template == "session" or not self.can_resume()
         messages = [message for message in self.inbox() if message["kind"] == "guidance"]
         prompt = self.words(step, fresh, messages)
@@ -238,6 +239,14 @@ class Session:
         self.update(agentSessionId=command.session_id or launch.session_id, failure=None, retryAt=None, hold=None,
                     endedAt=None, publish=None)
         return command._replace(env=self.agent_env(command))
+
+    def identify(self) -> None:
+        """Say in the worktree whose it is; `report` needs that."""
+        status = self.status
+        self.keep(write_context, status["worktreePath"], {
+            "schemaVersion": 1, "issueNumber": self.number, "repo": self.launch["repoName"], "branch": status["branch"],
+            "base": status["base"], "stateFolder": str(self.state),
+        })
 
     def take_up(self, messages: list[Message]) -> None:
         """Guidance for a session that waits sets it to work again."""

@@ -203,6 +203,9 @@ class Supervisor:
     def tick(self, run: AgentRun) -> str | None:
         """What is to be looked at while the agent runs; why it should end now, if it should."""
         session = self.session
+        path = session.status["worktreePath"]
+        if os.path.lexists(f"{path}/.git") and not os.path.lexists(f"{path}/.issue-orch"):  # the agent's `git clean -x`
+            session.identify()
         apply_reports(session)
         session.lift()
         session.heartbeat(run.turn)

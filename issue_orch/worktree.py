@@ -135,6 +135,9 @@ def check_out(repo: Repo, path: str) -> None:
     with locked(os.path.join(admin, "issue-orch.lock"), CHECKOUT_SECONDS) as lock:
         if os.path.exists(os.path.join(admin, "index")):
             return  # git renames it into place after the last file
+        if not is_empty(path, admin):
+            raise Expected(f"{path}: its index is gone, and an agent has worked there",
+                           f"git -C {path} reset, which makes it again and leaves the files alone")
         # A lock file is of a killed attempt: its git lives no longer, or it would hold our lock.
         Path(admin, "index.lock").unlink(missing_ok=True)
         settings = neutral(repo, path)
@@ -142,6 +145,11 @@ def check_out(repo: Repo, path: str) -> None:
                                     for key, _ in settings if key.startswith("filter.")})
         git(repo, "read-tree", "--reset", "-u", "HEAD", worktree=path, config=(*CHECKOUT, *settings),
             network=True, timeout=CHECKOUT_SECONDS, pass_fds=(lock,))
+
+
+def is_empty(path: str, admin: str) -> bool:
+    """Whether no checkout has ended there yet: nobody has worked there."""
+    return not os.path.exists(os.path.join(admin, "index")) and not os.path.lexists(os.path.join(path, ".issue-orch"))
 
 
 def refuse_filters(repo: Repo, path: str, drivers: set[str]) -> None:

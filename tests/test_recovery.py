@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,3 +155,40 @@ def test_a_supervisor_that_is_asked_to_end_ends_its_agent(scene: Scene) -> None:
     scene.wait_quiet()
     assert scene.headline(number) == "CRASHED"
     taken_up(scene, number)
+
+
+def test_an_agent_that_cleans_everything_away_can_report_all_the_same(scene: Scene) -> None:
+    number = scene.issue()
+    scene.agent("git clean -fdxq\nsay cleaned\nuntil [ -e .issue-orch/context.json ]; do sleep 0.1; done\n" + COMPLETE)
+    scene.orch("spawn", str(number), check=True)
+    scene.wait_status(number, "complete")
+    assert len(scene.events(number, "started")) == 1
+    scene.check_invariants()
+
+
+def test_a_worktree_that_was_not_checked_out_to_the_end_is_not_worked_in(scene: Scene) -> None:
+    """As when `doctor --fix` is killed while it makes a worktree anew."""
+    number = scene.stuck()
+    path = scene.worktree(number)
+    admin = scene.clone / ".git" / "worktrees" / path.name
+    for each in {*path.iterdir(), admin / "index"} - {path / ".git"}:
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
+    scene.agent(COMPLETE)
+    ran = scene.orch("answer", str(number), "left")
+    assert "not checked out to the end" in ran.err and "issue-orch doctor --fix" in ran.err, ran
+    assert f"check issue-{number} out again" in scene.orch("doctor", "--fix").err
+    scene.orch("resume", str(number), check=True)
+    scene.wait_status(number, "complete")
+    scene.check_invariants()
+
+
+def test_an_index_that_is_gone_is_not_made_again_over_what_was_written(scene: Scene) -> None:
+    number = scene.stuck()
+    path = scene.worktree(number)
+    (path / "README.md").write_text("not committed\n")
+    (scene.clone / ".git" / "worktrees" / path.name / "index").unlink()
+    scene.orch("doctor", "--fix")
+    assert (path / "README.md").read_text() == "not committed\n"
+    scene.orch("answer", str(number), "left", check=True)
+    scene.wait_quiet()
+    assert (path / "README.md").read_text() == "not committed\n"

@@ -10,7 +10,6 @@ from functools import partial
 from itertools import chain
 
 from .. import git, worktree
-from ..act import write_identity
 from ..config_keys import Config
 from ..context import Context, open_context
 from ..doctor import Check, examine, orphans, stale_locks
@@ -74,11 +73,15 @@ def mends(context: Context) -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"remove {name}", partial(unlock, context, name)
     for status in load_sessions(context.state)[0]:
         number, path = status["issueNumber"], status["worktreePath"]
-        missing = not os.path.lexists(path) and git.find_admin_dir(context.repo, path) is None
-        if not missing or probe(context.state, number):
+        admin = git.find_admin_dir(context.repo, path)
+        missing = admin is None and not os.path.lexists(path)
+        cut_off = admin is not None and worktree.is_empty(path, admin)
+        if not (missing or cut_off) or probe(context.state, number):
             continue
         if status["status"] == "registered" and not status["attempt"]:
-            yield f"#{number}: forget its start, which was cut off before it made anything", partial(forget, context, number)
+            if missing:  # else `spawn` takes it up
+                yield (f"#{number}: forget its start, which was cut off before it made anything",
+                       partial(forget, context, number))
         elif git.find_sha(context.repo, f"refs/heads/{status['branch']}"):
             yield f"#{number}: check {status['branch']} out again in {path}", partial(restore, context, status)
 
@@ -106,7 +109,6 @@ def restore(context: Context, status: SessionStatus) -> None:
                           remote=context.config.remote)
         worktree.check_out(context.repo, path)
         worktree.copy_listed(context.repo, path)
-        write_identity(context, status)
 
 
 def show(check: Check) -> None:

@@ -186,7 +186,7 @@ def play(rig: Rig, folder: Path, story: str, plan: str) -> bool:
 def allowed(scene: Scene, ran: Ran) -> None:
     """Killed, done, or a refusal that says what to type next; never a bug."""
     assert ran.code in (0, 1, -signal.SIGKILL) and "Traceback" not in ran.err, ran
-    assert ran.code != 1 or "next:" in ran.err, ran
+    assert ran.code != 1 or "next:" in ran.err or " -> " in ran.out, ran
 
 
 def sweep(name: str, role: str, hit: str, count: int, play: Callable[[int, str], bool]) -> None:
