@@ -49,12 +49,13 @@ class Watch(App[None]):
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "answer", "Answer", tooltip="answer its question, or tell the worker something"),
+        # With priority: what is typed next, however fast, is for the box.
+        Binding("a", "answer", "Answer", priority=True, tooltip="answer its question, or tell the worker something"),
         Binding("p", "pause", "Pause", tooltip="let the current turn end, then hold"),
         Binding("r", "resume", "Resume", tooltip="go on after a pause, a stop, a crash"),
         Binding("s", "stop", "Stop", tooltip="end the worker; session and work stay"),
         Binding("o", "browse", "Open", tooltip="open the pull or the issue in the browser"),
-        Binding("slash", "filter", "Filter", key_display="/", tooltip="show sessions by number, headline or title"),
+        Binding("slash", "filter", "Filter", key_display="/", priority=True, tooltip="show sessions by number, headline or title"),
         Binding("1", "tab('overview')", "Overview", show=False, tooltip="question, plan, guidance, pull, timeline"),
         Binding("2,l", "tab('log')", "Log", show=False, tooltip="what the agent says and does, live"),
         Binding("3,d", "tab('diff')", "Diff", show=False, tooltip="what the worktree has more than its base"),
@@ -207,7 +208,9 @@ class Watch(App[None]):
         typing = isinstance(self.focused, Input)
         if action == "leave":
             return typing or any(box.display for box in self.query("#filter"))
-        return not (typing and action == "filter")
+        if action not in ("answer", "filter"):
+            return True
+        return not typing and (len(self.screen_stack) == 1 or None)  # None: shown, but not while something lies over it
 
     def say(self, text: str, severity: str = "information") -> None:
         self.notify(text, severity=severity, markup=False, timeout=SHOWN[severity])  # type: ignore[arg-type]
@@ -235,11 +238,11 @@ class Watch(App[None]):
 
     def enter(self, name: str) -> None:
         self.query_one(name).display = True
-        self.query_one(name).focus()
+        self.screen.set_focus(self.query_one(name))  # at once: the next key may be here already
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         row, text = self.chosen(), event.value.strip()
-        self.query_one("#list").focus()
+        self.screen.set_focus(self.query_one("#list"))
         if event.input.id != "answer" or row is None or not text:
             return
         event.input.value = ""
