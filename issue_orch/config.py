@@ -12,7 +12,7 @@ from typing import Any
 from .config_keys import AGENT_KEYS, BUILT_IN_AGENTS, KEYS, Agent, Config, Key, Words, convert, find_key
 from .errors import Expected, Unapproved, Usage
 from .store import load_json, write_json, write_text
-from .text import redact, sanitise
+from .text import sanitise
 
 REPOSITORY_FILE = ".issue-orch.toml"
 TEAM_FOLDER = ".github/issue-orch"  # templates
@@ -126,7 +126,7 @@ def from_env(env: Mapping[str, str]) -> dict[str, Any]:
             continue
         key = by_env.get(variable) or agent_key(variable)
         if key is not None:
-            values[key.name] = convert(key, from_text(key, env[variable], variable), variable)
+            values[key.name] = convert(key, from_text(key, env[variable]), variable)
             continue
         from difflib import get_close_matches
 
@@ -145,7 +145,7 @@ def agent_key(variable: str) -> Key | None:
     return None
 
 
-def from_text(key: Key, raw: str, where: str) -> Any:
+def from_text(key: Key, raw: str) -> Any:
     """The value of an environment variable: as TOML where it must be, lists also separated by commas."""
     if key.kind in (str, str | None) or key.choices:
         return raw
@@ -158,7 +158,7 @@ def from_text(key: Key, raw: str, where: str) -> Any:
     try:
         return tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
-        raise Usage(f"{where}: cannot be understood: {redact(repr(raw))[:200]}", "write it as in TOML") from None
+        return raw  # and it is said what the key takes
 
 
 def build(values: Mapping[str, Any]) -> Config:

@@ -217,7 +217,8 @@ class Coordinator:
             self.tell(f"{error.message}; asking again at {at}, workers go on", False)
             return False, True
         except GitHubError as error:
-            self.narrator.tell_once("github", f"pass skipped, workers go on: {error.message}")
+            hint = f" (next: {error.hint})" if error.hint else ""
+            self.narrator.tell_once("github", f"pass skipped, workers go on: {error.message}{hint}")
             return False, True
         self.narrator.tell_once("github", "")
         return True, waiting

@@ -160,9 +160,9 @@ def test_refusals_say_what_to_do(place: Path, text: str, says: str) -> None:
 
 @pytest.mark.parametrize(("variable", "raw", "says"), [
     ("ISSUE_ORCH_MAX_WORKER", "3", "did you mean ISSUE_ORCH_MAX_WORKERS?"),
-    ("ISSUE_ORCH_MAX_WORKERS", "many", "ISSUE_ORCH_MAX_WORKERS: cannot be understood: 'many'"),
+    ("ISSUE_ORCH_MAX_WORKERS", "many", "ISSUE_ORCH_MAX_WORKERS: max_workers must be a whole number; it is 'many'"),
     ("ISSUE_ORCH_STACK", "perhaps", "stack must be true or false; it is 'perhaps'"),
-    ("ISSUE_ORCH_MAX_WORKERS", "ghp_" + "a" * 36, "cannot be understood: '[redacted]'"),
+    ("ISSUE_ORCH_MAX_WORKERS", "ghp_" + "a" * 36, "it is '[redacted]'"),
 ])
 def test_refusals_of_the_environment(place: Path, variable: str, raw: str, says: str) -> None:
     with pytest.raises(Usage, match=re.escape(says)):
