@@ -18,6 +18,7 @@ from .process import Done
 from .sign_in import Token
 
 SECONDS = 120
+FETCHES = 5
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SIGN_IN = re.compile(
     r"authentication failed|could not read (username|password)|terminal prompts disabled|permission denied"
@@ -98,9 +99,10 @@ def fetch_base(repo: Repo, remote: str, base: Branch, token: Token | None = None
     tracking = f"refs/remotes/{remote}/{base}"
     flags = ("--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--refmap=", "--recurse-submodules=no")
     fetch = partial(ask, repo, remote, token, "fetch", *flags, "--", remote, f"+refs/heads/{base}:{tracking}", timeout=600)
-    done = fetch()
-    if done.code and "cannot lock ref" in done.stderr:
-        done = fetch()  # somebody fetched the same at the same moment; what they got may be older by now
+    for _ in range(FETCHES):
+        done = fetch()
+        if not (done.code and "cannot lock ref" in done.stderr):
+            break  # else somebody fetched the same at the same moment; what they got may be older by now
     if done.code and "couldn't find remote ref" in done.stderr:
         raise Expected(f"{remote} has no branch {base}", "push it, or set the base branch in the configuration")
     if done.code:

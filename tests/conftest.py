@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -27,6 +28,8 @@ def sealed_environment(home: Path) -> dict[str, str]:
         "LOGNAME": "tester",
     }
 
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts us in the background ignores it, for all below
 settings.register_profile("fuzz", max_examples=int(os.environ.get("FUZZ_EXAMPLES") or 100), deadline=None)
 settings.load_profile("fuzz")
 

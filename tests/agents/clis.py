@@ -51,10 +51,13 @@ def folder() -> Path:
 
 
 FOLDER = folder()
+MARK = FOLDER / "installed.json"
 
 
 def program(agent: str) -> str | None:
-    """The executable of an agent; codex and opencode without their node wrapper."""
+    """The executable of an agent, None unless all was installed to the end; codex and opencode without their node wrapper."""
+    if not MARK.exists():
+        return None
     native = sorted(FOLDER.glob("node_modules/@openai/codex-*/vendor/*/bin/codex")) if agent == "codex" else []
     path = native[0] if native else FOLDER / "node_modules" / ".bin" / agent
     return str(path) if path.exists() else None
@@ -63,16 +66,16 @@ def program(agent: str) -> str | None:
 def install() -> None:
     """Put the pinned packages into the folder, unless they are there; needs npm and the registry."""
     wanted = json.dumps(PACKAGES)
-    mark = FOLDER / "installed.json"
-    if mark.exists() and mark.read_text() == wanted and all(map(program, PACKAGES)):
+    if MARK.exists() and MARK.read_text() == wanted and all(map(program, PACKAGES)):
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
+    MARK.unlink(missing_ok=True)
     (FOLDER / "package.json").write_text('{"private": true}\n')
-    npm = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--save-exact"]
-    subprocess.run([*npm, *PACKAGES.values()], cwd=FOLDER, check=True)
+    npm = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--save-exact", "--fetch-retries=1"]
+    subprocess.run([*npm, *PACKAGES.values()], cwd=FOLDER, check=True, timeout=300)
     for package, script in FINISH.values():
-        subprocess.run(["node", script], cwd=FOLDER / "node_modules" / package, check=True)
-    mark.write_text(wanted)
+        subprocess.run(["node", script], cwd=FOLDER / "node_modules" / package, check=True, timeout=60)
+    MARK.write_text(wanted)
 
 
 def run(
