@@ -34,7 +34,7 @@ def test_order_pairs_and_base(scene: Scene) -> None:
     pass_over(scene)
     done = scene.orch("conflicts", check=True)
     assert done.out == (
-        "Suggested review order (clean means textually clean: git merges it; whether it works, tests say):\n"
+        "Suggested review order (textually clean: git can merge it; tests tell the rest):\n"
         f"  1. #{free} A task (issue-{free}; GitHub: mergeable)\n     textually clean\n"
         f"  2. #{one} The first (issue-{one}; GitHub: mergeable)\n     conflicts with #{two}: src/menu.py\n"
         f"  3. #{stacked} On top (issue-{stacked}, stacked on #{one}; GitHub: mergeable)\n"

@@ -105,10 +105,10 @@ def text_of(rows: list[Row]) -> Iterator[str]:
     if not rows:
         yield "No open sessions with a branch."
         return
-    yield "Suggested review order (clean means textually clean: git merges it; whether it works, tests say):"
+    yield "Suggested review order (textually clean: git can merge it; tests tell the rest):"
     for at, row in enumerate(rows, 1):
         github = {True: "mergeable", False: "conflicts", None: "not known"}[row["mergeable"]]
         stacked = f", stacked on #{row['stackedOn']}" if row["stackedOn"] else ""
-        yield f"  {at}. #{row['number']} {one_line(row['title'], 60)} ({row['branch']}{stacked}; GitHub: {github})"
+        yield f"  {at}. #{row['number']} {one_line(row['title'], 40)} ({row['branch']}{stacked}; GitHub: {github})"
         lines = [f"conflicts with {sanitise(words)}" for words in words_of(row)]
         yield from (f"     {line}" for line in lines or ["textually clean"])
