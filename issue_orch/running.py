@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import IO, NamedTuple
 
 from .agents.base import Adapter, Command, Event, Outcome, Turn
@@ -77,7 +78,8 @@ class AgentRun:
             while True:
                 for key, _ in selector.select(DRAIN / 10 if exited else max(0.0, due - time.monotonic())):
                     if key.fd == wakeup:
-                        os.read(wakeup, 4096)
+                        with suppress(BlockingIOError):  # read already, while an event waited for room on the disk
+                            os.read(wakeup, 4096)
                         due = 0.0
                     elif not self.read(key.fileobj):  # type: ignore[arg-type]
                         selector.unregister(key.fileobj)

@@ -83,6 +83,29 @@ def test_a_disk_that_is_full_while_a_worker_is_at_work(scene: Scene) -> None:
         scene.check_invariants()
 
 
+def test_a_disk_that_is_full_when_the_agent_ends(scene: Scene) -> None:
+    """Its last words and its end are seen in one look; the words cannot be booked yet."""
+    with small_disk(scene):
+        scene.gate("go")
+        scene.agent(f"report working\nawait go\n{PAID}")
+        number = scene.issue()
+        scene.orch("spawn", str(number), check=True)
+        scene.wait(lambda: scene.status(number)["status"] == "working", what="it reports")
+        fill(scene)
+        [supervisor] = scene.supervisors()
+        os.kill(supervisor, signal.SIGSTOP)
+        scene.agent(COMPLETE)
+        scene.release("go")
+        scene.wait(lambda: not scene.workers(), what="the agent has ended")
+        os.kill(supervisor, signal.SIGCONT)
+        scene.wait(lambda: scene.headline(number) == "QUIET", 120, "it is shown")
+        assert scene.supervisors() == [supervisor], "it waits"
+        make_room(scene)
+        assert scene.wait_status(number, "complete")["cost"]["usd"] == pytest.approx(0.25)
+        parsed(scene, number)
+        scene.check_invariants()
+
+
 def test_a_disk_that_is_full_before_anything_starts(scene: Scene) -> None:
     with small_disk(scene):
         number = scene.issue()
