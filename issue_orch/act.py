@@ -16,6 +16,7 @@ from .context import Context, fetch_base, numbers, refuse_changed_keys
 from .errors import Expected, of_system
 from .launching import Starting, adapter_name, ceilings, check_agent, report_command, starting_supervisors
 from .lease import Lease, check_locks, probe, take
+from .messages import write_context
 from .model import Branch, CommitSha, Issue, SessionStatus
 from .plan import Eligible
 from .process import run
@@ -200,6 +201,7 @@ def prepare(context: Context, start: Start, status: SessionStatus, resumed: bool
     worktree.populate_submodules(repo, path)
     git.check_signing(repo, path, context.config.git_sign)
     write_json(folder / "keys.json", start.common.keys)
+    write_context(status, context.name, context.state)
     run_setup(context, path, folder)
     write_text(folder / "prompt.md", start.prompt, durable=True)
 

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from .errors import Expected, LeaseHeld
 from .lease import is_alive, nudge, take
@@ -105,15 +105,18 @@ def receipt(state: Path, number: int, message: Message, now: float) -> None:
     os.replace(folder / name, folder / "delivered" / name)
 
 
-def write_context(worktree: str, context: dict[str, Any]) -> None:
+def write_context(status: SessionStatus, repo: str, state: Path) -> None:
     """Make `.issue-orch/` in a worktree: identity of the session, outbox, and an ignore file of its own."""
-    folder = Path(worktree) / ".issue-orch"
+    folder = Path(status["worktreePath"]) / ".issue-orch"
     if folder.is_symlink():
         raise Expected(f"{folder} is a symbolic link in the repository", "remove it from the base branch")
     (folder / "outbox").mkdir(parents=True, exist_ok=True)
     (folder / "tmp").mkdir(exist_ok=True)
     write_text(folder / ".gitignore", "*\n")  # by a rename: a link that the branch carries is replaced, not followed
-    write_json(folder / "context.json", context)
+    write_json(folder / "context.json", {
+        "schemaVersion": 1, "issueNumber": status["issueNumber"], "repo": repo, "branch": status["branch"],
+        "base": status["base"], "stateFolder": str(state),
+    })
 
 
 # -- sessions that are held, with or without a worker

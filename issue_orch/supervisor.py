@@ -23,7 +23,7 @@ from . import turn
 from .agents.base import Outcome
 from .errors import Expected, LeaseHeld, of_system
 from .lease import adopt, take
-from .messages import pending
+from .messages import pending, write_context
 from .process import Helper, end_marked
 from .reports import ROUNDS, apply_reports, load_reports
 from .running import AgentRun, wakeup_pipe
@@ -205,7 +205,7 @@ class Supervisor:
         session = self.session
         path = session.status["worktreePath"]
         if os.path.lexists(f"{path}/.git") and not os.path.lexists(f"{path}/.issue-orch"):  # the agent's `git clean -x`
-            session.identify()
+            session.keep(write_context, session.status, session.launch["repoName"], self.state)
         apply_reports(session)
         session.lift()
         session.heartbeat(run.turn)

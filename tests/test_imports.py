@@ -30,8 +30,9 @@ def clone(tmp_path: Path) -> Path:
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     state = make_state(tmp_path / ".git")
     make_session(state, 1)
-    save_status(state, new_status(1, status="working", startedAt="2025-01-01T00:00:00Z", issueTitle="Grüße"))
-    write_context(str(tmp_path), {"issueNumber": 1, "stateFolder": str(state)})
+    status = new_status(1, status="working", startedAt="2025-01-01T00:00:00Z", issueTitle="Grüße", worktreePath=str(tmp_path))
+    save_status(state, status)
+    write_context(status, "acme/widgets", state)
     return tmp_path
 
 
