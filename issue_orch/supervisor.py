@@ -19,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from . import turn
+from . import agents, turn
 from .agents.base import Outcome
 from .errors import Expected, LeaseHeld, of_system
 from .lease import adopt, take
@@ -38,6 +38,10 @@ def main(argv: list[str]) -> int:
     for word in argv[1:]:
         number, _, given = word.partition(":")
         descriptors[int(number)] = [int(each) for each in given.split(",")]
+    import ctypes  # noqa: F401 - for the word; like the agents it is there before anybody waits for it
+
+    for name in agents.NAMES:
+        agents.load(name)
     for session, own in descriptors.items():
         try:
             child = os.fork()
