@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False  # typing itself costs three milliseconds
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 FOR_PEOPLE = frozenset({  # what a worker must not do (threat S15)
     "init", "spawn", "run", "answer", "tell", "attach", "pause", "resume", "stop", "cancel", "prune",
 })
@@ -18,6 +22,17 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "spawn": ("ISSUES", "--yes -y", "--reuse", "--agent =text", "--stack", "--json"),
     "status": ("--json", "--needs-me", "--watch", "--fetch -f", "--verbose -v"),
 }
+
+
+def entry() -> NoReturn:
+    """The program. It ends at once: to take down what was imported costs up to a tenth of a quick command."""
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # nobody reads, or no room: `guard` has said what can be said
+            pass
+    os._exit(code)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,4 +117,4 @@ def is_number(word: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

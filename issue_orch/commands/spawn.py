@@ -30,6 +30,7 @@ APPROVED_BY_NAME = frozenset({"missing_label", "milestone", "assigned_elsewhere"
 def spawn(numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: bool, as_json: bool) -> int:
     context = open_context({"agent": agent})
     check_agent(context.config)
+    sys.setswitchinterval(0.0002)  # a thread that starts git needs the interpreter for moments, while another one imports
     with ThreadPoolExecutor() as pool:
         connected = pool.submit(connect, context)
         default = pool.submit(act.find_default, context, connected.result)
