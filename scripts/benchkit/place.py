@@ -142,7 +142,7 @@ def make_environment(folder: Path) -> tuple[str, str]:
     packages = next((folder / "lib").glob("python*")) / "site-packages"
     (packages / "bench.pth").write_text(f"{TOP}\n{sysconfig.get_paths()['purelib']}\n")
     python, script = folder / "bin" / "python", folder / "bin" / "issue-orch"
-    lines = ("import sys", "from issue_orch.__main__ import main", "if __name__ == '__main__':", "    sys.exit(main())")
+    lines = ("from issue_orch.__main__ import entry", "if __name__ == '__main__':", "    entry()")
     script.write_text("\n".join((f"#!{python}", *lines, "")))
     script.chmod(0o755)
     return str(python), str(script)

@@ -60,8 +60,7 @@ def make_sessions(place: Place, count: int) -> Path:
 def report(place: Place, rounds: int) -> Iterator[tuple[float, float]]:
     top = make_sessions(place, 1)
     place.clone = top
-    write_context(str(top), {"schemaVersion": 1, "issueNumber": 1, "repo": "acme/widgets", "branch": "issue-1",
-                             "base": "main", "stateFolder": str(top / ".git" / "issue-orch")})
+    write_context(new_status(1, worktreePath=str(top), branch="issue-1", base="main"), "acme/widgets", top / ".git" / "issue-orch")
     outbox = top / ".issue-orch" / "outbox"
 
     def empty() -> None:
