@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -101,31 +102,26 @@ def spawn(context: Context, starts: list[Start]) -> list[Outcome]:
     check_locks(context.state)
     with ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool:
         places = list(pool.map(lambda start: attempt(take_place, context, start), starts))
-        taken = [place for place in places if isinstance(place, Place)]
-        errors = {place.start.issue.number: error for place, error in zip(taken, start_all(context, taken, pool), strict=True)}
-    return [Outcome(start.issue.number, start.path, start.branch,
-                    place if isinstance(place, Expected) else errors[start.issue.number])
-            for start, place in zip(starts, places, strict=True)]
+        begun = iter(start_all(context, [place for place in places if isinstance(place, Place)], pool))
+    errors = [place if isinstance(place, Expected) else next(begun) for place in places]
+    return [Outcome(start.issue.number, start.path, start.branch, error) for start, error in zip(starts, errors, strict=True)]
 
 
 def attempt(step: Callable[..., T], *words: Any) -> T | Expected:
     try:
         return step(*words)
-    except Expected as error:
-        return error
-    except OSError as error:
+    except (Expected, OSError) as error:
         return of_system(error)
 
 
 def take_place(context: Context, start: Start) -> Place:
     """Its lease and its intent. What was made stays when a later step fails, and is taken up again."""
     check_agent(context, start.agent)
-    lease = take(context.state, start.issue.number, "spawn")
-    try:
-        return Place(start, lease, *admit(context, start))
-    except BaseException:
-        lease.release()
-        raise
+    with ExitStack() as held:
+        lease = held.enter_context(take(context.state, start.issue.number, "spawn"))
+        place = Place(start, lease, *admit(context, start))
+        held.pop_all()  # from here on it is the place's
+    return place
 
 
 def start_all(context: Context, places: list[Place], pool: ThreadPoolExecutor) -> list[Expected | None]:
@@ -147,7 +143,7 @@ def start_one(context: Context, place: Place, supervisor: Starting) -> None:
         try:
             prepare(context, place.start, place.status, place.resumed)
         except (Expected, OSError) as error:
-            roll_back(context, place.status, error if isinstance(error, Expected) else of_system(error))
+            roll_back(context, place.status, of_system(error))
             supervisor.abandon()
             raise
         supervisor.begin(place.start.common.identity)

@@ -35,8 +35,10 @@ class CommandFailed(Expected):
         self.argv, self.code, self.stdout, self.stderr = argv, code, stdout, stderr
 
 
-def of_system(error: OSError) -> Expected:
-    """What the operating system refused, in words."""
+def of_system(error: OSError | Expected) -> Expected:
+    """What the operating system refused, in words; what is in words already, as it is."""
+    if isinstance(error, Expected):
+        return error
     words = f"{error.filename or 'a file'}: {error.strerror or error}"
     if isinstance(error, PermissionError):
         return Expected(words, f"ls -ld {error.filename or '.'}   shows whose it is; make it yours, then try again")

@@ -224,7 +224,7 @@ class Session:
 
     def prepare(self, step: turn.Go) -> Command:
         """Write the attempt down, then say what to execute."""
-        self.keep(write_context, self.status, self.launch["repoName"], self.state)
+        self.identify()
         fresh = step.template == "session" or not self.can_resume()
         messages = [message for message in self.inbox() if message["kind"] == "guidance"]
         prompt = self.words(step, fresh, messages)
@@ -239,6 +239,10 @@ class Session:
         self.update(agentSessionId=command.session_id or launch.session_id, failure=None, retryAt=None, hold=None,
                     endedAt=None, publish=None)
         return command._replace(env=self.agent_env(command))
+
+    def identify(self) -> None:
+        """Say in the worktree whose it is; `report` needs that."""
+        self.keep(write_context, self.status, self.launch["repoName"], self.state)
 
     def take_up(self, messages: list[Message]) -> None:
         """Guidance for a session that waits sets it to work again."""

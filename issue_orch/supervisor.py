@@ -23,7 +23,7 @@ from . import agents, turn
 from .agents.base import Outcome
 from .errors import Expected, LeaseHeld, of_system
 from .lease import adopt, take
-from .messages import pending, write_context
+from .messages import pending
 from .process import Helper, end_marked
 from .reports import ROUNDS, apply_reports, load_reports
 from .running import AgentRun, wakeup_pipe
@@ -172,7 +172,7 @@ class Supervisor:
             command = session.prepare(step)
             run = AgentRun(session.adapter, command, session.status["worktreePath"], str(session.folder), session.on_event)
         except (Expected, OSError) as error:
-            return self.not_started(error if isinstance(error, Expected) else of_system(error))
+            return self.not_started(of_system(error))
         end = partial(end_marked, str(self.state), self.number)
         try:
             session.started(run)
@@ -209,7 +209,7 @@ class Supervisor:
         session = self.session
         path = session.status["worktreePath"]
         if os.path.lexists(f"{path}/.git") and not os.path.lexists(f"{path}/.issue-orch"):  # the agent's `git clean -x`
-            session.keep(write_context, session.status, session.launch["repoName"], self.state)
+            session.identify()
         apply_reports(session)
         session.lift()
         session.heartbeat(run.turn)

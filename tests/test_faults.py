@@ -61,14 +61,20 @@ def parsed(scene: Scene, number: int) -> None:
     assert not list(scene.state.glob("sessions/*/.*")), "no temporary file is left"
 
 
+def at_work(scene: Scene, rest: str) -> int:
+    """The number of a session whose worker is at work on a full disk, and does the rest once it may `go`."""
+    scene.gate("go")
+    scene.agent(f"report working\nawait go\n{rest}")
+    number = scene.issue()
+    scene.orch("spawn", str(number), check=True)
+    scene.wait(lambda: scene.status(number)["status"] == "working", what="it reports")
+    fill(scene)
+    return number
+
+
 def test_a_disk_that_is_full_while_a_worker_is_at_work(scene: Scene) -> None:
     with small_disk(scene):
-        scene.gate("go")
-        scene.agent(f"report working\nawait go\n{PAID}{PAID}{COMPLETE}")
-        number = scene.issue()
-        scene.orch("spawn", str(number), check=True)
-        scene.wait(lambda: scene.status(number)["status"] == "working", what="it reports")
-        fill(scene)
+        number = at_work(scene, PAID + PAID + COMPLETE)
         scene.release("go")
         for words in (("tell", str(number), "use tabs"), ("pause", str(number)), ("stop", str(number)), ("cancel", str(number))):
             refused = scene.orch(*words)
@@ -86,12 +92,7 @@ def test_a_disk_that_is_full_while_a_worker_is_at_work(scene: Scene) -> None:
 def test_a_disk_that_is_full_when_the_agent_ends(scene: Scene) -> None:
     """Its last words and its end are seen in one look; the words cannot be booked yet."""
     with small_disk(scene):
-        scene.gate("go")
-        scene.agent(f"report working\nawait go\n{PAID}")
-        number = scene.issue()
-        scene.orch("spawn", str(number), check=True)
-        scene.wait(lambda: scene.status(number)["status"] == "working", what="it reports")
-        fill(scene)
+        number = at_work(scene, PAID)
         [supervisor] = scene.supervisors()
         os.kill(supervisor, signal.SIGSTOP)
         scene.agent(COMPLETE)

@@ -49,7 +49,6 @@ class Watch(App[None]):
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
     BINDINGS: ClassVar[list[BindingType]] = [
-        # With priority: what is typed next, however fast, is for the box.
         Binding("a", "answer", "Answer", priority=True, tooltip="answer its question, or tell the worker something"),
         Binding("p", "pause", "Pause", tooltip="let the current turn end, then hold"),
         Binding("r", "resume", "Resume", tooltip="go on after a pause, a stop, a crash"),
@@ -204,13 +203,11 @@ class Watch(App[None]):
                     widget.write(Text(text, style, no_wrap=True))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Back is for the boxes; while one has the focus, the footer shows nothing that would be typed into it."""
+        """Back is for the boxes; what would be typed into one is not shown. None: shown, but something lies over it."""
         typing = isinstance(self.focused, Input)
         if action == "leave":
             return typing or any(box.display for box in self.query("#filter"))
-        if action not in ("answer", "filter"):
-            return True
-        return not typing and (len(self.screen_stack) == 1 or None)  # None: shown, but not while something lies over it
+        return action not in ("answer", "filter") or (not typing and (len(self.screen_stack) == 1 or None))
 
     def say(self, text: str, severity: str = "information") -> None:
         self.notify(text, severity=severity, markup=False, timeout=SHOWN[severity])  # type: ignore[arg-type]
@@ -237,8 +234,9 @@ class Watch(App[None]):
             self.enter("#answer")
 
     def enter(self, name: str) -> None:
+        """The binding has priority, and the focus moves at once: what is typed next, however fast, is for the box."""
         self.query_one(name).display = True
-        self.screen.set_focus(self.query_one(name))  # at once: the next key may be here already
+        self.screen.set_focus(self.query_one(name))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         row, text = self.chosen(), event.value.strip()
