@@ -51,7 +51,7 @@ def what(event: str, args: tuple[object, ...]) -> str:
 
 
 def denial(point: str) -> OSError | None:
-    """What the system says when it has no room for it."""
+    """What the system says when it has no room for it; None for what needs none."""
     kind = point.split()[0]
     number = errno.ENOSPC if kind in NEEDS_ROOM else errno.EAGAIN if kind == "subprocess.Popen" else 0
     return OSError(number, os.strerror(number)) if number else None
@@ -74,9 +74,10 @@ def install(folder: str) -> None:
         try:
             if plan[0] == "record":
                 log = os.open(os.path.join(folder, plan[1]), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-                os.write(log, f"{me} {os.getpid()} {number} {point}\n".encode("utf-8", "replace"))
+                most = "deny" if denial(point) else "kill"
+                os.write(log, f"{me} {os.getpid()} {number} {most} {point}\n".encode("utf-8", "replace"))
                 os.close(log)
-            elif number == wanted and (plan[0] == "kill" or denial(point)):
+            elif number >= wanted and (plan[0] == "kill" or denial(point)):
                 try:
                     os.close(os.open(os.path.join(folder, "killed"), os.O_WRONLY | os.O_CREAT | os.O_EXCL))
                 except FileExistsError:
