@@ -6,8 +6,9 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .github import GitHub
 
 T = TypeVar("T")
+Checkouts = list[Future[worktree.Ahead]]
 SPARE_BYTES = 200_000_000
 
 
@@ -97,12 +99,12 @@ def branch_name(context: Context, number: int) -> Branch:
     return Branch(context.config.branch.format(number=int(number)))
 
 
-def spawn(context: Context, starts: list[Start]) -> list[Outcome]:
-    """Start them side by side; each succeeds or fails for itself."""
+def spawn(context: Context, starts: list[Start], ahead: Checkouts | None = None) -> list[Outcome]:
+    """Start them side by side; each succeeds or fails for itself. Those `ahead` are taken where they fit."""
     check_locks(context.state)
     with ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool:
         places = list(pool.map(lambda start: attempt(take_place, context, start), starts))
-        begun = iter(start_all(context, [place for place in places if isinstance(place, Place)], pool))
+        begun = iter(start_all(context, [place for place in places if isinstance(place, Place)], ahead or [], pool))
     errors = [place if isinstance(place, Expected) else next(begun) for place in places]
     return [Outcome(start.issue.number, start.path, start.branch, error) for start, error in zip(starts, errors, strict=True)]
 
@@ -124,13 +126,14 @@ def take_place(context: Context, start: Start) -> Place:
     return place
 
 
-def start_all(context: Context, places: list[Place], pool: ThreadPoolExecutor) -> list[Expected | None]:
+def start_all(context: Context, places: list[Place], ahead: Checkouts, pool: ThreadPoolExecutor) -> list[Expected | None]:
     """Their supervisors import while the worktrees are made."""
     if not places:
         return []
     try:
         with starting_supervisors(context, [(place.status, place.lease) for place in places]) as supervisors:
-            return list(pool.map(lambda place, supervisor: attempt(start_one, context, place, supervisor), places, supervisors))
+            start = partial(attempt, start_one, context, ahead)
+            return list(pool.map(start, places, supervisors))
     except OSError as error:  # the system allows no more processes
         for place in places:
             with place.lease:
@@ -138,10 +141,10 @@ def start_all(context: Context, places: list[Place], pool: ThreadPoolExecutor) -
         return [of_system(error)] * len(places)
 
 
-def start_one(context: Context, place: Place, supervisor: Starting) -> None:
+def start_one(context: Context, ahead: Checkouts, place: Place, supervisor: Starting) -> None:
     with place.lease:
         try:
-            prepare(context, place.start, place.status, place.resumed)
+            prepare(context, place.start, place.status, place.resumed, ahead)
         except (Expected, OSError) as error:
             roll_back(context, place.status, of_system(error))
             supervisor.abandon()
@@ -183,16 +186,16 @@ def intent(context: Context, start: Start) -> SessionStatus:
     )
 
 
-def prepare(context: Context, start: Start, status: SessionStatus, resumed: bool) -> None:
+def prepare(context: Context, start: Start, status: SessionStatus, resumed: bool, ahead: Checkouts) -> None:
     """Worktree with its files, a commit that could be made there, setup, prompt, context."""
     repo, number, path = context.repo, start.issue.number, status["worktreePath"]
     folder = session_folder(context.state, number)
-    free = shutil.disk_usage(os.path.dirname(path)).free
+    free = free_bytes(os.path.dirname(path))
     if free < SPARE_BYTES:
         raise Expected(f"only {free // 1_000_000} MB are free at {os.path.dirname(path)}", "make room on that disk")
-    worktree.register(repo, path, Branch(status["branch"]), CommitSha(status["baseSha"]), ours=resumed, reuse=start.reuse,
-                      remote=context.config.remote)
-    worktree.check_out(repo, path)
+    head = worktree.register(repo, path, Branch(status["branch"]), CommitSha(status["baseSha"]), ours=resumed,
+                             reuse=start.reuse, remote=context.config.remote)
+    worktree.check_out(repo, path, head, ahead)
     worktree.copy_listed(repo, path)
     worktree.populate_submodules(repo, path)
     git.check_signing(repo, path, context.config.git_sign)
@@ -200,6 +203,10 @@ def prepare(context: Context, start: Start, status: SessionStatus, resumed: bool
     write_context(status, context.name, context.state)
     run_setup(context, path, folder)
     write_text(folder / "prompt.md", start.prompt, durable=True)
+
+
+def free_bytes(folder: str) -> int:
+    return shutil.disk_usage(folder).free
 
 
 def run_setup(context: Context, path: str, folder: Path) -> None:
@@ -227,28 +234,42 @@ def roll_back(context: Context, status: SessionStatus, error: Expected) -> None:
     append_event(context.state, number, "failed", time.time(), reason=error.message)
 
 
-def find_default(context: Context, connected: Callable[[], GitHub]) -> Base:
+def last_base(context: Context) -> Base | None:
+    """The base as git last saw it: the configured one, or the default branch of the remote. None when git has seen none."""
+    ref = f"refs/remotes/{context.config.remote}/{context.config.base or 'HEAD'}"
+    asked = ("for-each-ref", "--count=1", "--format=%(symref:lstrip=3)%00%(objectname)", ref)
+    symref, _, sha = git.git(context.repo, *asked).stdout.strip().partition("\0")
+    return Base(Branch(context.config.base or symref), CommitSha(sha)) if sha else None
+
+
+def find_default(context: Context, before: Base | None, connected: Callable[[], GitHub]) -> Base:
     """The base that GitHub names, as fetched now; the one that it was before is fetched while that is found out."""
-    before = context.config.base or last_default(context)
+    last = context.config.base or (before.branch if before else "")
     with ThreadPoolExecutor(max_workers=1) as pool:
-        fetched = pool.submit(fetch_base, context, Branch(before)) if before else None
+        fetched = pool.submit(fetch_base, context, Branch(last)) if last else None
         branch = Branch(context.config.base or connected().fetch_repo().default_branch)
-        if fetched is not None and branch == before:
+        if fetched is not None and branch == last:
             return Base(branch, fetched.result())
     return Base(branch, fetch_base(context, branch))
 
 
-def last_default(context: Context) -> str:
-    """The default branch of the remote as git knows it; empty when it does not."""
-    ref = f"refs/remotes/{context.config.remote}/HEAD"
-    return git.git(context.repo, "for-each-ref", "--format=%(symref:lstrip=3)", ref).stdout.strip()
+def checkouts_ahead(context: Context, numbers: list[int], base: Base | None) -> AbstractContextManager[Checkouts]:
+    """Checkouts of the base as it was, for the issues that have no session yet; none where they could not be moved."""
+    new = [number for number in dict.fromkeys(numbers) if not session_folder(context.state, number).exists()]
+    parents = {os.path.dirname(worktree_path(context, number)) for number in new}
+    near = all(os.path.isdir(parent) and os.stat(parent).st_dev == os.stat(context.state).st_dev for parent in parents)
+    if base is None or not new or not near or free_bytes(str(context.state)) < SPARE_BYTES:
+        return nullcontext([])
+    refuse_changed_keys(context)
+    count = min(len(new), context.config.max_workers)
+    return worktree.checkouts_ahead(context.repo, str(context.state / "ahead"), base.sha, count)
 
 
 def make_starts(
     context: Context, gh: GitHub, eligible: list[Eligible], reuse: bool, default: Base | None = None
 ) -> list[Start]:
     """Everything that can fail before anything is made: bases, prompts, what git would run, who commits."""
-    default = default or find_default(context, lambda: gh)
+    default = default or find_default(context, last_base(context), lambda: gh)
     bases = {default.branch: default}
     for each in eligible:
         if each.base and each.base not in bases:

@@ -9,15 +9,18 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from .errors import CommandFailed, Expected
 from .git import Repo, admin_dir, entries, find_admin_dir, find_sha, git, neutral
 from .model import Branch, CommitSha
 
 # Measured: below some thousand files starting the helpers costs more than they save.
-CHECKOUT = (("checkout.workers", "4"), ("checkout.thresholdForParallelism", "5000"))
+# The index of a checkout that is moved must be one file.
+CHECKOUT = (("checkout.workers", "4"), ("checkout.thresholdForParallelism", "5000"), ("core.splitIndex", "false"))
 CHECKOUT_SECONDS = 3600
 LOCK_SECONDS = 60
 
@@ -129,8 +132,64 @@ def refuse_folder(repo: Repo, path: str) -> None:
         raise Expected(f"{path}: exists already", "move it away, or choose another worktree path")
 
 
-def check_out(repo: Repo, path: str) -> None:
-    """Fill a registered worktree. Does nothing when that has been done, so work in it is safe. Raises Expected."""
+class Ahead(NamedTuple):
+    """Files of a commit that are no worktree yet, and their index. `repo` is the clone as seen from them."""
+
+    repo: Repo
+    folder: str
+    index_file: str
+    commit: CommitSha
+
+
+@contextmanager
+def checkouts_ahead(repo: Repo, folder: str, commit: CommitSha, count: int) -> Iterator[list[Future[Ahead]]]:
+    """Check out a commit so many times below `folder`, while the caller finds out whether worktrees are wanted.
+
+    `check_out` takes them; what nobody took is removed. Nothing is made while another command does so, nor where what is
+    checked out depends on the worktree.
+    """
+    with ExitStack() as stack:
+        if any(os.path.exists(os.path.join(repo.common_dir, name)) for name in ("info/sparse-checkout", "config.worktree")):
+            yield []
+            return
+        try:
+            lock = stack.enter_context(locked(f"{folder}.lock", 0))
+            shutil.rmtree(folder, ignore_errors=True)  # of a killed command; nobody ever worked there
+            os.mkdir(folder, 0o700)
+        except (Expected, OSError):
+            yield []
+            return
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
+        yield [pool.submit(make_ahead, repo, os.path.join(folder, str(each)), commit, lock) for each in range(count)]
+
+
+def make_ahead(repo: Repo, folder: str, commit: CommitSha, lock: int) -> Ahead:
+    os.makedirs(folder)
+    made = Ahead(repo._replace(moved=(folder, repo.common_dir)), folder, f"{folder}.index", commit)
+    fill(made.repo, folder, commit, lock, made.index_file)
+    return made
+
+
+def move_ahead(ahead: list[Future[Ahead]], path: str, admin: str, head: CommitSha, lock: int) -> bool:
+    """Make a checkout that was made ahead that of a registered worktree. False when it has to be made there."""
+    try:
+        made = ahead.pop(0).result()
+        if made.commit != head:
+            fill(made.repo, made.folder, head, lock, made.index_file)
+        for name in os.listdir(made.folder):
+            os.rename(os.path.join(made.folder, name), os.path.join(path, name))
+        os.rename(made.index_file, os.path.join(admin, "index"))
+    except (IndexError, Expected, OSError):
+        return False
+    return True
+
+
+def check_out(repo: Repo, path: str, head: CommitSha | None = None, ahead: list[Future[Ahead]] | None = None) -> None:
+    """Fill a registered worktree, with one of `ahead` when it is empty and at `head`.
+
+    Does nothing when that has been done, so work in it is safe. Raises Expected.
+    """
     admin = admin_dir(repo, path)
     with locked(os.path.join(admin, "issue-orch.lock"), CHECKOUT_SECONDS) as lock:
         if os.path.exists(os.path.join(admin, "index")):
@@ -140,11 +199,18 @@ def check_out(repo: Repo, path: str) -> None:
                            f"git -C {path} reset, which makes it again and leaves the files alone")
         # A lock file is of a killed attempt: its git lives no longer, or it would hold our lock.
         Path(admin, "index.lock").unlink(missing_ok=True)
-        settings = neutral(repo, path)
-        refuse_filters(repo, path, {key.split(".", 1)[1].rpartition(".")[0]
-                                    for key, _ in settings if key.startswith("filter.")})
-        git(repo, "read-tree", "--reset", "-u", "HEAD", worktree=path, config=(*CHECKOUT, *settings),
-            network=True, timeout=CHECKOUT_SECONDS, pass_fds=(lock,))
+        if not (ahead and head and os.listdir(path) == [".git"] and move_ahead(ahead, path, admin, head, lock)):
+            fill(repo, path, "HEAD", lock)
+
+
+def fill(repo: Repo, path: str, commit: str, lock: int, index: str | None = None) -> None:
+    """Make the files and the index those of the commit. Submodules come later, where they are wanted."""
+    settings = neutral(repo, path)
+    env = {"GIT_INDEX_FILE": index} if index else {}
+    refuse_filters(repo, path, commit, {key.split(".", 1)[1].rpartition(".")[0]
+                                        for key, _ in settings if key.startswith("filter.")})
+    git(repo, "read-tree", "--reset", "-u", "--no-recurse-submodules", commit, worktree=path, config=(*CHECKOUT, *settings),
+        env=env, network=True, timeout=CHECKOUT_SECONDS, pass_fds=(lock,))
 
 
 def is_empty(path: str, admin: str) -> bool:
@@ -152,13 +218,13 @@ def is_empty(path: str, admin: str) -> bool:
     return not os.path.exists(os.path.join(admin, "index")) and not os.path.lexists(os.path.join(path, ".issue-orch"))
 
 
-def refuse_filters(repo: Repo, path: str, drivers: set[str]) -> None:
+def refuse_filters(repo: Repo, path: str, commit: str, drivers: set[str]) -> None:
     """A filter that stands inside the clone does not run; a checkout that needs one would be wrong."""
     if not drivers:
         return
     with tempfile.TemporaryDirectory() as folder:
         env = {"GIT_INDEX_FILE": os.path.join(folder, "index")}
-        git(repo, "read-tree", "HEAD", worktree=path, env=env)
+        git(repo, "read-tree", commit, worktree=path, env=env)
         for driver in sorted(drivers):
             if not re.fullmatch(r"[A-Za-z0-9_-]+", driver):
                 continue  # pathspecs cannot ask for it

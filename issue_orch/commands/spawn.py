@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -31,20 +32,23 @@ def spawn(numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: 
     context = open_context({"agent": agent})
     check_agent(context.config)
     sys.setswitchinterval(0.0002)  # a thread that starts git needs the interpreter for moments, while another one imports
-    with ThreadPoolExecutor() as pool:
+    before = act.last_base(context)
+    with ExitStack() as held:
+        pool = held.enter_context(ThreadPoolExecutor())
         connected = pool.submit(connect, context)
-        default = pool.submit(act.find_default, context, connected.result)
+        default = pool.submit(act.find_default, context, before, connected.result)
+        ahead = held.enter_context(act.checkouts_ahead(context, numbers, before))
         with connected.result() as gh:
             pool.submit(import_module, "issue_orch.prompt")
             eligible = named(context, gh, numbers, stack, yes) if numbers else offered(context, gh, stack, yes)
             starts = act.make_starts(context, gh, eligible, reuse, default.result()) if eligible else []
-    if not starts:
-        return int(bool(numbers))
-    for _, warning in ledger.warnings(context.state, launching.ceilings(context.config), time.time()):
-        say(f"warning: {warning}")
-    if sys.stderr.isatty():
-        say(f"Starting {len(starts)} …")
-    outcomes = act.spawn(context, starts)
+        if not starts:
+            return int(bool(numbers))
+        for _, warning in ledger.warnings(context.state, launching.ceilings(context.config), time.time()):
+            say(f"warning: {warning}")
+        if sys.stderr.isatty():
+            say(f"Starting {len(starts)} …")
+        outcomes = act.spawn(context, starts, ahead)
     refused = len(set(numbers)) - len(eligible) if numbers else 0
     show(context, outcomes, as_json)
     return int(bool(refused or any(outcome.error for outcome in outcomes)))
