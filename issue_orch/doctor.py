@@ -114,13 +114,10 @@ def session_problem(context: Context, status: SessionStatus) -> tuple[Literal["w
 def check_worktrees(context: Context) -> Iterator[Check]:
     """Worktrees that look like ours and belong to no session."""
     known = {status["worktreePath"] for status in load_sessions(context.state)[0]}
-    listing = git.git(context.repo, "worktree", "list", "--porcelain", "-z").stdout
-    rows = [dict(line.partition(" ")[::2] for line in block.split("\0")) for block in listing.split("\0\0") if block]
-    for row in rows:
-        ours = issue_of_branch(context, row.get("branch", "").removeprefix("refs/heads/")) is not None
-        if ours and row["worktree"] not in known:
-            yield Check("worktrees", "warning", f"{row['worktree']} has no session",
-                        f"git worktree remove {row['worktree']} (it refuses when work would be lost)")
+    for ref, _, path in git.load_branches(context.repo, "refs/heads/"):
+        if path and path not in known and issue_of_branch(context, ref.removeprefix("refs/heads/")) is not None:
+            yield Check("worktrees", "warning", f"{path} has no session",
+                        f"git worktree remove {path} (it refuses when work would be lost)")
 
 
 def check_processes(context: Context) -> Iterator[Check]:
@@ -147,8 +144,8 @@ def check_git_locks(context: Context) -> Iterator[Check]:
 def stale_locks(context: Context) -> list[str]:
     """git's lock files that are old and that no process has open."""
     common = escape(context.repo.common_dir)
-    names = [name for where in ("*.lock", "worktrees/*/*.lock", "refs/**/*.lock")
-             for name in glob(f"{common}/{where}", recursive=True)]
+    places = ("*.lock", "refs/**/*.lock", "reftable/*.lock", "worktrees/*/*.lock", "worktrees/*/reftable/*.lock")
+    names = [name for where in places for name in glob(f"{common}/{where}", recursive=True)]
     return [name for name in names if time.time() - os.lstat(name).st_mtime > STALE_LOCK and not is_open(name)]
 
 

@@ -16,16 +16,16 @@ from .model import CommitSha
 from .process import Done, run
 
 MINIMUM = (2, 34)
-MISSING_OBJECT = "0" * 40
 TRANSPORTS = "file:git:http:https:ssh"
 
 # `git worktree add` (an agent's, say) writes these files in place; whoever lists worktrees at that moment dies of it.
 HALF_MADE = re.compile(r"failed to read .*/worktrees/.*/(commondir|gitdir|HEAD)")
 PAUSES = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)  # seconds: whoever registers it may wait for the processor in between
 
-# Command scope wins over every file. Automatic maintenance would leave a process behind.
+# Command scope wins over every file. Automatic maintenance would leave a process behind. Up to git 2.35 any word for
+# core.fsmonitor is a program that is run.
 ALWAYS = (
-    ("core.hooksPath", "/dev/null"), ("core.fsmonitor", "false"), ("gc.auto", "0"), ("maintenance.auto", "false"),
+    ("core.hooksPath", "/dev/null"), ("core.fsmonitor", ""), ("gc.auto", "0"), ("maintenance.auto", "false"),
 )
 # Exactly what `git lfs install` writes: the one filter that may come from the clone's own configuration.
 LFS_COMMANDS = {
@@ -166,15 +166,15 @@ def find_admin_dir(repo: Repo, path: str) -> str | None:
     return next((admin for name in names if named_by(admin := os.path.join(folder, name)) == path), None)
 
 
-def named_by(admin: str) -> str | None:
-    """The worktree that an admin folder says it belongs to."""
+def named_by(admin: str, was: str = "") -> str | None:
+    """The worktree that an admin folder says it belongs to; `was`: where it lay before it was set aside."""
     try:
         with open(os.path.join(admin, "gitdir"), encoding="utf-8", errors="surrogateescape") as file:
             git_file = file.read().removesuffix("\n")
     except (FileNotFoundError, NotADirectoryError):
         return None
     # Since git 2.48 it may be relative to the admin folder.
-    return os.path.dirname(os.path.normpath(os.path.join(admin, git_file)))
+    return os.path.dirname(os.path.normpath(os.path.join(was or admin, git_file)))
 
 
 def load_settings(repo: Repo, worktree: str | None = None) -> list[Setting]:
@@ -279,6 +279,13 @@ def rev_parse(repo: Repo, rev: str) -> CommitSha:
     if sha is None:
         raise Expected(f"{rev}: no such commit in this clone", "git fetch")
     return sha
+
+
+def load_branches(repo: Repo, *patterns: str) -> list[tuple[str, str, str]]:
+    """Refs: the full name, the commit, and the worktree that has it checked out ("" when none has)."""
+    form = "--format=%(refname)%00%(objectname)%00%(worktreepath)%00"
+    fields = git(repo, "for-each-ref", form, *patterns).stdout.replace("\0\n", "\0").split("\0")
+    return list(zip(fields[0::3], fields[1::3], fields[2::3], strict=False))
 
 
 def entries(raw: str) -> list[str]:

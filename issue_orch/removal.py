@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from .errors import Expected
-from .git import Repo, admin_dir, entries, environment, find_admin_dir, git, named_by, neutral
+from .git import Repo, admin_dir, entries, environment, find_admin_dir, git, load_branches, named_by, neutral
 from .model import Branch, CommitSha, IssueNumber
 from .process import run
 from .snapshot import find_submodule_trouble, inspect, preserve
-from .worktree import load_text, locked, worktrees_lock
+from .worktree import leads_to, load_text, locked, worktrees_lock
 
 Reason = Literal["dirty", "unpushed", "changed", "submodule", "in_use", "locked", "missing", "not_ours", "unknown"]
 CHECKING = ".issue-orch-checking"
@@ -78,7 +78,8 @@ def sweep(common_dir: str) -> None:
     """Delete what was decided to go. The admin folders, set aside, tell where it lies, and go last."""
     with locked(os.path.join(common_dir, "issue-orch", "locks", "removed"), 3600):
         admins = [str(each) for each in make_attic(common_dir).glob("*")]
-        folders = [folder for admin in admins for folder in leftovers(named_by(admin) or admin)]
+        was = os.path.join(common_dir, "worktrees", "any")
+        folders = [folder for admin in admins for folder in leftovers(named_by(admin, was) or admin)]
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(delete_folders, (folders[0::2], folders[1::2])))
         delete_folders(admins)
@@ -159,7 +160,7 @@ def refuse_foreign(path: str, admin: str | None) -> Kept | None:
         return Kept(path, "missing", "its folder is not there (on a disk that is not mounted?)")
     if admin is None or not stat.S_ISDIR(os.lstat(path).st_mode):
         return Kept(path, "not_ours", "it is not registered as a worktree of this clone")
-    if os.path.normpath(os.path.join(path, load_text(f"{path}/.git").removeprefix("gitdir: ").rstrip("\n"))) != admin:
+    if leads_to(path) != admin:
         return Kept(path, "not_ours", "its .git does not lead to this clone")
     if os.path.lexists(f"{admin}/locked"):
         return Kept(path, "locked", load_text(f"{admin}/locked").strip() or "git worktree lock")
@@ -238,11 +239,8 @@ def delete_folders(folders: Sequence[str]) -> None:
 
 def delete_branches(repo: Repo, wanted: Iterable[tuple[Branch, CommitSha]]) -> list[Branch]:
     """Delete the local branches that are still at the given commit and checked out nowhere; returns them."""
-    form = "--format=%(refname:lstrip=2)%00%(objectname)%00%(worktreepath)%00"
-    fields = git(repo, "for-each-ref", form, "refs/heads/").stdout.replace("\0\n", "\0").split("\0")
-    rows = zip(fields[0::3], fields[1::3], fields[2::3], strict=False)
-    free = {(name, sha) for name, sha, where in rows if not where}
-    deleted = delete_refs(repo, [each for each in wanted if each in free])
+    free = {(name, sha) for name, sha, where in load_branches(repo, "refs/heads/") if not where}
+    deleted = delete_refs(repo, [each for each in wanted if (f"refs/heads/{each[0]}", each[1]) in free])
     asked = ("config", "--local", "-z", "--name-only", "--get-regexp", r"^branch\.")
     keys = entries(git(repo, *asked, check=False).stdout)
     for branch in {key.removeprefix("branch.").rpartition(".")[0] for key in keys} & set(deleted):

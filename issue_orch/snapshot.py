@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple
 
 from .errors import Expected
-from .git import MISSING_OBJECT, Repo, admin_dir, entries, find_sha, git, neutral
+from .git import Repo, admin_dir, entries, find_sha, git, neutral
 from .model import CommitSha, IssueNumber
 
 MAX_BYTES = 50_000_000
@@ -241,5 +241,5 @@ def keep(repo: Repo, issue: IssueNumber, now: datetime, sha: CommitSha) -> str:
         return earlier
     stem = f"{PRESERVED}/{issue}/{now:%Y%m%dT%H%M%SZ}"
     ref = next(name for name in (stem, *(f"{stem}-{n}" for n in range(2, 10_000))) if name not in refs)
-    git(repo, "update-ref", ref, sha, MISSING_OBJECT)
+    git(repo, "update-ref", ref, sha, "")  # only if there is none of that name
     return ref

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import CommandFailed, Expected
-from .git import Repo, admin_dir, entries, find_admin_dir, find_sha, git, neutral
+from .git import Repo, admin_dir, entries, find_admin_dir, find_sha, git, load_branches, neutral
 from .model import Branch, CommitSha
 
 # Measured: below some thousand files starting the helpers costs more than they save.
@@ -88,10 +88,8 @@ def register(
 def find_heads(repo: Repo, branch: Branch, remote: str) -> tuple[CommitSha | None, CommitSha | None]:
     """The branch here and as last fetched. Raises Expected when it is checked out somewhere."""
     local, tracking = f"refs/heads/{branch}", f"refs/remotes/{remote}/{branch}"
-    form = "--format=%(refname)%00%(objectname)%00%(worktreepath)%00"
-    fields = git(repo, "for-each-ref", form, local, tracking).stdout.replace("\0\n", "\0").split("\0")
     # A pattern also matches what lies below it, so the names are compared.
-    found = {name: (sha, where) for name, sha, where in zip(fields[0::3], fields[1::3], fields[2::3], strict=False)}
+    found = {name: (sha, where) for name, sha, where in load_branches(repo, local, tracking)}
     head, where = found.get(local, ("", ""))
     if where:
         raise Expected(f"the branch {branch} is checked out in {where}", "switch that worktree to another branch")
@@ -103,8 +101,8 @@ def adopted(repo: Repo, path: str, branch: Branch) -> bool:
     """Whether a killed attempt had finished; what it left half-made is cleared away."""
     admin = find_admin_dir(repo, path)
     if admin and not load_text(f"{admin}/locked").startswith("initializing") \
-            and load_text(f"{path}/.git") == f"gitdir: {admin}\n":
-        if load_text(f"{admin}/HEAD") != f"ref: refs/heads/{branch}\n":
+            and leads_to(path) == admin:
+        if git(repo, "symbolic-ref", "-q", "HEAD", worktree=path, check=False).stdout != f"refs/heads/{branch}\n":
             raise Expected(f"{path}: {branch} is not checked out there any more", f"git -C {path} switch {branch}")
         return True
     if admin and os.path.exists(f"{admin}/index"):
@@ -114,6 +112,11 @@ def adopted(repo: Repo, path: str, branch: Branch) -> bool:
     if os.path.isdir(path) and not os.path.islink(path) and os.listdir(path) == [".git"]:
         os.unlink(f"{path}/.git")
     return False
+
+
+def leads_to(path: str) -> str:
+    """The admin folder that a worktree's `.git` names: by a path that is relative to it, if git is told so."""
+    return os.path.normpath(os.path.join(path, load_text(f"{path}/.git").removeprefix("gitdir: ").rstrip("\n")))
 
 
 def load_text(file: str) -> str:
@@ -191,7 +194,7 @@ def check_out(repo: Repo, path: str, head: CommitSha | None = None, ahead: list[
     Does nothing when that has been done, so work in it is safe. Raises Expected.
     """
     admin = admin_dir(repo, path)
-    with locked(os.path.join(admin, "issue-orch.lock"), CHECKOUT_SECONDS) as lock:
+    with locked(os.path.join(admin, "issue-orch-checkout"), CHECKOUT_SECONDS) as lock:
         if os.path.exists(os.path.join(admin, "index")):
             return  # git renames it into place after the last file
         if not is_empty(path, admin):

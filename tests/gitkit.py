@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from issue_orch.git import Repo, find_repo
+from issue_orch.git import Repo, admin_dir, find_repo
 from issue_orch.model import Branch
 from issue_orch.worktree import check_out, register
 
@@ -79,11 +79,11 @@ def clone(home: Path, tmp_path: Path) -> Clone:
     return make_clone(tmp_path, "clone ü")
 
 
-def make_clone(folder: Path, name: str) -> Clone:
+def make_clone(folder: Path, name: str, *options: str) -> Clone:
     """A clone, in a path with a space and an umlaut, of a bare remote with two files."""
     remote = folder / f"{name}-remote.git"
     sh(folder, "git", "init", "-q", "--bare", str(remote))
-    sh(folder, "git", "clone", "-q", str(remote), name)
+    sh(folder, "git", "clone", "-q", *options, str(remote), name)
     top = folder / name
     commit(top, "first", **{"README.md": "one\ntwo\n", "src/café one.txt": "a\n", ".gitignore": "*.log\n.env\n"})
     sh(top, "git", "push", "-q", "origin", "main")
@@ -96,3 +96,11 @@ def make_worktree(clone: Clone, number: int = 1, **options: bool) -> Path:
     register(clone.repo, str(path), Branch(f"issue-{number}"), start, **options)  # type: ignore[arg-type]
     check_out(clone.repo, str(path))
     return path
+
+
+def make_relative(clone: Clone, path: Path) -> None:
+    """As git writes it from 2.48 on when worktree.useRelativePaths is set; the extension that it notes beside it is left
+    out, so that an older one goes on reading the clone."""
+    admin = admin_dir(clone.repo, str(path))
+    write(path / ".git", f"gitdir: {os.path.relpath(admin, path)}\n")
+    write(Path(admin, "gitdir"), f"{os.path.relpath(path / '.git', admin)}\n")

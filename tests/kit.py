@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from issue_orch.sandbox.server import Sandbox
 
 DEADLINE = 60.0
 REPORT = str(Path(sys.executable).with_name("issue-orch"))
+GIT = Path(shutil.which("git") or "/usr/bin/git").parent  # the caller's, so that the tests can be run with another git
 
 # What every scripted agent can do. The lock is inherited by all that it starts: two workers of one issue are seen.
 PRELUDE = """\
@@ -70,7 +72,7 @@ class Scene:
         self.home.mkdir()
         self.token = sandbox.add_user("you", "admin")
         self.env = {
-            "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin", "HOME": str(self.home),
+            "PATH": f"{Path(sys.executable).parent}:{GIT}:/usr/local/bin:/usr/bin:/bin", "HOME": str(self.home),
             "USER": "you", "PYTHONPATH": package_parent(), "ISSUE_ORCH_TOKEN": self.token, "ISSUE_ORCH_WRITE_GAP": "0",
             "GIT_CONFIG_NOSYSTEM": "1", "TERM": "dumb", "LC_ALL": "C.UTF-8",
         }

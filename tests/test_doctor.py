@@ -116,7 +116,8 @@ def test_locks_that_git_left_are_removed_only_when_old_and_unused(scene: Scene) 
     old, fresh, used = (scene.clone / ".git" / name for name in ("index.lock", "config.lock", "HEAD.lock"))
     for path in (old, fresh, used):
         path.touch()
-    for path in (old, used):
+    scene.stuck()
+    for path in (old, used, *(scene.clone / ".git" / "worktrees").glob("*/*")):
         os.utime(path, (1, 1))
     with open(used):
         assert look(scene, code=1)["git locks"] == [

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kit import COMPLETE, Scene, make_scene
+from kit import ASK, COMPLETE, Scene, make_scene
+
+from issue_orch.git import read_version
 
 
 @pytest.fixture
@@ -161,3 +164,31 @@ def test_a_fork_is_refused_and_the_key_named(scene: Scene) -> None:
     ran = scene.orch("spawn", str(number))
     assert ran.code == 1 and "there is no remote called origin (there is: upstream)" in ran.err, ran
     assert 'remote = "…" in .issue-orch.toml' in ran.err
+
+
+@pytest.mark.skipif(read_version() < (2, 48), reason="needs git 2.48")
+@pytest.mark.parametrize("kind", ["reftable", "relative"])
+def test_what_newer_versions_of_git_can_be_told_to_write(scene: Scene, kind: str) -> None:
+    if kind == "relative":
+        scene.git("config", "--global", "worktree.useRelativePaths", "true")
+    else:
+        shutil.rmtree(scene.clone)
+        scene.git("clone", "-q", "--ref-format=reftable", scene.sandbox.git_url, str(scene.clone), cwd=scene.home)
+    scene.agent(ASK)
+    one, two = scene.issue(), scene.issue()
+    scene.orch("spawn", str(one), str(two), check=True)
+    for number in (one, two):
+        scene.wait_status(number, "stuck")
+    scene.orch("answer", str(one), "left", check=True)
+    url = str(scene.wait_status(one, "complete")["pullRequestUrl"])
+    scene.check_invariants()
+    assert f"#{one}" in scene.orch("conflicts", check=True).out
+    scene.sandbox.person.merge(int(url.rpartition("/")[2]))
+    (scene.worktree(two) / "unsaved").write_text("kept\n")
+    scene.orch("cancel", str(two), check=True)
+    pruned = scene.orch("prune", "--cancelled", check=True).out
+    assert f"#{one}: removed: merged: {url}" in pruned and f"#{two}: removed" in pruned, pruned
+    [preserved] = scene.git("for-each-ref", "--format=%(refname)", "refs/issue-orch/preserved").split()
+    assert scene.git("show", f"{preserved}:unsaved") == "kept\n"
+    scene.wait(lambda: not [*scene.folder.glob(".widgets-*")], what="the files of what was removed are deleted")
+    scene.check_invariants()

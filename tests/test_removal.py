@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from gitkit import Clone, clone, commit, home, make_worktree, script, sh, wait_for, write
+from gitkit import Clone, clone, commit, home, make_relative, make_worktree, script, sh, wait_for, write
 from test_worktree import add_submodule
 
 from issue_orch.errors import Expected
@@ -187,6 +187,13 @@ def test_dirty_at_the_last_moment(clone: Clone, tmp_path: Path, monkeypatch: pyt
     assert remove(clone, wanted) == [Kept(str(path), "dirty", "late")]
     assert (path / "late").read_text() == "late\n"
     assert siblings(path) == []
+
+
+def test_removed_whose_pointers_are_relative(clone: Clone) -> None:
+    path = make_worktree(clone)
+    make_relative(clone, path)
+    assert remove(clone, want(clone, path)) == [Removed(str(path))]
+    assert siblings(path) == [] and not list((clone.admin / "issue-orch/removed").iterdir())
 
 
 def test_files_may_be_deleted_later(clone: Clone) -> None:

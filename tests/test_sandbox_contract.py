@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 
 from issue_orch.errors import CommandFailed, Expected
 from issue_orch.process import Done, run
-from issue_orch.sandbox import Sandbox
+from issue_orch.sandbox import Sandbox, bare
 from issue_orch.sandbox.routes import ROUTES
 
 REPO = "/repos/acme/widgets"
@@ -340,6 +340,18 @@ def test_pulls_that_github_refuses(place: Place) -> None:
     assert refused(head="issue-1", draft="yes") == "Invalid request. For 'draft', 'yes' has the wrong type."
     assert list(place.fake.pulls) == [number]
     assert open_pull(place, "issue-1", base="empty") == number + 1
+
+
+@pytest.mark.parametrize("merge", [bare.merged_tree, bare.merge_in_folder])
+def test_merging_with_and_without_the_merge_tree_of_git_2_38(
+    place: Place, merge: Callable[[bare.Bare, str, str], str | None]
+) -> None:
+    there, start = place.fake.repository, place.fake.heads["main"]
+    side = push_branch(place.work, "issue-1", {"new file": "x\n", "app.py": "print('two')\n"})
+    tree = merge(there, place.fake.seed({"docs/read me.md": "# Gadgets\n"}, "Elsewhere"), side)
+    names = bare.git(there, "diff-tree", "-r", "--name-status", start, str(tree)).stdout
+    assert names == "M\tapp.py\nM\tdocs/read me.md\nA\tnew file\n"
+    assert merge(there, place.fake.seed({"app.py": "print('other')\n"}, "Conflict"), side) is None
 
 
 def test_mergeable_is_null_until_asked_twice_and_again_after_a_push(place: Place) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from gitkit import Clone, clone, commit, home, make_worktree, script, sh, wait_for, write
+from gitkit import Clone, clone, commit, home, make_clone, make_relative, make_worktree, script, sh, wait_for, write
 
 from issue_orch import snapshot
 from issue_orch.errors import Expected
@@ -106,8 +106,15 @@ def test_a_branch_that_looks_like_an_option_is_refused(clone: Clone, branch: str
         register(clone.repo, str(clone.top.parent / "w"), Branch(branch), start_of(clone))
 
 
-def test_ours_is_adopted_with_its_commits(clone: Clone) -> None:
+@pytest.mark.parametrize("kind", ["ordinary", "relative", "reftable"])
+def test_ours_is_adopted_with_its_commits(clone: Clone, kind: str) -> None:
+    if kind == "reftable":
+        if clone.repo.version < (2, 45):
+            pytest.skip("git 2.45 was the first with reftable")
+        clone = make_clone(clone.top.parent, "other", "--ref-format=reftable")
     path = make_worktree(clone)
+    if kind == "relative":
+        make_relative(clone, path)
     sha = commit(path, "work", file="x")
     assert register(clone.repo, str(path), ONE, start_of(clone), ours=True) == sha
     with pytest.raises(Expected, match="already a worktree"):
@@ -338,6 +345,15 @@ def test_preserve_keeps_commits_that_are_on_no_remote(clone: Clone) -> None:
     assert sh(path, "git", "rev-parse", str(ref)) == sha
     sh(path, "git", "push", "-q", "origin", "HEAD:refs/heads/somewhere")
     assert snapshot.preserve(clone.repo, str(path), IssueNumber(1), NOW) is None
+
+
+def test_preserve_where_names_are_sha256(home: Path, tmp_path: Path) -> None:
+    sh(tmp_path, "git", "init", "-q", "--object-format=sha256", "wide")
+    commit(tmp_path / "wide", "first", file="x")
+    write(tmp_path / "wide/new", "untracked")
+    repo = find_repo(str(tmp_path / "wide"))
+    ref = snapshot.preserve(repo, repo.main, IssueNumber(1), NOW)
+    assert sh(tmp_path / "wide", "git", "show", f"{ref}:new") == "untracked"
 
 
 def test_preserve_in_the_middle_of_a_conflict_and_without_any_commit(clone: Clone) -> None:

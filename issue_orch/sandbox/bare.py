@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from ..process import Done, run
@@ -167,7 +168,20 @@ def is_ancestor(bare: Bare, commit: str, of: str) -> bool:
 def merged_tree(bare: Bare, base: str, head: str) -> str | None:
     """The tree of merging `head` into `base`, or None when they conflict."""
     done = git(bare, "merge-tree", "--write-tree", base, head, check=False)
+    if done.code > 1:
+        return merge_in_folder(bare, base, head)  # git has that since 2.38
     return done.stdout.split("\n", 1)[0] if done.code == 0 else None
+
+
+def merge_in_folder(bare: Bare, base: str, head: str) -> str | None:
+    """As `merged_tree`, with any git: in an index and a worktree that go away."""
+    with TemporaryDirectory() as index, TemporaryDirectory() as tree:
+        env = {"GIT_INDEX_FILE": f"{index}/index", "GIT_WORK_TREE": tree}
+        git(bare, "read-tree", base, env=env)
+        forks = git(bare, "merge-base", "--all", base, head).stdout.split()
+        if git(bare, "merge-recursive", *forks, "--", base, head, check=False, env=env).code:
+            return None
+        return git(bare, "write-tree", env=env).stdout.strip()
 
 
 def load_pushes(bare: Bare) -> list[Push]:
