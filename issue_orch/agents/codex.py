@@ -43,7 +43,8 @@ def _flags(launch: Launch) -> list[str]:
         return [*flags, "-c", 'sandbox_mode="danger-full-access"']
     # .git is read-only in its sandbox, even where the worktree's own part lies elsewhere: a commit needs these.
     common = Path(launch.common_dir)
-    roots = [launch.git_dir, *(str(common / name) for name in ("objects", "refs", "logs"))]
+    names = ("objects", "refs", "logs", *(["reftable"] if (common / "reftable").is_dir() else []))
+    roots = [launch.git_dir, *(str(common / name) for name in names)]
     return [*flags, "-c", 'sandbox_mode="workspace-write"',
             "-c", f"sandbox_workspace_write.writable_roots={json.dumps(roots)}"]
 

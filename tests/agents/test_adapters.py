@@ -58,11 +58,16 @@ def test_claude_gets_the_remainder_of_the_budget_as_its_cap() -> None:
     assert argv[argv.index("--max-budget-usd") + 1] == "1.5000"
 
 
-def test_codex_may_write_where_a_commit_in_a_linked_worktree_writes() -> None:
-    argv = agents.load("codex").start(LAUNCH).argv
-    roots = next(argument for argument in argv if "writable_roots" in argument).partition("=")[2]
-    assert json.loads(roots) == ["/w/main/.git/worktrees/tree", "/w/main/.git/objects", "/w/main/.git/refs",
-                                 "/w/main/.git/logs"]
+def test_codex_may_write_where_a_commit_in_a_linked_worktree_writes(tmp_path: Path) -> None:
+    def roots(launch: Launch) -> list[str]:
+        argv = agents.load("codex").start(launch).argv
+        found: list[str] = json.loads(next(each for each in argv if "writable_roots" in each).partition("=")[2])
+        return found
+
+    expected = ["/w/main/.git/worktrees/tree", *(f"/w/main/.git/{name}" for name in ("objects", "refs", "logs"))]
+    assert roots(LAUNCH) == expected
+    (tmp_path / "reftable").mkdir()
+    assert roots(LAUNCH._replace(common_dir=str(tmp_path)))[-1] == str(tmp_path / "reftable")
 
 
 def test_gemini_is_told_who_commits() -> None:
