@@ -40,8 +40,12 @@ def damaged(status: Mapping[str, Any]) -> str | None:
     if status["hold"] not in (None, "paused", "stopped", "budget"):
         return "hold"
     for field, inner in INNER.items():
-        table = status[field]
-        if table is not None and any(type(table.get(key, table)) not in kinds for key, kinds in inner.items()):
-            return field
-    lists = (status["plannedFiles"], *([status["question"]["options"]] if status["question"] else ()))
-    return "plannedFiles or question" if any(type(item) is not str for each in lists for item in each) else None
+        if (table := status[field]) is not None:
+            for key, kinds in inner.items():
+                if type(table.get(key, table)) not in kinds:
+                    return field
+    question = status["question"]
+    for item in status["plannedFiles"] if question is None else (*status["plannedFiles"], *question["options"]):
+        if type(item) is not str:
+            return "plannedFiles or question"
+    return None
