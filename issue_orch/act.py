@@ -44,10 +44,12 @@ SPARE_BYTES = 200_000_000
 
 
 class Common(NamedTuple):
-    """What all starts of one command share: who commits, and the keys of git's configuration that run something."""
+    """What all starts of one command share: who commits, the keys of git's configuration that run something, and whether
+    workers sign."""
 
     identity: str
     keys: dict[str, str]
+    signs: bool
 
 
 class Base(NamedTuple):
@@ -198,7 +200,8 @@ def prepare(context: Context, start: Start, status: SessionStatus, resumed: bool
     worktree.check_out(repo, path, head, ahead)
     worktree.copy_listed(repo, path)
     worktree.populate_submodules(repo, path)
-    git.check_signing(repo, path, context.config.git_sign)
+    if start.common.signs:
+        git.check_signing(repo, path)
     write_json(folder / "keys.json", start.common.keys)
     write_context(status, context.name, context.state)
     run_setup(context, path, folder)
@@ -274,7 +277,8 @@ def make_starts(
     for each in eligible:
         if each.base and each.base not in bases:
             bases[Branch(each.base)] = Base(Branch(each.base), fetch_base(context, Branch(each.base)))
-    common = Common(git.identity(context.repo), refuse_changed_keys(context))
+    signs = context.config.git_sign != "off" and git.wants_signing(context.repo)
+    common = Common(git.identity(context.repo), refuse_changed_keys(context), signs)
     if shutil.which("git-lfs") is None:
         for base in bases.values():
             if push.uses_lfs(context.repo, base.sha):

@@ -235,14 +235,13 @@ def identity(repo: Repo) -> str:
     return done.stdout.rpartition("> ")[0] + ">"
 
 
-def check_signing(repo: Repo, path: str, sign: str, timeout: float = 15) -> None:
-    """Make sure that a commit can be made in the worktree without anybody at a terminal.
+def wants_signing(repo: Repo) -> bool:
+    """Whether the configuration asks for signed commits."""
+    return git(repo, "config", "--type=bool", "--get", "commit.gpgSign", check=False).stdout.strip() == "true"
 
-    Only when `sign` is `inherit` and the configuration asks for signatures. Raises Expected.
-    """
-    wanted = git(repo, "config", "--type=bool", "--get", "commit.gpgSign", worktree=path, check=False)
-    if sign == "off" or wanted.stdout.strip() != "true":
-        return
+
+def check_signing(repo: Repo, path: str, timeout: float = 15) -> None:
+    """Make sure that a signed commit can be made in the worktree without anybody at a terminal. Raises Expected."""
     hint = 'unlock the key for use without a terminal, or set git.sign = "off"'
     # Without these gpg and ssh have nowhere to ask; a worker has neither.
     quiet = {"GPG_TTY": "", "DISPLAY": "", "WAYLAND_DISPLAY": "", "SSH_ASKPASS_REQUIRE": "never"}

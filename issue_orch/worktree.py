@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ from .model import Branch, CommitSha
 CHECKOUT = (("checkout.workers", "4"), ("checkout.thresholdForParallelism", "5000"), ("core.splitIndex", "false"))
 CHECKOUT_SECONDS = 3600
 LOCK_SECONDS = 60
+
+Settings = tuple[tuple[str, str], ...]
 
 
 @contextmanager
@@ -136,12 +139,14 @@ def refuse_folder(repo: Repo, path: str) -> None:
 
 
 class Ahead(NamedTuple):
-    """Files of a commit that are no worktree yet, and their index. `repo` is the clone as seen from them."""
+    """Files of a commit that are no worktree yet, and their index. `repo` is the clone as seen from them, `settings` what
+    `neutral` gave."""
 
     repo: Repo
     folder: str
     index_file: str
     commit: CommitSha
+    settings: Settings
 
 
 @contextmanager
@@ -164,13 +169,14 @@ def checkouts_ahead(repo: Repo, folder: str, commit: CommitSha, count: int) -> I
             return
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
-        yield [pool.submit(make_ahead, repo, os.path.join(folder, str(each)), commit, lock) for each in range(count)]
+        make = partial(make_ahead, repo, commit, neutral(repo), lock)
+        yield [pool.submit(make, os.path.join(folder, str(each))) for each in range(count)]
 
 
-def make_ahead(repo: Repo, folder: str, commit: CommitSha, lock: int) -> Ahead:
-    os.makedirs(folder)
-    made = Ahead(repo._replace(moved=(folder, repo.common_dir)), folder, f"{folder}.index", commit)
-    fill(made.repo, folder, commit, lock, made.index_file)
+def make_ahead(repo: Repo, commit: CommitSha, settings: Settings, lock: int, folder: str) -> Ahead:
+    os.mkdir(folder)
+    made = Ahead(repo._replace(moved=(folder, repo.common_dir)), folder, f"{folder}.index", commit, settings)
+    fill(made.repo, folder, commit, settings, lock, made.index_file)
     return made
 
 
@@ -179,7 +185,7 @@ def move_ahead(ahead: list[Future[Ahead]], path: str, admin: str, head: CommitSh
     try:
         made = ahead.pop(0).result()
         if made.commit != head:
-            fill(made.repo, made.folder, head, lock, made.index_file)
+            fill(made.repo, made.folder, head, made.settings, lock, made.index_file)
         for name in os.listdir(made.folder):
             os.rename(os.path.join(made.folder, name), os.path.join(path, name))
         os.rename(made.index_file, os.path.join(admin, "index"))
@@ -203,12 +209,11 @@ def check_out(repo: Repo, path: str, head: CommitSha | None = None, ahead: list[
         # A lock file is of a killed attempt: its git lives no longer, or it would hold our lock.
         Path(admin, "index.lock").unlink(missing_ok=True)
         if not (ahead and head and os.listdir(path) == [".git"] and move_ahead(ahead, path, admin, head, lock)):
-            fill(repo, path, "HEAD", lock)
+            fill(repo, path, "HEAD", neutral(repo, path), lock)
 
 
-def fill(repo: Repo, path: str, commit: str, lock: int, index: str | None = None) -> None:
-    """Make the files and the index those of the commit. Submodules come later, where they are wanted."""
-    settings = neutral(repo, path)
+def fill(repo: Repo, path: str, commit: str, settings: Settings, lock: int, index: str | None = None) -> None:
+    """Make the files and the index those of the commit; `settings` is what `neutral` gave. Submodules come later."""
     env = {"GIT_INDEX_FILE": index} if index else {}
     refuse_filters(repo, path, commit, {key.split(".", 1)[1].rpartition(".")[0]
                                         for key, _ in settings if key.startswith("filter.")})

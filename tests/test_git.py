@@ -21,6 +21,7 @@ from issue_orch.git import (
     load_settings,
     neutral,
     rev_parse,
+    wants_signing,
     worker_settings,
 )
 
@@ -224,15 +225,15 @@ def test_signing(clone: Clone, home: Path, tmp_path: Path) -> None:
     sh(tmp_path, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
     for name, value in {"gpg.format": "ssh", "user.signingKey": str(key), "commit.gpgSign": "true"}.items():
         sh(home, "git", "config", "--global", name, value)
-    check_signing(clone.repo, path, "inherit")
+    assert wants_signing(clone.repo)
+    check_signing(clone.repo, path)
     sh(tmp_path, "ssh-keygen", "-q", "-p", "-P", "", "-N", "passphrase", "-f", str(key))
     with pytest.raises(Expected, match="signing fails") as error:
-        check_signing(clone.repo, path, "inherit")
+        check_signing(clone.repo, path)
     assert 'git.sign = "off"' in error.value.hint
-    check_signing(clone.repo, path, "off")
     sh(home, "git", "config", "--global", "gpg.ssh.program", str(script(tmp_path / "hang", "exec sleep 600")))
     with pytest.raises(Expected, match="passphrase"):
-        check_signing(clone.repo, path, "inherit", timeout=0.3)
+        check_signing(clone.repo, path, timeout=0.3)
 
 
 def test_a_worker_can_commit_unsigned(clone: Clone, home: Path) -> None:
