@@ -363,7 +363,7 @@ def stop(issues: Numbers = None, all_: All = False) -> int:
 
 @app.command()
 def cancel(issues: Numbers = None, all_: All = False) -> int:
-    """Stop, and give the session up. Branch and worktree stay until `prune --cancelled`.
+    """Stop, and give the session up. The worktree stays until `prune --cancelled`, the branch also then.
 
     \b
     Examples:

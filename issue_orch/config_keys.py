@@ -264,7 +264,7 @@ def toml_value(value: Any) -> str:
 
 def commented_file(values: Mapping[str, Any]) -> str:
     """A configuration file with `values` set, and every other key as a comment that says what it is."""
-    agents = dict.fromkeys([*(name.split(".")[1] for name in values if name.startswith("agents.")), "claude"])
+    agents = dict.fromkeys([*(name.split(".")[1] for name in values if name.startswith("agents.")), values.get("agent", "claude")])
     of_agents = [key._replace(name=f"agents.{agent}.{key.name}") for agent in agents for key in AGENT_KEYS]
     lines = ["# Configuration of issue-orch. Keys marked (approval) count after: issue-orch init --approve", ""]
     table = ""

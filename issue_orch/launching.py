@@ -242,7 +242,8 @@ def resume(context: Context, number: int) -> str:
 def refuse_cancelled(status: SessionStatus) -> None:
     number = status["issueNumber"]
     if status["status"] == "cancelled":
-        raise Expected(f"#{number}: the session was cancelled", f"issue-orch prune --cancelled; issue-orch spawn {number}")
+        hint = f"issue-orch prune {number} --cancelled; issue-orch spawn {number} --reuse"
+        raise Expected(f"#{number}: the session was cancelled", hint)
 
 
 def receipt_comes(context: Context, number: int, message: str, started: bool) -> bool:

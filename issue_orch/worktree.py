@@ -72,9 +72,10 @@ def register(
         refuse_folder(repo, path)
         head, upstream = find_heads(repo, branch, remote)
         if head and not (ours or reuse):
-            raise Expected(f"the branch {branch} exists already", f"--reuse, or git branch -m {branch} NAME")
+            hint = f"issue-orch spawn NUMBER --reuse, or git branch -m {branch} NAME"
+            raise Expected(f"the branch {branch} exists already", hint)
         if upstream and not (head or ours or reuse):
-            hint = f"somebody else may work on it; --reuse continues it, git push {remote} --delete {branch} ends it"
+            hint = "ask who works on it; to go on with it: issue-orch spawn NUMBER --reuse"
             raise Expected(f"the branch {branch} exists on {remote}", hint)
         first = head or (upstream if reuse and upstream else start)
         # Tracking would be written to the shared configuration, whose lock others may hold.

@@ -105,7 +105,7 @@ def test_cancel_keeps_the_work(scene: Scene) -> None:
     scene.check_invariants()
     scene.agent(COMPLETE)
     again = scene.orch("spawn", str(number))
-    assert again.code == 1 and "the branch issue-1 exists already\n  next: --reuse" in again.err
+    assert again.code == 1 and "the branch issue-1 exists already\n  next: issue-orch spawn NUMBER --reuse" in again.err
     scene.orch("spawn", str(number), "--reuse", check=True)
     scene.wait_status(number, "complete")
     assert (scene.worktree(number) / "kept.txt").exists(), "the branch was continued"

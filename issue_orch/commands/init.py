@@ -15,6 +15,7 @@ from ..config import (
     REPOSITORY_FILE,
     TEAM_FOLDER,
     approve,
+    fingerprint,
     listing,
     load_approved,
     load_config,
@@ -46,11 +47,11 @@ def init(
 ) -> int:
     clone = git.find_repo(os.getcwd())
     state = make_state(clone.common_dir)
-    if not approve_only:
-        write_configuration(clone, yes, {"repo": repo, "agent": agent, "github.base_url": base_url})
+    given = {"repo": repo, "agent": agent, "github.base_url": base_url}
+    wrote = not approve_only and write_configuration(clone, yes, given)
     if templates:
         copy_templates(clone)
-    approve_configuration(clone, state, yes or not approve_only)
+    approve_configuration(clone, state, yes or wrote)
     config = load_config(clone.top, state, os.environ)
     host, name = find_name(clone, config)
     context = Context(clone, state, config, name, config.github_base_url or api_url(host or "github.com"), os.environ)
@@ -64,8 +65,8 @@ def init(
     return 0
 
 
-def write_configuration(clone: git.Repo, yes: bool, given: dict[str, str | None]) -> None:
-    """Write the file when there is none. An existing one is the team's: it stays as it is."""
+def write_configuration(clone: git.Repo, yes: bool, given: dict[str, str | None]) -> bool:
+    """Write the file when there is none, and say so. An existing one is the team's: it stays as it is."""
     file = Path(clone.top, REPOSITORY_FILE)
     values: dict[str, Any] = {name: value for name, value in given.items() if value}
     if file.exists():
@@ -74,18 +75,18 @@ def write_configuration(clone: git.Repo, yes: bool, given: dict[str, str | None]
             wanted = "; ".join(f"{name} = {json.dumps(value)}" for name, value in values.items())
             raise Usage(f"{file.name} exists already", f"write it there yourself: {wanted}")
         say(f"{file.name} exists and is valid; it stays as it is.")
-        return
+        return False
     url = remote_url(clone, "origin")
-    parsed = parse_remote(url) if url else None
-    if parsed is None and "repo" not in values:
+    if not (url and parse_remote(url)) and "repo" not in values:
         values["repo"] = ask(yes, "GitHub repository (owner/name)", "")
-    values.setdefault("agent", ask(yes, f"Agent ({', '.join(NAMES[:-1])})", next(filter(shutil.which, NAMES), NAMES[0])))
+    if "agent" not in values:
+        values["agent"] = ask(yes, f"Agent ({', '.join(NAMES[:-1])})", next(filter(shutil.which, NAMES), NAMES[0]))
     label = ask(yes, "Label of issues that are ready", "ready")
-    values["ready.labels"] = (label,)
-    count = ask(yes, "Workers at once", "2")
-    values["max_workers"] = int(count) if count.isdecimal() and int(count) else 2
+    back = ask(yes, "Show progress on the issues, by a comment and labels, and take answers there (y/n)", "n").lower()
+    values |= {"ready.labels": (label,), "max_workers": 2, "github.write_back": back in {"y", "yes"}}
     write_text(file, commented_file({name: value for name, value in values.items() if value}))
     say(f"Wrote {file.name}. Commit it, so that your team shares it.")
+    return True
 
 
 def ask(yes: bool, what: str, default: str) -> str:
@@ -99,10 +100,10 @@ def ask(yes: bool, what: str, default: str) -> str:
 def approve_configuration(clone: git.Repo, state: Path, yes: bool) -> None:
     """What of the repository needs approval is shown, and approved by its content."""
     asked, approved = to_approve(clone.top, load_team(clone.top)), load_approved(state)
-    if not asked and not approved:
+    if not asked and not any(approved.values()):
         return
     say(f"{REPOSITORY_FILE} and {TEAM_FOLDER} set:\n" + "\n".join(listing(asked, approved)))
-    ask_approval(yes, f"edit {REPOSITORY_FILE}, then: issue-orch init --approve")
+    ask_approval(yes or fingerprint(asked) in approved, f"edit {REPOSITORY_FILE}, then: issue-orch init --approve")
     approve(state, clone.top, asked)
     say("Approved on this machine. A change of this needs it again.")
 
