@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +64,8 @@ def test_quick_commands_import_little(clone: Path, words: tuple[str, ...], own: 
 def test_before_their_work_commands_import_no_package(clone: Path, words: tuple[str, ...]) -> None:
     ours, others = imported(clone, *words)
     assert "commands" in ours and not ours & {"cli", "github", "transport", "prompt", "commands.watch", "sandbox"}
-    assert not others & (PACKAGES | {"asyncio", "inspect", "ssl", "socket"})
+    assert not others & (PACKAGES | {"asyncio", "ssl", "socket"})
+    assert "inspect" not in others or sys.version_info >= (3, 14), "3.14's concurrent.futures imports it, by way of traceback"
 
 
 def test_a_supervisor_imports_no_package(clone: Path) -> None:
@@ -71,3 +73,15 @@ def test_a_supervisor_imports_no_package(clone: Path) -> None:
     said = subprocess.run([sys.executable, "-c", code], cwd=clone, capture_output=True, text=True, check=True).stdout
     names = {name.partition(".")[0] for name in said.split()}
     assert not names & (PACKAGES | {"asyncio", "dataclasses", "datetime", "hashlib", "shutil", "socket", "ssl", "tempfile"})
+
+
+def test_a_supervisor_is_forked_without_threads(clone: Path) -> None:
+    code = ("import sys, threading\n"
+            "sys.addaudithook(lambda event, _: event != 'os.fork' or print(threading.active_count(), flush=True))\n"
+            "from issue_orch.supervisor import main\n"
+            "sys.exit(main(sys.argv[1:]))\n")
+    with open(os.devnull) as nothing:  # no word comes: what was forked ends at once
+        descriptor = nothing.fileno()
+        argv = [sys.executable, "-W", "error", "-c", code, clone / ".git/issue-orch", f"1:{descriptor},{descriptor},{descriptor}"]
+        done = subprocess.run(argv, pass_fds=[descriptor], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
