@@ -24,10 +24,10 @@ def guard(command: Callable[[list[str]], int], words: list[str]) -> int:
     except OSError as error:  # a full disk, a folder that is not ours
         fail(of_system(error))
         return 1
-    except RuntimeError as error:
-        if "can't start new thread" not in str(error):
+    except (RuntimeError, ImportError) as error:  # ImportError: a compiled module is opened by the system's loader
+        if "can't start new thread" not in str(error) and "Too many open files" not in str(error):
             return bug(error, words)
-        fail(Expected("the system allows no more processes", "ulimit -u; end some, then run the command again"))
+        fail(Expected("the system allows no more processes or open files", "ulimit -u -n; raise it, then run it again"))
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")

@@ -11,9 +11,13 @@ from typing import NamedTuple
 
 import pytest
 
-from issue_orch.git import Repo, admin_dir, find_repo
+from issue_orch import conflicts
+from issue_orch.git import Repo, admin_dir, find_repo, read_version
 from issue_orch.model import Branch
 from issue_orch.worktree import check_out, register
+
+OLD_GIT = read_version() < conflicts.MINIMUM
+predicts = pytest.mark.skipif(OLD_GIT, reason="predicting conflicts needs a newer git")
 
 
 class Clone(NamedTuple):

@@ -20,6 +20,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         yield made
         made.orch("stop", "--all", check=True)
         assert not (made.state / "ahead").exists()
+        made.wait_quiet()
         made.check_invariants()
 
 

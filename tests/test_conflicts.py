@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from gitkit import Clone, clone, commit, home, sh, write
+from gitkit import Clone, clone, commit, home, predicts, sh, write
 
 from issue_orch.conflicts import Touched, may_conflict, predict
 from issue_orch.errors import Expected
@@ -34,6 +34,7 @@ def make_branches(clone: Clone) -> dict[Branch, CommitSha]:
     return {Branch(name): rev_parse(clone.repo, name) for name in names}
 
 
+@predicts
 def test_prediction(clone: Clone) -> None:
     branches = make_branches(clone)
     base = branches.pop(Branch("main"))
@@ -44,6 +45,7 @@ def test_prediction(clone: Clone) -> None:
     assert (sh(clone.top, "git", "count-objects"), sh(clone.top, "git", "for-each-ref")) == before
 
 
+@predicts
 def test_it_agrees_with_one_merge_at_a_time(clone: Clone) -> None:
     branches = make_branches(clone)
     base = branches.pop(Branch("main"))
@@ -55,10 +57,12 @@ def test_it_agrees_with_one_merge_at_a_time(clone: Clone) -> None:
                 assert clean == ((a, b) not in found.pairs and (b, a) not in found.pairs), (a, b)
 
 
+@predicts
 def test_nothing_to_compare(clone: Clone) -> None:
     assert predict(clone.repo, rev_parse(clone.repo, "main"), {}) == ({}, {})
 
 
+@predicts
 def test_a_branch_without_commits_and_an_unrelated_one(clone: Clone) -> None:
     base = rev_parse(clone.repo, "main")
     sh(clone.top, "git", "switch", "-q", "--orphan", "alien")
@@ -68,6 +72,7 @@ def test_a_branch_without_commits_and_an_unrelated_one(clone: Clone) -> None:
     assert found.pairs == {}
 
 
+@predicts
 def test_an_unknown_head_is_named(clone: Clone) -> None:
     with pytest.raises(Expected, match="issue-7: its head") as error:
         predict(clone.repo, rev_parse(clone.repo, "main"), {Branch("issue-7"): CommitSha("1" * 40)})
@@ -79,6 +84,7 @@ def test_an_old_git_is_refused(clone: Clone) -> None:
         predict(clone.repo._replace(version=(2, 38)), rev_parse(clone.repo, "main"), {})
 
 
+@predicts
 def test_a_planted_merge_driver_does_not_run(clone: Clone) -> None:
     branches = make_branches(clone)
     base = branches.pop(Branch("main"))
@@ -108,6 +114,7 @@ def test_who_can_conflict(a: dict[str, str], b: dict[str, str], expected: bool) 
     assert may_conflict(one, two) is may_conflict(two, one) is expected
 
 
+@predicts
 def test_many_branches_come_back_in_order(clone: Clone) -> None:
     base = rev_parse(clone.repo, "main")
     branches = {}

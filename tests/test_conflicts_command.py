@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from gitkit import predicts
 from kit import Scene
 from test_followup import completed, pass_over, scene
 
@@ -14,6 +15,7 @@ __all__ = ["scene"]
 WRITE = 'echo "from $issue" > src/menu.py; git add src; git commit -q -m M; report complete --title "Menu $issue"\n'
 
 
+@predicts
 def test_order_pairs_and_base(scene: Scene) -> None:
     scene.agent(WRITE)
     one, first, _ = completed(scene, title="The \x1b[31mfirst")
@@ -50,6 +52,7 @@ def test_order_pairs_and_base(scene: Scene) -> None:
     scene.check_invariants()
 
 
+@predicts
 def test_without_the_remote_it_says_that_the_base_is_old(scene: Scene) -> None:
     completed(scene)
     scene.git("remote", "set-url", "origin", "http://127.0.0.1:9/acme/widgets.git")
