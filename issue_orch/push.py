@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Literal
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from .process import Done
 from .sign_in import Token
 
 SECONDS = 120
+FETCH = ("--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--refmap=", "--recurse-submodules=no")
 FETCHES = 5
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SIGN_IN = re.compile(
@@ -97,8 +99,7 @@ def is_at(repo: Repo, remote: str, branch: Branch, sha: CommitSha, token: Token 
 def fetch_base(repo: Repo, remote: str, base: Branch, token: Token | None = None) -> CommitSha:
     """Update `refs/remotes/<remote>/<base>` and nothing else; returns it. Raises Expected."""
     tracking = f"refs/remotes/{remote}/{base}"
-    flags = ("--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--refmap=", "--recurse-submodules=no")
-    fetch = partial(ask, repo, remote, token, "fetch", *flags, "--", remote, f"+refs/heads/{base}:{tracking}", timeout=600)
+    fetch = partial(ask, repo, remote, token, "fetch", *FETCH, "--", remote, f"+refs/heads/{base}:{tracking}", timeout=600)
     for _ in range(FETCHES):
         done = fetch()
         if not (done.code and "cannot lock ref" in done.stderr):
@@ -108,6 +109,12 @@ def fetch_base(repo: Repo, remote: str, base: Branch, token: Token | None = None
     if done.code:
         raise Expected(f"{remote}/{base} could not be fetched: {clean_words(done.stderr)}", f"git fetch {remote}")
     return rev_parse(repo, tracking)
+
+
+def fetch_commit(repo: Repo, remote: str, sha: CommitSha, token: Token | None) -> None:
+    """Bring a commit here that no ref of ours is to name, if the remote gives it."""
+    with suppress(RemoteFailed):
+        ask(repo, remote, token, "fetch", *FETCH, "--", remote, sha, timeout=600)
 
 
 def uses_lfs(repo: Repo, sha: CommitSha) -> bool:

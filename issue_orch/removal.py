@@ -185,7 +185,16 @@ def look(
         more = git(repo, *asked, worktree=where, check=False).code == 0
         return Kept(wanted.path, "unpushed" if more else "changed", f"HEAD is {head}, expected was {wanted.head}")
     rest = f" and {len(dirt) - 3} more" if len(dirt) > 3 else ""
-    return Kept(wanted.path, "dirty", ", ".join(dirt[:3]) + rest) if dirt else Removed(wanted.path)
+    return Kept(wanted.path, "dirty", f"not committed: {', '.join(dirt[:3])}{rest}") if dirt else Removed(wanted.path)
+
+
+def foresee(repo: Repo, wanted: Wanted) -> Removed | Kept:
+    """What would become of one of `remove_worktrees`, looked at where it is. Who works in it is not asked."""
+    try:
+        kept = refuse_foreign(wanted.path, find_admin_dir(repo, wanted.path))
+        return kept or (look(repo, wanted, wanted.path, datetime.min, neutral(repo)) if wanted.head else Removed(wanted.path))
+    except (Expected, OSError) as error:
+        return Kept(wanted.path, "unknown", str(error))
 
 
 def decide(repo: Repo, found: Removed | Kept) -> Removed | Kept:

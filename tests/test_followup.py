@@ -260,6 +260,7 @@ def test_follow_up_waits_for_a_free_place(scene: Scene) -> None:
     assert pass_over(scene) == [f"#{number}: goes back to its worker: checks"]
     scene.wait(lambda: scene.status(number)["attempt"] == 2)
     scene.orch("stop", "--all", check=True)
+    scene.wait_quiet()
     scene.check_invariants()
 
 

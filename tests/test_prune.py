@@ -80,3 +80,35 @@ def test_an_old_pull_that_is_open_keeps_though_a_newer_one_was_merged(scene: Sce
     out = scene.orch("prune", check=True).out
     assert f"#{first}: kept: its pull is open: {scene.status(first)['pullRequestUrl']}" in out
     assert [path.exists() for path in paths] == [True, False, False, False, False]
+
+
+def test_a_person_updated_the_branch_on_github_before_the_merge(scene: Scene) -> None:
+    """The commit that was merged was never here, and its branch is gone; it holds ours, so nothing is lost."""
+    number, behind = scene.issue(), scene.issue()
+    path, other = finished(scene, number), finished(scene, behind)
+    person = scene.folder / "person"
+    scene.git("clone", "--quiet", str(scene.sandbox.repository.path), str(person))
+    scene.git("switch", "--quiet", f"issue-{number}", cwd=person)
+    scene.git("commit", "--quiet", "--allow-empty", "-m", "By a person", cwd=person)
+    scene.git("push", "--quiet", "origin", f"issue-{number}", cwd=person)
+    for each in (number, behind):
+        scene.sandbox.person.merge(pull_of(scene, each), method="squash", delete_branch=True)
+    scene.git("commit", "--quiet", "--allow-empty", "-m", "Not pushed", cwd=other)
+    lines = scene.orch("prune", "--dry-run", check=True).out.splitlines()
+    assert lines[0].startswith(f"#{number}: would remove: merged") and lines[1].startswith(f"#{behind}: kept: HEAD is")
+    assert path.exists() and other.exists()
+    lines = scene.orch("prune", check=True).out.splitlines()
+    assert lines[0].startswith(f"#{number}: removed: merged") and lines[1].startswith(f"#{behind}: kept: HEAD is")
+    assert not path.exists() and other.exists() and f"issue-{number}" not in scene.git("branch", "--list")
+
+
+def test_a_dry_run_says_what_prune_does(scene: Scene) -> None:
+    number = scene.issue()
+    path = finished(scene, number)
+    scene.sandbox.person.merge(pull_of(scene, number))
+    (path / "notes.txt").write_text("mine\n")
+    said = scene.orch("prune", "--dry-run", check=True).out
+    assert said == f"#{number}: kept: not committed: notes.txt\n" == scene.orch("prune", check=True).out
+    (path / "notes.txt").unlink()
+    assert scene.orch("prune", "--dry-run", check=True).out.startswith(f"#{number}: would remove: merged")
+    assert path.exists() and scene.status(number)

@@ -184,7 +184,7 @@ def test_dirty_at_the_last_moment(clone: Clone, tmp_path: Path, monkeypatch: pyt
     hidden = checking(str(path))
     script(tmp_path / "bin/git", f'case "$*" in *status*) echo late > "{hidden}/late";; esac\nexec {real} "$@"')
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    assert remove(clone, wanted) == [Kept(str(path), "dirty", "late")]
+    assert remove(clone, wanted) == [Kept(str(path), "dirty", "not committed: late")]
     assert (path / "late").read_text() == "late\n"
     assert siblings(path) == []
 

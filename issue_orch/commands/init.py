@@ -9,19 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import git, push
+from .. import config, git, push
 from ..agents import NAMES
-from ..config import (
-    REPOSITORY_FILE,
-    TEAM_FOLDER,
-    approve,
-    fingerprint,
-    listing,
-    load_approved,
-    load_config,
-    load_team,
-    to_approve,
-)
 from ..config_keys import commented_file
 from ..context import Context, changed_keys, connect, find_name, numbers, remote_url, token_of
 from ..errors import Expected, GitHubError, Usage
@@ -52,13 +41,13 @@ def init(
     if templates:
         copy_templates(clone)
     approve_configuration(clone, state, yes or wrote)
-    config = load_config(clone.top, state, os.environ)
-    host, name = find_name(clone, config)
-    context = Context(clone, state, config, name, config.github_base_url or api_url(host or "github.com"), os.environ)
+    found = config.load_config(clone.top, state, os.environ)
+    host, name = find_name(clone, found)
+    context = Context(clone, state, found, name, found.github_base_url or api_url(host or "github.com"), os.environ)
     if approve_only:
         approve_git(context, yes)
     if workflows:
-        write_workflow(clone, config.base or head_branch(clone, config.remote))
+        write_workflow(clone, found.base or head_branch(clone, found.remote))
     if not approve_only:
         fine = all([check_agent(context), check(context, labels)])
         say("\nNext: issue-orch plan" if fine else "\nNext: mend that, then: issue-orch doctor")
@@ -67,10 +56,10 @@ def init(
 
 def write_configuration(clone: git.Repo, yes: bool, given: dict[str, str | None]) -> bool:
     """Write the file when there is none, and say so. An existing one is the team's: it stays as it is."""
-    file = Path(clone.top, REPOSITORY_FILE)
+    file = Path(clone.top, config.REPOSITORY_FILE)
     values: dict[str, Any] = {name: value for name, value in given.items() if value}
     if file.exists():
-        load_team(clone.top)
+        config.load_team(clone.top)
         if values:
             wanted = "; ".join(f"{name} = {json.dumps(value)}" for name, value in values.items())
             raise Usage(f"{file.name} exists already", f"write it there yourself: {wanted}")
@@ -92,19 +81,18 @@ def write_configuration(clone: git.Repo, yes: bool, given: dict[str, str | None]
 def ask(yes: bool, what: str, default: str) -> str:
     if yes or not sys.stdin.isatty():
         return default
-    sys.stderr.write(f"{what} [{default}]: " if default else f"{what}: ")
-    sys.stderr.flush()
+    print(f"{what} [{default}]: " if default else f"{what}: ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip() or default
 
 
 def approve_configuration(clone: git.Repo, state: Path, yes: bool) -> None:
     """What of the repository needs approval is shown, and approved by its content."""
-    asked, approved = to_approve(clone.top, load_team(clone.top)), load_approved(state)
+    asked, approved = config.to_approve(clone.top, config.load_team(clone.top)), config.load_approved(state)
     if not asked and not any(approved.values()):
         return
-    say(f"{REPOSITORY_FILE} and {TEAM_FOLDER} set:\n" + "\n".join(listing(asked, approved)))
-    ask_approval(yes or fingerprint(asked) in approved, f"edit {REPOSITORY_FILE}, then: issue-orch init --approve")
-    approve(state, clone.top, asked)
+    say(f"{config.REPOSITORY_FILE} and {config.TEAM_FOLDER} set:\n" + "\n".join(config.listing(asked, approved)))
+    ask_approval(yes or config.fingerprint(asked) in approved, f"edit {config.REPOSITORY_FILE}, then: issue-orch init --approve")
+    config.approve(state, clone.top, asked)
     say("Approved on this machine. A change of this needs it again.")
 
 
@@ -175,10 +163,7 @@ def try_push(context: Context, token: Token | None) -> bool:
         refused = done.stderr.strip() if done.code else ""
     except push.RemoteFailed as error:
         refused = error.message
-    if refused:
-        say(f"Push to {remote} does not work: {sanitise(refused)}")
-    else:
-        say(f"Push to {remote}: works (tried without changing anything).")
+    say(f"Push to {remote}" + (f" does not work: {sanitise(refused)}" if refused else ": works (tried without changing anything)."))
     return not refused
 
 
@@ -186,13 +171,13 @@ def copy_templates(clone: git.Repo) -> None:
     """The prompt templates, for a team that wants other words. Existing files stay."""
     from ..prompt import builtin_folder
 
-    folder = Path(clone.top) / TEAM_FOLDER
+    folder = Path(clone.top) / config.TEAM_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for source in sorted(builtin_folder().glob("*.j2")):
         target = folder / source.name
         if not target.exists():
             shutil.copyfile(source, target)
-    say(f"Templates are in {TEAM_FOLDER}. Delete those that you do not change, then: issue-orch init --approve")
+    say(f"Templates are in {config.TEAM_FOLDER}. Delete those that you do not change, then: issue-orch init --approve")
 
 
 def head_branch(clone: git.Repo, remote: str) -> str:

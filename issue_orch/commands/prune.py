@@ -48,8 +48,7 @@ def prune(
     context = open_context()
     done = sweep(context, numbers, dry_run, pull, closed, cancelled)
     if as_json:
-        rows = [each._asdict() for each in done]
-        print_json({"schemaVersion": 1, "sessions": rows})
+        print_json({"schemaVersion": 1, "sessions": [each._asdict() for each in done]})
         return 0
     for each in done:
         sys.stdout.write(f"#{each.number}: {each.outcome.replace('_', ' ')}: {sanitise(each.text)}\n")
@@ -90,10 +89,8 @@ def sweep(
                 chosen.append((status, verdict))
             else:
                 done.append(Done(number, "kept", verdict.why, verdict.text, status["worktreePath"]))
-        if dry_run:
-            done += [Done(s["issueNumber"], "would_remove", None, v.text, s["worktreePath"]) for s, v in chosen]
-        elif chosen:
-            done += remove(context, vouched(context, chosen))
+        if chosen:
+            done += remove(context, vouched(context, chosen), dry_run)
     return sorted(done)
 
 
@@ -154,23 +151,33 @@ def decide(
 def vouched(
     context: Context, chosen: Sequence[tuple[SessionStatus, Verdict]]
 ) -> Iterator[tuple[SessionStatus, Verdict]]:
-    """A server that names a head which git never saw cannot vouch for ours; the remote branch itself can."""
-    strange = git.find_missing(context.repo, [verdict.head for _, verdict in chosen if verdict.head])
+    """Where the merged head is another one than ours but holds it, ours is as good as merged."""
+    heads = {name: CommitSha(sha) for name, sha, _ in git.load_branches(context.repo, "refs/heads/")}
     for status, verdict in chosen:
-        if verdict.head in strange:
-            branch = Branch(status["branch"])
-            own = git.find_sha(context.repo, f"refs/heads/{branch}")
-            if own and push.is_at(context.repo, context.config.remote, branch, own, token_of(context)):
-                verdict = verdict._replace(head=own)
+        own = heads.get(f"refs/heads/{status['branch']}")
+        if own and verdict.head and own != verdict.head and holds(context, verdict.head, own, Branch(status["branch"])):
+            verdict = verdict._replace(head=own)
         yield status, verdict
 
 
-def remove(context: Context, chosen: Iterable[tuple[SessionStatus, Verdict]]) -> Iterator[Done]:
-    """Remove the worktrees, then the local branches of those that are gone, then archive the sessions."""
+def holds(context: Context, merged: CommitSha, own: CommitSha, branch: Branch) -> bool:
+    """Whether what was merged holds our commit: on GitHub a person may have updated the branch, or committed to it. What
+    git never saw is fetched; of a server that names other heads than git does, the remote branch itself can vouch."""
+    if git.find_missing(context.repo, [merged]):
+        where, token = (context.repo, context.config.remote), token_of(context)
+        if push.is_at(*where, branch, own, token):
+            return True
+        push.fetch_commit(*where, merged, token)
+    return git.git(context.repo, "merge-base", "--is-ancestor", own, merged, check=False).code == 0
+
+
+def remove(context: Context, chosen: Iterable[tuple[SessionStatus, Verdict]], dry_run: bool) -> Iterator[Done]:
+    """Remove the worktrees, then the local branches of those that are gone, then archive the sessions; or only look."""
     chosen = list(chosen)
     wanted = [removal.Wanted(status["worktreePath"], IssueNumber(status["issueNumber"]), verdict.head)
               for status, verdict in chosen]
-    outcomes = removal.remove_worktrees(context.repo, wanted, datetime.now(UTC), wait=False)
+    outcomes = [removal.foresee(context.repo, each) for each in wanted] if dry_run else \
+        removal.remove_worktrees(context.repo, wanted, datetime.now(UTC), wait=False)
     gone = []
     for (status, verdict), outcome in zip(chosen, outcomes, strict=True):
         number, path, text = status["issueNumber"], status["worktreePath"], verdict.text
@@ -180,7 +187,9 @@ def remove(context: Context, chosen: Iterable[tuple[SessionStatus, Verdict]]) ->
         gone.append((status, verdict))
         if isinstance(outcome, removal.Removed) and outcome.preserved:
             text += f"; its work is kept at {outcome.preserved}"
-        yield Done(number, "removed", None, text, path)
+        yield Done(number, "would_remove" if dry_run else "removed", None, text, path)
+    if dry_run:
+        return
     removal.delete_branches(context.repo, [(Branch(status["branch"]), verdict.head) for status, verdict in gone if verdict.head])
     numbers = [status["issueNumber"] for status, _ in gone]
     if context.config.github_write_back:
