@@ -210,6 +210,7 @@ def test_an_agent_without_known_costs_is_refused_unless_allowed(scene: Scene) ->
     budget(scene, total=5, allow_unknown=True)
     scene.orch("spawn", number, check=True)
     scene.wait_status(int(number), "complete")
+    assert f"$        ?  #{number:<6} A task  (its agent reported nothing)" in scene.orch("costs", check=True).out
 
 
 def test_costs_as_table_and_json(scene: Scene) -> None:

@@ -17,7 +17,7 @@ def start(launch: Launch) -> Command:
     """Without an argument list of its own for it, a resume is one more start with the guidance as its prompt."""
     template = launch.resume_command if launch.session_id and launch.resume_command else launch.command
     if not template:
-        raise UsageError("the agent `command` has no argument list", "set agents.command.argv in the configuration")
+        raise UsageError("the agent `command` has no argument list", "set agents.command.command in the configuration")
     launch = launch._replace(session_id=launch.session_id or str(uuid.uuid4()))
     argv = tuple(_filled(argument, launch) for argument in (*template, *launch.args))
     given = any("{prompt" in argument for argument in template)

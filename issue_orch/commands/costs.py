@@ -63,11 +63,12 @@ def text_of(found: dict[str, Any], titles: dict[int, str]) -> str:
     limits, total = found["ceilings"], found["total"]
     lines = ["By issue" + (f" (at most ${limits['perIssue']:.2f} each)" if limits["perIssue"] is not None else "")]
     for row in found["issues"]:
-        reserved = f"  + ${row['reserved']:.2f} reserved" if row["reserved"] else ""
-        unknown = f"  + {row['unknown']} bookings of unknown cost" if row["unknown"] else ""
-        title = one_line(titles.get(row["number"], ""), 50)
-        tokens = f"{row['inputTokens']:,} in, {row['outputTokens']:,} out"
-        lines.append(f"  ${row['usd']:9.2f}  #{row['number']:<6} {title}  ({tokens}){reserved}{unknown}".rstrip())
+        rest = f"  + ${row['reserved']:.2f} reserved" if row["reserved"] else ""
+        rest += f"  + {row['unknown']} bookings of unknown cost" if row["unknown"] else ""
+        said = any(row[name] for name in ("usd", "inputTokens", "outputTokens", "unknown"))
+        tokens = f"{row['inputTokens']:,} in, {row['outputTokens']:,} out" if said else "its agent reported nothing"
+        usd = f"{row['usd']:.2f}" if said else "?"
+        lines.append(f"  ${usd:>9}  #{row['number']:<6} {one_line(titles.get(row['number'], ''), 50)}  ({tokens}){rest}")
     for heading, key in (("By agent", "agents"), ("By day (UTC)", "days")):
         lines += ["", heading, *(f"  ${usd:9.2f}  {one_line(name, 40)}" for name, usd in found[key].items())]
     lines += ["", f"  ${total['usd']:9.2f}  in total{of(total['usd'], limits['total'])}"]
@@ -78,6 +79,5 @@ def text_of(found: dict[str, Any], titles: dict[int, str]) -> str:
 
 
 def of(usd: float, limit: float | None) -> str:
-    if limit is None:
-        return ""
-    return f" of ${limit:.2f} ({100 * usd / limit:.0f} %)" if limit else f" of ${limit:.2f}"
+    share = f" ({100 * usd / limit:.0f} %)" if limit else ""
+    return "" if limit is None else f" of ${limit:.2f}{share}"
