@@ -56,11 +56,12 @@ class SlowSandbox(Sandbox):
 class Place:
     """A folder that goes away, and everything that was started in it ends."""
 
-    def __init__(self, latency: int, by_cpu: bool) -> None:
+    def __init__(self, latency: int, by_cpu: bool, folder: Path | None) -> None:
         self.told = ""  # what a row has to say of itself
         SlowSandbox.latency, self.by_cpu = latency, by_cpu
         self.stack = ExitStack()
-        self.folder = Path(tempfile.mkdtemp(prefix="issue-orch-bench-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
+        where = folder or ("/dev/shm" if os.path.isdir("/dev/shm") else None)
+        self.folder = Path(tempfile.mkdtemp(prefix="issue-orch-bench-", dir=where))
         self.home, self.fifo, self.trace = self.folder / "home", self.folder / "started", self.folder / "trace"
         self.home.mkdir()
         self.sandbox: SlowSandbox | None = None

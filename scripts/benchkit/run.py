@@ -32,16 +32,16 @@ class Row(NamedTuple):
     absolute: bool = False
 
 
-def measure_all(rows: dict[str, Row], rounds: int, latency: int, by_cpu: bool, file: Path) -> int:
+def measure_all(rows: dict[str, Row], rounds: int, latency: int, by_cpu: bool, folder: Path | None, file: Path) -> int:
     results = json.loads(file.read_text())["rows"] if file.exists() else {}
     print(f"{'row':16} {'goal':>7} {'measured':>9} {'quartiles':>13}  {'product':>10} {'yardstick':>10}  where it goes")
     for name, row in rows.items():
-        with Place(latency, by_cpu) as place:
+        with Place(latency, by_cpu, folder) as place:
             pairs = list(row.measure(place, rounds))
             phases = row.phases(place) if row.phases else ""
         result = {**summary(row, pairs), "phases": phases, "latency": latency, "clock": "cpu" if by_cpu else "wall",
                   "load": round(os.getloadavg()[0], 1)}
-        results[name if not latency else f"{name}@{latency}ms"] = result
+        results[name + f"@{latency}ms" * bool(latency) + "@disk" * bool(folder)] = result
         print(line(name, row, result), flush=True)
         file.write_text(json.dumps({"machine": machine(), "rows": results}, indent=1) + "\n")
     return 0
