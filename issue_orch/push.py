@@ -99,7 +99,8 @@ def is_at(repo: Repo, remote: str, branch: Branch, sha: CommitSha, token: Token 
 def fetch_base(repo: Repo, remote: str, base: Branch, token: Token | None = None) -> CommitSha:
     """Update `refs/remotes/<remote>/<base>` and nothing else; returns it. Raises Expected."""
     tracking = f"refs/remotes/{remote}/{base}"
-    fetch = partial(ask, repo, remote, token, "fetch", *FETCH, "--", remote, f"+refs/heads/{base}:{tracking}", timeout=600)
+    own = ("-c", f"remote.{remote}.followRemoteHEAD=never")  # git 2.48 would make refs/remotes/<remote>/HEAD
+    fetch = partial(ask, repo, remote, token, *own, "fetch", *FETCH, "--", remote, f"+refs/heads/{base}:{tracking}", timeout=600)
     for _ in range(FETCHES):
         done = fetch()
         if not (done.code and "cannot lock ref" in done.stderr):

@@ -78,8 +78,7 @@ def sweep(common_dir: str) -> None:
     """Delete what was decided to go. The admin folders, set aside, tell where it lies, and go last."""
     with locked(os.path.join(common_dir, "issue-orch", "locks", "removed"), 3600):
         admins = [str(each) for each in make_attic(common_dir).glob("*")]
-        was = os.path.join(common_dir, "worktrees", "any")
-        folders = [folder for admin in admins for folder in leftovers(named_by(admin, was) or admin)]
+        folders = [folder for admin in admins for folder in leftovers(named_by(admin, f"{common_dir}/worktrees/any") or admin)]
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(delete_folders, (folders[0::2], folders[1::2])))
         delete_folders(admins)
