@@ -89,8 +89,7 @@ def say(text: str) -> None:
 
 def confirm(question: str, default: bool) -> bool:
     """Ask on stderr; an empty line is the default."""
-    sys.stderr.write(f"{question} [{'Y/n' if default else 'y/N'}] ")
-    sys.stderr.flush()
+    print(f"{question} [{'Y/n' if default else 'y/N'}] ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline().strip().lower()
     return answer in {"y", "yes"} or (default and not answer)
 

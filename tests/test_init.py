@@ -44,3 +44,15 @@ def test_what_came_with_the_repository_is_not_approved_unasked(scene: Scene) -> 
     assert "was not approved on this machine" in scene.orch("plan").err
     assert typing(scene, "y\n", "init").code == 0 and scene.orch("plan").code == 0
     assert "Approve this" not in typing(scene, "", "init").err, "once is enough"
+
+
+def test_a_clone_of_a_fork_is_refused_until_somebody_says_so(scene: Scene) -> None:
+    scene.config = scene.config.replace('repo = "acme/widgets"\n', "")
+    scene.write_config()
+    scene.git("remote", "add", "upstream", "https://github.com/first/widgets.git")
+    refused = scene.orch("init", "--agent", "scripted")
+    assert refused.code == 1 and "acme/widgets looks like a fork of first/widgets" in refused.err
+    assert 'set repo = "acme/widgets"' in refused.err
+    file = scene.clone / ".issue-orch.toml"
+    file.write_text('repo = "acme/widgets"\n' + file.read_text())
+    assert "GitHub: acme/widgets" in scene.orch("init", check=True).err

@@ -43,6 +43,10 @@ def init(
     approve_configuration(clone, state, yes or wrote)
     found = config.load_config(clone.top, state, os.environ)
     host, name = find_name(clone, found)
+    upstream = parse_remote(remote_url(clone, "upstream") or "")
+    if upstream and not (approve_only or found.repo) and upstream[1].lower() != name.lower():
+        raise Expected(f"{name} looks like a fork of {upstream[1]}; issue-orch works in one repository, without forks",
+                       f'clone {upstream[1]}; or, to work in the fork, set repo = "{name}" in {config.REPOSITORY_FILE}')
     context = Context(clone, state, found, name, found.github_base_url or api_url(host or "github.com"), os.environ)
     if approve_only:
         approve_git(context, yes)
@@ -65,8 +69,7 @@ def write_configuration(clone: git.Repo, yes: bool, given: dict[str, str | None]
             raise Usage(f"{file.name} exists already", f"write it there yourself: {wanted}")
         say(f"{file.name} exists and is valid; it stays as it is.")
         return False
-    url = remote_url(clone, "origin")
-    if not (url and parse_remote(url)) and "repo" not in values:
+    if not parse_remote(remote_url(clone, "origin") or "") and "repo" not in values:
         values["repo"] = ask(yes, "GitHub repository (owner/name)", "")
     if "agent" not in values:
         values["agent"] = ask(yes, f"Agent ({', '.join(NAMES[:-1])})", next(filter(shutil.which, NAMES), NAMES[0]))
@@ -174,9 +177,8 @@ def copy_templates(clone: git.Repo) -> None:
     folder = Path(clone.top) / config.TEAM_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for source in sorted(builtin_folder().glob("*.j2")):
-        target = folder / source.name
-        if not target.exists():
-            shutil.copyfile(source, target)
+        if not (folder / source.name).exists():
+            shutil.copyfile(source, folder / source.name)
     say(f"Templates are in {config.TEAM_FOLDER}. Delete those that you do not change, then: issue-orch init --approve")
 
 

@@ -53,8 +53,7 @@ def prune(
     for each in done:
         sys.stdout.write(f"#{each.number}: {each.outcome.replace('_', ' ')}: {sanitise(each.text)}\n")
     if not done:
-        what = "No sessions" if pull is None else f"No session of pull {pull}"
-        sys.stdout.write(f"{what} in this clone: {context.repo.main}\n")
+        sys.stdout.write(f"No session{'s' if pull is None else f' of pull {pull}'} in this clone: {context.repo.main}\n")
     return 0
 
 
