@@ -111,7 +111,7 @@ def fetch_pulls(context: Context, sessions: list[SessionStatus]) -> dict[int, li
                     pulls = [pull for pull in gh.fetch_pulls(head_branch=status["branch"]) if is_ours(pull, status)]
                 found[status["issueNumber"]] = pulls
     except GitHubError as error:
-        say(f"warning: {error.message}")
+        say(f"warning: {error.message}" + (f"\n  next: {error.hint}" if error.hint else ""))
     return found
 
 
