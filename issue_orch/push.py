@@ -115,7 +115,7 @@ def fetch_base(repo: Repo, remote: str, base: Branch, token: Token | None = None
 def fetch_commit(repo: Repo, remote: str, sha: CommitSha, token: Token | None) -> None:
     """Bring a commit here that no ref of ours is to name, if the remote gives it."""
     with suppress(RemoteFailed):
-        ask(repo, remote, token, "fetch", *FETCH, "--", remote, sha, timeout=600)
+        ask(repo, remote, token, "-c", f"remote.{remote}.followRemoteHEAD=never", "fetch", *FETCH, "--", remote, sha, timeout=600)
 
 
 def uses_lfs(repo: Repo, sha: CommitSha) -> bool:
