@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from .github import GitHub
 
 T = TypeVar("T")
-Checkouts = list[Future[worktree.Ahead]]
 SPARE_BYTES = 200_000_000
 
 
@@ -101,7 +100,7 @@ def branch_name(context: Context, number: int) -> Branch:
     return Branch(context.config.branch.format(number=int(number)))
 
 
-def spawn(context: Context, starts: list[Start], ahead: Checkouts | None = None) -> list[Outcome]:
+def spawn(context: Context, starts: list[Start], ahead: worktree.Checkouts | None = None) -> list[Outcome]:
     """Start them side by side; each succeeds or fails for itself. Those `ahead` are taken where they fit."""
     check_locks(context.state)
     with ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool:
@@ -128,7 +127,7 @@ def take_place(context: Context, start: Start) -> Place:
     return place
 
 
-def start_all(context: Context, places: list[Place], ahead: Checkouts, pool: ThreadPoolExecutor) -> list[Expected | None]:
+def start_all(context: Context, places: list[Place], ahead: worktree.Checkouts, pool: ThreadPoolExecutor) -> list[Expected | None]:
     """Their supervisors import while the worktrees are made."""
     if not places:
         return []
@@ -143,7 +142,7 @@ def start_all(context: Context, places: list[Place], ahead: Checkouts, pool: Thr
         return [of_system(error)] * len(places)
 
 
-def start_one(context: Context, ahead: Checkouts, place: Place, supervisor: Starting) -> None:
+def start_one(context: Context, ahead: worktree.Checkouts, place: Place, supervisor: Starting) -> None:
     with place.lease:
         try:
             prepare(context, place.start, place.status, place.resumed, ahead)
@@ -188,11 +187,11 @@ def intent(context: Context, start: Start) -> SessionStatus:
     )
 
 
-def prepare(context: Context, start: Start, status: SessionStatus, resumed: bool, ahead: Checkouts) -> None:
+def prepare(context: Context, start: Start, status: SessionStatus, resumed: bool, ahead: worktree.Checkouts) -> None:
     """Worktree with its files, a commit that could be made there, setup, prompt, context."""
     repo, number, path = context.repo, start.issue.number, status["worktreePath"]
     folder = session_folder(context.state, number)
-    free = free_bytes(os.path.dirname(path))
+    free = shutil.disk_usage(os.path.dirname(path)).free
     if free < SPARE_BYTES:
         raise Expected(f"only {free // 1_000_000} MB are free at {os.path.dirname(path)}", "make room on that disk")
     head = worktree.register(repo, path, Branch(status["branch"]), CommitSha(status["baseSha"]), ours=resumed,
@@ -206,10 +205,6 @@ def prepare(context: Context, start: Start, status: SessionStatus, resumed: bool
     write_context(status, context.name, context.state)
     run_setup(context, path, folder)
     write_text(folder / "prompt.md", start.prompt, durable=True)
-
-
-def free_bytes(folder: str) -> int:
-    return shutil.disk_usage(folder).free
 
 
 def run_setup(context: Context, path: str, folder: Path) -> None:
@@ -256,12 +251,12 @@ def find_default(context: Context, before: Base | None, connected: Callable[[], 
     return Base(branch, fetch_base(context, branch))
 
 
-def checkouts_ahead(context: Context, numbers: list[int], base: Base | None) -> AbstractContextManager[Checkouts]:
+def checkouts_ahead(context: Context, numbers: list[int], base: Base | None) -> AbstractContextManager[worktree.Checkouts]:
     """Checkouts of the base as it was, for the issues that have no session yet; none where they could not be moved."""
     new = [number for number in dict.fromkeys(numbers) if not session_folder(context.state, number).exists()]
     parents = {os.path.dirname(worktree_path(context, number)) for number in new}
     near = all(os.path.isdir(parent) and os.stat(parent).st_dev == os.stat(context.state).st_dev for parent in parents)
-    if base is None or not new or not near or free_bytes(str(context.state)) < SPARE_BYTES:
+    if base is None or not new or not near or shutil.disk_usage(context.state).free < SPARE_BYTES:
         return nullcontext([])
     refuse_changed_keys(context)
     count = min(len(new), context.config.max_workers)

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from .errors import Expected
-from .git import Repo, entries, git, neutral
+from .git import Overrides, Repo, entries, git, neutral
 from .model import Branch, CommitSha
 
 MINIMUM = (2, 39)  # merge-tree --stdin
@@ -91,7 +91,7 @@ def merge_all(repo: Repo, merges: Sequence[tuple[CommitSha, CommitSha]]) -> list
 
 
 def merge_some(
-    repo: Repo, config: tuple[tuple[str, str], ...], folder: str, merges: Sequence[tuple[CommitSha, CommitSha]]
+    repo: Repo, config: Overrides, folder: str, merges: Sequence[tuple[CommitSha, CommitSha]]
 ) -> list[tuple[str, ...]]:
     if not merges:
         return []

@@ -42,6 +42,8 @@ DANGEROUS = re.compile(
     re.DOTALL,
 )
 
+Overrides = tuple[tuple[str, str], ...]  # what `neutral` gives
+
 
 class Repo(NamedTuple):
     """A clone. `top` is the worktree that the command runs in, `main` the main one; all paths are real paths.
@@ -185,7 +187,7 @@ def load_settings(repo: Repo, worktree: str | None = None) -> list[Setting]:
     return [Setting(key, value, scope in ("local", "worktree")) for scope, key, value in split if scope != "command"]
 
 
-def neutral(repo: Repo, worktree: str | None = None) -> tuple[tuple[str, str], ...]:
+def neutral(repo: Repo, worktree: str | None = None) -> Overrides:
     """Settings for commands that look at files: filters and merge drivers from inside the clone do not run.
 
     Those of the user's own configuration do, and LFS does, unless the clone tells LFS to run something.

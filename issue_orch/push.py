@@ -19,7 +19,6 @@ from .process import Done
 from .sign_in import Token
 
 SECONDS = 120
-FETCH = ("--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--refmap=", "--recurse-submodules=no")
 FETCHES = 5
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SIGN_IN = re.compile(
@@ -99,10 +98,8 @@ def is_at(repo: Repo, remote: str, branch: Branch, sha: CommitSha, token: Token 
 def fetch_base(repo: Repo, remote: str, base: Branch, token: Token | None = None) -> CommitSha:
     """Update `refs/remotes/<remote>/<base>` and nothing else; returns it. Raises Expected."""
     tracking = f"refs/remotes/{remote}/{base}"
-    own = ("-c", f"remote.{remote}.followRemoteHEAD=never")  # git 2.48 would make refs/remotes/<remote>/HEAD
-    fetch = partial(ask, repo, remote, token, *own, "fetch", *FETCH, "--", remote, f"+refs/heads/{base}:{tracking}", timeout=600)
     for _ in range(FETCHES):
-        done = fetch()
+        done = fetch(repo, remote, token, f"+refs/heads/{base}:{tracking}")
         if not (done.code and "cannot lock ref" in done.stderr):
             break  # else somebody fetched the same at the same moment; what they got may be older by now
     if done.code and "couldn't find remote ref" in done.stderr:
@@ -115,7 +112,14 @@ def fetch_base(repo: Repo, remote: str, base: Branch, token: Token | None = None
 def fetch_commit(repo: Repo, remote: str, sha: CommitSha, token: Token | None) -> None:
     """Bring a commit here that no ref of ours is to name, if the remote gives it."""
     with suppress(RemoteFailed):
-        ask(repo, remote, token, "-c", f"remote.{remote}.followRemoteHEAD=never", "fetch", *FETCH, "--", remote, sha, timeout=600)
+        fetch(repo, remote, token, sha)
+
+
+def fetch(repo: Repo, remote: str, token: Token | None, what: str) -> Done:
+    """Fetch that alone. No other ref changes: git 2.48 would make refs/remotes/<remote>/HEAD."""
+    flags = ("--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--refmap=", "--recurse-submodules=no")
+    only = ("-c", f"remote.{remote}.followRemoteHEAD=never")
+    return ask(repo, remote, token, *only, "fetch", *flags, "--", remote, what, timeout=600)
 
 
 def uses_lfs(repo: Repo, sha: CommitSha) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from .errors import Expected
-from .git import Repo, admin_dir, entries, environment, find_admin_dir, git, load_branches, named_by, neutral
+from .git import Overrides, Repo, admin_dir, entries, environment, find_admin_dir, git, load_branches, named_by, neutral
 from .model import Branch, CommitSha, IssueNumber
 from .process import run
 from .snapshot import find_submodule_trouble, inspect, preserve
@@ -133,7 +133,7 @@ def move_aside(repo: Repo, path: str, mounts: Sequence[str]) -> Removed | Kept |
 
 
 def look_aside(
-    repo: Repo, now: datetime, config: tuple[tuple[str, str], ...], users: Mapping[str, str],
+    repo: Repo, now: datetime, config: Overrides, users: Mapping[str, str],
     wanted: Wanted, known: Removed | Kept | None,
 ) -> Removed | Kept:
     """Look at what was moved aside; it goes back unless it may go."""
@@ -167,7 +167,7 @@ def refuse_foreign(path: str, admin: str | None) -> Kept | None:
 
 
 def look(
-    repo: Repo, wanted: Wanted, where: str, now: datetime, config: tuple[tuple[str, str], ...]
+    repo: Repo, wanted: Wanted, where: str, now: datetime, config: Overrides
 ) -> Removed | Kept:
     """Whether the worktree, lying at `where`, holds only what is expected; or else, preserve it."""
     admin = admin_dir(repo, wanted.path)

@@ -87,10 +87,15 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
+def ask(question: str) -> str:
+    """What is typed after the question, which goes to stderr."""
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()
+
+
 def confirm(question: str, default: bool) -> bool:
-    """Ask on stderr; an empty line is the default."""
-    print(f"{question} [{'Y/n' if default else 'y/N'}] ", end="", file=sys.stderr, flush=True)
-    answer = sys.stdin.readline().strip().lower()
+    """An empty line is the default."""
+    answer = ask(f"{question} [{'Y/n' if default else 'y/N'}] ").lower()
     return answer in {"y", "yes"} or (default and not answer)
 
 

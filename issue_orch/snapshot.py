@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple
 
 from .errors import Expected
-from .git import Repo, admin_dir, entries, find_sha, git, neutral
+from .git import Overrides, Repo, admin_dir, entries, find_sha, git, neutral
 from .model import CommitSha, IssueNumber
 
 MAX_BYTES = 50_000_000
@@ -71,7 +71,7 @@ def dirt(repo: Repo, path: str) -> tuple[str, ...]:
     return inspect(repo, path, neutral(repo, path)).dirt
 
 
-def inspect(repo: Repo, path: str, config: tuple[tuple[str, str], ...]) -> Condition:
+def inspect(repo: Repo, path: str, config: Overrides) -> Condition:
     """HEAD, dirt and submodules in two commands; `config` is what `neutral` gave."""
     quiet = ("--no-ahead-behind", "--untracked-files=normal", "--no-renames", "--ignore-submodules=dirty")
     done = git(repo, "status", "--porcelain=v2", "--branch", "-z", *quiet, worktree=path, config=config)

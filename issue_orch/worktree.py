@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import CommandFailed, Expected
-from .git import Repo, admin_dir, entries, find_admin_dir, find_sha, git, load_branches, neutral
+from .git import Overrides, Repo, admin_dir, entries, find_admin_dir, find_sha, git, load_branches, neutral
 from .model import Branch, CommitSha
 
 # Measured: below some thousand files starting the helpers costs more than they save.
@@ -24,8 +24,6 @@ from .model import Branch, CommitSha
 CHECKOUT = (("checkout.workers", "4"), ("checkout.thresholdForParallelism", "5000"), ("core.splitIndex", "false"))
 CHECKOUT_SECONDS = 3600
 LOCK_SECONDS = 60
-
-Settings = tuple[tuple[str, str], ...]
 
 
 @contextmanager
@@ -147,11 +145,14 @@ class Ahead(NamedTuple):
     folder: str
     index_file: str
     commit: CommitSha
-    settings: Settings
+    settings: Overrides
+
+
+Checkouts = list[Future[Ahead]]
 
 
 @contextmanager
-def checkouts_ahead(repo: Repo, folder: str, commit: CommitSha, count: int) -> Iterator[list[Future[Ahead]]]:
+def checkouts_ahead(repo: Repo, folder: str, commit: CommitSha, count: int) -> Iterator[Checkouts]:
     """Check out a commit so many times below `folder`, while the caller finds out whether worktrees are wanted.
 
     `check_out` takes them; what nobody took is removed. Nothing is made while another command does so, nor where what is
@@ -174,14 +175,14 @@ def checkouts_ahead(repo: Repo, folder: str, commit: CommitSha, count: int) -> I
         yield [pool.submit(make, os.path.join(folder, str(each))) for each in range(count)]
 
 
-def make_ahead(repo: Repo, commit: CommitSha, settings: Settings, lock: int, folder: str) -> Ahead:
+def make_ahead(repo: Repo, commit: CommitSha, settings: Overrides, lock: int, folder: str) -> Ahead:
     os.mkdir(folder)
     made = Ahead(repo._replace(moved=(folder, repo.common_dir)), folder, f"{folder}.index", commit, settings)
     fill(made.repo, folder, commit, settings, lock, made.index_file)
     return made
 
 
-def move_ahead(ahead: list[Future[Ahead]], path: str, admin: str, head: CommitSha, lock: int) -> bool:
+def move_ahead(ahead: Checkouts, path: str, admin: str, head: CommitSha, lock: int) -> bool:
     """Make a checkout that was made ahead that of a registered worktree. False when it has to be made there."""
     try:
         made = ahead.pop(0).result()
@@ -195,7 +196,7 @@ def move_ahead(ahead: list[Future[Ahead]], path: str, admin: str, head: CommitSh
     return True
 
 
-def check_out(repo: Repo, path: str, head: CommitSha | None = None, ahead: list[Future[Ahead]] | None = None) -> None:
+def check_out(repo: Repo, path: str, head: CommitSha | None = None, ahead: Checkouts | None = None) -> None:
     """Fill a registered worktree, with one of `ahead` when it is empty and at `head`.
 
     Does nothing when that has been done, so work in it is safe. Raises Expected.
@@ -213,7 +214,7 @@ def check_out(repo: Repo, path: str, head: CommitSha | None = None, ahead: list[
             fill(repo, path, "HEAD", neutral(repo, path), lock)
 
 
-def fill(repo: Repo, path: str, commit: str, settings: Settings, lock: int, index: str | None = None) -> None:
+def fill(repo: Repo, path: str, commit: str, settings: Overrides, lock: int, index: str | None = None) -> None:
     """Make the files and the index those of the commit; `settings` is what `neutral` gave. Submodules come later."""
     env = {"GIT_INDEX_FILE": index} if index else {}
     refuse_filters(repo, path, commit, {key.split(".", 1)[1].rpartition(".")[0]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .. import messages
+from .. import messages, shell
 from ..errors import Expected, Usage
 from ..local import Seen, find_state, look, look_all
 from ..shell import fail, say
@@ -96,9 +96,7 @@ def ask(seen: Seen) -> str:
 def read_answer(options: list[str]) -> str:
     """An option by its number, or a text. A number that no option has is a slip: it is asked for again."""
     while True:
-        sys.stderr.write("Answer (a number or a text, empty to leave it open): ")
-        sys.stderr.flush()
-        text = sys.stdin.readline().strip()
+        text = shell.ask("Answer (a number or a text, empty to leave it open): ")
         if not options or not text.isdecimal():
             return text
         if 1 <= int(text[:9]) <= len(options):

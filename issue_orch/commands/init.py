@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import config, git, push
+from .. import config, git, push, shell
 from ..agents import NAMES
 from ..config_keys import commented_file
 from ..context import Context, changed_keys, connect, find_name, numbers, remote_url, token_of
@@ -84,8 +84,7 @@ def write_configuration(clone: git.Repo, yes: bool, given: dict[str, str | None]
 def ask(yes: bool, what: str, default: str) -> str:
     if yes or not sys.stdin.isatty():
         return default
-    print(f"{what} [{default}]: " if default else f"{what}: ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip() or default
+    return shell.ask(f"{what} [{default}]: " if default else f"{what}: ") or default
 
 
 def approve_configuration(clone: git.Repo, state: Path, yes: bool) -> None:
