@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from . import git
+from . import git, snapshot
 from .errors import Expected
 from .model import Changes, SessionStatus
 from .store import read_untrusted
@@ -18,8 +18,6 @@ def repo_of(launch: dict[str, Any]) -> git.Repo:
 
 def measure_changes(launch: dict[str, Any], status: SessionStatus) -> Changes | None:
     """Files and lines against the base; what was known before when git cannot say."""
-    from . import snapshot  # with what a worker that changes nothing never needs
-
     try:
         changed = snapshot.changes(repo_of(launch), status["worktreePath"], status["baseSha"])
     except Expected:

@@ -262,9 +262,12 @@ class Helper:
         request = json.dumps({"operation": operation, "token": self.token, **arguments})
         try:
             done = run(*python_module("helper"), stdin=request, timeout=timeout, env={**os.environ, "PYTHONPATH": package_parent()})
-        except CommandFailed as error:
-            said = error.stderr.strip().splitlines() or [error.message]
-            raise Expected(f"{operation}: {said[-1]}") from error
+        except Expected as error:
+            said = error.stderr.strip().splitlines()[-1:] if isinstance(error, CommandFailed) else []
+            words = "".join(said) or error.message
+            if not os.path.exists(__file__):
+                words = f"issue-orch was upgraded or removed while this worker ran ({words})"
+            raise Expected(f"{operation}: {words}") from error
         answer = json.loads(done.stdout)
         if "error" in answer:
             raise Expected(answer["error"], answer.get("hint", ""))

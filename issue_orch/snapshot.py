@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterable
-from datetime import datetime
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import Expected
 from .git import Overrides, Repo, admin_dir, entries, find_sha, git, neutral
 from .model import CommitSha, IssueNumber
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 MAX_BYTES = 50_000_000
 COUNTED_BYTES = 1_000_000
@@ -177,6 +178,8 @@ def write_trees(repo: Repo, path: str, max_bytes: int = MAX_BYTES) -> tuple[str 
     """Write what is staged (None while there are conflicts) and what is in the folder as trees, through a copy of the index."""
     # Every command that writes an index may run filters (write-tree too: entries as young as the index).
     config = (*neutral(repo, path), ("core.splitIndex", "false"), ("add.ignoreErrors", "false"))
+    import tempfile  # a supervisor, which counts changes alone, does without
+
     with tempfile.TemporaryDirectory() as folder:
         index = os.path.join(folder, "index")
         copy_index(os.path.join(admin_dir(repo, path), "index"), index)
