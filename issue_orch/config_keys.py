@@ -150,7 +150,7 @@ class Config(NamedTuple):
     setup_timeout: Annotated[int, Key("Seconds that all of `setup` may take.", check=at_least_one)] = 900
     stack: Annotated[bool, Key(
         "Start an issue whose only open blocker is a complete session on that session's branch.")] = False
-    retries: Annotated[int, Key("Retries after crashes without progress between them.")] = 3
+    retries: Annotated[int, Key("Retries after crashes, until a new commit is on the remote or a person says something.")] = 3
     follow_up_rounds: Annotated[int, Key(
         "How often failing checks, reviews and conflicts go back to the worker of a pull. 0: never.")] = 3
     ready_labels: Annotated[Words, Key(

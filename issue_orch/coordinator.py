@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import act, launching, ledger
+from . import act, launching, ledger, turn
 from .config_keys import Config
 from .context import Context, connect, open_context
 from .errors import Expected, GitHubError, LeaseHeld, RateLimited
@@ -160,7 +160,7 @@ class Coordinator:
             status, number = seen.status, seen.status["issueNumber"]
             if number in active:
                 continue
-            why = why_take_up(status, {message["kind"] for message in pending(state, number)}, now)
+            why = why_take_up(status, self.calling(status), now)
             if why is None and status["hold"] == "budget" and self.is_new_day(number, now):
                 why = "has a new day's budget"
             tried = self.tries.get(number)
@@ -178,6 +178,13 @@ class Coordinator:
                 self.tell(f"#{number} {why}: {words}", error is not None)
                 left = left or self.tries[number].in_a_row <= self.config.retries
         return left
+
+    def calling(self, status: SessionStatus) -> set[str]:
+        """The kinds of messages that want a worker; the history is asked only where it matters."""
+        state, number = self.context.state, status["issueNumber"]
+        inbox = pending(state, number)
+        counted = turn.counters(load_events(state, number)) if inbox and status["status"] == "stuck" else turn.Counters()
+        return turn.calling(status["status"], inbox, counted)
 
     def is_new_day(self, number: int, now: float) -> bool:
         """Whether the budget held the session on an earlier day, and there is room now."""

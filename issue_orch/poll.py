@@ -18,6 +18,7 @@ from .prompt import render, task
 from .pulls import Looked, Memory, Pass, failing, guarded, load_memory, record, retarget, save_memory, see
 from .ready import WRITERS, text_hash
 from .store import iso, load_events, load_pull, load_sessions, write_json
+from .turn import AUTOMATIC, counters
 
 if TYPE_CHECKING:
     from .github import GitHub
@@ -112,7 +113,7 @@ def watch_issue(run: Pass, status: SessionStatus, memory: Memory) -> tuple[str, 
         del found[key]
         if status["status"] != "stuck":
             text = words(run, "issue_edited", number, author=None, task=task(issue))
-            send(run.context.state, number, "guidance", text, "GitHub", run.now)
+            send(run.context.state, number, "guidance", text, AUTOMATIC, run.now)
             first["text"] = text_hash(issue)
             lines = [f"#{number}: its issue was edited; its worker is told"]
     if found.keys() - told.keys():
@@ -163,14 +164,13 @@ def follow_up(run: Pass, status: SessionStatus, looked: Looked, memory: Memory) 
     rounds = run.context.config.follow_up_rounds
     if not news or not rounds:
         return "", []
-    if memory["rounds"] >= rounds:
+    if counters(load_events(run.context.state, number)).rounds >= rounds:
         return hold(run, number, memory, f"its worker was sent back {rounds} times"), []
     if sum(is_alive(run.context.state, each["issueNumber"]) for each in load_sessions(run.context.state)[0]) >= (
             run.context.config.max_workers):
         return "its worker waits for a free place to follow up", []
     send_back(run, status, news, memory, foreign)
     memory["handled"] = [*memory["handled"], *(each for one in news for each in one.ids)][-HANDLED_LIMIT:]
-    memory["rounds"] += 1
     save_memory(run, number, memory)
     start_worker(run.context, number, "follow-up")
     return "", [f"#{number}: goes back to its worker: {', '.join(each.kind for each in news)}"]
@@ -184,10 +184,10 @@ def hold(run: Pass, number: int, memory: Memory, why: str) -> str:
 
 
 def heed_resume(run: Pass, number: int, head: str, memory: Memory) -> None:
-    """A person said `resume` after follow-up was held: what is on the branch now is accepted, rounds start anew."""
+    """A person said `resume` after follow-up was held: what is on the branch now is accepted."""
     if "resumes" in memory and resumes(run, number) > memory["resumes"]:
         del memory["resumes"]
-        memory.update(allowed=head, rounds=0)
+        memory["allowed"] = head
         save_memory(run, number, memory)
 
 
@@ -239,7 +239,7 @@ def send_back(run: Pass, status: SessionStatus, news: list[News], memory: Memory
     texts = []
     if foreign:
         fetch_base(run.context, Branch(status["branch"]))
-        texts.append(f"Somebody else pushed to your branch. Begin with `git merge {remote}/{status['branch']}`; "
+        texts.append(f"Somebody else pushed to your branch. Begin with `git merge refs/remotes/{remote}/{status['branch']}`; "
                      "keep what they did.")
     for each in news:
         rows = [row for key, row in zip(each.ids, each.rows, strict=False) if key not in memory["handled"]]
@@ -250,10 +250,10 @@ def send_back(run: Pass, status: SessionStatus, news: list[News], memory: Memory
             case "review":
                 texts.append(words(run, "followup_review", number, url=status["pullRequestUrl"], reviews=rows))
             case "conflict":
-                texts.append(words(run, "followup_conflict", number, base=status["base"], theirs=f"{remote}/{status['base']}",
-                                   files=conflicting(run, status)))
+                texts.append(words(run, "followup_conflict", number, base=status["base"],
+                                   theirs=f"refs/remotes/{remote}/{status['base']}", files=conflicting(run, status)))
     for text in texts:
-        send(run.context.state, number, "guidance", text, "GitHub", run.now)
+        send(run.context.state, number, "guidance", text, AUTOMATIC, run.now)
 
 
 def words(run: Pass, template: str, number: int, **values: Any) -> str:

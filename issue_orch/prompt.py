@@ -36,7 +36,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         {"name": "test", "conclusion": "failure", "url": "https://ci.example/1", "text": "1 failed"}]},
     "followup_review": {**COMMON, "url": "https://github.com/owner/repo/pull/9", "reviews": [
         {"author": "octocat", "state": "changes_requested", "text": "Why?", "path": "a.py", "line": 3, "url": ""}]},
-    "followup_conflict": {**COMMON, "base": "main", "theirs": "origin/main", "files": ["a.py"]},
+    "followup_conflict": {**COMMON, "base": "main", "theirs": "refs/remotes/origin/main", "files": ["a.py"]},
     "issue_edited": {**COMMON, "author": "octocat", "task": "<<<DATA…"},
 }
 

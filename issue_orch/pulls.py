@@ -75,7 +75,7 @@ def guarded(work: Callable[[Pass, int], list[str]], run: Pass, number: int) -> l
 
 def load_memory(run: Pass, number: int) -> Memory:
     found = load_json(session_folder(run.context.state, number) / "followup.json") or {}
-    return {"handled": [], "rounds": 0, **found}
+    return {"handled": [], **found}
 
 
 def save_memory(run: Pass, number: int, memory: Memory) -> None:

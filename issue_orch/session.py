@@ -50,7 +50,6 @@ class Session:
         self.readings = ledger.readings(state, number)
         self.carrying: list[Message] = []
         self.cap: float | None = None
-        self.head: str | None = None
         self.beaten = 0.0
         self.changed = False
         self.stall: str | None = None  # the silence that the running attempt was interrupted for
@@ -97,6 +96,17 @@ class Session:
     def receive(self, messages: list[Message]) -> None:
         for message in messages:
             self.keep(receipt, self.state, self.number, message, self.now())
+            self.counted = turn.count(self.counted, {"kind": "delivered", "message": message["id"],
+                                                     "messageKind": message["kind"], "author": message["author"]})
+
+    def hear(self) -> list[Message]:
+        """The inbox. What was not seen in it before is noted: after a person's word everything may be tried again."""
+        inbox = self.inbox()
+        fresh = turn.unheard(inbox, self.counted)
+        if fresh:
+            self.note("heard", messages=[message["id"] for message in fresh],
+                      person=any(message["author"] != turn.AUTOMATIC for message in fresh))
+        return inbox
 
     def unseen(self) -> list[Message]:
         """Messages that the running agent was not given."""
@@ -106,8 +116,6 @@ class Session:
     def acknowledge(self) -> None:
         """The agent took its input: the messages in it have their receipt."""
         self.receive(self.carrying)
-        if self.carrying:
-            self.counted = turn.count(self.counted, {"kind": "delivered"})
         self.carrying = []
 
     def heartbeat(self, seen: Turn | None = None) -> None:
@@ -156,11 +164,9 @@ class Session:
         return bool(self.status["agentSessionId"]) and (agent["adapter"] != "command" or bool(agent["resume"]))
 
     def first_step(self) -> turn.Step:
-        step = turn.before_running(self.status["status"], self.status["hold"], self.inbox(), self.counted,
-                                   self.room() is not None, self.can_resume())
-        if isinstance(step, turn.Go) and self.counted.failures > self.limits.retries:
-            return turn.Stick(f"its worker was lost {self.counted.failures} times without progress", failure=True)
-        return step
+        inbox = self.hear()
+        return turn.before_running(self.status["status"], self.status["hold"], inbox, self.counted,
+                                   self.room() is not None, self.can_resume(), self.limits)
 
     # -- what it costs
 
@@ -246,13 +252,13 @@ class Session:
 
     def take_up(self, messages: list[Message]) -> None:
         """Guidance for a session that waits sets it to work again."""
+        if self.status["status"] == "complete":
+            self.happen("followed_up")
         if not messages:
             return
         self.status["forwardedMessage"] = messages[-1]["text"][:4000]
         if self.status["status"] == "stuck":
             self.happen("answered", question=None, stuckReason=None)
-        elif self.status["status"] == "complete":
-            self.happen("followed_up")
 
     def words(self, step: turn.Go, fresh: bool, messages: list[Message]) -> str:
         """The text that the agent gets: rendered by a helper, because teams may write these templates themselves."""
@@ -292,7 +298,6 @@ class Session:
             self.status["lastActivity"].pop("quiet", None)
         self.note("started", attempt=self.status["attempt"], pid=run.child.pid, agent=self.status["agent"], log=run.place())
         self.update(agentProcess={"pid": run.child.pid, "exitCode": None}, lastHeartbeat=iso(self.now()))
-        self.head = facts.head_of(self.launch, self.status)
 
     def on_event(self, event: Event, seen: Turn) -> None:
         self.changed = self.changed or event.kind in {"tool", "tool_end", "final"}
@@ -320,7 +325,7 @@ class Session:
         return runs.quiet(seen, self.run_since, now, limit, limit * 3, self.adapter.CAPABILITIES.shows_tools)
 
     def ended(self, run: AgentRun, ended: Ended) -> None:
-        """Write down how the attempt ended: estimate of what was not said, progress, exit code."""
+        """Write down how the attempt ended: estimate of what was not said, exit code."""
         outcome = ended.outcome
         self.book_estimate(ended.turn, ended.exit_code)
         self.release()
@@ -329,8 +334,6 @@ class Session:
         self.carrying = []
         self.note("exit", attempt=self.status["attempt"], code=ended.exit_code, outcome=outcome.kind,
                   message=outcome.message, seconds=round(ended.lasted, 1))
-        if facts.head_of(self.launch, self.status) != self.head:
-            self.note("progress")
         reported = self.status["status"] == "stuck" or self.counted.claim is not None
         if turn.is_failure(outcome) and not reported:
             self.note("failed", reason=outcome.message)
@@ -342,7 +345,11 @@ class Session:
     # -- the ends of a session's work
 
     def stick(self, step: turn.Stick) -> None:
-        self.happen("stuck", stuckReason=step.reason, failure=step.reason if step.failure else None, question=None)
+        if self.status["status"] == "complete":  # its follow-up could not be started
+            self.happen("followed_up")
+        self.note("gave_up", reason=step.reason)
+        self.happen("stuck", stuckReason=step.reason, failure=step.reason if step.failure else None, question=None,
+                    publish=None)
         self.notify("crashed" if step.failure else "stuck", step.reason)
 
     def end(self, step: turn.End) -> None:
@@ -367,14 +374,11 @@ class Session:
             self.update(publish={"pending": True, "reason": answer["reason"]})
             self.note("publish_pending", reason=answer["reason"])
             return None
-        # Unready or rejected: for the worker first, for a person when it comes again.
         if answer["outcome"] == "rejected":
-            again = self.counted.rejected
             self.note("rejected", reason=answer["reason"])
         else:
             self.note("unready", reason=answer["reason"])
-            again = self.counted.unready > self.limits.nudges
-        return turn.Stick(answer["reason"], failure=True) if again else turn.Go("words", words=answer["reason"])
+        return turn.after_claim(answer["outcome"], answer["reason"], self.counted, self.limits)
 
     def notify(self, kind: str, text: str) -> None:
         try:

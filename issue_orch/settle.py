@@ -45,7 +45,7 @@ class Job(NamedTuple):
 
 
 def settle(job: Job, gh: GitHub) -> Settled:
-    """Bring a completed session to its recorded pull. Nothing here writes to disk."""
+    """Bring a completed session to its recorded pull. Nothing here writes to the session's files."""
     status, remote = job.status, job.launch["remote"]
     branch, base = Branch(status["branch"]), Branch(status["base"])
     problem = unready(job.repo, status)
@@ -58,7 +58,9 @@ def settle(job: Job, gh: GitHub) -> Settled:
     except push.Rejected as error:
         if error.kind == "other":
             raise push.Rejected("other", f"the remote does not take {branch}: {error.message}") from None
-        return Settled("rejected", rejection(error, branch, base))
+        if error.kind == "non_fast_forward":  # the worker has nothing to sign in with
+            push.fetch_base(job.repo, remote, branch, job.token)
+        return Settled("rejected", rejection(error, branch, remote))
     with gh:
         return open_pull(job, gh, head)
 
@@ -80,10 +82,11 @@ def unready(repo: git.Repo, status: SessionStatus) -> str | None:
     return None
 
 
-def rejection(pushed: push.Rejected, branch: Branch, base: Branch) -> str:
+def rejection(pushed: push.Rejected, branch: Branch, remote: str) -> str:
     if pushed.kind == "non_fast_forward":
         return (f"The push of {branch} was rejected: the branch on the remote has commits that yours does not have. "
-                f"Fetch it, merge origin/{branch} into {branch} (never rebase, never force), test, report complete again.")
+                f"They are fetched already: run `git merge refs/remotes/{remote}/{branch}` on {branch} (never rebase, never "
+                "force), keep what they did, test, then report complete again.")
     return f"The remote rejected the push of {branch}: {pushed.message}. Mend it on your branch, then report complete again."
 
 

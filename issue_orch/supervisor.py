@@ -74,7 +74,7 @@ def supervise(state: Path, number: int, lease_fd: int, ready_fd: int, word_fd: i
             supervisor.run()
             ready.say({"ok": True})
             lease.release()  # then look once more: every sender writes first, and then tries the lease
-            if supervisor.terminated or not something_came(state, number):
+            if supervisor.terminated or not something_came(state, supervisor.session):
                 return 0
             lease = take(state, number, "supervisor", wait=0)
     except LeaseHeld:
@@ -116,11 +116,11 @@ def read_word(descriptor: int) -> str:
     return word
 
 
-def something_came(state: Path, number: int) -> bool:
-    status = load_status(state, number)
+def something_came(state: Path, session: Session) -> bool:
+    status = load_status(state, session.number)
     if status is None:
         return False
-    kinds = turn.kinds(pending(state, number))
+    kinds = turn.calling(status["status"], pending(state, session.number), session.counted)
     if status["status"] == "cancelled" or status["hold"]:
         return "resume" in kinds
     return bool(kinds & {"guidance", *turn.CONTROL}) or bool(load_reports(status["worktreePath"])[0])
@@ -201,8 +201,9 @@ class Supervisor:
 
     def after_run(self, outcome: Outcome, over_budget: bool) -> turn.Step:
         session = self.session
-        return turn.after_run(session.status["status"], session.inbox(), session.counted, outcome, over_budget,
-                              session.limits, time.time())
+        inbox = session.hear()
+        return turn.after_run(session.status["status"], inbox, session.counted, outcome, over_budget, session.limits,
+                              time.time())
 
     def tick(self, run: AgentRun) -> str | None:
         """What is to be looked at while the agent runs; why it should end now, if it should."""

@@ -127,7 +127,7 @@ def test_reviews_of_people_who_may_write_and_of_listed_bots(scene: Scene) -> Non
 def test_a_conflict_names_its_files_and_is_solved_on_the_branch(scene: Scene) -> None:
     scene.agent("""
 if grep -q "conflicts with it" "$prompt"; then
-  git merge -q origin/main >/dev/null 2>&1 || { echo both > src/menu.py; git add src/menu.py; git commit -q -m Merge; }
+  git merge -q refs/remotes/origin/main >/dev/null 2>&1 || { echo both > src/menu.py; git add src/menu.py; git commit -q -m Merge; }
 else echo "mine" > src/menu.py; git commit -q -a -m Mine; fi
 report complete --title "Menu"
 """)
@@ -137,7 +137,7 @@ report complete --title "Menu"
     scene.wait(lambda: scene.sandbox.pulls[pull].head_sha != head)
     scene.wait_status(number, "complete")
     named = "(git says which when you merge)" if OLD_GIT else "src/menu.py"
-    assert f"- `{named}`" in prompt(scene, number, 2) and "git merge origin/main" in prompt(scene, number, 2)
+    assert f"- `{named}`" in prompt(scene, number, 2) and "git merge refs/remotes/origin/main" in prompt(scene, number, 2)
     assert pass_over(scene) == [] and facts(scene, number)["mergeable"] is True
     scene.check_invariants()
 
@@ -166,7 +166,7 @@ def test_rounds_are_bounded_and_a_person_can_give_more(scene: Scene) -> None:
 
 def test_a_persons_commit_stops_follow_up_until_resume(scene: Scene) -> None:
     scene.agent("""
-if grep -q "Somebody else pushed" "$prompt"; then git merge -q --no-edit "origin/issue-$issue"; fi
+if grep -q "Somebody else pushed" "$prompt"; then git merge -q --no-edit "refs/remotes/origin/issue-$issue"; fi
 commit "work-$issue.txt"
 report complete --title "Solve"
 """)

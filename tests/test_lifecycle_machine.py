@@ -90,7 +90,16 @@ class Machine(RuleBasedStateMachine):
             self.hold = None
             if self.phase == "stuck" and self.question is None:
                 self.happen("answered")
-        self.step = turn.before_running(self.phase, self.hold, self.inbox(), self.counted(), False, self.session)
+        self.look()
+
+    def look(self) -> None:
+        self.hear()
+        self.step = turn.before_running(self.phase, self.hold, self.inbox(), self.counted(), False, self.session, LIMITS)
+
+    def hear(self) -> None:
+        fresh = turn.unheard(self.inbox(), self.counted())
+        if fresh:
+            self.note("heard", messages=[message["id"] for message in fresh], person=True)
 
     def start_unless_alive(self) -> None:
         if not self.supervisor:
@@ -98,7 +107,7 @@ class Machine(RuleBasedStateMachine):
 
     def leave(self) -> None:
         self.supervisor, self.step = False, None
-        waiting = {message["kind"] for message in self.inbox()}
+        waiting = turn.calling(self.phase, self.inbox(), self.counted())
         if self.phase == "cancelled" or self.hold:
             waiting &= {"resume"}
         if waiting:
@@ -169,11 +178,13 @@ class Machine(RuleBasedStateMachine):
         if kind in {"ended", "denied", "capped"}:
             self.acknowledge()
         self.carrying = []
+        self.note("exit", outcome=kind)
         claimed = self.phase == "stuck" or self.counted().claim is not None
         if turn.is_failure(outcome) and not claimed:
             self.note("failed", reason="said")
         if kind == "session_missing":
             self.session = False
+        self.hear()
         self.step = turn.after_run(self.phase, self.inbox(), self.counted(), outcome, False, LIMITS, self.now)
 
     # -- the supervisor takes its next step
@@ -187,10 +198,13 @@ class Machine(RuleBasedStateMachine):
                 self.go(step)
             case turn.Wait(until, _):
                 self.now = max(self.now, until)
-                self.step = turn.before_running(self.phase, self.hold, self.inbox(), self.counted(), False, self.session)
+                self.look()
             case turn.Settle():
                 self.settle(settled)
             case turn.Stick():
+                if self.phase == "complete":
+                    self.happen("followed_up")
+                self.note("gave_up")
                 self.happen("stuck")
                 self.question = None
                 self.leave()
@@ -207,23 +221,15 @@ class Machine(RuleBasedStateMachine):
             self.happen("answered" if self.phase == "stuck" else "followed_up")
         assert self.phase in {"registered", "planning", "working"}, f"an agent starts when {self.phase}"
         self.carrying, self.agent, self.session = guidance, True, True
+        self.note("started")
 
     def settle(self, settled: str) -> None:
         if settled == "opened":
             self.happen("settled")
             self.note("settled")
-        elif settled == "unready" and self.phase != "complete":
-            self.note("unready")
-            if self.counted().nudges >= LIMITS.nudges:
-                self.step = turn.Stick("not ready", failure=True)
-            else:
-                self.note("nudged")
-                self.step = turn.Go("words", words="not ready")
-            return
-        elif settled == "rejected" and self.phase != "complete":
-            again = self.counted().rejected
-            self.note("rejected")
-            self.step = turn.Stick("rejected", failure=True) if again else turn.Go("words", words="rejected")
+        elif settled in ("unready", "rejected") and self.phase != "complete":
+            self.note(settled)
+            self.step = turn.after_claim(settled, settled, self.counted(), LIMITS)  # type: ignore[arg-type]
             return
         self.leave()
 

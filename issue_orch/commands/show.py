@@ -21,7 +21,7 @@ Messages = Sequence[Mapping[str, Any]]
 Line = tuple[str, str]  # text, and a style: a colour, bold, dim, or nothing
 PLAN_LINES = 20
 TIMELINE_LINES = 15
-REASONED = frozenset({"rejected", "unready", "publish_pending", "stalled", "failed", "refused"})
+REASONED = frozenset({"rejected", "unready", "publish_pending", "stalled", "failed", "gave_up", "refused"})
 LONG = {"registered": "starting", "planning": "planning", "working": "working", "stuck": "stuck"}
 
 
