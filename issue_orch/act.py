@@ -10,20 +10,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import agents, git, launching, ledger, push, worktree
 from .config import approved_folder
 from .context import Context, fetch_base, numbers, refuse_changed_keys
 from .errors import Expected, of_system
-from .launching import Starting, adapter_name, ceilings, check_agent, report_command, starting_supervisors
+from .launching import Starting, adapter_name, ceilings, check_agent, load_intent, report_command, starting_supervisors
 from .lease import Lease, check_locks, probe, take
-from .messages import write_context
+from .messages import pending, write_context
 from .model import Branch, CommitSha, Issue, SessionStatus
 from .plan import Eligible
 from .process import run
 from .store import (
     append_event,
+    archive,
     iso,
     load_status,
     make_session,
@@ -72,12 +74,12 @@ class Start(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A start that was admitted. `resumed`: an earlier attempt wrote the intent."""
+    """A start that was admitted, with what it, or an earlier attempt, wrote down before anything was made."""
 
     start: Start
     lease: Lease
     status: SessionStatus
-    resumed: bool
+    intent: worktree.Intent
 
 
 class Outcome(NamedTuple):
@@ -138,22 +140,22 @@ def start_all(context: Context, places: list[Place], ahead: worktree.Checkouts, 
     except OSError as error:  # the system allows no more processes
         for place in places:
             with place.lease:
-                roll_back(context, place.status, of_system(error))
+                roll_back(context, place, of_system(error))
         return [of_system(error)] * len(places)
 
 
 def start_one(context: Context, ahead: worktree.Checkouts, place: Place, supervisor: Starting) -> None:
     with place.lease:
         try:
-            prepare(context, place.start, place.status, place.resumed, ahead)
+            prepare(context, place, ahead)
         except (Expected, OSError) as error:
-            roll_back(context, place.status, of_system(error))
+            roll_back(context, place, of_system(error))
             supervisor.abandon()
             raise
         supervisor.begin(place.start.common.identity)
 
 
-def admit(context: Context, start: Start) -> tuple[SessionStatus, bool]:
+def admit(context: Context, start: Start) -> tuple[SessionStatus, worktree.Intent]:
     """Under the admission lock: no active session, a free slot, room below the ceilings; then the intent is written."""
     number = start.issue.number
     with take(context.state, "admission", "spawn", wait=30):
@@ -165,12 +167,18 @@ def admit(context: Context, start: Start) -> tuple[SessionStatus, bool]:
             raise Expected(f"#{number}: all {context.config.max_workers} places are taken by {numbers(running)}",
                            "wait, or raise max_workers")
         reserve(context, number)
-        status = existing or intent(context, start)
+        status = existing or registered(context, start)
         status["agent"] = start.agent
+        intent = load_intent(context.state, status) if existing else worktree.Intent(f"issue-orch #{number} {token_hex(8)}")
+        if start.reuse:
+            head, _, upstream = worktree.load_heads(context.repo, Branch(status["branch"]), context.config.remote)
+            intent = intent._replace(continues=head or upstream)
         make_session(context.state, number)
+        # First: a session without its intent would be taken for one of an older version.
+        append_event(context.state, number, "registered", time.time(), branch=status["branch"], base=status["base"],
+                     mark=intent.mark, continues=intent.continues)
         save_status(context.state, status)
-        append_event(context.state, number, "registered", time.time(), branch=status["branch"], base=status["base"])
-    return status, existing is not None
+    return status, intent
 
 
 def reserve(context: Context, number: int) -> None:
@@ -179,7 +187,7 @@ def reserve(context: Context, number: int) -> None:
         raise Expected(f"#{number}: {room.why}", "issue-orch costs; raise the budget to go on")
 
 
-def intent(context: Context, start: Start) -> SessionStatus:
+def registered(context: Context, start: Start) -> SessionStatus:
     issue = start.issue
     return new_status(
         issue.number, issueTitle=issue.title, branch=start.branch, worktreePath=start.path, startedAt=iso(time.time()),
@@ -187,14 +195,15 @@ def intent(context: Context, start: Start) -> SessionStatus:
     )
 
 
-def prepare(context: Context, start: Start, status: SessionStatus, resumed: bool, ahead: worktree.Checkouts) -> None:
+def prepare(context: Context, place: Place, ahead: worktree.Checkouts) -> None:
     """Worktree with its files, a commit that could be made there, setup, prompt, context."""
+    start, status = place.start, place.status
     repo, number, path = context.repo, start.issue.number, status["worktreePath"]
     folder = session_folder(context.state, number)
     free = shutil.disk_usage(os.path.dirname(path)).free
     if free < SPARE_BYTES:
         raise Expected(f"only {free // 1_000_000} MB are free at {os.path.dirname(path)}", "make room on that disk")
-    head = worktree.register(repo, path, Branch(status["branch"]), CommitSha(status["baseSha"]), ours=resumed,
+    head = worktree.register(repo, path, Branch(status["branch"]), CommitSha(status["baseSha"]), place.intent,
                              reuse=start.reuse, remote=context.config.remote)
     worktree.check_out(repo, path, head, ahead)
     worktree.copy_listed(repo, path)
@@ -219,13 +228,19 @@ def run_setup(context: Context, path: str, folder: Path) -> None:
             raise Expected(f"setup: {' '.join(argv)} ended with code {done.code}", f"see {folder / 'setup.log'}")
 
 
-def roll_back(context: Context, status: SessionStatus, error: Expected) -> None:
-    """Nothing half-made stays: without a worktree the intent goes; with one it stays, to be taken up by `spawn`."""
-    number = status["issueNumber"]
+def roll_back(context: Context, place: Place, error: Expected) -> None:
+    """Nothing half-made stays: without a worktree of its own the intent goes; with one it stays, to be taken up by `spawn`."""
+    status = place.status
+    number, path = status["issueNumber"], status["worktreePath"]
     if ceilings(context.config).limited:
         ledger.reserve_line(context.state, number, time.time(), 1, None)
-    if git.find_admin_dir(context.repo, status["worktreePath"]) is None:
-        shutil.rmtree(session_folder(context.state, number))
+    admin = git.find_admin_dir(context.repo, path)
+    if admin is None or not worktree.is_own(path, admin, place.intent):
+        if pending(context.state, number):  # somebody told it something
+            archive(context.state, number, time.time())
+        else:
+            (session_folder(context.state, number) / "status.json").unlink()  # first: what is left without it is no session
+            shutil.rmtree(session_folder(context.state, number))
         return
     status["failure"] = error.message
     save_status(context.state, status)

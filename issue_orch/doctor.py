@@ -18,7 +18,7 @@ from .config_keys import BUILT_IN_AGENTS
 from .context import Context, changed_keys, connect, numbers, token_of
 from .errors import Expected
 from .gather import fetch_me, issue_of_branch
-from .launching import adapter_name, ceilings, check_agent
+from .launching import LEAVE, adapter_name, ceilings, check_agent, foreign
 from .lease import check_locks, probe
 from .ledger import booked_all
 from .model import RepoFacts, SessionStatus
@@ -105,6 +105,8 @@ def session_problem(context: Context, status: SessionStatus) -> tuple[Literal["w
     if not there:
         return ("error", f"#{number}: {path} is not there, perhaps on a disk that is not mounted",
                 f"mount it; if it is gone for good: git worktree remove {path}, then issue-orch doctor --fix")
+    if words := foreign(context, status):
+        return "error", f"#{number}: {words}", LEAVE.format(path=path)
     waits = status["hold"] or (status["publish"] and status["publish"]["pending"])
     if status["status"] in {"registered", "planning", "working"} and not waits:
         return "warning", f"#{number}: its worker is gone", f"issue-orch resume {number}"

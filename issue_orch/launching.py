@@ -27,10 +27,11 @@ from .ledger import Ceilings
 from .messages import STOP_WAIT, delivered, pending, send, session
 from .model import SessionStatus
 from .process import package_parent, python_module, wait_for
-from .store import append_event, load_pull, session_folder, write_json
+from .store import append_event, load_events, load_pull, seconds, session_folder, write_json
 from .turn import kinds
 
 READY_WAIT = 60.0
+LEAVE = "git worktree remove {path} (it refuses when work would be lost), then issue-orch doctor --fix"
 BEGIN = "begin\n"  # supervisor.py knows it too
 # For git over ssh, notifications and keyrings; the agent gets none of these unless the configuration names them.
 SERVICE_VARIABLES = ("SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "WAYLAND_DISPLAY", "GNUPGHOME", "GH_CONFIG_DIR",
@@ -178,10 +179,35 @@ def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:
     if not os.path.isdir(status["worktreePath"]):
         raise Expected(f"#{number}: its worktree {status['worktreePath']} is gone",
                        f"git worktree list; issue-orch cancel {number}")
+    refuse_foreign(context, status)
     if worktree.is_empty(status["worktreePath"], git.admin_dir(context.repo, status["worktreePath"])):
         raise Expected(f"#{number}: its worktree was not checked out to the end", "issue-orch doctor --fix")
     with starting_supervisors(context, [(status, lease)]) as [supervisor]:
         supervisor.begin()
+
+
+def load_intent(state: Path, status: SessionStatus) -> worktree.Intent:
+    """What the session wrote down before it made anything."""
+    events = [each for each in load_events(state, status["issueNumber"]) if each.get("kind") == "registered"]
+    last = events[-1] if events else {}
+    return worktree.Intent(str(last.get("mark") or ""), seconds(status["startedAt"]), str(last.get("continues") or ""))
+
+
+def foreign(context: Context, status: SessionStatus) -> str:
+    """In words, that the worktree at the session's path is not the one that it made; empty otherwise.
+
+    Where an agent of an older version has run, nothing tells any more.
+    """
+    path, intent = status["worktreePath"], load_intent(context.state, status)
+    admin = git.find_admin_dir(context.repo, path)
+    if admin is None or (status["attempt"] and not intent.mark) or worktree.is_own(path, admin, intent):
+        return ""
+    return f"{path} is another worktree than the one that was made for it"
+
+
+def refuse_foreign(context: Context, status: SessionStatus) -> None:
+    if words := foreign(context, status):
+        raise Expected(f"#{status['issueNumber']}: {words}", LEAVE.format(path=status["worktreePath"]))
 
 
 def start_worker(context: Context, number: int, role: str) -> bool:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from .errors import CommandFailed, Expected
+from .errors import Expected
 from .git import Overrides, Repo, admin_dir, entries, find_admin_dir, find_sha, git, load_branches, neutral
 from .model import Branch, CommitSha
 
@@ -24,6 +24,8 @@ from .model import Branch, CommitSha
 CHECKOUT = (("checkout.workers", "4"), ("checkout.thresholdForParallelism", "5000"), ("core.splitIndex", "false"))
 CHECKOUT_SECONDS = 3600
 LOCK_SECONDS = 60
+# Files in the admin folder of a worktree: whose it is, and the lock of whoever checks it out.
+MARK, CHECKING_OUT = "issue-orch-start", "issue-orch-checkout"
 
 
 @contextmanager
@@ -52,68 +54,129 @@ def worktrees_lock(repo: Repo) -> str:
     return os.path.join(repo.common_dir, "issue-orch", "locks", "worktrees")
 
 
+class Intent(NamedTuple):
+    """What a session wrote down before it made its worktree and its branch. Both carry `mark` from the moment they are
+    there, so nobody else's is taken for them, whatever its name and whenever it was made.
+
+    Sessions of versions without marks have an empty one; `since` is when they began. `continues`: where a branch was that
+    a person let it continue.
+    """
+
+    mark: str
+    since: float = 0.0
+    continues: str = ""
+
+
 def register(
-    repo: Repo, path: str, branch: Branch, start: CommitSha,
-    *, ours: bool = False, reuse: bool = False, remote: str = "origin",
+    repo: Repo, path: str, branch: Branch, start: CommitSha, intent: Intent, *, reuse: bool = False, remote: str = "origin"
 ) -> CommitSha:
     """Make the branch at `start` and a worktree without files for it. Returns the head of the branch.
 
-    With `ours` (this session's intent is on disk) what a killed attempt left is taken over or cleared away; with
-    `reuse` an existing branch is continued where it is. No branch is ever moved. Raises Expected.
+    What a killed attempt with this intent left is taken over or cleared away, and nothing else is; with `reuse` an
+    existing branch is continued where it is. No branch is ever moved. Raises Expected.
     """
     if not os.path.isabs(path) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._/-]*", branch):
         raise Expected(f"{branch} at {path}: not a branch and an absolute path")
     path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     with locked(worktrees_lock(repo)) as lock:
-        if ours and adopted(repo, path, branch):
+        admin = find_admin_dir(repo, path)
+        if admin and is_own(path, admin, intent) and adopted(repo, path, admin, branch):
             return CommitSha(find_sha(repo, f"refs/heads/{branch}") or start)
-        refuse_folder(repo, path)
-        head, upstream = find_heads(repo, branch, remote)
-        if head and not (ours or reuse):
-            hint = f"issue-orch spawn NUMBER --reuse, or git branch -m {branch} NAME"
-            raise Expected(f"the branch {branch} exists already", hint)
-        if upstream and not (head or ours or reuse):
-            hint = "ask who works on it; to go on with it: issue-orch spawn NUMBER --reuse"
-            raise Expected(f"the branch {branch} exists on {remote}", hint)
-        first = head or (upstream if reuse and upstream else start)
-        # Tracking would be written to the shared configuration, whose lock others may hold.
-        make = (path, branch) if head else ("--no-track", "-b", branch, path, first)
         try:
-            git(repo, "worktree", "add", "--quiet", "--no-checkout", *make, pass_fds=(lock,))
-        except CommandFailed:
-            if not head:  # git makes the branch first
-                git(repo, "update-ref", "-d", f"refs/heads/{branch}", first, check=False)
+            refuse_folder(repo, path)
+            return make(repo, path, branch, start, intent, reuse, remote, lock)
+        except (Expected, OSError):
+            if not reuse:
+                take_back(repo, branch, start, intent)
             raise
-        return first
 
 
-def find_heads(repo: Repo, branch: Branch, remote: str) -> tuple[CommitSha | None, CommitSha | None]:
-    """The branch here and as last fetched. Raises Expected when it is checked out somewhere."""
+def make(
+    repo: Repo, path: str, branch: Branch, start: CommitSha, intent: Intent, reuse: bool, remote: str, lock: int
+) -> CommitSha:
+    head, where, upstream = load_heads(repo, branch, remote)
+    if where:
+        raise Expected(f"the branch {branch} is checked out in {where}", "switch that worktree to another branch")
+    may = reuse or intent.continues == (head or upstream) or bool(head and is_made(repo, branch, start, intent))
+    if head and not may:
+        hint = f"issue-orch spawn NUMBER --reuse, or git branch -m {branch} NAME"
+        raise Expected(f"the branch {branch} exists already", hint)
+    if upstream and not may:
+        hint = "ask who works on it; to go on with it: issue-orch spawn NUMBER --reuse"
+        raise Expected(f"the branch {branch} exists on {remote}", hint)
+    first = CommitSha(head or upstream or start)
+    if not head:
+        git(repo, "update-ref", "--create-reflog", "-m", made_by(start, intent), f"refs/heads/{branch}", first, "",
+            pass_fds=(lock,))
+    # The reason is written before anything else. The lock goes when all is there: by a rename, so that the mark never does.
+    git(repo, "worktree", "add", "--quiet", "--no-checkout", "--lock", "--reason", intent.mark or "issue-orch", path, branch,
+        pass_fds=(lock,))
+    admin = admin_dir(repo, path)
+    os.rename(f"{admin}/locked", f"{admin}/{MARK}")
+    return first
+
+
+def load_heads(repo: Repo, branch: Branch, remote: str) -> tuple[str, str, str]:
+    """The commit of the branch, the worktree that has it checked out, and the branch as last fetched; each may be empty."""
     local, tracking = f"refs/heads/{branch}", f"refs/remotes/{remote}/{branch}"
     # A pattern also matches what lies below it, so the names are compared.
     found = {name: (sha, where) for name, sha, where in load_branches(repo, local, tracking)}
-    head, where = found.get(local, ("", ""))
-    if where:
-        raise Expected(f"the branch {branch} is checked out in {where}", "switch that worktree to another branch")
-    upstream = found.get(tracking, ("", ""))[0]
-    return CommitSha(head) if head else None, CommitSha(upstream) if upstream else None
+    return *found.get(local, ("", "")), found.get(tracking, ("", ""))[0]
 
 
-def adopted(repo: Repo, path: str, branch: Branch) -> bool:
-    """Whether a killed attempt had finished; what it left half-made is cleared away."""
-    admin = find_admin_dir(repo, path)
-    if admin and not load_text(f"{admin}/locked").startswith("initializing") \
-            and leads_to(path) == admin:
+def made_by(start: CommitSha, intent: Intent) -> str:
+    """What the reflog of a branch begins with. The words of versions without marks were those of `git worktree add`."""
+    return intent.mark or f"branch: Created from {start}"
+
+
+def is_made(repo: Repo, branch: Branch, start: CommitSha, intent: Intent) -> bool:
+    """Whether the branch is as this intent made it: nothing has happened to it since."""
+    asked = ("--walk-reflogs", "--max-count=1", "--no-show-signature", "--format=%gs", "--end-of-options")
+    said = git(repo, "log", *asked, f"refs/heads/{branch}", "--", check=False).stdout
+    return said.removesuffix("\n") == made_by(start, intent)
+
+
+def take_back(repo: Repo, branch: Branch, start: CommitSha, intent: Intent) -> None:
+    """No branch stays of a start that was refused."""
+    head, where, _ = load_heads(repo, branch, "")
+    if intent.mark and head and not where and is_made(repo, branch, start, intent):
+        git(repo, "update-ref", "-d", f"refs/heads/{branch}", head, check=False)
+
+
+def is_own(path: str, admin: str, intent: Intent) -> bool:
+    """Whether the worktree that is registered for the path was made with this intent."""
+    if intent.mark:
+        return intent.mark in (load_text(f"{admin}/locked").strip(), load_text(f"{admin}/{MARK}").strip())
+    begun = os.path.exists(f"{admin}/{CHECKING_OUT}") or (not os.path.exists(f"{admin}/index") and is_untouched(path, admin))
+    return begun and os.path.getmtime(f"{admin}/gitdir") >= intent.since
+
+
+def adopted(repo: Repo, path: str, admin: str, branch: Branch) -> bool:
+    """Whether a killed attempt had finished; what it left half-made is cleared away, unless somebody has been there."""
+    half = load_text(f"{admin}/locked").startswith(("initializing", "issue-orch"))
+    if not half and leads_to(path) == admin:
         if git(repo, "symbolic-ref", "-q", "HEAD", worktree=path, check=False).stdout != f"refs/heads/{branch}\n":
             raise Expected(f"{path}: {branch} is not checked out there any more", f"git -C {path} switch {branch}")
         return True
-    if admin and os.path.exists(f"{admin}/index"):
+    if not is_untouched(path, admin):
+        raise Expected(f"{path}: a start was cut off there, and something else lies there now", f"mv {path} {path}.aside")
+    if os.path.exists(f"{admin}/index"):
         raise Expected(f"{path}: the folder of a worktree is gone or not its own any more", "git worktree repair")
-    if admin:
-        shutil.rmtree(admin)
-    if os.path.isdir(path) and not os.path.islink(path) and os.listdir(path) == [".git"]:
-        os.unlink(f"{path}/.git")
+    for file in (f"{path}/.git", f"{admin}/gitdir"):  # in this order: what is left of it is known, or nobody's
+        Path(file).unlink(missing_ok=True)
+    shutil.rmtree(admin)
     return False
+
+
+def is_untouched(path: str, admin: str) -> bool:
+    """Whether nothing lies there but a `.git` that leads to the admin folder, or not even that."""
+    if not os.path.lexists(path):
+        return True
+    if os.path.islink(path) or not os.path.isdir(path):
+        return False
+    names = os.listdir(path)
+    # An empty `.git` is one that was being written.
+    return not names or (names == [".git"] and os.path.isfile(f"{path}/.git") and leads_to(path) in (admin, path))
 
 
 def leads_to(path: str) -> str:
@@ -133,8 +196,12 @@ def load_text(file: str) -> str:
 def refuse_folder(repo: Repo, path: str) -> None:
     if find_admin_dir(repo, path):
         raise Expected(f"{path}: already a worktree of this clone", f"git worktree remove {path}")
-    if os.path.islink(path) or (os.path.lexists(path) and (not os.path.isdir(path) or os.listdir(path))):
+    nowhere = leads_to(path)
+    if os.path.dirname(nowhere) != os.path.join(repo.common_dir, "worktrees") or os.path.lexists(nowhere):
+        nowhere = ""
+    if not is_untouched(path, nowhere):
         raise Expected(f"{path}: exists already", "move it away, or choose another worktree path")
+    Path(path, ".git").unlink(missing_ok=True)  # of a registration that is gone
 
 
 class Ahead(NamedTuple):
@@ -202,7 +269,7 @@ def check_out(repo: Repo, path: str, head: CommitSha | None = None, ahead: Check
     Does nothing when that has been done, so work in it is safe. Raises Expected.
     """
     admin = admin_dir(repo, path)
-    with locked(os.path.join(admin, "issue-orch-checkout"), CHECKOUT_SECONDS) as lock:
+    with locked(os.path.join(admin, CHECKING_OUT), CHECKOUT_SECONDS) as lock:
         if os.path.exists(os.path.join(admin, "index")):
             return  # git renames it into place after the last file
         if not is_empty(path, admin):

@@ -13,8 +13,8 @@ import pytest
 
 from issue_orch import conflicts
 from issue_orch.git import Repo, admin_dir, find_repo, read_version
-from issue_orch.model import Branch
-from issue_orch.worktree import check_out, register
+from issue_orch.model import Branch, CommitSha
+from issue_orch.worktree import Intent, check_out, register
 
 OLD_GIT = read_version() < conflicts.MINIMUM
 predicts = pytest.mark.skipif(OLD_GIT, reason="predicting conflicts needs a newer git")
@@ -94,10 +94,13 @@ def make_clone(folder: Path, name: str, *options: str) -> Clone:
     return Clone(find_repo(str(top)), remote)
 
 
-def make_worktree(clone: Clone, number: int = 1, **options: bool) -> Path:
+INTENT = Intent("issue-orch of the tests")
+
+
+def make_worktree(clone: Clone, number: int = 1, intent: Intent = INTENT, reuse: bool = False) -> Path:
     path = clone.top.parent / f"work {number}"
     start = sh(clone.top, "git", "rev-parse", "origin/main")
-    register(clone.repo, str(path), Branch(f"issue-{number}"), start, **options)  # type: ignore[arg-type]
+    register(clone.repo, str(path), Branch(f"issue-{number}"), CommitSha(start), intent, reuse=reuse)
     check_out(clone.repo, str(path))
     return path
 

@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from gitkit import Clone, clone, commit, home, make_clone, make_relative, make_worktree, script, sh, wait_for, write
+from gitkit import INTENT, Clone, clone, commit, home, make_clone, make_relative, make_worktree, script, sh, wait_for, write
 
 from issue_orch import snapshot
 from issue_orch.errors import Expected
 from issue_orch.git import admin_dir, find_admin_dir, find_repo, rev_parse
 from issue_orch.model import Branch, CommitSha, IssueNumber
 from issue_orch.worktree import (
+    MARK,
+    Intent,
     check_out,
     commits_since,
     copy_listed,
@@ -57,7 +59,7 @@ def test_check_out_never_touches_work(clone: Clone) -> None:
 
 def test_a_killed_check_out_is_finished(clone: Clone) -> None:
     path = clone.top.parent / "work 1"
-    register(clone.repo, str(path), ONE, start_of(clone))
+    register(clone.repo, str(path), ONE, start_of(clone), INTENT)
     write(path / "README.md", "half")
     write(Path(admin_dir(clone.repo, str(path)), "index.lock"), "left")
     check_out(clone.repo, str(path))
@@ -88,9 +90,9 @@ def test_a_remote_branch_is_taken_or_continued(clone: Clone) -> None:
 
 def test_a_branch_checked_out_elsewhere_is_never_taken(clone: Clone) -> None:
     sh(clone.top, "git", "switch", "-qc", ONE)
-    for options in ({}, {"reuse": True}, {"ours": True}):
+    for reuse in (False, True):
         with pytest.raises(Expected, match=r"checked out in .*clone ü"):
-            make_worktree(clone, **options)
+            make_worktree(clone, reuse=reuse)
 
 
 def test_an_existing_folder_is_refused(clone: Clone) -> None:
@@ -103,7 +105,7 @@ def test_an_existing_folder_is_refused(clone: Clone) -> None:
 @pytest.mark.parametrize("branch", ["-b", "--force", "a b", "", "x\n"])
 def test_a_branch_that_looks_like_an_option_is_refused(clone: Clone, branch: str) -> None:
     with pytest.raises(Expected, match="not a branch"):
-        register(clone.repo, str(clone.top.parent / "w"), Branch(branch), start_of(clone))
+        register(clone.repo, str(clone.top.parent / "w"), Branch(branch), start_of(clone), INTENT)
 
 
 @pytest.mark.parametrize("kind", ["ordinary", "relative", "reftable"])
@@ -116,50 +118,117 @@ def test_ours_is_adopted_with_its_commits(clone: Clone, kind: str) -> None:
     if kind == "relative":
         make_relative(clone, path)
     sha = commit(path, "work", file="x")
-    assert register(clone.repo, str(path), ONE, start_of(clone), ours=True) == sha
+    assert register(clone.repo, str(path), ONE, start_of(clone), INTENT) == sha
     with pytest.raises(Expected, match="already a worktree"):
-        register(clone.repo, str(path), ONE, start_of(clone))
+        register(clone.repo, str(path), ONE, start_of(clone), Intent("another"))
 
 
 @pytest.mark.parametrize("left", ["branch", "admin", "initializing", "folder"])
 def test_what_a_killed_register_left_is_cleared_away(clone: Clone, left: str) -> None:
     path = clone.top.parent / "work 1"
     if left == "branch":
-        sh(clone.top, "git", "branch", "--no-track", ONE, "origin/main")
+        sh(clone.top, "git", "update-ref", "--create-reflog", "-m", INTENT.mark, f"refs/heads/{ONE}", start_of(clone))
     else:
-        register(clone.repo, str(path), ONE, start_of(clone))
+        register(clone.repo, str(path), ONE, start_of(clone), INTENT)
         admin = Path(admin_dir(clone.repo, str(path)))
         if left == "admin":
             (path / ".git").unlink()
             path.rmdir()
         elif left == "initializing":
-            write(admin / "locked", "initializing")
+            (admin / MARK).rename(admin / "locked")
             (admin / "HEAD").unlink()
         else:
             for file in sorted(admin.rglob("*"), reverse=True):
                 file.rmdir() if file.is_dir() else file.unlink()
             admin.rmdir()
-    assert register(clone.repo, str(path), ONE, start_of(clone), ours=True) == start_of(clone)
+    assert register(clone.repo, str(path), ONE, start_of(clone), INTENT) == start_of(clone)
     check_out(clone.repo, str(path))
     assert sh(path, "git", "status", "--porcelain", "-b") == "## issue-1"
+
+
+@pytest.mark.parametrize("left", ["no folder", "empty folder", "empty pointer", "no HEAD", "all of it"])
+def test_what_git_left_when_it_was_killed_is_cleared_away(clone: Clone, left: str) -> None:
+    path = clone.top.parent / "work 1"
+    register(clone.repo, str(path), ONE, start_of(clone), INTENT)
+    admin = Path(admin_dir(clone.repo, str(path)))
+    (admin / MARK).rename(admin / "locked")
+    if left == "no HEAD":
+        (admin / "HEAD").unlink()
+    elif left == "empty pointer":
+        (path / ".git").write_text("")
+    elif left != "all of it":
+        (path / ".git").unlink()
+        if left == "no folder":
+            path.rmdir()
+    for _ in range(2):
+        assert register(clone.repo, str(path), ONE, start_of(clone), INTENT) == start_of(clone)
+    assert admin_dir(clone.repo, str(path)) == str(admin) and not (admin / "locked").exists()
+
+
+OLD = Intent("", since=1_000_000_000.0)
+
+
+def by_git(clone: Clone, *options: str, start: str = "") -> Path:
+    """A worktree as a version without marks made it: `git worktree add -b`."""
+    path = clone.top.parent / "work 1"
+    sh(clone.top, "git", "worktree", "add", "-q", *options, "--no-track", "-b", ONE, str(path), start or start_of(clone))
+    return Path(admin_dir(clone.repo, str(path)))
+
+
+@pytest.mark.parametrize("left", ["branch", "initializing", "no files", "half the files", "all files"])
+def test_what_a_version_without_marks_had_begun_is_taken_up(clone: Clone, left: str) -> None:
+    if left == "branch":
+        sh(clone.top, "git", "branch", "--no-track", ONE, start_of(clone))
+    else:
+        admin = by_git(clone, *[] if left == "all files" else ["--no-checkout"])
+        if left == "initializing":
+            write(admin / "locked", "initializing")
+            (admin / "HEAD").unlink()
+        elif left != "no files":
+            (admin / "issue-orch-checkout").touch()
+            write(clone.top.parent / "work 1/README.md", "one\ntwo\n")
+    path = str(clone.top.parent / "work 1")
+    assert register(clone.repo, path, ONE, start_of(clone), OLD) == start_of(clone)
+    check_out(clone.repo, path)
+    assert sh(path, "git", "status", "--porcelain", "-b") == "## issue-1"
+
+
+@pytest.mark.parametrize("left", ["branch", "worktree", "files without an index", "older"])
+def test_what_a_person_made_is_not_taken_for_the_start_of_a_version_without_marks(clone: Clone, left: str) -> None:
+    since = OLD.since
+    if left == "branch":
+        sh(clone.top, "git", "branch", "--no-track", ONE, "origin/main")
+    elif left == "files without an index":
+        by_git(clone, "--no-checkout")
+        write(clone.top.parent / "work 1/README.md", "mine")
+    else:
+        admin = by_git(clone)
+        if left == "older":
+            (admin / "issue-orch-checkout").touch()
+            since = (admin / "gitdir").stat().st_mtime + 1
+    before = sh(clone.top, "git", "for-each-ref"), sh(clone.top, "git", "worktree", "list", "--porcelain")
+    for _ in range(2):
+        with pytest.raises(Expected, match="already"):
+            register(clone.repo, str(clone.top.parent / "work 1"), ONE, start_of(clone), OLD._replace(since=since))
+        assert before == (sh(clone.top, "git", "for-each-ref"), sh(clone.top, "git", "worktree", "list", "--porcelain"))
 
 
 def test_a_lost_folder_with_an_index_is_not_forgotten(clone: Clone) -> None:
     path = make_worktree(clone)
     path.rename(clone.top.parent / "moved away")
     with pytest.raises(Expected, match="gone") as error:
-        register(clone.repo, str(path), ONE, start_of(clone), ours=True)
+        register(clone.repo, str(path), ONE, start_of(clone), INTENT)
     assert error.value.hint == "git worktree repair"
 
 
 REGISTER = """
 import sys
 from issue_orch.git import find_repo
-from issue_orch.worktree import register, check_out
+from issue_orch.worktree import Intent, register, check_out
 repo = find_repo(sys.argv[1])
 for number in range(5):
     path = f"{sys.argv[1]}-{sys.argv[2]}-{number}"
-    register(repo, path, f"issue-{sys.argv[2]}-{number}", sys.argv[3])
+    register(repo, path, f"issue-{sys.argv[2]}-{number}", sys.argv[3], Intent("x"))
     check_out(repo, path)
 """
 
@@ -179,8 +248,8 @@ def test_a_killed_command_leaves_the_lock_to_its_git(clone: Clone, tmp_path: Pat
     script(tmp_path / "bin/git", f'case "$*" in *"worktree add"*) {wait};; esac\nexec {real} "$@"')
     os.mkfifo(tmp_path / "gate")
     path = clone.top.parent / "work 1"
-    code = "import sys; from issue_orch.git import find_repo; from issue_orch.worktree import register; " \
-        "register(find_repo(sys.argv[1]), sys.argv[2], 'issue-1', sys.argv[3])"
+    code = "import sys; from issue_orch.git import find_repo; from issue_orch.worktree import Intent, register; " \
+        f"register(find_repo(sys.argv[1]), sys.argv[2], 'issue-1', sys.argv[3], Intent({INTENT.mark!r}))"
     env = os.environ | {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
     with subprocess.Popen([sys.executable, "-c", code, str(clone.top), str(path), start_of(clone)], env=env) as child:
         wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
@@ -188,7 +257,7 @@ def test_a_killed_command_leaves_the_lock_to_its_git(clone: Clone, tmp_path: Pat
     with pytest.raises(Expected, match="held"), locked(worktrees_lock(clone.repo), 0.1):
         pass
     (tmp_path / "gate").write_text("go\n")
-    assert register(clone.repo, str(path), ONE, start_of(clone), ours=True) == start_of(clone)
+    assert register(clone.repo, str(path), ONE, start_of(clone), INTENT) == start_of(clone)
     assert sh(clone.top, "git", "worktree", "list").count("work 1") == 1
 
 

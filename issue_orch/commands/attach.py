@@ -13,7 +13,7 @@ from .. import messages
 from ..agents.base import Command
 from ..context import open_context
 from ..errors import Expected, Usage
-from ..launching import resume, write_launch
+from ..launching import refuse_foreign, resume, write_launch
 from ..lease import is_alive, probe, take
 from ..process import Helper, end_marked, wait_for
 from ..session import Session
@@ -30,6 +30,7 @@ def attach(number: int, now: bool) -> int:
     status = messages.session(context.state, number)
     if not os.path.isdir(status["worktreePath"]):
         raise Expected(f"#{number}: its worktree {status['worktreePath']} is gone", f"issue-orch show {number}")
+    refuse_foreign(context, status)
     was_running = is_alive(context.state, number)
     if was_running:
         make_room(context.state, number, now)

@@ -14,6 +14,7 @@ from ..config_keys import Config
 from ..context import Context, open_context
 from ..doctor import Check, examine, orphans, stale_locks
 from ..errors import Expected
+from ..launching import foreign, load_intent
 from ..lease import probe, take
 from ..model import Branch, CommitSha, SessionStatus
 from ..process import end_marked
@@ -76,12 +77,12 @@ def mends(context: Context) -> Iterator[tuple[str, Callable[[], object]]]:
         admin = git.find_admin_dir(context.repo, path)
         missing = admin is None and not os.path.lexists(path)
         cut_off = admin is not None and worktree.is_empty(path, admin)
-        if not (missing or cut_off) or probe(context.state, number):
+        if not (missing or cut_off) or foreign(context, status) or probe(context.state, number):
             continue
         if status["status"] == "registered" and not status["attempt"]:
             if missing:  # else `spawn` takes it up
                 yield (f"#{number}: forget its start, which was cut off before it made anything",
-                       partial(forget, context, number))
+                       partial(forget, context, status))
         elif git.find_sha(context.repo, f"refs/heads/{status['branch']}"):
             yield f"#{number}: check {status['branch']} out again in {path}", partial(restore, context, status)
 
@@ -96,8 +97,11 @@ def unlock(context: Context, name: str) -> None:
         os.unlink(name)
 
 
-def forget(context: Context, number: int) -> None:
+def forget(context: Context, status: SessionStatus) -> None:
+    number = status["issueNumber"]
     with take(context.state, number, "doctor", wait=0):
+        intent = load_intent(context.state, status)
+        worktree.take_back(context.repo, Branch(status["branch"]), CommitSha(status["baseSha"]), intent)
         archive(context.state, number, time.time())
 
 
@@ -105,8 +109,8 @@ def restore(context: Context, status: SessionStatus) -> None:
     """The worktree of a session, made anew from its branch. What was not committed went with the folder."""
     path = status["worktreePath"]
     with take(context.state, status["issueNumber"], "doctor", wait=0):
-        worktree.register(context.repo, path, Branch(status["branch"]), CommitSha(status["baseSha"]), ours=True,
-                          remote=context.config.remote)
+        worktree.register(context.repo, path, Branch(status["branch"]), CommitSha(status["baseSha"]),
+                          load_intent(context.state, status), reuse=True, remote=context.config.remote)
         worktree.check_out(context.repo, path)
         worktree.copy_listed(context.repo, path)
 

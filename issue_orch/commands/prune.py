@@ -13,13 +13,14 @@ from typing import Literal, NamedTuple
 from .. import git, push, removal
 from ..context import Context, connect, open_context, token_of
 from ..errors import Expected, GitHubError, LeaseHeld
+from ..launching import foreign
 from ..lease import take
 from ..model import Branch, CommitSha, IssueNumber, Pull, SessionStatus
 from ..shell import print_json, say
 from ..store import archive, load_sessions, load_status
 from ..text import sanitise
 
-Why = Literal["open", "running", "stacked", "unknown"]
+Why = Literal["open", "running", "stacked", "unknown", "not_ours"]
 FEW = 4  # so many sessions are asked for one by one; for more, two lists of pulls come first
 
 
@@ -84,6 +85,8 @@ def sweep(
             if status is None:
                 continue  # another prune was quicker
             verdict = decide(status, pulls.get(number), running, stacked, closed, cancelled)
+            if verdict.why is None and (words := foreign(context, status)):
+                verdict = Verdict("not_ours", words)
             if verdict.why is None:
                 chosen.append((status, verdict))
             else:
