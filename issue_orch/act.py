@@ -184,7 +184,7 @@ def admit(context: Context, start: Start) -> tuple[SessionStatus, worktree.Inten
 def reserve(context: Context, number: int) -> None:
     room = ledger.reserve(context.state, number, 1, ceilings(context.config), context.config.max_workers, time.time())
     if room is not None and room.usd <= 0:
-        raise Expected(f"#{number}: {room.why}", "issue-orch costs; raise the budget to go on")
+        raise Expected(f"#{number}: {room.why}", room.hint)
 
 
 def registered(context: Context, start: Start) -> SessionStatus:

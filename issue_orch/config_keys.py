@@ -165,7 +165,8 @@ class Config(NamedTuple):
         "US dollars that all sessions of this clone may cost together.", True, example=50.0)] = None
     budget_per_issue: Annotated[float | None, Key("US dollars that one issue may cost.", True, example=5.0)] = None
     budget_per_day: Annotated[float | None, Key("US dollars that one day (UTC) may cost.", True, example=20.0)] = None
-    budget_allow_unknown: Annotated[bool, Key("Allow agents that report no cost although a budget is set.", True)] = False
+    budget_allow_unknown: Annotated[bool, Key(
+        "Allow agents that report no cost, and launches whose cost is not known, although a budget is set.", True)] = False
     pulls_open: Annotated[Literal["orchestrator", "worker"], Key(
         "Who pushes and opens the pull. A worker needs credentials of its own.")] = "orchestrator"
     pulls_draft: Annotated[bool, Key("Open pulls as drafts.")] = False

@@ -20,7 +20,7 @@ from .errors import Expected
 from .gather import fetch_me, issue_of_branch
 from .launching import LEAVE, adapter_name, ceilings, check_agent, foreign
 from .lease import check_locks, probe
-from .ledger import booked_all
+from .ledger import booked_all, room
 from .model import RepoFacts, SessionStatus
 from .process import MARKER, find_marked, read_environ
 from .store import load_json, load_sessions
@@ -83,6 +83,9 @@ def check_state(context: Context) -> Iterator[Check]:
     for number in damaged:
         yield Check("ledger", "warning", f"ledger/{number}.jsonl has lines that cannot be read: their cost is unknown",
                     "issue-orch costs; budget.allow_unknown = true lets work go on")
+    left = room(context.state, 0, ceilings(context.config), time.time())
+    if left and left.usd <= 0:
+        yield Check("ledger", "warning", f"{left.why}; nothing is started", left.hint)
 
 
 def check_sessions(context: Context) -> Iterator[Check]:

@@ -95,7 +95,7 @@ def held_label(status: SessionStatus, seen: Observed) -> tuple[str, str] | None:
     if publish and pending and not seen.holder:
         return "PUBLISH PENDING", publish["reason"]
     if hold == "budget":
-        return "OVER BUDGET", "raise the budget, then resume"
+        return "OVER BUDGET", status["failure"] or "raise the budget, then resume"
     if hold == "stopped":
         return "STOPPED", ""
     if hold == "paused":

@@ -262,7 +262,8 @@ def resume(context: Context, number: int) -> str:
         return "is running"
     sent = send(state, number, "resume", "", getpass.getuser(), time.time())
     receipt_comes(context, number, sent.id, start_worker(context, number, "resume"))
-    return "is still over its budget: issue-orch costs" if session(state, number)["hold"] == "budget" else "resumed"
+    status = session(state, number)
+    return f"is still over its budget: issue-orch costs ({status['failure']})" if status["hold"] == "budget" else "resumed"
 
 
 def refuse_cancelled(status: SessionStatus) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,10 +27,11 @@ class Ceilings(NamedTuple):
 
 
 class Room(NamedTuple):
-    """US dollars left below the tightest ceiling, perhaps negative, and what uses that ceiling up."""
+    """US dollars left below the tightest ceiling, perhaps negative, what uses that ceiling up, and how to go on."""
 
     usd: float
     why: str
+    hint: str = "issue-orch costs; raise the budget to go on"
 
 
 class Booking(NamedTuple):
@@ -55,6 +57,11 @@ class Booked(NamedTuple):
     @property
     def unknown(self) -> int:
         return sum(each.usd is None for each in self.bookings)
+
+    @property
+    def known(self) -> float | None:
+        """US dollars as they are shown; None when nothing is known of any."""
+        return None if not self.usd and (self.unknown or not self.bookings) else round(self.usd, 6)
 
 
 def ledger_path(state: Path, number: int) -> Path:
@@ -107,14 +114,25 @@ def count(line: dict[str, Any], key: str) -> int:
     return value if isinstance(value, int) and value > 0 else 0
 
 
-def readings(state: Path, number: int) -> dict[str, Usage]:
-    """What each counter stood at when it was booked last."""
+def readings(state: Path, number: int, since: str = "") -> dict[str, Usage]:
+    """What each counter stood at when it was booked last; `rough` after an estimate."""
     found: dict[str, Usage] = {}
-    for line in read_lines(ledger_path(state, number)):
-        reading = line.get("reading") if line else None
-        if line and isinstance(reading, list) and len(reading) == len(Usage._fields) and is_usage(*reading):
-            found[str(line.get("counter"))] = Usage(*reading)
+    for line in lines_since(state, number, since):
+        reading = line.get("reading")
+        if isinstance(reading, list) and len(reading) == len(Usage._fields) and is_usage(*reading):
+            said = Usage(*reading)
+            found[str(line.get("counter"))] = said._replace(scope="rough") if line.get("estimate") else said
     return found
+
+
+def of_attempt(state: Path, number: int, attempt: int, since: str) -> list[float | None]:
+    """The cost in each line of an attempt."""
+    return [dollars(line) for line in lines_since(state, number, since)
+            if line.get("kind") == "cost" and line.get("attempt") == attempt]
+
+
+def lines_since(state: Path, number: int, since: str) -> Iterator[dict[str, Any]]:
+    return (line for line in read_lines(ledger_path(state, number)) if line and str(line.get("at")) >= since)
 
 
 def is_usage(scope: object, usd: object, *tokens: object) -> bool:
@@ -169,7 +187,8 @@ def reservations(state: Path, number: int, everything: dict[int, Booked]) -> lis
 def room_of(name: str, limit: float, usd: float, unknown: int, reserved: float, allow_unknown: bool) -> Room:
     if unknown and not allow_unknown:
         return Room(0.0, f"a budget of ${limit:.2f} {name} is set, and the cost of {unknown} bookings is not known "
-                         "(budget.allow_unknown = true accepts that)")
+                         "(budget.allow_unknown = true accepts that)",
+                    "issue-orch costs; to go on all the same: budget.allow_unknown = true")
     why = f"the budget of ${limit:.2f} {name} is used up: ${usd:.2f} spent, ${reserved:.2f} reserved"
     return Room(round(limit - usd - reserved, 9), why)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import IO, NamedTuple
 
-from .agents.base import Adapter, Command, Event, Outcome, Turn
+from .agents.base import Adapter, Command, Event, Outcome, Prices, Turn
 from .agents.runs import ending, fold, hopeless
 from .store import write_text
 
@@ -39,9 +39,10 @@ class Ended(NamedTuple):
 class AgentRun:
     """A running agent. Single-threaded: one selector over its two pipes and the pipe of signals."""
 
-    def __init__(self, adapter: Adapter, command: Command, cwd: str, folder: str, on_event: Callable[[Event, Turn], None]) -> None:
-        """`command.env` is all that the agent inherits; `folder` takes its input and its log."""
-        self.adapter, self.on_event = adapter, on_event
+    def __init__(self, adapter: Adapter, command: Command, cwd: str, folder: str, on_event: Callable[[Event, Turn], None],
+                 launching: Callable[[], None], prices: Prices | None) -> None:
+        """`command.env` is all that the agent inherits; `folder` takes its input and its log. `launching` is called last."""
+        self.adapter, self.on_event, self.prices = adapter, on_event, prices
         self.log_path = os.path.join(folder, "agent.log")
         self.turn = Turn(session_id=command.session_id)
         self.stderr_tail = ""
@@ -53,6 +54,7 @@ class AgentRun:
         self.open_log()
         stdin = os.path.join(folder, "stdin.txt")
         write_text(stdin, command.stdin)
+        launching()
         with open(stdin, "rb") as source:
             self.child = subprocess.Popen(command.argv, cwd=cwd, env=command.env, stdin=source, stdout=subprocess.PIPE,
                                           stderr=subprocess.PIPE, start_new_session=True)
@@ -138,7 +140,7 @@ class AgentRun:
 
     def take_events(self, events: list[Event]) -> None:
         for event in events:
-            self.turn = fold(self.turn, event, self.now())
+            self.turn = fold(self.turn, event, self.now(), self.prices)
             self.on_event(event, self.turn)
 
     def open_log(self) -> None:

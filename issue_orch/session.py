@@ -47,7 +47,10 @@ class Session:
         self.prices = Prices(**launch["agent"]["prices"]) if launch["agent"]["prices"] else None
         self.events = load_events(state, number)
         self.counted = turn.counters(self.events)
-        self.readings = ledger.readings(state, number)
+        # The ledger outlives sessions: the attempts of an earlier one have the same numbers.
+        attempt, since = status["attempt"], status["startedAt"] or ""
+        self.readings = ledger.readings(state, number, since) if attempt else {}
+        self.booked = ledger.of_attempt(state, number, attempt, since) if attempt else []
         self.carrying: list[Message] = []
         self.cap: float | None = None
         self.beaten = 0.0
@@ -145,6 +148,8 @@ class Session:
         if runs and runs[-1]["kind"] == "started":
             self.book_lost(runs[-1], survived)
             self.note("failed", reason="its worker was lost")
+        elif self.status["agentProcess"] and self.status["agentProcess"]["pid"] is None:
+            self.book_rest(Turn(), -9)  # it was launched, or about to be
         self.lift()
 
     def lift(self) -> None:
@@ -189,41 +194,50 @@ class Session:
         if self.ceilings.limited:
             self.keep(ledger.reserve_line, self.state, self.number, self.now(), self.status["attempt"], None)
 
-    def book(self, seen: Turn, whole: bool = True) -> None:
-        """Book what the counter moved by. With `whole` False, less than before means that the start is missing."""
+    def book(self, seen: Turn, lost: bool = False) -> Turn:
+        """Book what the counter moved by. When the run was `lost`, less than before means that the start is missing."""
         if seen.usage is None:
-            return
-        name = runs.counter(self.status["agent"], seen.session_id, self.status["attempt"], seen.usage)
-        if whole or not runs.went_down(self.readings.get(name), seen.usage):
-            self.write_cost(name, runs.price(seen.usage, self.prices))
+            return seen
+        usage = runs.price(seen.usage, self.prices)
+        name = runs.counter(self.status["agent"], seen.session_id, self.status["attempt"], usage)
+        if lost and runs.went_down(self.readings.get(name), usage):
+            return seen._replace(unknown=True)
+        self.write_cost(name, usage, unknown=seen.unknown)
+        return seen
 
-    def book_estimate(self, seen: Turn, exit_code: int) -> None:
-        """What the run has probably cost beyond its last exact reading."""
+    def book_rest(self, seen: Turn, exit_code: int) -> None:
+        """What was not said of a launch is booked as an estimate, or as unknown: never as nothing."""
         rough = runs.estimate(seen, self.prices or self.adapter.CAPABILITIES.estimate)
         if rough is not None:
             name = f"{self.status['agent']}:{seen.session_id}"
             moved = runs.reading_after(self.readings.get(name), rough, exit_code)
             self.write_cost(name if moved else f"estimate-{self.status['attempt']}", moved or rough, estimate=True)
+        told = runs.told(seen, exit_code, bool(self.booked))
+        if not self.booked or (not told and None not in self.booked):
+            self.write_line("unsaid", Usage("process", 0.0 if told else None, 0, 0), None)
 
     def book_lost(self, started: dict[str, Any], survived: bool) -> None:
         """Book what a run said whose supervisor was killed: its part of the log again. What was booked counts once."""
         seen = Turn(session_id=self.status["agentSessionId"])
         for line in logged_since(str(self.folder / "agent.log"), started.get("log") or [-1, 0]):
             for event in self.adapter.parse(line.decode("utf-8", "replace")):
-                seen = runs.fold(seen, event, self.now())
-        self.book(seen, whole=False)
-        self.book_estimate(seen, -15 if survived else -9)
+                seen = runs.fold(seen, event, self.now(), self.prices)
+        self.book_rest(self.book(seen, lost=True), -15 if survived else -9)
 
-    def write_cost(self, name: str, usage: Usage, estimate: bool = False) -> None:
+    def write_cost(self, name: str, usage: Usage, estimate: bool = False, unknown: bool = False) -> None:
+        """`unknown`: a call whose dollars nobody knows moved the tokens alone."""
         reading, delta = runs.book(self.readings.get(name), usage)
         if not (delta.usd or delta.input_tokens or delta.output_tokens):
             return
-        self.readings[name] = reading
+        self.readings[name] = reading._replace(scope="rough") if estimate else reading
+        self.write_line(name, delta._replace(usd=delta.usd or None) if unknown else delta, reading, estimate)
+
+    def write_line(self, name: str, delta: Usage, reading: Usage | None, estimate: bool = False) -> None:
+        self.booked.append(delta.usd)
         self.keep(ledger.book_line, self.state, self.number, self.now(), self.status["attempt"], self.status["agent"], name,
                   delta, reading, estimate)
         sums = ledger.booked(self.state, self.number)
-        known = None if sums.unknown and not sums.usd else round(sums.usd, 6)
-        self.status["cost"] = {"usd": known, "inputTokens": sum(each.input_tokens for each in sums.bookings),
+        self.status["cost"] = {"usd": sums.known, "inputTokens": sum(each.input_tokens for each in sums.bookings),
                                "outputTokens": sum(each.output_tokens for each in sums.bookings)}
 
     # -- the start and the end of one attempt
@@ -241,10 +255,14 @@ class Session:
         self.status["attempt"] += 1
         launch = self.launch_value(prompt, None if fresh else self.status["agentSessionId"])
         command = self.adapter.start(launch)
-        self.carrying = messages
+        self.carrying, self.booked = messages, []
         self.update(agentSessionId=command.session_id or launch.session_id, failure=None, retryAt=None, hold=None,
-                    endedAt=None, publish=None)
+                    endedAt=None, publish=None, agentProcess=None)
         return command._replace(env=self.agent_env(command))
+
+    def launching(self) -> None:
+        """Until the agent's pid is known: whoever finds this cannot tell whether it ran."""
+        self.update(durable=False, agentProcess={"pid": None, "exitCode": None})
 
     def identify(self) -> None:
         """Say in the worktree whose it is; `report` needs that."""
@@ -327,7 +345,7 @@ class Session:
     def ended(self, run: AgentRun, ended: Ended) -> None:
         """Write down how the attempt ended: estimate of what was not said, exit code."""
         outcome = ended.outcome
-        self.book_estimate(ended.turn, ended.exit_code)
+        self.book_rest(ended.turn, ended.exit_code)
         self.release()
         if outcome.kind in {"ended", "denied", "capped"}:
             self.acknowledge()
@@ -355,7 +373,9 @@ class Session:
     def end(self, step: turn.End) -> None:
         self.keep(halt, self.state, self.status, step, self.now())
         if step.hold == "budget":
-            self.notify("budget", self.room() or "its part of the budget is used up")
+            why = self.room() or "its part of the budget is used up"
+            self.update(failure=why if self.status["hold"] else None)
+            self.notify("budget", why)
 
     def settle(self) -> turn.Step | None:
         """Check the claim, push, open the pull. What comes back decides how it goes on."""

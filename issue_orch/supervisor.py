@@ -170,7 +170,8 @@ class Supervisor:
             return turn.End(hold="budget")
         try:
             command = session.prepare(step)
-            run = AgentRun(session.adapter, command, session.status["worktreePath"], str(session.folder), session.on_event)
+            run = AgentRun(session.adapter, command, session.status["worktreePath"], str(session.folder), session.on_event,
+                           session.launching, session.prices)
         except (Expected, OSError) as error:
             return self.not_started(of_system(error))
         end = partial(end_marked, str(self.state), self.number)
@@ -194,6 +195,7 @@ class Supervisor:
     def not_started(self, error: Expected) -> turn.Step:
         """The command that waits for us says it; without one, it is tried again later."""
         self.session.release()
+        self.session.update(agentProcess=None)  # nothing ran
         self.session.note("failed", reason=error.message)
         if self.ready.descriptor is not None:
             raise error

@@ -212,7 +212,9 @@ class Fleet:
         assert {pull.head for pull in merged} == {f"issue-{number}" for number in self.numbers}
         assert self.scene.git("worktree", "list", "--porcelain").count("worktree ") == 1
         shown = json.loads(self.scene.orch("costs", "--json", check=True).out)
-        assert abs(shown["total"]["usd"] - booked(self.scene)) < 1e-6 and shown["total"]["unknown"] == 0
+        assert abs(shown["total"]["usd"] - booked(self.scene)) < 1e-6
+        # Only of a turn whose supervisor was killed before the agent had said its price.
+        assert shown["total"]["unknown"] <= self.happened.get("kill_supervisor", 0), shown
 
 
 def end(pid: int) -> None:

@@ -104,11 +104,12 @@ class Event(NamedTuple):
 
     `retry_after` is in seconds from now, `retry_at` in seconds since the epoch: agents say the one or the other.
 
-    `id` pairs `tool` with `tool_end`, and tells model calls apart in rough usage. `alive` is a heartbeat.
+    `id` pairs `tool` with `tool_end`, and tells model calls apart in rough usage. `alive` is a heartbeat. `call` is a
+    model call whose usage is still to come. A `usage` without one was not understood.
     """
 
     kind: Literal[
-        "session", "text", "tool", "tool_end", "alive", "usage", "retry", "denied", "error", "final"
+        "session", "text", "tool", "tool_end", "alive", "call", "usage", "retry", "denied", "error", "final"
     ]
     text: str = ""
     id: str = ""
@@ -132,7 +133,7 @@ class Turn(NamedTuple):
     """What one run of the agent has shown so far, in bounded memory. Times are seconds since the epoch.
 
     `usage` is exact (scope session or process), `rough` what was seen after it, `retry_at` and `error` of the
-    retry that goes on.
+    retry that goes on. `unknown`: a cost that was not understood is in no later reading. `calling`: as Event's `call`.
     """
 
     session_id: str | None = None
@@ -148,6 +149,8 @@ class Turn(NamedTuple):
     running: tuple[Tool, ...] = ()
     activity: str = ""
     active_at: float | None = None
+    unknown: bool = False
+    calling: bool = False
 
 
 class Outcome(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from .base import Capabilities, Command, Event, Launch, Outcome, Prices, Turn, Usage, command
-from .jsonl import dollars, items, load, obj, status, text, tokens, tool
+from .base import Capabilities, Command, Event, Launch, Outcome, Prices, Turn, command
+from .jsonl import dollars, items, load, obj, status, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
     program="claude", tried="2.1.329", reports_usd=True, caps_own_cost=True, estimate=Prices(5, 25, 0.5),
@@ -89,24 +89,28 @@ def _assistant(message: dict[str, Any]) -> list[Event]:
         elif block.get("type") == "tool_use":
             events.append(Event("tool", tool(block.get("name"), block.get("input")), id=text(block.get("id"))))
             output += len(str(block.get("input"))) // 4
-    usage = message.get("usage")
-    rough = Usage("rough", None, tokens(usage, *INPUT), output, tokens(usage, "cache_read_input_tokens"))
+    counts = message.get("usage")
+    rough = usage("rough", None, tokens(counts, *INPUT), output, tokens(counts, "cache_read_input_tokens"))
     return [*events, Event("usage", id=text(message.get("id")), usage=rough)]
 
 
 def _result(data: dict[str, Any]) -> list[Event]:
     """subtype says `success` also when the API failed: `is_error` is what counts."""
     subtype, errors = text(data.get("subtype")), data.get("errors")
-    said = "; ".join(text(error) for error in errors) if isinstance(errors, list) else ""
-    final = Event("final", text(data.get("result")) or said or subtype, id=subtype,
+    listed = "; ".join(text(error) for error in errors) if isinstance(errors, list) else ""
+    final = Event("final", text(data.get("result")) or listed or subtype, id=subtype,
                   status=status(data.get("api_error_status")),
                   is_error=data.get("is_error") is True or subtype != "success")
     denied = [Event("denied", text(one.get("tool_name"))) for one in items(data.get("permission_denials"))]
-    models = obj(data.get("modelUsage")).values()
-    usage = Usage("session", dollars(data.get("total_cost_usd")), sum(tokens(model, *MODEL_INPUT) for model in models),
-                  sum(tokens(model, "outputTokens") for model in models),
-                  sum(tokens(model, "cacheReadInputTokens") for model in models))
-    return [*denied, *([Event("usage", usage=usage)] if models else []), final]
+    models = [*obj(data.get("modelUsage")).values()]
+    said = usage("session", data.get("total_cost_usd"), _sum(models, *MODEL_INPUT), _sum(models, "outputTokens"),
+                 _sum(models, "cacheReadInputTokens"))
+    return [*denied, Event("usage", usage=said), final]
+
+
+def _sum(models: list[Any], *names: str) -> int | None:
+    counts = [tokens(model, *names) for model in models]
+    return None if None in counts else sum(each or 0 for each in counts)
 
 
 def classify(exit_code: int, turn: Turn) -> Outcome | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .base import Capabilities, Command, Event, Launch, Outcome, Turn, Usage, command
-from .jsonl import load, status_in, text, tokens, tool
+from .jsonl import load, status_in, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
     program="codex", tried="0.169.0", instructions=("AGENTS.md",),
@@ -77,9 +77,9 @@ def _tool(item: dict[str, Any]) -> str:
     return tool(item.get("tool") or TOOLS[item["type"]], {**item, "command": bare or None})
 
 
-def _usage(counts: Any) -> Usage:
+def _usage(counts: Any) -> Usage | None:
     """Reasoning is part of the output."""
-    return Usage("session", None, tokens(counts, "input_tokens"), tokens(counts, "output_tokens"),
+    return usage("session", None, tokens(counts, "input_tokens"), tokens(counts, "output_tokens"),
                  tokens(counts, "cached_input_tokens"))
 
 

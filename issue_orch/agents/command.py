@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import Usage as UsageError
 from .base import Capabilities, Command, Event, Launch, Outcome, Scope, Turn, Usage
-from .jsonl import dollars, load, text, tokens
+from .jsonl import load, text, tokens, usage
 
 CAPABILITIES = Capabilities(shows_tools=False)
 SCOPES: dict[str, Scope] = {"session": "session", "process": "process", "call": "call"}
@@ -52,10 +52,10 @@ def parse(line: str) -> list[Event]:
             return [Event("text", line.strip())] if line.strip() else []
 
 
-def _usage(data: dict[str, Any]) -> Usage:
-    scope = SCOPES.get(text(data.get("scope")), "process")
-    return Usage(scope, dollars(data.get("usd")), tokens(data, "input_tokens"), tokens(data, "output_tokens"),
-                 tokens(data, "cached_tokens"))
+def _usage(data: dict[str, Any]) -> Usage | None:
+    scope = SCOPES.get(text(data.get("scope", "process")))
+    return scope and usage(scope, data.get("usd"), tokens(data, "input_tokens"), tokens(data, "output_tokens"),
+                           tokens(data, "cached_tokens"))
 
 
 def classify(exit_code: int, turn: Turn) -> Outcome | None:

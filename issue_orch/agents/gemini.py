@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Expected
-from .base import Capabilities, Command, Event, Launch, Outcome, Turn, Usage, command
-from .jsonl import load, obj, status_in, text, tokens, tool
+from .base import Capabilities, Command, Event, Launch, Outcome, Turn, command
+from .jsonl import load, obj, status_in, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
     program="gemini", tried="0.61.0", instructions=("GEMINI.md",),
@@ -99,9 +99,9 @@ def _log_line(line: str) -> list[Event]:
 
 def _result(data: dict[str, Any]) -> list[Event]:
     stats, message = data.get("stats"), text(obj(data.get("error")).get("message"))
-    usage = Usage("process", None, tokens(stats, "input_tokens"), tokens(stats, "output_tokens"), tokens(stats, "cached"))
+    said = usage("process", None, tokens(stats, "input_tokens"), tokens(stats, "output_tokens"), tokens(stats, "cached"))
     final = Event("final", message, status=status_in(message), is_error=data.get("status") != "success")
-    return [Event("usage", usage=usage), final]
+    return [Event("usage", usage=said), final]
 
 
 def classify(exit_code: int, turn: Turn) -> Outcome | None:

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+from math import inf
 from typing import Any
+
+from .base import Scope, Usage
 
 # The argument of a tool that tells a person most, in this order.
 TELLING = ("command", "cmd", "file_path", "filePath", "path", "pattern", "query", "url", "description", "prompt")
 
 
+def whole(digits: str) -> int | float:
+    """Python refuses to read longer integers, and with them the line; no counter is that large."""
+    return int(digits) if len(digits) < 1000 else inf
+
+
+DECODER = json.JSONDecoder(parse_int=whole)  # made once: most lines of a flood are empty
+
+
 def load(line: str) -> dict[str, Any]:
     """The object on a line; an empty one when there is none."""
     try:
-        return obj(json.loads(line))
+        return obj(DECODER.decode(line))
     except (ValueError, RecursionError):
         return {}
 
@@ -36,14 +47,24 @@ def number(value: Any, low: float, high: float) -> float | None:
     return value if known else None
 
 
-def tokens(counts: Any, *names: str) -> int:
-    """The sum of these counters; nonsense counts as zero."""
-    return sum(int(number(obj(counts).get(name), 0, 10**15) or 0) for name in names)
+def tokens(counts: Any, *names: str) -> int | None:
+    """The sum of these counters; None when there is none of them, or when one is nonsense."""
+    found = [number(said, 0, 10**15) for name in names if (said := obj(counts).get(name)) is not None]
+    return sum(int(each or 0) for each in found) if found and None not in found else None
 
 
 def dollars(value: Any) -> float | None:
     found = number(value, 0, 10**12)
     return None if found is None else float(found)
+
+
+def usage(scope: Scope, usd: Any, input_tokens: int | None, output_tokens: int | None, cached: int | None) -> Usage | None:
+    """None is not understood: dollars that are none, or without dollars not all of the tokens that would be priced."""
+    known, into, out = dollars(usd), input_tokens or 0, output_tokens or 0
+    countable = usd is None and None not in (input_tokens, output_tokens) and into + out and (cached or 0) <= into
+    if known is None and not countable:
+        return None
+    return Usage(scope, known, into, out, min(cached or 0, into))
 
 
 def status(value: Any) -> int | None:

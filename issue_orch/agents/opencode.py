@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any
 
-from .base import Capabilities, Command, Event, Launch, Outcome, Turn, Usage, command
-from .jsonl import dollars, load, obj, status, text, tokens, tool
+from .base import Capabilities, Command, Event, Launch, Outcome, Turn, command
+from .jsonl import load, obj, status, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
     program="opencode", tried="1.18.33", reports_usd=True, shows_tools=False,
@@ -62,6 +62,8 @@ def _events(data: dict[str, Any], part: dict[str, Any]) -> list[Event]:
             return [Event("text", text(part.get("text")))]
         case "tool_use":
             return _tool(part)
+        case "step_start":
+            return [Event("call")]
         case "step_finish":
             return _step_finish(part)
         case "error":
@@ -82,11 +84,11 @@ def _tool(part: dict[str, Any]) -> list[Event]:
 
 def _step_finish(part: dict[str, Any]) -> list[Event]:
     counts = obj(part.get("tokens"))
-    cache = counts.get("cache")
-    usage = Usage("call", dollars(part.get("cost")), tokens(counts, "input") + tokens(cache, "read", "write"),
-                  tokens(counts, "output", "reasoning"), tokens(cache, "read"))
+    cache = obj(counts.get("cache"))
+    said = usage("call", part.get("cost"), tokens({**cache, **counts}, "input", "read", "write"),
+                 tokens(counts, "output", "reasoning"), tokens(cache, "read"))
     final = [] if part.get("reason") == "tool-calls" else [Event("final", text(part.get("reason")))]
-    return [Event("usage", usage=usage), *final]
+    return [Event("usage", usage=said), *final]
 
 
 def _error(error: dict[str, Any]) -> Event:

@@ -6,6 +6,7 @@ import re
 
 from ..text import one_line
 from .base import Adapter, Consequence, Event, Kind, Outcome, Prices, Tool, Turn, Usage
+from .jsonl import dollars
 
 TEXT_CAP = 2000
 LINE = 160
@@ -44,7 +45,7 @@ SAID = {
 # What it shows
 
 
-def fold(turn: Turn, event: Event, now: float) -> Turn:
+def fold(turn: Turn, event: Event, now: float, prices: Prices | None = None) -> Turn:
     """What is known after one more event."""
     text = event.text[:TEXT_CAP]
     turn = turn._replace(active_at=now)
@@ -58,8 +59,10 @@ def fold(turn: Turn, event: Event, now: float) -> Turn:
             return _went_on(turn)._replace(activity=one_line(text, LINE), running=running)
         case "tool_end":
             return turn._replace(running=tuple(tool for tool in turn.running if tool.id != event.id))
-        case "usage" if event.usage:
-            return _with_usage(turn, event.usage, event.id)
+        case "call":
+            return turn._replace(calling=True)
+        case "usage":
+            return _with_usage(turn, event.usage, event.id, prices)
         case "retry":
             return _failed(turn, event, now)._replace(
                 retries=turn.retries + 1, activity=one_line(f"retrying: {text}", LINE))
@@ -85,14 +88,21 @@ def _failed(turn: Turn, event: Event, now: float) -> Turn:
                          retry_at=retry_at or turn.retry_at, final=None)
 
 
-def _with_usage(turn: Turn, usage: Usage, call: str) -> Turn:
+def _with_usage(turn: Turn, usage: Usage | None, call: str, prices: Prices | None) -> Turn:
+    if usage is None:
+        return turn._replace(unknown=True)
     if usage.scope == "rough":
         same = bool(call) and call == turn.rough_id  # one event per content block, the same input each time
         rough = add(turn.rough, usage._replace(input_tokens=0, cached_tokens=0) if same else usage)
         return turn._replace(rough=rough, rough_id=call)
+    if not (usage.usd or usage.input_tokens or usage.output_tokens):  # an error's: what was seen before is not in it
+        return turn._replace(usage=turn.usage or usage, calling=False)
+    unknown = False
     if usage.scope == "call":
+        usage = price(usage, prices)
+        unknown = turn.unknown or usage.usd is None
         usage = add(turn.usage or Usage("process", None, 0, 0), usage)
-    return turn._replace(usage=usage, rough=Turn().rough, rough_id="")
+    return turn._replace(usage=usage, rough=Turn().rough, rough_id="", unknown=unknown, calling=False)
 
 
 def quiet(
@@ -190,7 +200,8 @@ def counter(agent: str, session_id: str | None, attempt: int, usage: Usage) -> s
 def book(previous: Usage | None, usage: Usage) -> tuple[Usage, Usage]:
     """The new reading of a counter, and the difference to book against the reading that was booked last.
 
-    A counter that went down was reset: all of it is new. Dollars that are unknown stay unknown.
+    A counter that went down was reset: all of it is new. Dollars that are unknown stay unknown; the next reading that
+    has some is compared with the last one that had.
     """
     if previous is None or went_down(previous, usage):
         previous = usage._replace(usd=0, input_tokens=0, output_tokens=0, cached_tokens=0)
@@ -201,22 +212,41 @@ def book(previous: Usage | None, usage: Usage) -> tuple[Usage, Usage]:
         output_tokens=max(0, usage.output_tokens - previous.output_tokens),
         cached_tokens=max(0, usage.cached_tokens - previous.cached_tokens),
     )
-    return usage, delta
+    return usage if usd is not None else usage._replace(usd=previous.usd or None), delta
 
 
 def went_down(previous: Usage | None, usage: Usage) -> bool:
-    return previous is not None and (
-        usage.input_tokens + usage.output_tokens < previous.input_tokens + previous.output_tokens)
+    """Dollars below an estimate are no reset: it was too high."""
+    if previous is None:
+        return False
+    fewer = usage.input_tokens + usage.output_tokens < previous.input_tokens + previous.output_tokens
+    usd = usage.usd if previous.scope != "rough" else None
+    return fewer or (usd is not None and usd < (previous.usd or 0) - 1e-9)
 
 
 def price(usage: Usage, prices: Prices | None) -> Usage:
-    """The same usage with dollars: the agent's own, else from the prices, else unknown."""
-    if usage.usd is not None or prices is None:
+    """The same usage with dollars: the agent's own, else from the prices, else unknown.
+
+    No dollars for tokens that you gave prices for are the word of an agent that does not know them.
+    """
+    if usage.usd or prices is None or not usage.input_tokens + usage.output_tokens:
         return usage
     cached = prices.input if prices.cached is None else prices.cached
     fresh = usage.input_tokens - usage.cached_tokens
     millions = fresh * prices.input + usage.cached_tokens * cached + usage.output_tokens * prices.output
-    return usage._replace(usd=millions / 1_000_000)
+    return usage._replace(usd=dollars(millions / 1_000_000))
+
+
+def told(turn: Turn, exit_code: int, booked: bool) -> bool:
+    """Whether what a run said is all that it has cost. `booked`: something of it was.
+
+    A run that was cut off may leave it at an estimate; one that came to its end has to say it.
+    """
+    if turn.unknown or turn.calling:
+        return False
+    if turn.usage is None:
+        return booked and (exit_code < 0 or exit_code in (130, 137, 143))
+    return booked or turn.usage.usd is not None
 
 
 def estimate(turn: Turn, prices: Prices | None) -> Usage | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any
+from typing import Any, Literal
 
 from .. import ledger
 from ..context import Context, open_context
@@ -37,23 +37,27 @@ def costs(as_json: bool) -> int:
 
 def summary(everything: dict[int, Booked], limits: Ceilings, now: float) -> dict[str, Any]:
     """As printed with --json; docs/json.md describes it."""
-    agents: dict[str, float] = {}
-    days: dict[str, float] = {}
-    for each in sorted(booking for entry in everything.values() for booking in entry.bookings if booking.usd is not None):
-        agents[each.agent] = round(agents.get(each.agent, 0.0) + (each.usd or 0.0), 6)
-        days[each.day] = round(days.get(each.day, 0.0) + (each.usd or 0.0), 6)
-    today = iso(now)[:10]
+    total = Booked(tuple(each for entry in everything.values() for each in entry.bookings))
+    agents, days = by(total, "agent"), by(total, "day")
+    # No line says a cost, and there were attempts: an older version wrote none where the agent said nothing.
+    nothing = None if any(not entry.bookings for entry in everything.values()) else 0.0
     return {
         "schemaVersion": 1,
-        "issues": [{"number": number, "usd": round(entry.usd, 6), "reserved": round(entry.reserved, 6), "unknown": entry.unknown,
+        "issues": [{"number": number, "usd": entry.known, "reserved": round(entry.reserved, 6), "unknown": entry.unknown,
                     "inputTokens": sum(each.input_tokens for each in entry.bookings),
                     "outputTokens": sum(each.output_tokens for each in entry.bookings)}
                    for number, entry in everything.items()],
         "agents": agents, "days": days,
-        "total": {"usd": round(sum(entry.usd for entry in everything.values()), 6),
-                  "unknown": sum(entry.unknown for entry in everything.values()), "today": days.get(today, 0.0)},
+        "total": {"usd": total.known if total.bookings else nothing, "unknown": total.unknown,
+                  "today": days.get(iso(now)[:10], nothing)},
         "ceilings": {"total": limits.total, "perIssue": limits.per_issue, "perDay": limits.per_day},
     }
+
+
+def by(total: Booked, key: Literal["agent", "day"]) -> dict[str, float | None]:
+    """Lines that cannot be read have neither; the total counts them."""
+    names = sorted({getattr(each, key) for each in total.bookings if each.day})
+    return {name: Booked(tuple(each for each in total.bookings if getattr(each, key) == name)).known for name in names}
 
 
 def text_of(found: dict[str, Any], titles: dict[int, str]) -> str:
@@ -65,19 +69,24 @@ def text_of(found: dict[str, Any], titles: dict[int, str]) -> str:
     for row in found["issues"]:
         rest = f"  + ${row['reserved']:.2f} reserved" if row["reserved"] else ""
         rest += f"  + {row['unknown']} bookings of unknown cost" if row["unknown"] else ""
-        said = any(row[name] for name in ("usd", "inputTokens", "outputTokens", "unknown"))
+        said = row["usd"] is not None or row["inputTokens"] or row["outputTokens"]
         tokens = f"{row['inputTokens']:,} in, {row['outputTokens']:,} out" if said else "its agent reported nothing"
-        usd = f"{row['usd']:.2f}" if said else "?"
-        lines.append(f"  ${usd:>9}  #{row['number']:<6} {one_line(titles.get(row['number'], ''), 50)}  ({tokens}){rest}")
+        title = one_line(titles.get(row["number"], ""), 50)
+        lines.append(f"{money(row['usd'])}  #{row['number']:<6} {title}  ({tokens}){rest}")
     for heading, key in (("By agent", "agents"), ("By day (UTC)", "days")):
-        lines += ["", heading, *(f"  ${usd:9.2f}  {one_line(name, 40)}" for name, usd in found[key].items())]
-    lines += ["", f"  ${total['usd']:9.2f}  in total{of(total['usd'], limits['total'])}"]
-    lines += [f"  ${total['today']:9.2f}  today{of(total['today'], limits['perDay'])}"]
+        lines += ["", heading, *(f"{money(usd)}  {one_line(name, 40)}" for name, usd in found[key].items())]
+    lines += ["", f"{money(total['usd'])}  in total{of(total['usd'], limits['total'])}"]
+    lines += [f"{money(total['today'])}  today{of(total['today'], limits['perDay'])}"]
     if total["unknown"]:
         lines.append(f"  and {total['unknown']} bookings of unknown cost")
     return "\n".join(lines) + "\n"
 
 
-def of(usd: float, limit: float | None) -> str:
-    share = f" ({100 * usd / limit:.0f} %)" if limit else ""
+def money(usd: float | None) -> str:
+    shown = "?" if usd is None else "<0.01" if 0 < usd < 0.005 else f"{usd:.2f}"
+    return f"  ${shown:>9}"
+
+
+def of(usd: float | None, limit: float | None) -> str:
+    share = f" ({100 * usd / limit:.0f} %)" if limit and usd is not None else ""
     return "" if limit is None else f" of ${limit:.2f}{share}"
