@@ -115,7 +115,7 @@ def read(parameters: tuple[str, ...], words: list[str]) -> list[object] | None:
 
 
 def is_number(word: str) -> bool:
-    return word.isascii() and word.isdecimal()
+    return word.isascii() and word.isdecimal() and len(word) < 20  # of more, Python makes no number from 4,300 on
 
 
 if __name__ == "__main__":

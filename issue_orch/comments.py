@@ -11,7 +11,7 @@ from .headline import Headline
 from .launching import guide
 from .local import look
 from .messages import delivered, pending
-from .model import Comment, Message, Question, SessionStatus
+from .model import Comment, Message, Question, SessionStatus, find_number
 from .pulls import Memory, Pass, guarded, load_memory, save_memory
 from .ready import WRITERS
 from .text import neutralise, one_line, redact
@@ -97,7 +97,8 @@ def words_of(comment: Comment, options: list[str]) -> str:
     """The text of an answer; a number stands for the option."""
     match = ANSWER.match(comment.body)
     words = match[1].strip()[:TEXT_LIMIT] if match else ""
-    return options[int(words) - 1] if words.isdecimal() and 1 <= int(words) <= len(options) else words
+    number = find_number(words)
+    return options[number - 1] if number and number <= len(options) else words
 
 
 # -- what is shown

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from .errors import Usage
+from .model import RepoName
 from .text import redact
 
 SAFE_REF = r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
@@ -60,8 +61,11 @@ def keys_of(settings: Any) -> tuple[Key, ...]:
 
 
 def check_repo(value: str) -> str:
-    good = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+", value) and not value.endswith(("/.", "/.."))
-    return "" if good else "must be owner/name"
+    try:
+        RepoName(value)
+    except ValueError:
+        return "must be owner/name"
+    return ""
 
 
 def check_ref(value: str) -> str:

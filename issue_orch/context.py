@@ -11,7 +11,7 @@ from . import git, push
 from .config import load_config
 from .config_keys import Config
 from .errors import Expected, SignInFailed
-from .model import Branch, CommitSha
+from .model import Branch, CommitSha, RepoName
 from .sign_in import Token, api_url, find_token, parse_remote
 from .store import load_json, load_sessions, make_state, session_folder
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class Context(NamedTuple):
-    """One command's surroundings. `name` is owner/name on GitHub."""
+    """One command's surroundings. `name` is the repository's on GitHub."""
 
     repo: git.Repo
     state: Path
     config: Config
-    name: str
+    name: RepoName
     base_url: str
     env: Mapping[str, str]
 
@@ -39,12 +39,12 @@ def open_context(flags: Mapping[str, Any] | None = None, executing: bool = True)
     return Context(repo, state, config, name, config.github_base_url or api_url(host or "github.com"), os.environ)
 
 
-def find_name(repo: git.Repo, config: Config) -> tuple[str | None, str]:
+def find_name(repo: git.Repo, config: Config) -> tuple[str | None, RepoName]:
     """Host and owner/name, from the configuration or from the remote."""
     url = remote_url(repo, config.remote)
     parsed = parse_remote(url) if url else None
     if config.repo:
-        return (parsed[0] if parsed else None), config.repo
+        return (parsed[0] if parsed else None), RepoName(config.repo)
     if url is None:
         others = git.git(repo, "remote").stdout.split()
         raise Expected(f"there is no remote called {config.remote}" + (f" (there is: {', '.join(others)})" if others else ""),

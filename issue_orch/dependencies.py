@@ -8,10 +8,12 @@ from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal, NamedTuple
 
-from .model import Blocker, Issue
+from .model import Blocker, Issue, Number, RepoName
 
 TEXT_LIMIT = 200_000  # characters that are read; GitHub stores at most 65,536
 SHOWN_PATH = 12  # issues of a circle that are named before the rest is left out
+MOST_ASKED = 100  # issues that one text makes us ask for
+SHOWN_NAME = 80
 
 # All quantifiers are bounded or start at a place of their own: hostile text costs linear time.
 ITEM = r"(?i)(?:[-*+]|[0-9]{1,9}[.)])\s{1,9}(?:\[[ x]\]\s{1,9})?"
@@ -19,10 +21,14 @@ MARK = ITEM.replace("(?i)", "(?i)(?:") + r")?[*_#\s]{0,20}"
 DEPENDS = MARK + r"(?:depends[\s-]{1,9}on|blocked[\s-]{1,9}by)(?![^\W_])[*_]{0,3}\s{0,9}:?[*_]{0,3}(?P<rest>.*)"
 LIST_ITEM = ITEM + r"(?P<rest>.*)"
 REFERENCE = (
-    r"(?<![\w./-])(?:https?://)?(?P<host>[\w.-]{1,250}(?::[0-9]{1,5})?)/(?P<path>[\w.-]{1,100}/[\w.-]{1,100})/(?:issues|pull)/(?P<at>[0-9]{1,10})\b"
-    r"|(?<![\w./-])(?:(?P<site>[\w.-]{1,250}(?::[0-9]{1,5})?)/)?(?P<repo>[\w.-]{1,100}/[\w.-]{1,100})#(?P<there>[0-9]{1,10})\b"
-    r"|(?<![\w&/.-])(?:#|[gG][hH]-)(?P<here>[0-9]{1,10})\b"
+    r"(?<![\w./-])(?:[hH][tT]{2}[pP][sS]?://)?(?P<host>[\w.-]{1,250}(?::[0-9]{1,5})?)"
+    r"/(?P<path>[\w.-]{1,100}/[\w.-]{1,100})/(?:issues|pull)/(?P<at>[0-9]+)\b"
+    r"|(?<![\w./-])(?:(?P<site>[\w.-]{1,250}(?::[0-9]{1,5})?)/)?(?P<repo>[\w.-]{1,100}/[\w.-]{1,100})#(?P<there>[0-9]+)\b"
+    r"|(?<![\w&/.-])(?:#|[gG][hH]-)(?P<here>[0-9]+)\b"
 )
+WORD = r"[^\s,;()\[\]<>\"'`*|]+"
+# What else a person would take for one: a path of another kind of host, a name that no repository has.
+ELSEWHERE = r"(?i)/(?:issues|pulls?|merge_requests|discussions)/[0-9]|^(?!\w+://)[^#/]*/[^#]*#[0-9]+(?![\w-])"
 # Code blocks as CommonMark has them (closed by at least as many of the same, with nothing behind), and hidden comments.
 NOT_PROSE = (
     r"(?ms)^[^\S\n]*(`{3,})[^`\n]*$.*?(?:^[^\S\n]*\1`*[^\S\n]*$|\Z)"
@@ -32,10 +38,10 @@ NOT_PROSE = (
 
 
 class Ref(NamedTuple):
-    """Where a dependency lives. `repo` is owner/name in lower case, with the host in front when it is another one."""
+    """An issue that the host can be asked for. `repo` is in lower case. Other references stay the words that they are."""
 
-    repo: str
-    number: int
+    repo: RepoName
+    number: Number
 
 
 class Wait(NamedTuple):
@@ -61,9 +67,13 @@ def needs_blockers(issue: Issue) -> bool:
 
 
 def needs_states(issues: Iterable[Issue], repo: str, known: Known) -> tuple[Ref, ...]:
-    """What the texts of `issues` refer to and nobody knows yet: to be fetched, in order, each once."""
-    refs = (ref for issue in issues for ref in text_references(issue, repo))
-    return tuple(dict.fromkeys(ref for ref in refs if known(ref) is None))
+    """What the texts of `issues` refer to and nobody knows yet: to be fetched, in order, each once; of a text that names
+    very many the first ones."""
+    found: dict[Ref, None] = {}
+    for issue in issues:
+        refs = [ref for ref in text_references(issue, repo) if isinstance(ref, Ref) and known(ref) is None]
+        found.update(dict.fromkeys(refs[:MOST_ASKED]))
+    return tuple(found)
 
 
 def unmet(issue: Issue, repo: str, blockers: Linked, sub_issues: Linked, known: Known) -> tuple[Wait, ...]:
@@ -76,8 +86,8 @@ def unmet(issue: Issue, repo: str, blockers: Linked, sub_issues: Linked, known: 
     if not (refs or issue.open_blockers or issue.sub_issues_total) and blockers == () == sub_issues:
         return ()
     children = max((issue.sub_issues_total or 0) - (issue.sub_issues_completed or 0), 0)
-    linked = {Ref(each.repo.casefold(), each.number) for each in (*(blockers or ()), *(sub_issues or ()))}
-    own = [wait for ref in refs if ref not in linked and (wait := from_text(ref, repo, known(ref)))]
+    linked = {(each.repo.casefold(), each.number) for each in (*(blockers or ()), *(sub_issues or ()))}
+    own = [wait for ref in refs if ref not in linked and (wait := from_text(ref, repo, known))]
     return (
         *from_github(blockers, issue.open_blockers or 0, repo, "github"),
         *from_github(sub_issues, children, repo, "sub_issue"),
@@ -112,30 +122,50 @@ def from_blocker(blocker: Blocker, repo: str, source: Literal["github", "sub_iss
     return Wait(name, number, blocker.title, "not_planned", source)
 
 
-def from_text(ref: Ref, repo: str, blocker: Blocker | None) -> Wait | None:
-    if blocker is not None:
+def from_text(ref: Ref | str, repo: str, known: Known) -> Wait | None:
+    if isinstance(ref, str):
+        return Wait(ref, None, "", "unknown", "text")
+    if blocker := known(ref):
         return from_blocker(blocker, repo, "text")
     if ref.repo == repo.casefold():
         return Wait(f"#{ref.number}", ref.number, "", "unknown", "text")
     return Wait(f"{ref.repo}#{ref.number}", None, "", "unknown", "text")
 
 
-def text_references(issue: Issue, repo: str) -> tuple[Ref, ...]:
+def text_references(issue: Issue, repo: str) -> tuple[Ref | str, ...]:
     """What the `Depends on` and `Blocked by` lines of the text name, each once. Every reference on such a line counts:
-    one too many is shown as a reason, one too few would start work too early."""
+    one too many is shown as a reason, one too few would start work too early. What this host cannot be asked for is there
+    by its words."""
     low = issue.body[:TEXT_LIMIT].lower()
     if "depends" not in low and "blocked" not in low:
         return ()
     own_host = issue.url.partition("://")[2].partition("/")[0].casefold()
-    found: dict[Ref, None] = {}
+    found: dict[Ref | str, None] = {}
+    own = RepoName(repo.casefold())
     for rest in field_lines(issue.body, DEPENDS):
-        for match in re.finditer(REFERENCE, rest):
-            number = int(match["at"] or match["there"] or match["here"])
-            where = (match["path"] or match["repo"] or repo).casefold()
-            host = (match["host"] or match["site"] or own_host).casefold()
-            if number:
-                found[Ref(where if host == own_host else f"{host}/{where}", number)] = None
+        found.update((ref, None) for match in re.finditer(REFERENCE, rest) if (ref := reference(match, own, own_host)))
+        for word in re.findall(WORD, rest) if "/" in rest else ():
+            if re.search(ELSEWHERE, word) and not re.search(REFERENCE, word):
+                found[shortened(re.sub("(?i)^(?:https?:)?//", "", word).rstrip(".:!?"))] = None
     return tuple(found)
+
+
+def reference(match: re.Match[str], own: RepoName, own_host: str) -> Ref | str | None:
+    """Zero numbers nothing, on any host."""
+    host, path, at, site, name, there, here = match.groups()
+    digits, name, host = (at or there or here).lstrip("0"), (path or name or "").casefold(), (host or site or own_host).casefold()
+    if not digits:
+        return None
+    try:
+        if host == own_host:
+            return Ref(RepoName(name) if name else own, Number(digits))
+    except ValueError:
+        host = ""
+    return shortened(f"{host}{'/' * bool(host)}{name}#{digits}")
+
+
+def shortened(name: str) -> str:
+    return name if len(name) <= SHOWN_NAME else f"{name[:SHOWN_NAME]}…"
 
 
 def field_lines(body: str, pattern: str) -> list[str]:

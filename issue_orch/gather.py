@@ -10,7 +10,7 @@ from .context import Context
 from .dependencies import Ref, needs_blockers, needs_states
 from .errors import Expected, GitHubError
 from .lease import is_alive, probe
-from .model import Blocker, Issue, SessionStatus
+from .model import Blocker, Issue, SessionStatus, find_number
 from .ready import Facts, Labelled, OpenPull, Rules, SessionFacts, look_up
 from .store import load_sessions
 
@@ -106,10 +106,10 @@ def fetch_open_pulls(context: Context, gh: GitHub, with_files: bool) -> tuple[Op
 
 
 def issue_of_branch(context: Context, branch: str) -> int | None:
-    """The issue whose branch has this name, by the pattern of the configuration."""
+    """The issue whose branch has this name, by the pattern of the configuration. `issue-007` is nobody's."""
     head, _, tail = context.config.branch.partition("{number}")
-    middle = branch[len(head):len(branch) - len(tail)] if tail else branch[len(head):]
-    return int(middle) if branch.startswith(head) and branch.endswith(tail) and middle.isdecimal() else None
+    number = find_number(branch.removeprefix(head).removesuffix(tail))
+    return number if number and context.config.branch.format(number=number) == branch else None
 
 
 def base_tree(context: Context) -> frozenset[str] | None:

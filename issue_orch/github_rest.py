@@ -18,9 +18,9 @@ import requests
 
 from . import __version__
 from .errors import GitHubError, MaybeDone, RateLimited, SignInFailed
-from .model import RateFacts
+from .model import RateFacts, RepoName
 from .text import redact
-from .transport import Connection, Reply, Unreachable, next_query, parse_json, parse_origin, raise_for, reason
+from .transport import Address, Connection, Reply, Unreachable, next_query, parse_json, parse_origin, raise_for, reason
 
 PER_PAGE = 100
 MOST_PAGES = 300
@@ -52,7 +52,7 @@ class Rest:
         if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
             raise SignInFailed("the token has characters that no token has", "issue-orch doctor")
         self._origin = parse_origin(base_url)
-        self.repo, self.base_url = repo, base_url.rstrip("/")
+        self.repo, self.base_url = RepoName(repo), base_url.rstrip("/")
         self._token, self._cache, self._gap, self._timeout, self._sleep = token, cache, write_gap, timeout, sleep
         self._requests = self._not_modified = 0
         self._limits: dict[str, str] = {}
@@ -68,7 +68,7 @@ class Rest:
     @property
     def rate(self) -> RateFacts:
         """What this connection has used so far, and what the server says is left (None: it does not say)."""
-        known = {name: int(value) for name, value in self._limits.items() if value.isdecimal()}
+        known = {name: int(value) for name, value in self._limits.items() if value.isdecimal() and len(value) < 20}
         return RateFacts(
             self._requests, self._not_modified, known.get("x-ratelimit-remaining"),
             known.get("x-ratelimit-limit"), known.get("x-ratelimit-reset"),
@@ -81,12 +81,12 @@ class Rest:
         for connection in self._connections:
             connection.close()
 
-    def get(self, path: str, absent: tuple[int, ...] = (), **params: Any) -> Any:
+    def get(self, path: Address, absent: tuple[int, ...] = (), **params: Any) -> Any:
         """One JSON document; None when the status is one of `absent`."""
         page = self._get(self._address(path, params), absent)
         return None if page is None else page.data
 
-    def get_all(self, path: str, key: str = "", absent: tuple[int, ...] = (), **params: Any) -> list[Any] | None:
+    def get_all(self, path: Address, key: str = "", absent: tuple[int, ...] = (), **params: Any) -> list[Any] | None:
         """Every item of a list, or an error: never a part. `key` is where a page keeps its items."""
         found: list[Any] = []
         previous: list[Any] = []
@@ -112,7 +112,7 @@ class Rest:
             previous = items
         raise GitHubError(f"GET {path}: more than {MOST_PAGES} pages", "narrow it down by a label")
 
-    def send(self, method: str, path: str, body: Any = None, fine: tuple[int, ...] = ()) -> Any:
+    def send(self, method: str, path: Address, body: Any = None, fine: tuple[int, ...] = ()) -> Any:
         """One write, never repeated. None when the status is one of `fine`; MaybeDone when nobody can say."""
         if self._gap and self._cache:
             wait_turn(self._cache, self._gap, self._sleep)
@@ -168,7 +168,7 @@ class Rest:
                 "GET", f"{self._origin.prefix}{url}", None, {**self._headers(), **headers})
         except requests.RequestException as error:
             problem = reason(error)
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             problem = f"malformed answer: {error}"
         else:
             kept = ("x-ratelimit-", "x-oauth-scopes")
@@ -229,7 +229,7 @@ def load_page(folder: Path, url: str) -> Page | None:
         if known["url"] != url:
             return None
         return Page(known["etag"], known["next"], json.loads(body))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

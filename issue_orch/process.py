@@ -50,6 +50,8 @@ def run(
         )
     except FileNotFoundError as error:
         raise Expected(f"{argv[0]}: not found ({error.filename})", f"install {argv[0]}, or mend PATH") from error
+    except ValueError as error:  # a NUL, half a character: nothing that was read becomes such a word
+        raise Expected(f"{argv[0]}: no program can be given {error.args[-1]}", "issue-orch doctor") from None
     except OSError as error:  # no folder, or no descriptors, processes or memory left
         raise Expected(f"{argv[0]}: {error.strerror}", f"look at the limits (ulimit -a) and at {cwd or 'the memory'}") from error
     with child:

@@ -9,7 +9,7 @@ from .context import Context
 from .errors import Expected, LeaseHeld, RateLimited, SignInFailed
 from .lease import take
 from .messages import session
-from .model import CheckRun, Comment, Issue, Pull, PullFacts, Review, SessionStatus
+from .model import CheckRun, Comment, Issue, Number, Pull, PullFacts, Review, SessionStatus, find_number
 from .ready import WRITERS
 from .store import iso, load_json, load_pull, load_sessions, save_status, seconds, session_folder, write_json
 
@@ -103,10 +103,9 @@ def record(run: Pass, number: int, facts: PullFacts) -> None:
     write_json(session_folder(run.context.state, number) / "pull.json", facts)
 
 
-def number_of(url: str | None) -> int | None:
+def number_of(url: str | None) -> Number | None:
     """The number at the end of a pull's address."""
-    tail = (url or "").rpartition("/pull/")[2]
-    return int(tail) if tail.isdecimal() else None
+    return find_number((url or "").rpartition("/pull/")[2])
 
 
 def fetch(run: Pass, number: int, known: PullFacts) -> Looked:

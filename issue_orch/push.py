@@ -83,8 +83,10 @@ def find_remote_sha(
     repo: Repo, remote: str, branch: Branch, token: Token | None = None, timeout: float = SECONDS
 ) -> CommitSha | None:
     """The head of a branch on the remote, None when it is not there. Raises RemoteFailed."""
-    done = ask(repo, remote, token, "ls-remote", "--", remote, f"refs/heads/{branch}", timeout=timeout)
-    return next((CommitSha(line.split("\t")[0]) for line in done.stdout.splitlines()), None)
+    ref = f"refs/heads/{branch}"  # git also lists names that end in it
+    done = ask(repo, remote, token, "ls-remote", "--", remote, ref, timeout=timeout)
+    rows = (line.partition("\t") for line in done.stdout.splitlines())
+    return next((CommitSha(sha) for sha, _, name in rows if name == ref), None)
 
 
 def is_at(repo: Repo, remote: str, branch: Branch, sha: CommitSha, token: Token | None) -> bool:

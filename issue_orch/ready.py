@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from .dependencies import Known, Ref, Wait, circles, unmet
-from .model import Blocker, Issue, Phase
+from .model import Blocker, Issue, Phase, RepoName
 from .text import one_line, sanitise
 
 WRITERS = ("admin", "maintain", "write")
@@ -69,7 +69,7 @@ class Facts(NamedTuple):
     `others` are the issues outside `issues` that texts refer to; `first_texts` are hashes by `text_hash`.
     """
 
-    repo: str
+    repo: RepoName
     issues: tuple[Issue, ...]
     others: Mapping[Ref, Blocker] = {}
     blockers: Mapping[int, tuple[Blocker, ...] | None] = {}

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 
 from .errors import Expected
 from .git import Overrides, Repo, admin_dir, entries, environment, find_admin_dir, git, load_branches, named_by, neutral
-from .model import Branch, CommitSha, IssueNumber
+from .model import Branch, CommitSha, Number
 from .process import run
 from .snapshot import find_submodule_trouble, inspect, preserve
 from .worktree import leads_to, load_text, locked, worktrees_lock
@@ -32,7 +32,7 @@ class Wanted(NamedTuple):
     """A worktree that may go when it is clean and its HEAD is `head`; without `head`, after it was preserved."""
 
     path: str
-    issue: IssueNumber
+    issue: Number
     head: CommitSha | None
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from .errors import Expected
+from .model import RepoName
 from .process import Done, run
 
 PR_SET_DUMPABLE = 4
@@ -17,7 +18,6 @@ LOOPBACK = ("127.", "localhost", "[::1]")
 SCHEMES = ("https", "http", "ssh", "git", "git+ssh", "ssh+git")
 # a host that begins with a dash would be an option of ssh
 SCP_LIKE = re.compile(r"(?:[^@/:\s]+@)?(\[[0-9A-Fa-f:]+\]|\w[^/:@\s]*):(?!//)(.+)")
-NAME = r"[A-Za-z0-9._-]+"
 
 
 class Token(NamedTuple):
@@ -71,7 +71,7 @@ def hide_process() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def parse_remote(url: str) -> tuple[str, str] | None:
+def parse_remote(url: str) -> tuple[str, RepoName] | None:
     """(host, owner/name), None for what names no repository on a host (a path, a bundle).
 
     The host is as written: for an ssh alias it is the alias, for ssh.github.com the real name.
@@ -92,10 +92,11 @@ def parse_remote(url: str) -> tuple[str, str] | None:
         host, path = match[1].strip("[]").lower(), match[2]
     else:
         return None
-    owner_and_name = unquote(path).strip("/").removesuffix(".git")
-    if not host or not re.fullmatch(f"{NAME}/{NAME}", owner_and_name) or ".." in owner_and_name.split("/"):
+    try:
+        name = RepoName(unquote(path).strip("/").removesuffix(".git"))
+    except ValueError:
         return None
-    return ("github.com" if host in ("ssh.github.com", "www.github.com") else host), owner_and_name
+    return (("github.com" if host in ("ssh.github.com", "www.github.com") else host), name) if host else None
 
 
 def api_url(host: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import Expected
 from .git import Overrides, Repo, admin_dir, entries, find_sha, git, neutral
-from .model import CommitSha, IssueNumber
+from .model import CommitSha, Number
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -147,7 +147,7 @@ def find_git_dir(folder: str) -> str | None:
 
 
 def preserve(
-    repo: Repo, path: str, issue: IssueNumber, now: datetime, max_bytes: int = MAX_BYTES
+    repo: Repo, path: str, issue: Number, now: datetime, max_bytes: int = MAX_BYTES
 ) -> str | None:
     """Keep what is nowhere else as a commit under a ref, and name that ref; None when everything is on a remote.
 
@@ -236,7 +236,7 @@ def commit(repo: Repo, tree: str, parents: list[CommitSha], message: str, date: 
     return CommitSha(git(repo, "commit-tree", *flags, "-m", message, tree, env=env).stdout.strip())
 
 
-def keep(repo: Repo, issue: IssueNumber, now: datetime, sha: CommitSha) -> str:
+def keep(repo: Repo, issue: Number, now: datetime, sha: CommitSha) -> str:
     """A ref for `sha`: an earlier one or a new one. None is ever moved."""
     listed = git(repo, "for-each-ref", "--format=%(refname) %(objectname)", f"{PRESERVED}/{issue}/").stdout
     refs = dict(line.split(" ") for line in listed.splitlines())

@@ -7,12 +7,13 @@ import ipaddress
 import json
 import re
 import time
-from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from typing import Any, NamedTuple, NewType
+from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
 from .errors import GitHubError, NotFound, RateLimited, Refused, SignInFailed, Usage
+from .model import Number, RepoName
 from .text import redact
 
 UNKNOWN_WAIT = 60.0
@@ -45,8 +46,11 @@ WRITES = (
 )
 
 
+Address = NewType("Address", str)  # a path of the API; `address` is what makes them
+
+
 class NotAllowed(RuntimeError):
-    """A request that issue-orch must never send. Nothing was sent; reaching this is a bug."""
+    """A request that issue-orch must never send. Nothing was sent; reaching this is a bug, whatever was read anywhere."""
 
 
 class Unreachable(GitHubError):
@@ -79,6 +83,23 @@ class Origin(NamedTuple):
     host: str
     port: int
     prefix: str
+
+
+def address(*parts: str | int) -> Address:
+    """The path of these parts. What is read somewhere and is no part of one (`..`, no number) cannot be asked for, and ends
+    here as a GitHubError."""
+    try:
+        return Address("".join(f"/{segment(part)}" for part in parts))
+    except ValueError as error:
+        raise GitHubError(f"GitHub cannot be asked for that: {error}", "issue-orch doctor") from None
+
+
+def segment(part: str | int) -> str:
+    if isinstance(part, int):
+        return str(Number(part))
+    if not {"", ".", ".."}.isdisjoint(part.split("/")):
+        raise ValueError(f"{part!r} is no name")
+    return part if isinstance(part, RepoName) else quote(part, safe="")
 
 
 def parse_origin(base_url: str) -> Origin:
@@ -217,7 +238,7 @@ def raise_for(reply: Reply, request: str, fine: tuple[int, ...], token: str | No
 def parse_json(text: str, path: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         problem = f"GET {path}: the answer is not JSON, or only half of it"
     raise GitHubError(problem, "run the command again; if it stays: check github.base_url")
 
@@ -226,7 +247,7 @@ def message_of(text: str) -> str:
     """GitHub's own words for an error, with the details of a 422; empty for what is no JSON object."""
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     if not isinstance(said, dict):
         return ""
@@ -238,7 +259,7 @@ def message_of(text: str) -> str:
 def next_query(headers: dict[str, str]) -> str | None:
     """The query of the next page. Host and path of the link are not used: GitHub names /repositories/ID there."""
     match = NEXT_LINK.search(headers.get("link", ""))
-    return urlsplit(match[1]).query if match else None
+    return match[1].partition("#")[0].partition("?")[2] if match else None
 
 
 def is_rate_limit(reply: Reply, said: str) -> bool:
@@ -266,5 +287,5 @@ def seconds_to_wait(headers: dict[str, str]) -> float:
 def parse_date(text: str) -> float | None:
     try:
         return email.utils.parsedate_to_datetime(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return None

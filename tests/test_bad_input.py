@@ -207,6 +207,8 @@ TABLE = [
     Bad("no session to prune", lambda scene: ("prune", "1"), "there is no session", "issue-orch status"),
     Bad("no number", lambda scene: ("stop",), "stop which?", "issue-orch status", 2),
     Bad("not a number", lambda scene: ("spawn", "one"), "must be a whole number", "issue-orch spawn", 2),
+    Bad("a number without end", lambda scene: ("spawn", "9" * 5000), "exceeded maximum size", "", 2),
+    Bad("a number that GitHub cannot have", lambda scene: ("spawn", str(2**63)), "is not the number of an issue", "", 2),
     Bad("unknown flag of status", lambda scene: ("status", "--wide"), "No such option: --wide", "issue-orch status", 2),
     Bad("a worker starts workers", lambda scene: scene.env.update(ISSUE_ORCH_WORKER="1.1") or None,
         "a worker does not start workers", "end your turn"),

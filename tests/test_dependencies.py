@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from plankit import REPO, blocker, issue
 
 from issue_orch.dependencies import (
+    MOST_ASKED,
     REFERENCE,
+    SHOWN_NAME,
     SHOWN_PATH,
     TEXT_LIMIT,
     Ref,
@@ -23,6 +25,7 @@ from issue_orch.dependencies import (
     text_references,
     unmet,
 )
+from issue_orch.model import Number, RepoName
 
 HERE = "owner/repo"
 
@@ -46,7 +49,7 @@ HERE = "owner/repo"
             "Depends on github.com/other/lib/issues/3, github.com/other/lib#4",
             [("other/lib", 3), ("other/lib", 4)],
         ),
-        ("Depends on https://ghe.example:8443/a/b/issues/3", [("ghe.example:8443/a/b", 3)]),
+        ("Depends on https://ghe.example:8443/a/b/issues/3", ["ghe.example:8443/a/b#3"]),
         ("Depends on:\r\n\r\n- #1\r\n- #2 the core\r\n\r\nSee also #3\n- #4", [(HERE, 1), (HERE, 2)]),
         ("## Blocked by\n#1 and #2\n- #3", [(HERE, 1), (HERE, 2)]),
         ("Depends on #1 (core types), then #2", [(HERE, 1), (HERE, 2)]),
@@ -71,8 +74,96 @@ HERE = "owner/repo"
         ("", []),
     ],
 )
-def test_references_in_the_text(body: str, refs: list[tuple[str, int]]) -> None:
-    assert text_references(issue(20, body=body), REPO) == tuple(Ref(*ref) for ref in refs)
+def test_references_in_the_text(body: str, refs: list[tuple[str, int] | str]) -> None:
+    assert text_references(issue(20, body=body), REPO) == tuple(
+        ref if isinstance(ref, str) else Ref(RepoName(ref[0]), Number(ref[1])) for ref in refs
+    )
+
+
+LONG = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("https://codeberg.org/acme/x/issues/9", "codeberg.org/acme/x#9"),
+        ("codeberg.org/acme/x#9.", "codeberg.org/acme/x#9"),
+        ("blocked@ghe.corp.example/acme/x#9", "ghe.corp.example/acme/x#9"),
+        ("https://gіthub.com/owner/repo/issues/9", "gіthub.com/owner/repo#9"),
+        ("https://github.com.evil.example/owner/repo/issues/9", "github.com.evil.example/owner/repo#9"),
+        ("https://github.com:8443/owner/repo/pull/9", "github.com:8443/owner/repo#9"),
+        ("https://gitlab.com/g/sub/p/-/issues/9", "gitlab.com/g/sub/p/-/issues/9"),
+        ("https://gitlab.com/g/p/-/merge_requests/9.", "gitlab.com/g/p/-/merge_requests/9"),
+        ("gitlab.com/group/sub/p#9", "gitlab.com/group/sub/p#9"),
+        ("https://github.com/owner/repo/discussions/3", "github.com/owner/repo/discussions/3"),
+        ("../..#5", "../..#5"),
+        ("./.#5", "./.#5"),
+        ("owner/..#5", "owner/..#5"),
+        ("../repo#5", "../repo#5"),
+        ("https://github.com/owner/../issues/5", "owner/..#5"),
+        ("https://github.com/../../issues/5", "../..#5"),
+        ("owner/%2e%2e#5", "owner/%2e%2e#5"),
+        ("owner/repo%2f..%2f..#5", "owner/repo%2f..%2f..#5"),
+        ("https://github.com/owner/%2e%2e/issues/5", "github.com/owner/%2e%2e/issues/5"),
+        ("//github.com/owner/repo/issues/5", "github.com/owner/repo/issues/5"),
+        ("оwner/repo#5", "оwner/repo#5"),
+        ("owner/répo#5", "owner/répo#5"),
+        (f"{'o' * 101}/repo#5", None),
+        ("-owner/repo#5", "-owner/repo#5"),
+        (f"#{2**63}", f"#{2**63}"),
+        (f"owner/repo#{2**63}", f"owner/repo#{2**63}"),
+        (f"https://github.com/owner/repo/issues/{LONG}", None),
+        (f"#{LONG}", None),
+        (f"GH-{LONG}", None),
+    ],
+)
+def test_what_this_host_cannot_be_asked_for_holds_by_its_words(words: str, found: str | None) -> None:
+    """`None`: shortened. Nothing of it becomes a request."""
+    [ref] = text_references(issue(1, body=f"intro\nDepends on {words}\nend"), REPO)
+    assert isinstance(ref, str) and found in (None, ref) and len(ref) <= SHOWN_NAME + 1
+    waiting = issue(1, body=f"Blocked by {words}")
+    assert needs_states([waiting], REPO, lambda ref: None) == ()
+    assert unmet(waiting, REPO, (), (), lambda ref: None) == (Wait(ref, None, "", "unknown", "text"),)
+
+
+@pytest.mark.parametrize("words", ["#0", "#000", "owner/repo#0", "https://github.com/owner/repo/issues/0", "codeberg.org/a/b#0",
+                                   "https://docs.example/page#3", "#-1", "a#2"])
+def test_what_numbers_nothing_holds_nothing(words: str) -> None:
+    assert text_references(issue(1, body=f"Depends on {words}"), REPO) == ()
+
+
+@pytest.mark.parametrize(("words", "number"), [
+    ("#007", 7), (f"#{2**63 - 1}", 2**63 - 1), ("HTTPS://GitHub.com/Owner/Repo/issues/8", 8), ("#5/../../6", 5),
+    ("https://github.com/owner/repo/issues/5/../../../user", 5),
+])  # fmt: skip
+def test_what_is_asked_for_is_a_name_and_a_number(words: str, number: int) -> None:
+    assert Number(Number(number)) == number
+    [ref] = needs_states([issue(1, body=f"Depends on {words}")], REPO, lambda ref: None)
+    assert type(ref.repo) is RepoName and type(ref.number) is Number and ref == (HERE, number)
+
+
+def test_one_text_does_not_make_us_ask_without_end() -> None:
+    flood = issue(1, body="Depends on " + ", ".join(f"a/b#{number}" for number in range(1, 5000)))
+    assert len(needs_states([flood, issue(2, body="Depends on #3")], REPO, lambda ref: None)) == MOST_ASKED + 1
+    assert len(unmet(flood, REPO, (), (), lambda ref: None)) == 4999
+
+
+@pytest.mark.parametrize("text", [
+    "", "/", "a", "a/", "/b", "a/b/c", "../..", "a/..", "a/.", "./b", "a/b ", "a /b", "a/b\n", "a/b?c", "a/b#c", "a/b%2f", "ä/b",
+    "a/ß", "a\\b/c", "a/\ud800", f"a/{'b' * 101}", "-a/b",
+])  # fmt: skip
+def test_no_other_text_is_the_name_of_a_repository(text: str) -> None:
+    with pytest.raises(ValueError):
+        RepoName(text)
+
+
+@pytest.mark.parametrize("value", [
+    "", "0", "00", 0, -1, "-1", "+1", " 1", "1\n", "1_0", "1.0", 1.0, "\u0661", "\uff11", "\u00b2", "0x1", True, None, 2**63,
+    "9" * 5000, "0" * 5000,
+])  # fmt: skip
+def test_nothing_else_is_a_number_of_github(value: Any) -> None:
+    with pytest.raises(ValueError):
+        Number(value)
 
 
 def test_own_host_is_that_of_the_issue() -> None:
@@ -80,7 +171,7 @@ def test_own_host_is_that_of_the_issue() -> None:
         1, body="Depends on https://ghe.example/owner/repo/issues/3, https://github.com/owner/repo/issues/4"
     )
     of_enterprise = of_enterprise._replace(url="https://ghe.example/owner/repo/issues/1")
-    assert text_references(of_enterprise, REPO) == (Ref(HERE, 3), Ref("github.com/owner/repo", 4))
+    assert text_references(of_enterprise, REPO) == (Ref(RepoName(HERE), Number(3)), "github.com/owner/repo#4")
 
 
 HIDDEN = Wait("1 more blocker", None, "", "unknown", "github")
@@ -150,7 +241,7 @@ def test_little_is_fetched() -> None:
         REPO,
         {Ref(HERE, 2): blocker(2)}.get,
     )
-    assert asked == (Ref(HERE, 3), Ref("a/b", 4))
+    assert asked == ((HERE, 3), ("a/b", 4))
 
 
 @pytest.mark.parametrize(
@@ -236,7 +327,7 @@ def test_looking_for_cycles_grows_with_the_dependencies(shape: str) -> None:
 def test_no_text_crashes(body: str) -> None:
     for text in (body, f"Depends on {body}", body.replace("p", "Depends on #1\n")):
         refs = text_references(issue(1, body=text), REPO)
-        assert all(ref.number > 0 and ref.repo == ref.repo.lower() for ref in refs)
+        assert all(isinstance(ref, str) or (ref.number > 0 and ref.repo == ref.repo.lower()) for ref in refs)
         assert not any(line.startswith(">") for line in prose(text))
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import pytest
 from github_fake import ODD_TEXTS, FakeGitHub, ask
@@ -24,14 +24,15 @@ from issue_orch.agents.base import Turn, Usage
 from issue_orch.commands.show import session_lines
 from issue_orch.config import parse
 from issue_orch.config_keys import AGENT_KEYS, KEYS, commented_file
-from issue_orch.dependencies import text_references
+from issue_orch.dependencies import Ref, text_references
 from issue_orch.errors import Expected, GitHubError
 from issue_orch.local import look_all
-from issue_orch.model import Issue
+from issue_orch.model import Issue, RepoName
 from issue_orch.overlap import declared_files, inferred_files
 from issue_orch.prompt import pull_body, task
 from issue_orch.status_text import status_text
 from issue_orch.text import fence, neutralise, one_line, redact, sanitise
+from issue_orch.transport import address, refusal
 
 NOW = 1_800_000_000.0
 CHARS = st.characters(codec=None)  # lone surrogates too: JSON can spell them
@@ -235,9 +236,45 @@ def bodies(tmp_path_factory: pytest.TempPathFactory) -> Bodies:
 def test_answers_of_github(bodies: Bodies, data: st.DataObject) -> None:
     parser, body = data.draw(st.sampled_from(bodies.rows))
     try:
-        github_json.parse(parser, data.draw(mangled(body)))
+        found = github_json.parse(parser, data.draw(mangled(body)))
     except GitHubError as error:
         assert error.message
+        return
+    for field, kind in get_type_hints(type(found)).items() if hasattr(found, "_fields") else ():
+        assert fits(getattr(found, field), kind), (field, found)
+        json.dumps(getattr(found, field), ensure_ascii=False).encode()
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a value is what its annotation says."""
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(fits(each, get_args(kind)[0]) for each in value)
+    if get_args(kind):
+        return any(fits(value, each) for each in get_args(kind))
+    return isinstance(value, kind)
+
+
+@given(word=TEXTS | st.integers() | st.lists(st.sampled_from([".", "..", "/", "%2e", "%2f", "a", "\\", "?", "#"])).map("".join))
+def test_no_word_leads_out_of_its_place(word: str | int) -> None:
+    """What the fence would stop is no address: the fence is for faults of ours."""
+    try:
+        path = address("repos", RepoName("acme/widgets"), "branches", word, "protection")
+    except GitHubError:
+        return
+    assert path.count("/") == 6
+    assert isinstance(word, int) or refusal("GET", path, "", None, "acme/widgets") is None
+
+
+PARTS = [*"#/.:%@-", "..", "issues", "acme", "github.com", "https://", "9", "0"]
+
+
+@given(text=st.lists(TEXTS | st.sampled_from(PARTS)).map("".join))
+def test_what_a_text_refers_to_can_be_asked_for_or_is_words(text: str) -> None:
+    for ref in text_references(issue_of("x", f"Depends on {text}"), "acme/widgets"):
+        if isinstance(ref, Ref):
+            assert refusal("GET", address("repos", ref.repo, "issues", ref.number), "", None, "acme/widgets") is None
 
 
 def issue_of(title: str, body: str, author: str = "zoe") -> Issue:

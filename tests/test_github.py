@@ -430,13 +430,13 @@ def test_a_server_without_links_is_read_to_its_end(
 
 
 def test_a_server_that_ignores_pages_and_filters_ends(net: Scripted, far: GitHub) -> None:
-    odd = [an_issue(n, labels=["ready"] if n % 2 else [{"name": "x"}]) for n in range(100)]
-    odd[3]["state"] = "closed"
+    odd = [an_issue(n, labels=["ready"] if n % 2 else [{"name": "x"}]) for n in range(1, 101)]
+    odd[2]["state"] = "closed"
     net.get(f"{API}/issues", json=odd)
     assert len(far.fetch_issues(["Ready"])) == 49
-    head = {"ref": "other", "sha": "a", "repo": None}
+    head = {"ref": "other", "sha": "a" * 40, "repo": None}
     pull = {"number": 1, "title": "t", "state": "open", "head": head, "base": {"ref": "main"}, "user": None}
-    fork = {**pull, "number": 2, "head": {"ref": "issue-1", "sha": "a", "repo": {"full_name": "eve/widgets"}}}
+    fork = {**pull, "number": 2, "head": {"ref": "issue-1", "sha": "a" * 40, "repo": {"full_name": "eve/widgets"}}}
     net.get(f"{API}/pulls", json=[pull, fork])
     assert far.fetch_pulls("issue-1") == ()
     assert [(p.head_repo, p.author) for p in far.fetch_pulls()] == [(None, "ghost"), ("eve/widgets", "ghost")]

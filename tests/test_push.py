@@ -46,6 +46,15 @@ def test_one_ref_is_pushed_and_once(clone: Clone) -> None:
     assert refs == ["refs/heads/issue-1", "refs/heads/main"]
 
 
+def test_a_branch_whose_name_ends_like_ours_is_not_ours(clone: Clone) -> None:
+    """`git ls-remote origin refs/heads/issue-1` lists it first."""
+    _, sha = work(clone)
+    sh(clone.repo.main, "git", "push", "-q", "origin", f"{sha}:refs/heads/a/refs/heads/{ONE}")
+    assert find_remote_sha(clone.repo, "origin", ONE) is None
+    push(clone.repo, "origin", ONE, sha, MAIN)
+    assert sh(clone.remote, "git", "rev-parse", f"refs/heads/{ONE}") == sha
+
+
 def test_the_commit_is_pushed_not_what_the_branch_has_become(clone: Clone) -> None:
     path, sha = work(clone)
     commit(path, "later", later="x")

@@ -284,7 +284,8 @@ def sample(kind: Any, drawn: random.Random, optional: float, depth: int) -> Any:
     if origin is list:
         return [] if depth > 3 else [sample(inside[0], drawn, optional, depth + 1) for _ in range(drawn.randint(0, 2))]
     if inspect.isclass(kind) and issubclass(kind, BaseModel):
-        return {field.alias or name: ADDRESS if name.endswith("url") else sample(field.annotation, drawn, optional, depth + 1)
+        known = {name: ADDRESS if name.endswith("url") else "a" * 40 for name in kind.model_fields if name.endswith(("url", "sha"))}
+        return {field.alias or name: known.get(name) or sample(field.annotation, drawn, optional, depth + 1)
                 for name, field in kind.model_fields.items() if field.is_required() or drawn.random() < optional}
     plain = {str: "text", int: 7, float: 0.5, bool: True, datetime.datetime: "2030-01-02T03:04:05Z", datetime.date: "2030-01-02"}
     return plain.get(kind, {})

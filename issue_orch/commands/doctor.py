@@ -16,7 +16,7 @@ from ..doctor import Check, examine, orphans, stale_locks
 from ..errors import Expected
 from ..launching import foreign, load_intent
 from ..lease import probe, take
-from ..model import Branch, CommitSha, SessionStatus
+from ..model import Branch, CommitSha, RepoName, SessionStatus
 from ..process import end_marked
 from ..shell import colours, print_json, say
 from ..store import archive, load_sessions, make_state
@@ -47,7 +47,7 @@ def open_anyway() -> tuple[Context, Check]:
     except Expected as error:
         found = Check("configuration", "error", one_line(error.message, 500), sanitise(error.hint))
     repo = git.find_repo(os.getcwd())
-    return Context(repo, make_state(repo.common_dir), Config(), "", "", os.environ), found
+    return Context(repo, make_state(repo.common_dir), Config(), RepoName("owner/name"), "", os.environ), found
 
 
 def mend(context: Context, dry_run: bool) -> list[str]:

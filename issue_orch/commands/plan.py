@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..context import Context, connect, open_context
 from ..errors import NotFound, Usage
 from ..gather import fetch_me, fetch_open_pulls, gather, rules_of
-from ..model import Issue
+from ..model import Issue, find_number
 from ..overlap import Overlap
 from ..plan import Eligible, Plan
 from ..plan import plan as make_plan
@@ -58,7 +58,7 @@ def fetch_plan(context: Context, gh: GitHub, numbers: list[int], stack: bool, wi
 
 
 def fetch_one(gh: GitHub, number: int) -> Issue:
-    if number < 1:
+    if find_number(str(number)) is None:
         raise Usage(f"{number} is not the number of an issue", "issue-orch plan")
     try:
         issue = gh.fetch_issue(number)

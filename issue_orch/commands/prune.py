@@ -15,7 +15,7 @@ from ..context import Context, connect, open_context, token_of
 from ..errors import Expected, GitHubError, LeaseHeld
 from ..launching import foreign
 from ..lease import take
-from ..model import Branch, CommitSha, IssueNumber, Pull, SessionStatus
+from ..model import Branch, CommitSha, Number, Pull, SessionStatus
 from ..shell import print_json, say
 from ..store import archive, load_sessions, load_status
 from ..text import sanitise
@@ -176,7 +176,7 @@ def holds(context: Context, merged: CommitSha, own: CommitSha, branch: Branch) -
 def remove(context: Context, chosen: Iterable[tuple[SessionStatus, Verdict]], dry_run: bool) -> Iterator[Done]:
     """Remove the worktrees, then the local branches of those that are gone, then archive the sessions; or only look."""
     chosen = list(chosen)
-    wanted = [removal.Wanted(status["worktreePath"], IssueNumber(status["issueNumber"]), verdict.head)
+    wanted = [removal.Wanted(status["worktreePath"], Number(status["issueNumber"]), verdict.head)
               for status, verdict in chosen]
     outcomes = [removal.foresee(context.repo, each) for each in wanted] if dry_run else \
         removal.remove_worktrees(context.repo, wanted, datetime.now(UTC), wait=False)

@@ -24,6 +24,7 @@ from ..context import open_context
 from ..errors import Expected, Usage
 from ..git import find_repo
 from ..local import Seen, find_state, look_all
+from ..model import find_number
 from ..store import session_folder
 from ..text import one_line
 from .answer import give
@@ -245,8 +246,9 @@ class Watch(App[None]):
             return
         event.input.value = ""
         question = row.status["question"]
-        if question and text.isdecimal() and 1 <= int(text) <= len(question["options"]):
-            text = question["options"][int(text) - 1]
+        number = find_number(text)
+        if question and number and number <= len(question["options"]):
+            text = question["options"][number - 1]
         self.act(lambda number: self.give(number, text, question["id"] if question else None))
 
     def on_input_changed(self, event: Input.Changed) -> None:
