@@ -23,9 +23,10 @@ HALF_MADE = re.compile(r"failed to read .*/worktrees/.*/(commondir|gitdir|HEAD)"
 PAUSES = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)  # seconds: whoever registers it may wait for the processor in between
 
 # Command scope wins over every file. Automatic maintenance would leave a process behind. Up to git 2.35 any word for
-# core.fsmonitor is a program that is run.
+# core.fsmonitor is a program that is run. A file whose time was set back has changed all the same.
 ALWAYS = (
     ("core.hooksPath", "/dev/null"), ("core.fsmonitor", ""), ("gc.auto", "0"), ("maintenance.auto", "false"),
+    ("core.trustctime", "true"), ("core.checkStat", "default"),
 )
 # Exactly what `git lfs install` writes: the one filter that may come from the clone's own configuration.
 LFS_COMMANDS = {

@@ -21,7 +21,7 @@ from .errors import Expected
 from .git import Overrides, Repo, admin_dir, entries, environment, find_admin_dir, git, load_branches, named_by, neutral
 from .model import Branch, CommitSha, Number
 from .process import run
-from .snapshot import find_submodule_trouble, inspect, preserve
+from .snapshot import find_submodule_trouble, inspect, name_some, preserve
 from .worktree import leads_to, load_text, locked, worktrees_lock
 
 Reason = Literal["dirty", "unpushed", "changed", "submodule", "in_use", "locked", "missing", "not_ours", "unknown"]
@@ -174,7 +174,7 @@ def look(
     repo = repo._replace(moved=(where, admin))
     if os.path.lexists(os.path.join(admin, "config.worktree")):
         config = neutral(repo, where)
-    head, dirt, submodules = inspect(repo, where, config)
+    head, dirt, submodules, *_ = inspect(repo, where, config)
     if trouble := find_submodule_trouble(repo, where, submodules):
         return Kept(wanted.path, "submodule", trouble)
     if wanted.head is None:
@@ -183,8 +183,7 @@ def look(
         asked = ("merge-base", "--is-ancestor", wanted.head, "HEAD")
         more = git(repo, *asked, worktree=where, check=False).code == 0
         return Kept(wanted.path, "unpushed" if more else "changed", f"HEAD is {head}, expected was {wanted.head}")
-    rest = f" and {len(dirt) - 3} more" if len(dirt) > 3 else ""
-    return Kept(wanted.path, "dirty", f"not committed: {', '.join(dirt[:3])}{rest}") if dirt else Removed(wanted.path)
+    return Kept(wanted.path, "dirty", f"not committed: {name_some(dirt)}") if dirt else Removed(wanted.path)
 
 
 def foresee(repo: Repo, wanted: Wanted) -> Removed | Kept:

@@ -6,14 +6,17 @@ Nothing here takes a lock or writes the index of the worktree: a worker may be c
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .errors import Expected
 from .git import Overrides, Repo, admin_dir, entries, find_sha, git, neutral
 from .model import CommitSha, Number
+from .process import Done
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
 MAX_BYTES = 50_000_000
 COUNTED_BYTES = 1_000_000
 PRESERVED = "refs/issue-orch/preserved"
+# The copy of an index is one whole file, and no setting makes a file fail to be added, or be passed over.
+WRITING = (
+    ("core.splitIndex", "false"), ("index.sparse", "false"), ("add.ignoreErrors", "false"), ("core.safecrlf", "false"),
+)
 UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard")
 
 
@@ -60,11 +67,14 @@ def count_lines(file: str) -> int:
 
 
 class Condition(NamedTuple):
-    """A worktree at one moment. `dirt`: what differs from HEAD, is untracked, or git was told not to look at."""
+    """A worktree at one moment. `dirt`: what differs from HEAD, is untracked, or git was told not to look at; `staged`: what
+    the index has of it, all sides of a conflict, each with mode and object; `skipped`: what a sparse checkout left out."""
 
     head: CommitSha | None
     dirt: tuple[str, ...]
     submodules: tuple[str, ...]
+    staged: tuple[tuple[str, str], ...]
+    skipped: tuple[str, ...]
 
 
 def dirt(repo: Repo, path: str) -> tuple[str, ...]:
@@ -72,38 +82,71 @@ def dirt(repo: Repo, path: str) -> tuple[str, ...]:
     return inspect(repo, path, neutral(repo, path)).dirt
 
 
-def inspect(repo: Repo, path: str, config: Overrides) -> Condition:
-    """HEAD, dirt and submodules in two commands; `config` is what `neutral` gave."""
-    quiet = ("--no-ahead-behind", "--untracked-files=normal", "--no-renames", "--ignore-submodules=dirty")
+def name_some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def as_the_disk_does(path: str) -> Overrides:
+    """Where the file system tells README from readme git must, too, or it takes one for the other and shows neither."""
+    return () if os.path.lexists(os.path.join(path, ".GIT")) else (("core.ignoreCase", "false"),)
+
+
+def inspect(repo: Repo, path: str, config: Overrides, untracked: Literal["normal", "all"] = "normal") -> Condition:
+    """HEAD, dirt and submodules in two commands; `config` is what `neutral` gave. `normal` names a new folder, not what is
+    in it."""
+    quiet = ("--no-ahead-behind", f"--untracked-files={untracked}", "--no-renames", "--ignore-submodules=dirty")
+    config = (*config, *as_the_disk_does(path))
     done = git(repo, "status", "--porcelain=v2", "--branch", "-z", *quiet, worktree=path, config=config)
-    head, names = None, []
+    head, names, staged = None, [], []
     for entry in entries(done.stdout):
         match entry[0]:
             case "#" if entry.startswith("# branch.oid ") and not entry.endswith("(initial)"):
                 head = CommitSha(entry.rpartition(" ")[2])
             case "1" | "u":
-                names.append(entry.split(" ", 8 if entry[0] == "1" else 10)[-1])
+                *about, name = entry.split(" ", 8 if entry[0] == "1" else 10)
+                names.append(name)
+                if not about[1].startswith("."):
+                    sides = zip(about[3:6], about[7:10], strict=True) if entry[0] == "u" else [(about[4], about[7])]
+                    staged += [(name, f"{mode} {sha}") for mode, sha in sides if mode != "000000"]
             case "?":
                 names.append(entry[2:])
-    hidden, submodules = index_oddities(repo, path)
-    return Condition(head, (*names, *hidden), tuple(submodules))
+    hidden, submodules, skipped = index_oddities(repo, path)
+    return Condition(head, (*names, *hidden), tuple(submodules), tuple(staged), tuple(skipped))
 
 
-def index_oddities(repo: Repo, path: str) -> tuple[list[str], list[str]]:
-    """Files marked assume-unchanged, or skip-worktree though they are there; and submodules."""
-    hidden: list[str] = []
-    links: list[str] = []
+def is_repository(name: str) -> bool:
+    """Of what `inspect` found: a folder that is a repository of its own, or the `.git` of one in a folder of ours."""
+    return name.endswith(("/", "/.git"))
+
+
+def find_inner(path: str, listed: str) -> list[str]:
+    """The `.git` of repositories made in folders of files that are listed: git looks on as if they were not there."""
+    folders = set(re.findall(r"\t([^\0]+)/", listed))
+    for folder in tuple(folders):
+        while (folder := folder.rpartition("/")[0]) and folder not in folders:
+            folders.add(folder)
+    return [f"{each}/.git" for each in sorted(folders) if os.path.lexists(os.path.join(path, each, ".git"))]
+
+
+def index_oddities(repo: Repo, path: str) -> tuple[list[str], list[str], list[str]]:
+    """What git does not look at though it is there: files marked assume-unchanged or skip-worktree, and repositories in our
+    folders; submodules; the other files of skip-worktree."""
     listed = git(repo, "ls-files", "-z", "-s", "-v", worktree=path).stdout
+    hidden = find_inner(path, listed)
+    links: list[str] = []
+    skipped: list[str] = []
     ordinary = f"\0{listed}".count("\0H 100") + f"\0{listed}".count("\0H 120")  # files and links
     if ordinary == listed.count("\0"):  # there may be a hundred thousand of them
-        return hidden, links
+        return hidden, links, skipped
     for entry in entries(listed):
         tag, name = entry[0], entry.partition("\t")[2]
         if tag.islower() or (tag == "S" and os.path.lexists(os.path.join(path, name))):
             hidden.append(name)
+        elif tag == "S":
+            skipped.append(name)
         if entry[2:8] == "160000":
             links.append(name)
-    return hidden, links
+    return hidden, links, skipped
 
 
 def find_submodule_trouble(repo: Repo, path: str, submodules: Iterable[str] | None = None) -> str | None:
@@ -113,6 +156,8 @@ def find_submodule_trouble(repo: Repo, path: str, submodules: Iterable[str] | No
         folder = os.path.join(path, name)
         git_dir = find_git_dir(folder)
         if git_dir is None:
+            if os.path.isdir(folder) and not os.path.islink(folder) and os.listdir(folder):
+                return f"the submodule {name} is not checked out, but there are files"  # which git does not see
             continue
         git_dirs.add(git_dir)
         module = Repo(git_dir, folder, folder, repo.version)
@@ -151,21 +196,97 @@ def preserve(
 ) -> str | None:
     """Keep what is nowhere else as a commit under a ref, and name that ref; None when everything is on a remote.
 
-    The commit's parents are HEAD and, like in a stash, what was staged if that is a third thing. Ignored files stay
-    out. Raises Expected when the files are too big or work sits in a submodule.
+    The commit's parents are HEAD and, like in a stash, what was staged if that is a third thing; of a conflict, each side.
+    Ignored files stay out. Raises Expected when the files are too big, work sits in a submodule, or the commit does not
+    hold all that is there.
     """
     if trouble := find_submodule_trouble(repo, path):
         raise Expected(f"{path}: {trouble}", "push or remove that work first")
-    staged, work = write_trees(repo, path, max_bytes)
     head = find_sha(repo, "HEAD", path)
+    staged, work = write_trees(repo, path, max_bytes)
+    if lost := find_lost(repo, path, head, staged, work):
+        # What git makes of a file need not give it back (line endings, a filter): those as they are.
+        staged, work = write_trees(repo, path, max_bytes, lost)
+        refuse_lost(find_lost(repo, path, head, staged, work))
+    kept = write_commit(repo, issue, head, staged, work)
+    on_remote = not git(repo, "rev-list", "-n1", kept, "--not", "--remotes").stdout
+    ref = None if on_remote else keep(repo, issue, now, kept)
+    refuse_lost(find_lost(repo, path, head, staged, work))  # what was written while we did that
+    return ref
+
+
+def write_commit(repo: Repo, issue: Number, head: CommitSha | None, staged: Sequence[str], work: str) -> CommitSha:
+    """HEAD when it holds all of it, else a new commit."""
     head_tree, date = describe(repo, head) if head else (None, "0")
-    if head and work == head_tree and staged in (None, head_tree):
-        on_remote = not git(repo, "rev-list", "-n1", head, "--not", "--remotes").stdout
-        return None if on_remote else keep(repo, issue, now, head)
     parents = [head] if head else []
-    if staged not in (None, head_tree, work):
-        parents.append(commit(repo, staged, parents, f"Staged for issue {issue}", date))
-    return keep(repo, issue, now, commit(repo, work, parents, f"Work on issue {issue}, preserved", date))
+    thirds = [tree for tree in dict.fromkeys(staged) if tree not in (head_tree, work)]
+    if head and work == head_tree and not thirds:
+        return head
+    parents += [commit(repo, tree, parents[:1], f"Staged for issue {issue}", date) for tree in thirds]
+    return commit(repo, work, parents, f"Work on issue {issue}, preserved", date)
+
+
+def refuse_lost(names: Sequence[str]) -> None:
+    if names:
+        raise Expected(f"could not be preserved as it is: {name_some(names)}", "commit it, or move it away")
+
+
+def find_lost(repo: Repo, path: str, head: CommitSha | None, staged: Sequence[str], work: str) -> list[str]:
+    """Names of what is there now and neither git ignores nor the tree `work` holds, nor those of `staged` what is staged."""
+    config = neutral(repo, path)
+    found, held = inspect(repo, path, config, "all"), load_tree(repo, work)
+    trees = [load_tree(repo, tree) for tree in staged if found.staged]
+    lost = {name for name, about in found.staged if about not in [tree.get(name) for tree in trees]}
+    lost |= {"HEAD"} if found.head != head else set()
+    there = {name: load_entry(path, name, len(work)) for name in {*found.dirt} - {*found.skipped}}
+    for name in set(found.submodules) & there.keys():
+        if there[name] is None and os.path.isdir(folder := os.path.join(path, name)):
+            git_dir = find_git_dir(folder)
+            sha = git_dir and find_sha(repo._replace(common_dir=git_dir), "HEAD")
+            there[name] = f"160000 {sha}" if git_dir else held.get(name)  # which is not checked out
+    differing = {name: about for name, about in there.items() if about != held.get(name) or is_repository(name)}
+    return sorted(lost | differing.keys() - find_returning(repo, path, work, differing, config))
+
+
+def load_tree(repo: Repo, tree: str) -> dict[str, str]:
+    """Mode and object of all files of a tree."""
+    rows = (row.partition("\t") for row in entries(git(repo, "ls-tree", "-r", "-z", tree).stdout))
+    return {name: about.replace(" blob ", " ").replace(" commit ", " ") for about, _, name in rows}
+
+
+def load_entry(folder: str, name: str, width: int) -> str | None:
+    """Mode and object as git would store a file without any conversion; None where there is no file."""
+    from hashlib import new  # with OpenSSL, which a supervisor does without
+
+    file, parent = os.path.join(folder, name), os.path.dirname(name)
+    inside = os.path.realpath(os.path.join(folder, parent)) == os.path.normpath(os.path.join(os.path.realpath(folder), parent))
+    if os.path.islink(file) and inside:
+        mode, content = "120000", os.fsencode(os.readlink(file))
+    elif not inside or not os.path.lexists(file) or os.path.isdir(file):
+        return None
+    elif os.path.isfile(file):
+        mode, content = "100755" if os.stat(file).st_mode & 0o100 else "100644", Path(file).read_bytes()
+    else:
+        return "neither a file nor a link"
+    whole = b"blob %d\0%b" % (len(content), content)
+    return f"{mode} {new('sha1' if width == 40 else 'sha256', whole).hexdigest()}"
+
+
+def find_returning(repo: Repo, path: str, tree: str, there: Mapping[str, str | None], config: Overrides) -> set[str]:
+    """Those that differ from what is stored only by git's own conversion: a checkout gives them back. And what is ignored."""
+    files = {name: about for name, about in there.items() if about}
+    if not files:
+        return set()
+    names = "".join(f"./{name}\0" for name in files)  # no name is magic of a pathspec
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        env = {"GIT_INDEX_FILE": os.path.join(folder, "index")}
+        here = partial(git, repo, worktree=path, env=env, config=config, stdin=names, timeout=600, check=False)
+        git(repo, "read-tree", tree, worktree=path, env=env, config=config)
+        here("checkout-index", "--quiet", "-z", "--stdin", f"--prefix={folder}/files/")
+        back = {name for name, about in files.items() if load_entry(f"{folder}/files", name, len(tree)) == about}
+        return back | {name.removeprefix("./") for name in entries(here("check-ignore", "-z", "--stdin").stdout)}
 
 
 def describe(repo: Repo, sha: CommitSha) -> tuple[str, str]:
@@ -174,26 +295,54 @@ def describe(repo: Repo, sha: CommitSha) -> tuple[str, str]:
     return tree, date
 
 
-def write_trees(repo: Repo, path: str, max_bytes: int = MAX_BYTES) -> tuple[str | None, str]:
-    """Write what is staged (None while there are conflicts) and what is in the folder as trees, through a copy of the index."""
+def write_trees(
+    repo: Repo, path: str, max_bytes: int = MAX_BYTES, raw: Sequence[str] = ()
+) -> tuple[list[str], str]:
+    """Write what is staged and what is in the folder as trees, through a copy of the index; those of `raw` as they are."""
     # Every command that writes an index may run filters (write-tree too: entries as young as the index).
-    config = (*neutral(repo, path), ("core.splitIndex", "false"), ("add.ignoreErrors", "false"))
     import tempfile  # a supervisor, which counts changes alone, does without
 
+    config = (*neutral(repo, path), *as_the_disk_does(path), *WRITING)
     with tempfile.TemporaryDirectory() as folder:
         index = os.path.join(folder, "index")
         copy_index(os.path.join(admin_dir(repo, path), "index"), index)
         here = partial(git, repo, worktree=path, env={"GIT_INDEX_FILE": index}, config=config)
-        staged = None if here("ls-files", "--unmerged").stdout else here("write-tree").stdout.strip()
-        hidden = "".join(f"{name}\0" for name in index_oddities(repo, path)[0])
+        staged = write_sides(here, index) or [here("write-tree").stdout.strip()]
+        hidden = "".join(f"{name}\0" for name in index_oddities(repo, path)[0] if not is_repository(name))
         for flag in ("--no-assume-unchanged", "--no-skip-worktree"):
             if hidden:
                 here("update-index", flag, "-z", "--stdin", stdin=hidden)
         untracked = entries(here(*UNTRACKED).stdout)
         stale = entries(here("diff-files", "--name-only", "-z", "--ignore-submodules=dirty").stdout)
         refuse_unfit(path, {*untracked, *stale}, max_bytes)
-        here("add", "--all", "--", ".", timeout=600)
+        here("add", "--all", "--sparse", "--", ".", timeout=600)
+        add_raw(here, path, raw)
         return staged, here("write-tree").stdout.strip()
+
+
+def write_sides(here: Callable[..., Done], index: str) -> list[str]:
+    """Of an index with conflicts a tree for each side of them, in order: what both come from, ours, theirs."""
+    rows = [row.partition("\t")[::2] for row in entries(here("ls-files", "-z", "--unmerged").stdout)]
+    side = f"{index}-of-a-side"
+    trees = []
+    for stage in sorted({about[-1] for about, _ in rows}):
+        copy_index(index, side)
+        lines = [f"0 {'0' * len(about.split()[1])}\t{name}\0" for about, name in rows]
+        lines += [f"{about[:-1]}0\t{name}\0" for about, name in rows if about[-1] == stage]
+        here("update-index", "-z", "--index-info", stdin="".join(lines), env={"GIT_INDEX_FILE": side})
+        trees.append(here("write-tree", env={"GIT_INDEX_FILE": side}).stdout.strip())
+    return trees
+
+
+def add_raw(here: Callable[..., Done], path: str, names: Sequence[str]) -> None:
+    """Put files into the index as they are."""
+    entry = {name: load_entry(path, name, 40) or "" for name in names if not is_repository(name)}
+    modes = {name: about.split()[0] for name, about in entry.items() if about.startswith("100")}
+    quoted = (name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") for name in modes)
+    lines = "".join(f'"{name}"\n' for name in quoted)
+    stored = here("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=lines, timeout=600).stdout.split()
+    pairs = zip(modes.items(), stored, strict=True)
+    here("update-index", "-z", "--index-info", stdin="".join(f"{mode} {sha}\t{name}\0" for (name, mode), sha in pairs))
 
 
 def copy_index(source: str, target: str) -> None:
@@ -224,7 +373,7 @@ def refuse_unfit(path: str, names: set[str], max_bytes: int) -> None:
 def measure(file: str) -> int:
     try:
         return os.lstat(file).st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0
 
 

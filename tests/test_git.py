@@ -69,7 +69,7 @@ def test_inherited_variables_steer_nothing(clone: Clone, tmp_path: Path, monkeyp
     kept = {name for name in environment() if name.startswith("GIT_")}
     assert kept == {
         "GIT_OPTIONAL_LOCKS", "GIT_TERMINAL_PROMPT", "GIT_ASKPASS", "GIT_CONFIG_COUNT",
-        *(f"GIT_CONFIG_{part}_{n}" for part in ("KEY", "VALUE") for n in range(4)),
+        *(f"GIT_CONFIG_{part}_{n}" for part in ("KEY", "VALUE") for n in range(6)),
     }
 
 

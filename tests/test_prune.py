@@ -112,3 +112,39 @@ def test_a_dry_run_says_what_prune_does(scene: Scene) -> None:
     (path / "notes.txt").unlink()
     assert scene.orch("prune", "--dry-run", check=True).out.startswith(f"#{number}: would remove: merged")
     assert path.exists() and scene.status(number)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("why", ["cancelled", "closed"])
+def test_prune_of_a_sparse_worktree_keeps_the_new_content(scene: Scene, why: str, inside: bool) -> None:
+    scene.sandbox.seed({"src/x.py": "old\n", "lib/y.py": "old\n"}, "Two folders")
+    scene.git("pull", "-q")
+    number = scene.issue()
+    path = finished(scene, number)
+    scene.git("sparse-checkout", "set", "src", cwd=path)
+    (path / "lib").mkdir()
+    (path / "lib/y.py").write_text("an afternoon\n")
+    if inside:
+        (path / "src/x.py").write_text("a morning\n")
+    if why == "cancelled":
+        scene.orch("cancel", str(number), check=True)
+    else:
+        scene.sandbox.person.close_pull(pull_of(scene, number))
+    out = scene.orch("prune", str(number), f"--{why}", check=True).out
+    ref = out.split("kept at ")[1].split()[0]
+    assert not path.exists()
+    assert scene.git("show", f"{ref}:lib/y.py") == "an afternoon\n"
+    assert scene.git("show", f"{ref}:src/x.py") == ("a morning\n" if inside else "old\n")
+
+
+def test_prune_says_what_it_could_not_preserve(scene: Scene) -> None:
+    number = scene.issue()
+    path = finished(scene, number)
+    (path / "lib").mkdir()
+    (path / "lib/y.py").write_text("new\n")
+    scene.git("add", ".", cwd=path)
+    scene.git("init", "-q", str(path / "lib"))
+    scene.orch("cancel", str(number), check=True)
+    out = scene.orch("prune", "--cancelled", check=True).out
+    assert out == f"#{number}: kept: could not be preserved as it is: lib/.git\n"
+    assert (path / "lib/.git").is_dir()

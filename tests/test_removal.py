@@ -12,7 +12,7 @@ from test_worktree import add_submodule
 
 from issue_orch.errors import Expected
 from issue_orch.git import admin_dir, find_admin_dir, rev_parse
-from issue_orch.model import Branch, CommitSha, IssueNumber
+from issue_orch.model import Branch, CommitSha, Number
 from issue_orch.removal import Kept, Removed, Wanted, checking, delete_branches, leftovers, remove_worktrees, sweep
 from issue_orch.worktree import populate_submodules
 
@@ -22,7 +22,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def want(clone: Clone, path: Path, number: int = 1) -> Wanted:
-    return Wanted(str(path), IssueNumber(number), rev_parse(clone.repo, f"refs/heads/issue-{number}"))
+    return Wanted(str(path), Number(number), rev_parse(clone.repo, f"refs/heads/issue-{number}"))
 
 
 def remove(clone: Clone, *wanted: Wanted) -> list[Removed | Kept]:
@@ -141,7 +141,7 @@ def test_kept_and_untouched(clone: Clone, make) -> None:  # type: ignore[no-unty
 def test_not_ours_at_all(clone: Clone, tmp_path: Path) -> None:
     folder = write(tmp_path / "folder/file", "x").parent
     head = rev_parse(clone.repo, "main")
-    found = remove(clone, Wanted(str(folder), IssueNumber(1), head), Wanted(str(clone.top), IssueNumber(2), head))
+    found = remove(clone, Wanted(str(folder), Number(1), head), Wanted(str(clone.top), Number(2), head))
     assert [each.reason for each in found if isinstance(each, Kept)] == ["not_ours", "not_ours"]
     assert (folder / "file").exists()
 
@@ -221,12 +221,12 @@ def test_preserved_and_removed(clone: Clone) -> None:
     path = make_worktree(clone)
     sha = commit(path, "unpushed", file="x")
     write(path / "new", "untracked")
-    found = remove(clone, Wanted(str(path), IssueNumber(1), None))[0]
+    found = remove(clone, Wanted(str(path), Number(1), None))[0]
     assert isinstance(found, Removed)
     assert sh(clone.top, "git", "show", f"{found.preserved}:new") == "untracked"
     assert sh(clone.top, "git", "rev-parse", f"{found.preserved}^") == sha
     path = make_worktree(clone, 2)
-    assert remove(clone, Wanted(str(path), IssueNumber(2), None)) == [Removed(str(path), None)]
+    assert remove(clone, Wanted(str(path), Number(2), None)) == [Removed(str(path), None)]
 
 
 def test_what_is_staged_is_not_taken_for_a_conflict(clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +239,7 @@ def test_what_is_staged_is_not_taken_for_a_conflict(clone: Clone, tmp_path: Path
     full = f'*write-tree*) if mkdir "{tmp_path}/once"; then echo "fatal: No space left on device" >&2; exit 128; fi;;'
     script(tmp_path / "bin/git", f'case "$*" in {full} esac\nexec {real} "$@"')
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    kept, removed = (remove(clone, Wanted(str(path), IssueNumber(1), None))[0] for _ in range(2))
+    kept, removed = (remove(clone, Wanted(str(path), Number(1), None))[0] for _ in range(2))
     assert isinstance(kept, Kept) and "No space left" in kept.detail
     assert isinstance(removed, Removed)
     assert sh(clone.top, "git", "show", f"{removed.preserved}:README.md") == "in the work tree"
@@ -250,7 +250,7 @@ def test_what_cannot_be_preserved_stays(clone: Clone) -> None:
     path = make_worktree(clone)
     sh(path, "git", "init", "-q", "nested")
     commit(path / "nested", "inner", file="x")
-    found = remove(clone, Wanted(str(path), IssueNumber(1), None))[0]
+    found = remove(clone, Wanted(str(path), Number(1), None))[0]
     assert isinstance(found, Kept)
     assert "repository of its own" in found.detail
     assert (path / "nested/file").exists()
