@@ -10,9 +10,21 @@ TYPE_CHECKING = False  # typing itself costs three milliseconds
 if TYPE_CHECKING:
     from typing import NoReturn
 
-FOR_PEOPLE = frozenset({  # what a worker must not do (threat S15)
-    "init", "spawn", "run", "answer", "tell", "attach", "pause", "resume", "stop", "cancel", "prune",
-})
+FOR_PEOPLE = frozenset(
+    {  # what a worker must not do (threat S15)
+        "init",
+        "spawn",
+        "run",
+        "answer",
+        "tell",
+        "attach",
+        "pause",
+        "resume",
+        "stop",
+        "cancel",
+        "prune",
+    }
+)
 # What commands.NAME.NAME takes, in order: ISSUES are all plain words, ISSUE the first of them, TEXT the rest.
 # cli.py says what the commands are; a test compares.
 PARAMETERS: dict[str, tuple[str, ...]] = {
@@ -49,7 +61,9 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     from .shell import guard
 
-    if words[:1] == ["help"] or not (words or "_ISSUE_ORCH_COMPLETE" in os.environ):  # a shell that completes gives no words
+    if words[:1] == ["help"] or not (
+        words or "_ISSUE_ORCH_COMPLETE" in os.environ
+    ):  # a shell that completes gives no words
         words = [*words[1:], "--help"]
     return guard(run, words)
 
@@ -65,7 +79,9 @@ def run(words: list[str]) -> int:
     values = read(PARAMETERS[name], words[1:]) if name in PARAMETERS else None
     if values is None:
         return run_typer(words)
-    module = __import__(f"issue_orch.commands.{name}", fromlist=[name])  # importlib costs every shell prompt half a millisecond
+    module = __import__(
+        f"issue_orch.commands.{name}", fromlist=[name]
+    )  # importlib costs every shell prompt half a millisecond
     return int(getattr(module, name)(*values))
 
 
@@ -102,20 +118,29 @@ def read(parameters: tuple[str, ...], words: list[str]) -> list[object] | None:
             return None
         elif "=" not in named[word]:
             values[named[word]] = True
-        elif not rest or rest[0].startswith("-") or ("=number" in named[word] and not is_number(rest[0])):
+        elif (
+            not rest
+            or rest[0].startswith("-")
+            or ("=number" in named[word] and not is_number(rest[0]))
+        ):
             return None
         else:
             values[named[word]] = int(rest.pop(0)) if "=number" in named[word] else rest.pop(0)
     numbers = plain if "ISSUES" in parameters else plain[:1] if "ISSUE" in parameters else []
     if not all(map(is_number, numbers)) or (len(plain) > len(numbers) and "TEXT" not in parameters):
         return None
-    values |= {"ISSUES": [int(number) for number in numbers], "ISSUE": int(numbers[0]) if numbers else None,
-               "TEXT": " ".join(plain[1:])}
+    values |= {
+        "ISSUES": [int(number) for number in numbers],
+        "ISSUE": int(numbers[0]) if numbers else None,
+        "TEXT": " ".join(plain[1:]),
+    }
     return [values[each] for each in parameters]
 
 
 def is_number(word: str) -> bool:
-    return word.isascii() and word.isdecimal() and len(word) < 20  # of more, Python makes no number from 4,300 on
+    return (
+        word.isascii() and word.isdecimal() and len(word) < 20
+    )  # of more, Python makes no number from 4,300 on
 
 
 if __name__ == "__main__":

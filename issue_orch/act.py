@@ -17,7 +17,15 @@ from . import agents, git, launching, ledger, push, worktree
 from .config import approved_folder
 from .context import Context, fetch_base, numbers, refuse_changed_keys
 from .errors import Expected, of_system
-from .launching import Starting, adapter_name, ceilings, check_agent, load_intent, report_command, starting_supervisors
+from .launching import (
+    Starting,
+    adapter_name,
+    ceilings,
+    check_agent,
+    load_intent,
+    report_command,
+    starting_supervisors,
+)
 from .lease import Lease, check_locks, probe, take
 from .messages import pending, write_context
 from .model import Branch, CommitSha, Issue, SessionStatus
@@ -102,14 +110,23 @@ def branch_name(context: Context, number: int) -> Branch:
     return Branch(context.config.branch.format(number=int(number)))
 
 
-def spawn(context: Context, starts: list[Start], ahead: worktree.Checkouts | None = None) -> list[Outcome]:
+def spawn(
+    context: Context, starts: list[Start], ahead: worktree.Checkouts | None = None
+) -> list[Outcome]:
     """Start them side by side; each succeeds or fails for itself. Those `ahead` are taken where they fit."""
     check_locks(context.state)
     with ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool:
         places = list(pool.map(lambda start: attempt(take_place, context, start), starts))
-        begun = iter(start_all(context, [place for place in places if isinstance(place, Place)], ahead or [], pool))
+        begun = iter(
+            start_all(
+                context, [place for place in places if isinstance(place, Place)], ahead or [], pool
+            )
+        )
     errors = [place if isinstance(place, Expected) else next(begun) for place in places]
-    return [Outcome(start.issue.number, start.path, start.branch, error) for start, error in zip(starts, errors, strict=True)]
+    return [
+        Outcome(start.issue.number, start.path, start.branch, error)
+        for start, error in zip(starts, errors, strict=True)
+    ]
 
 
 def attempt(step: Callable[..., T], *words: Any) -> T | Expected:
@@ -129,12 +146,16 @@ def take_place(context: Context, start: Start) -> Place:
     return place
 
 
-def start_all(context: Context, places: list[Place], ahead: worktree.Checkouts, pool: ThreadPoolExecutor) -> list[Expected | None]:
+def start_all(
+    context: Context, places: list[Place], ahead: worktree.Checkouts, pool: ThreadPoolExecutor
+) -> list[Expected | None]:
     """Their supervisors import while the worktrees are made."""
     if not places:
         return []
     try:
-        with starting_supervisors(context, [(place.status, place.lease) for place in places]) as supervisors:
+        with starting_supervisors(
+            context, [(place.status, place.lease) for place in places]
+        ) as supervisors:
             start = partial(attempt, start_one, context, ahead)
             return list(pool.map(start, places, supervisors))
     except OSError as error:  # the system allows no more processes
@@ -144,7 +165,9 @@ def start_all(context: Context, places: list[Place], ahead: worktree.Checkouts, 
         return [of_system(error)] * len(places)
 
 
-def start_one(context: Context, ahead: worktree.Checkouts, place: Place, supervisor: Starting) -> None:
+def start_one(
+    context: Context, ahead: worktree.Checkouts, place: Place, supervisor: Starting
+) -> None:
     with place.lease:
         try:
             prepare(context, place, ahead)
@@ -161,28 +184,53 @@ def admit(context: Context, start: Start) -> tuple[SessionStatus, worktree.Inten
     with take(context.state, "admission", "spawn", wait=30):
         existing = load_status(context.state, number)
         if existing is not None and (existing["attempt"] or existing["status"] != "registered"):
-            raise Expected(f"#{number}: has a session already ({existing['status']})", f"issue-orch show {number}")
-        running = [other for other in session_numbers(context.state) if other != number and probe(context.state, other)]
+            raise Expected(
+                f"#{number}: has a session already ({existing['status']})",
+                f"issue-orch show {number}",
+            )
+        running = [
+            other
+            for other in session_numbers(context.state)
+            if other != number and probe(context.state, other)
+        ]
         if len(running) >= context.config.max_workers:
-            raise Expected(f"#{number}: all {context.config.max_workers} places are taken by {numbers(running)}",
-                           "wait, or raise max_workers")
+            raise Expected(
+                f"#{number}: all {context.config.max_workers} places are taken by {numbers(running)}",
+                "wait, or raise max_workers",
+            )
         reserve(context, number)
         status = existing or registered(context, start)
         status["agent"] = start.agent
-        intent = load_intent(context.state, status) if existing else worktree.Intent(f"issue-orch #{number} {token_hex(8)}")
+        intent = (
+            load_intent(context.state, status)
+            if existing
+            else worktree.Intent(f"issue-orch #{number} {token_hex(8)}")
+        )
         if start.reuse:
-            head, _, upstream = worktree.load_heads(context.repo, Branch(status["branch"]), context.config.remote)
+            head, _, upstream = worktree.load_heads(
+                context.repo, Branch(status["branch"]), context.config.remote
+            )
             intent = intent._replace(continues=head or upstream)
         make_session(context.state, number)
         # First: a session without its intent would be taken for one of an older version.
-        append_event(context.state, number, "registered", time.time(), branch=status["branch"], base=status["base"],
-                     mark=intent.mark, continues=intent.continues)
+        append_event(
+            context.state,
+            number,
+            "registered",
+            time.time(),
+            branch=status["branch"],
+            base=status["base"],
+            mark=intent.mark,
+            continues=intent.continues,
+        )
         save_status(context.state, status)
     return status, intent
 
 
 def reserve(context: Context, number: int) -> None:
-    room = ledger.reserve(context.state, number, 1, ceilings(context.config), context.config.max_workers, time.time())
+    room = ledger.reserve(
+        context.state, number, 1, ceilings(context.config), context.config.max_workers, time.time()
+    )
     if room is not None and room.usd <= 0:
         raise Expected(f"#{number}: {room.why}", room.hint)
 
@@ -190,8 +238,16 @@ def reserve(context: Context, number: int) -> None:
 def registered(context: Context, start: Start) -> SessionStatus:
     issue = start.issue
     return new_status(
-        issue.number, issueTitle=issue.title, branch=start.branch, worktreePath=start.path, startedAt=iso(time.time()),
-        repo=context.name, issueUrl=issue.url, base=start.base.branch, baseSha=start.base.sha, agent=start.agent,
+        issue.number,
+        issueTitle=issue.title,
+        branch=start.branch,
+        worktreePath=start.path,
+        startedAt=iso(time.time()),
+        repo=context.name,
+        issueUrl=issue.url,
+        base=start.base.branch,
+        baseSha=start.base.sha,
+        agent=start.agent,
     )
 
 
@@ -202,9 +258,19 @@ def prepare(context: Context, place: Place, ahead: worktree.Checkouts) -> None:
     folder = session_folder(context.state, number)
     free = shutil.disk_usage(os.path.dirname(path)).free
     if free < SPARE_BYTES:
-        raise Expected(f"only {free // 1_000_000} MB are free at {os.path.dirname(path)}", "make room on that disk")
-    head = worktree.register(repo, path, Branch(status["branch"]), CommitSha(status["baseSha"]), place.intent,
-                             reuse=start.reuse, remote=context.config.remote)
+        raise Expected(
+            f"only {free // 1_000_000} MB are free at {os.path.dirname(path)}",
+            "make room on that disk",
+        )
+    head = worktree.register(
+        repo,
+        path,
+        Branch(status["branch"]),
+        CommitSha(status["baseSha"]),
+        place.intent,
+        reuse=start.reuse,
+        remote=context.config.remote,
+    )
     worktree.check_out(repo, path, head, ahead)
     worktree.copy_listed(repo, path)
     worktree.populate_submodules(repo, path)
@@ -221,11 +287,20 @@ def run_setup(context: Context, path: str, folder: Path) -> None:
     deadline = time.monotonic() + context.config.setup_timeout
     environment = launching.service_environment(context, context.config.agent)
     for argv in context.config.setup:
-        done = run(*argv, cwd=path, env=environment, timeout=max(1.0, deadline - time.monotonic()), check=False)
+        done = run(
+            *argv,
+            cwd=path,
+            env=environment,
+            timeout=max(1.0, deadline - time.monotonic()),
+            check=False,
+        )
         with open(folder / "setup.log", "a", encoding="utf-8", errors="replace") as log:
             log.write(f"$ {' '.join(argv)}\n{done.stdout}{done.stderr}")
         if done.code:
-            raise Expected(f"setup: {' '.join(argv)} ended with code {done.code}", f"see {folder / 'setup.log'}")
+            raise Expected(
+                f"setup: {' '.join(argv)} ended with code {done.code}",
+                f"see {folder / 'setup.log'}",
+            )
 
 
 def roll_back(context: Context, place: Place, error: Expected) -> None:
@@ -239,7 +314,9 @@ def roll_back(context: Context, place: Place, error: Expected) -> None:
         if pending(context.state, number):  # somebody told it something
             archive(context.state, number, time.time())
         else:
-            (session_folder(context.state, number) / "status.json").unlink()  # first: what is left without it is no session
+            (
+                session_folder(context.state, number) / "status.json"
+            ).unlink()  # first: what is left without it is no session
             shutil.rmtree(session_folder(context.state, number))
         return
     status["failure"] = error.message
@@ -266,11 +343,20 @@ def find_default(context: Context, before: Base | None, connected: Callable[[], 
     return Base(branch, fetch_base(context, branch))
 
 
-def checkouts_ahead(context: Context, numbers: list[int], base: Base | None) -> AbstractContextManager[worktree.Checkouts]:
+def checkouts_ahead(
+    context: Context, numbers: list[int], base: Base | None
+) -> AbstractContextManager[worktree.Checkouts]:
     """Checkouts of the base as it was, for the issues that have no session yet; none where they could not be moved."""
-    new = [number for number in dict.fromkeys(numbers) if not session_folder(context.state, number).exists()]
+    new = [
+        number
+        for number in dict.fromkeys(numbers)
+        if not session_folder(context.state, number).exists()
+    ]
     parents = {os.path.dirname(worktree_path(context, number)) for number in new}
-    near = all(os.path.isdir(parent) and os.stat(parent).st_dev == os.stat(context.state).st_dev for parent in parents)
+    near = all(
+        os.path.isdir(parent) and os.stat(parent).st_dev == os.stat(context.state).st_dev
+        for parent in parents
+    )
     if base is None or not new or not near or shutil.disk_usage(context.state).free < SPARE_BYTES:
         return nullcontext([])
     refuse_changed_keys(context)
@@ -286,15 +372,22 @@ def make_starts(
     bases = {default.branch: default}
     for each in eligible:
         if each.base and each.base not in bases:
-            bases[Branch(each.base)] = Base(Branch(each.base), fetch_base(context, Branch(each.base)))
+            bases[Branch(each.base)] = Base(
+                Branch(each.base), fetch_base(context, Branch(each.base))
+            )
     signs = context.config.git_sign != "off" and git.wants_signing(context.repo)
     common = Common(git.identity(context.repo), refuse_changed_keys(context), signs)
     if shutil.which("git-lfs") is None:
         for base in bases.values():
             if push.uses_lfs(context.repo, base.sha):
-                raise Expected(f"{base.branch} has files in LFS, and git-lfs is not installed",
-                               "install git-lfs, then git lfs install")
-    return [make_start(context, each.issue, bases[Branch(each.base or default.branch)], reuse, common) for each in eligible]
+                raise Expected(
+                    f"{base.branch} has files in LFS, and git-lfs is not installed",
+                    "install git-lfs, then git lfs install",
+                )
+    return [
+        make_start(context, each.issue, bases[Branch(each.base or default.branch)], reuse, common)
+        for each in eligible
+    ]
 
 
 def make_start(context: Context, issue: Issue, base: Base, reuse: bool, common: Common) -> Start:
@@ -308,8 +401,18 @@ def render_prompt(context: Context, issue: Issue, base: Branch, branch: Branch, 
 
     agent = context.config.agent
     return render(
-        "session", approved_folder(context.state), number=issue.number, url=issue.url, task=task(issue), repo=context.name,
-        base=base, branch=branch, worktree=path, report=report_command(),
+        "session",
+        approved_folder(context.state),
+        number=issue.number,
+        url=issue.url,
+        task=task(issue),
+        repo=context.name,
+        base=base,
+        branch=branch,
+        worktree=path,
+        report=report_command(),
         worker_opens_pull=context.config.pulls_open == "worker",
-        repository_notes=repository_notes(context.repo.main, agent, agents.load(adapter_name(agent)).CAPABILITIES.instructions),
+        repository_notes=repository_notes(
+            context.repo.main, agent, agents.load(adapter_name(agent)).CAPABILITIES.instructions
+        ),
     )

@@ -9,10 +9,12 @@ import typer
 from . import __version__
 
 app = typer.Typer(
-    name="issue-orch", rich_markup_mode=None, pretty_exceptions_enable=False,
+    name="issue-orch",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Turn ready GitHub issues into pull requests by coding agents. It never merges: you do.\n\n"
-         "Start with: issue-orch demo   then, in your clone: issue-orch init",
+    "Start with: issue-orch demo   then, in your clone: issue-orch init",
 )
 
 
@@ -60,11 +62,16 @@ def known_issues(incomplete: str) -> list[tuple[str, str]]:
         sessions, _ = load_sessions(find_state(os.getcwd()))
     except Expected:
         return []
-    rows = [(str(each["issueNumber"]), re.sub(r"[^\w .,/+-]+", " ", each["issueTitle"])[:60]) for each in sessions]
+    rows = [
+        (str(each["issueNumber"]), re.sub(r"[^\w .,/+-]+", " ", each["issueTitle"])[:60])
+        for each in sessions
+    ]
     return [row for row in rows if row[0].startswith(incomplete)]
 
 
-Number = Annotated[int, typer.Argument(metavar="ISSUE", help="Number of the issue.", autocompletion=known_issues)]
+Number = Annotated[
+    int, typer.Argument(metavar="ISSUE", help="Number of the issue.", autocompletion=known_issues)
+]
 Numbers = Annotated[
     list[int] | None,
     typer.Argument(metavar="ISSUE", help="Numbers of issues.", autocompletion=known_issues),
@@ -76,8 +83,15 @@ All = Annotated[bool, typer.Option("--all", help="Every session.")]
 
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True,
-                                          help="Print the versions of issue-orch, git and the agents.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=show_version,
+            is_eager=True,
+            help="Print the versions of issue-orch, git and the agents.",
+        ),
+    ] = False,
 ) -> None:
     pass
 
@@ -85,13 +99,25 @@ def root(
 @app.command()
 def init(
     yes: Yes = False,
-    repo: Annotated[str | None, typer.Option(help="owner/name, when the remote does not say it.")] = None,
-    agent: Annotated[str | None, typer.Option(help="claude, codex, opencode, gemini or command.")] = None,
+    repo: Annotated[
+        str | None, typer.Option(help="owner/name, when the remote does not say it.")
+    ] = None,
+    agent: Annotated[
+        str | None, typer.Option(help="claude, codex, opencode, gemini or command.")
+    ] = None,
     base_url: Annotated[str | None, typer.Option(help="API root of another GitHub server.")] = None,
-    approve: Annotated[bool, typer.Option("--approve", help="Only approve what needs it, as it is checked out.")] = False,
-    workflows: Annotated[bool, typer.Option("--workflows", help="Also write the cleanup workflow.")] = False,
-    templates: Annotated[bool, typer.Option("--templates", help="Also copy the prompt templates for editing.")] = False,
-    labels: Annotated[bool, typer.Option("--labels", help="Also create the labels on GitHub.")] = False,
+    approve: Annotated[
+        bool, typer.Option("--approve", help="Only approve what needs it, as it is checked out.")
+    ] = False,
+    workflows: Annotated[
+        bool, typer.Option("--workflows", help="Also write the cleanup workflow.")
+    ] = False,
+    templates: Annotated[
+        bool, typer.Option("--templates", help="Also copy the prompt templates for editing.")
+    ] = False,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Also create the labels on GitHub.")
+    ] = False,
 ) -> int:
     """Set up this clone, and write .issue-orch.toml.
 
@@ -112,7 +138,9 @@ def init(
 @app.command()
 def demo(
     yes: Yes = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the sandbox folder, and say where it is.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the sandbox folder, and say where it is.")
+    ] = False,
 ) -> int:
     """Show the whole idea on a GitHub that lives inside the demo.
 
@@ -133,7 +161,9 @@ def demo(
 def plan(
     issues: Numbers = None,
     as_json: Json = False,
-    stack: Annotated[bool, typer.Option("--stack", help="Allow issues to start on their blocker's branch.")] = False,
+    stack: Annotated[
+        bool, typer.Option("--stack", help="Allow issues to start on their blocker's branch.")
+    ] = False,
 ) -> int:
     """Show which issues are ready, and why the others are not.
 
@@ -155,9 +185,15 @@ def plan(
 def spawn(
     issues: Numbers = None,
     yes: Yes = False,
-    reuse: Annotated[bool, typer.Option("--reuse", help="Work on the branch although it exists already.")] = False,
-    agent: Annotated[str | None, typer.Option(help="Use this agent instead of the configured one.")] = None,
-    stack: Annotated[bool, typer.Option("--stack", help="Allow issues to start on their blocker's branch.")] = False,
+    reuse: Annotated[
+        bool, typer.Option("--reuse", help="Work on the branch although it exists already.")
+    ] = False,
+    agent: Annotated[
+        str | None, typer.Option(help="Use this agent instead of the configured one.")
+    ] = None,
+    stack: Annotated[
+        bool, typer.Option("--stack", help="Allow issues to start on their blocker's branch.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Start a worker for each issue, in a worktree of its own.
@@ -179,10 +215,18 @@ def spawn(
 @app.command()
 def status(
     as_json: Json = False,
-    needs_me: Annotated[bool, typer.Option("--needs-me", help="Only what needs you; exit code 1 when nothing.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Refresh every two seconds, until Ctrl-C.")] = False,
-    fetch: Annotated[bool, typer.Option("--fetch", "-f", help="First look at the pulls on GitHub.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also what asking GitHub has cost.")] = False,
+    needs_me: Annotated[
+        bool, typer.Option("--needs-me", help="Only what needs you; exit code 1 when nothing.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Refresh every two seconds, until Ctrl-C.")
+    ] = False,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", "-f", help="First look at the pulls on GitHub.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also what asking GitHub has cost.")
+    ] = False,
 ) -> int:
     """List the sessions, those that need you first. Reads local files alone, unless told to --fetch.
 
@@ -238,9 +282,13 @@ def show(issue: Number, as_json: Json = False) -> int:
 @app.command()
 def answer(
     issue: Annotated[
-        int | None, typer.Argument(metavar="ISSUE", help="Number of the issue.", autocompletion=known_issues)] = None,
+        int | None,
+        typer.Argument(metavar="ISSUE", help="Number of the issue.", autocompletion=known_issues),
+    ] = None,
     text: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="The answer.")] = None,
-    option: Annotated[int | None, typer.Option("--option", "-o", help="Choose an option by its number.")] = None,
+    option: Annotated[
+        int | None, typer.Option("--option", "-o", help="Choose an option by its number.")
+    ] = None,
 ) -> int:
     """Answer a stuck worker.
 
@@ -279,9 +327,13 @@ def tell(
 @app.command()
 def logs(
     issue: Number,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the worker ends.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the worker ends.")
+    ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="The agent's output as it came.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", help="How many lines at the most; 0 for all.")] = 200,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", help="How many lines at the most; 0 for all.")
+    ] = 200,
 ) -> int:
     """What the agent said and did, and how long its tools took.
 
@@ -301,7 +353,9 @@ def logs(
 @app.command()
 def attach(
     issue: Number,
-    now: Annotated[bool, typer.Option("--now", help="Do not wait for the worker's turn to end.")] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="Do not wait for the worker's turn to end.")
+    ] = False,
 ) -> int:
     """Take a session over by hand, in the agent's own program.
 
@@ -377,12 +431,22 @@ def cancel(issues: Numbers = None, all_: All = False) -> int:
 @app.command("run")
 def run_command(
     once: Annotated[bool, typer.Option("--once", help="One pass, for cron.")] = False,
-    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when only you have something to do.")] = False,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="End when only you have something to do.")
+    ] = False,
     interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two passes.")] = 30.0,
-    max_workers: Annotated[int | None, typer.Option(min=1, help="Instead of the configured number.")] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say why each issue is started or not.")] = False,
-    serialize: Annotated[bool, typer.Option("--serialize-overlaps", help="Hold what overlaps.")] = False,
-    stack: Annotated[bool, typer.Option("--stack", help="Allow issues to start on their blocker's branch.")] = False,
+    max_workers: Annotated[
+        int | None, typer.Option(min=1, help="Instead of the configured number.")
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say why each issue is started or not.")
+    ] = False,
+    serialize: Annotated[
+        bool, typer.Option("--serialize-overlaps", help="Hold what overlaps.")
+    ] = False,
+    stack: Annotated[
+        bool, typer.Option("--stack", help="Allow issues to start on their blocker's branch.")
+    ] = False,
 ) -> int:
     """Start what is ready and follow it up, until Ctrl-C.
 
@@ -418,7 +482,9 @@ def costs(as_json: Json = False) -> int:
 @app.command()
 def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Mend what is safe to mend.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --fix: only say what would be done.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --fix: only say what would be done.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Check everything that issue-orch needs, and say how to mend it.
@@ -441,8 +507,12 @@ def prune(
     issues: Numbers = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed.")] = False,
     pull: Annotated[int | None, typer.Option("--pr", help="Only the session of this pull.")] = None,
-    closed: Annotated[bool, typer.Option("--closed", help="Also where the pull was closed unmerged.")] = False,
-    cancelled: Annotated[bool, typer.Option("--cancelled", help="Also cancelled sessions.")] = False,
+    closed: Annotated[
+        bool, typer.Option("--closed", help="Also where the pull was closed unmerged.")
+    ] = False,
+    cancelled: Annotated[
+        bool, typer.Option("--cancelled", help="Also cancelled sessions.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Remove the worktrees of merged pulls.
@@ -486,11 +556,16 @@ def merge() -> int:
     """
     from .errors import Expected
 
-    raise Expected("issue-orch never merges; a person does, on GitHub",
-                   "issue-orch conflicts, then review the pulls in that order")
+    raise Expected(
+        "issue-orch never merges; a person does, on GitHub",
+        "issue-orch conflicts, then review the pulls in that order",
+    )
 
 
-@app.command(add_help_option=False, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@app.command(
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
 def report(context: typer.Context) -> int:
     """For workers: planning, working, stuck or complete.
 

@@ -37,7 +37,11 @@ def write_back(run: Pass, numbers: list[int]) -> list[str]:
 
 def take_answers(run: Pass, numbers: list[int]) -> Iterator[str]:
     """Comments of all issues come in one list, from the oldest open question on."""
-    open_ = {number: memory for number in numbers if is_open(run, number, memory := load_memory(run, number))}
+    open_ = {
+        number: memory
+        for number in numbers
+        if is_open(run, number, memory := load_memory(run, number))
+    }
     if not open_:
         return
     since = min(memory["question"]["at"] for memory in open_.values())
@@ -45,7 +49,11 @@ def take_answers(run: Pass, numbers: list[int]) -> Iterator[str]:
     for number, memory in open_.items():
         mine = run.gh.fetch_comments(number, since) if found is None else found
         for comment in sorted(mine, key=lambda each: each.id):
-            if comment.issue == number and comment.id not in memory["question"]["seen"] and ANSWER.match(comment.body):
+            if (
+                comment.issue == number
+                and comment.id not in memory["question"]["seen"]
+                and ANSWER.match(comment.body)
+            ):
                 yield take_answer(run, number, memory, comment)
 
 
@@ -76,7 +84,9 @@ def take_answer(run: Pass, number: int, memory: Memory, comment: Comment) -> str
 UNKNOWN = "what its author may do could not be looked up"
 
 
-def refusal(comment: Comment, asked_at: str, question: int, me: str | None, permission: str | None) -> str | None:
+def refusal(
+    comment: Comment, asked_at: str, question: int, me: str | None, permission: str | None
+) -> str | None:
     """Why a comment is no answer to the question that was posted as comment `question`; None when it is one."""
     if comment.author == me:
         return "it is by the account that issue-orch itself uses"
@@ -136,7 +146,11 @@ def wanted_label(head: Headline, checks: str | None) -> str | None:
         return None
     if head.label == "STUCK":
         return STUCK
-    return READY if head.label == "PR READY" or (head.label, checks) == ("PR OPEN", "unavailable") else WORKING
+    return (
+        READY
+        if head.label == "PR READY" or (head.label, checks) == ("PR OPEN", "unavailable")
+        else WORKING
+    )
 
 
 def keep(run: Pass, number: int, memory: Memory, kind: str, body: str) -> None:
@@ -147,8 +161,11 @@ def keep(run: Pass, number: int, memory: Memory, kind: str, body: str) -> None:
     mark = f"<!-- issue-orch:{kind}:{mine.get('id', number)} -->"
     found = mine.get("comment") or find_own(run, number, mark)
     try:
-        posted = (run.gh.edit_comment(found, f"{mark}\n{body}") if found
-                  else run.gh.create_comment(number, f"{mark}\n{body}"))
+        posted = (
+            run.gh.edit_comment(found, f"{mark}\n{body}")
+            if found
+            else run.gh.create_comment(number, f"{mark}\n{body}")
+        )
         mine.update(comment=posted.id, at=mine.get("at", posted.created_at), text=body)
     except NotFound:
         mine["deleted"] = True
@@ -157,8 +174,15 @@ def keep(run: Pass, number: int, memory: Memory, kind: str, body: str) -> None:
 
 def find_own(run: Pass, number: int, mark: str) -> int | None:
     """A comment with our mark that we wrote: after a crash, or a write without an answer. Others may copy a mark."""
-    return next((each.id for each in run.gh.fetch_comments(number) if each.body.startswith(mark) and (
-        each.author == run.me if run.me else each.author_kind != "User")), None)
+    return next(
+        (
+            each.id
+            for each in run.gh.fetch_comments(number)
+            if each.body.startswith(mark)
+            and (each.author == run.me if run.me else each.author_kind != "User")
+        ),
+        None,
+    )
 
 
 def status_body(run: Pass, status: SessionStatus, head: Headline) -> str:
@@ -173,12 +197,17 @@ def question_body(run: Pass, number: int, question: Question) -> str:
     parts = [f"**The worker on this issue needs a decision.**\n\n{safe(run, question['decision'])}"]
     if question["context"]:
         parts.append(safe(run, question["context"]))
-    parts += [f"{at}. {safe(run, one_line(option, 500))}" for at, option in enumerate(question["options"], 1)]
+    parts += [
+        f"{at}. {safe(run, one_line(option, 500))}"
+        for at, option in enumerate(question["options"], 1)
+    ]
     if question["default"]:
         parts.append(f"It would take: {safe(run, one_line(question['default'], 500))}")
-    parts.append("Somebody with write permission answers by a new comment, `/answer 1` or `/answer your own words`; or "
-                 f"with `issue-orch answer {number}`. An edited comment does not count"
-                 + (f", nor one by {run.me}." if run.me else "."))
+    parts.append(
+        "Somebody with write permission answers by a new comment, `/answer 1` or `/answer your own words`; or "
+        f"with `issue-orch answer {number}`. An edited comment does not count"
+        + (f", nor one by {run.me}." if run.me else ".")
+    )
     return "\n\n".join(parts)
 
 
@@ -186,7 +215,9 @@ def receipt_of(run: Pass, status: SessionStatus, question: str) -> str:
     """What became of a question, as far as the files say."""
     number, state = status["issueNumber"], run.context.state
     messages: list[Message] = [*delivered(state, number), *pending(state, number)]
-    author = next((one_line(each["author"], 200) for each in messages if each["question"] == question), None)
+    author = next(
+        (one_line(each["author"], 200) for each in messages if each["question"] == question), None
+    )
     if author is None:
         return "No answer is needed any more."
     name, _, url = author.partition(", ")

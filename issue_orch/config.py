@@ -9,7 +9,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .config_keys import AGENT_KEYS, BUILT_IN_AGENTS, KEYS, Agent, Config, Key, Words, convert, find_key
+from .config_keys import (
+    AGENT_KEYS,
+    BUILT_IN_AGENTS,
+    KEYS,
+    Agent,
+    Config,
+    Key,
+    Words,
+    convert,
+    find_key,
+)
 from .errors import Expected, Unapproved, Usage
 from .store import load_json, write_json, write_text
 from .text import sanitise
@@ -29,8 +39,11 @@ ELSEWHERE = {
 
 
 def load_config(
-    top: str | os.PathLike[str], state: str | os.PathLike[str], env: Mapping[str, str],
-    flags: Mapping[str, Any] | None = None, executing: bool = True,
+    top: str | os.PathLike[str],
+    state: str | os.PathLike[str],
+    env: Mapping[str, str],
+    flags: Mapping[str, Any] | None = None,
+    executing: bool = True,
 ) -> Config:
     """Read all layers. `flags` are values by dotted name, None for one that was not given.
 
@@ -43,11 +56,15 @@ def load_config(
         if executing:
             raise Unapproved(
                 f"what {REPOSITORY_FILE} and {TEAM_FOLDER} say here was not approved on this machine:\n"
-                + "\n".join(listing(asked, approved)), "read it; then: issue-orch init --approve")
+                + "\n".join(listing(asked, approved)),
+                "read it; then: issue-orch init --approve",
+            )
         team = {name: value for name, value in team.items() if name not in asked}
     user = user_file(env)
     given = {name: value for name, value in (flags or {}).items() if value is not None}
-    return build({**team, **parse(read(user), str(user)), **from_env(env), **checked(given, "command line")})
+    return build(
+        {**team, **parse(read(user), str(user)), **from_env(env), **checked(given, "command line")}
+    )
 
 
 def load_team(top: str | os.PathLike[str]) -> dict[str, Any]:
@@ -83,7 +100,9 @@ def parse(text: str, where: str) -> dict[str, Any]:
     try:
         values = dict(flatten(tomllib.loads(text)))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise Usage(f"{where}: not valid TOML: {sanitise(str(error))}", f"mend it in {where}") from error
+        raise Usage(
+            f"{where}: not valid TOML: {sanitise(str(error))}", f"mend it in {where}"
+        ) from error
     return checked(values, where)
 
 
@@ -98,7 +117,10 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def checked(values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    return {name: convert(find_key(name) or unknown(name, where), value, where) for name, value in values.items()}
+    return {
+        name: convert(find_key(name) or unknown(name, where), value, where)
+        for name, value in values.items()
+    }
 
 
 def unknown(name: str, where: str) -> Key:
@@ -106,13 +128,21 @@ def unknown(name: str, where: str) -> Key:
     last, shown = name.rpartition(".")[2], sanitise(name)
     if name.startswith("parallel.") or last in ("auto_merge", "merge_strategy", "budget_ceiling"):
         what = ELSEWHERE.get(last, "there is no table [parallel]")
-        raise Usage(f"{where}: {shown} is not a key of issue-orch; {what}", f"take it out of {where}")
+        raise Usage(
+            f"{where}: {shown} is not a key of issue-orch; {what}", f"take it out of {where}"
+        )
     from difflib import get_close_matches
 
-    agent = ".".join(name.split(".")[:2]) if name.startswith("agents.") and name.count(".") > 1 else "agents.NAME"
+    agent = (
+        ".".join(name.split(".")[:2])
+        if name.startswith("agents.") and name.count(".") > 1
+        else "agents.NAME"
+    )
     known = [*(key.name for key in KEYS), *(f"{agent}.{key.name}" for key in AGENT_KEYS)]
     by_last = {dotted.rpartition(".")[2]: dotted for dotted in reversed(known)}
-    near = get_close_matches(name, known, 1, 0.75) or [by_last[m] for m in get_close_matches(last, by_last, 1, 0.6)]
+    near = get_close_matches(name, known, 1, 0.75) or [
+        by_last[m] for m in get_close_matches(last, by_last, 1, 0.6)
+    ]
     hint = f"did you mean {near[0]}?" if near else "docs/configuration.md lists the keys"
     raise Usage(f"{where}: unknown key {shown}; {hint}", f"mend it in {where}")
 
@@ -122,7 +152,11 @@ def from_env(env: Mapping[str, str]) -> dict[str, Any]:
     by_env = {key.env: key for key in KEYS}
     values: dict[str, Any] = {}
     for variable in sorted(env):
-        if not variable.startswith("ISSUE_ORCH_") or variable in NOT_CONFIGURATION or not env[variable].strip():
+        if (
+            not variable.startswith("ISSUE_ORCH_")
+            or variable in NOT_CONFIGURATION
+            or not env[variable].strip()
+        ):
             continue
         key = by_env.get(variable) or agent_key(variable)
         if key is not None:
@@ -131,7 +165,9 @@ def from_env(env: Mapping[str, str]) -> dict[str, Any]:
         from difflib import get_close_matches
 
         if near := get_close_matches(variable, by_env, 1, 0.9):
-            raise Usage(f"{variable}: no such setting; did you mean {near[0]}?", f"unset {variable}")
+            raise Usage(
+                f"{variable}: no such setting; did you mean {near[0]}?", f"unset {variable}"
+            )
     return values
 
 
@@ -141,7 +177,9 @@ def agent_key(variable: str) -> Key | None:
     for key in AGENT_KEYS:
         suffix = "_" + key.name.upper()
         if rest != variable and rest.endswith(suffix):
-            return find_key(f"agents.{rest.removesuffix(suffix).lower().replace('_', '-')}.{key.name}")
+            return find_key(
+                f"agents.{rest.removesuffix(suffix).lower().replace('_', '-')}.{key.name}"
+            )
     return None
 
 
@@ -150,7 +188,9 @@ def from_text(key: Key, raw: str) -> Any:
     if key.kind in (str, str | None) or key.choices:
         return raw
     if key.kind is bool:
-        return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(raw.lower(), raw)
+        return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
+            raw.lower(), raw
+        )
     if key.kind == Words and not raw.lstrip().startswith("["):
         return [word.strip() for word in raw.split(",") if word.strip()]
     import tomllib
@@ -168,7 +208,11 @@ def build(values: Mapping[str, Any]) -> Config:
         if name.startswith("agents."):
             _, agent, last = name.split(".")
             agents.setdefault(agent, {})[last] = values[name]
-    fields = {name.replace(".", "_"): value for name, value in values.items() if not name.startswith("agents.")}
+    fields = {
+        name.replace(".", "_"): value
+        for name, value in values.items()
+        if not name.startswith("agents.")
+    }
     return Config(**fields, agents={name: Agent(**settings) for name, settings in agents.items()})
 
 
@@ -176,16 +220,27 @@ def check_agent(config: Config, name: str | None = None) -> str:
     """The agent that works, by name. Raises Usage for one that is neither built in nor given a command."""
     agent = name or config.agent
     if agent not in BUILT_IN_AGENTS and not config.agent_settings(agent).command:
-        raise Usage(f"agent {sanitise(agent)}: not built in, and [agents.{sanitise(agent)}] has no command",
-                    f"choose one of {', '.join(BUILT_IN_AGENTS)}, or set agents.{sanitise(agent)}.command")
+        raise Usage(
+            f"agent {sanitise(agent)}: not built in, and [agents.{sanitise(agent)}] has no command",
+            f"choose one of {', '.join(BUILT_IN_AGENTS)}, or set agents.{sanitise(agent)}.command",
+        )
     return agent
 
 
 def to_approve(top: str | os.PathLike[str], team: Mapping[str, Any]) -> dict[str, Any]:
     """What counts only as approved, by name: such keys of the repository's file, and the templates by content."""
-    keys = {name: value for name, value in sorted(team.items())
-            if (key := find_key(name)) and key.approval and value != key.default}
-    return {**keys, **{f"{TEAM_FOLDER}/{name}": fingerprint({"": text}) for name, text in load_templates(top).items()}}
+    keys = {
+        name: value
+        for name, value in sorted(team.items())
+        if (key := find_key(name)) and key.approval and value != key.default
+    }
+    return {
+        **keys,
+        **{
+            f"{TEAM_FOLDER}/{name}": fingerprint({"": text})
+            for name, text in load_templates(top).items()
+        },
+    }
 
 
 def load_templates(top: str | os.PathLike[str]) -> dict[str, str]:
@@ -195,7 +250,10 @@ def load_templates(top: str | os.PathLike[str]) -> dict[str, str]:
     for file in sorted(folder.rglob("*.j2")):
         name = file.relative_to(folder).as_posix()
         if file.resolve() != file:
-            raise Expected(f"template {name}: lies outside of {TEAM_FOLDER}", f"put the file itself into {TEAM_FOLDER}")
+            raise Expected(
+                f"template {name}: lies outside of {TEAM_FOLDER}",
+                f"put the file itself into {TEAM_FOLDER}",
+            )
         if file.is_file():
             found[name] = file.read_text(encoding="utf-8", errors="replace")
     return found
@@ -225,10 +283,14 @@ def approved_folder(state: str | os.PathLike[str]) -> str:
     return os.path.join(state, "approved")
 
 
-def approve(state: str | os.PathLike[str], top: str | os.PathLike[str], asked: Mapping[str, Any]) -> None:
+def approve(
+    state: str | os.PathLike[str], top: str | os.PathLike[str], asked: Mapping[str, Any]
+) -> None:
     """Record that a person approved this on this machine. Only the last approval counts: an older one was taken back."""
     folder = Path(approved_folder(state), TEAM_FOLDER)
-    texts = {name: text for name, text in load_templates(top).items() if f"{TEAM_FOLDER}/{name}" in asked}
+    texts = {
+        name: text for name, text in load_templates(top).items() if f"{TEAM_FOLDER}/{name}" in asked
+    }
     for old in folder.rglob("*.j2"):
         if old.relative_to(folder).as_posix() not in texts:
             old.unlink()

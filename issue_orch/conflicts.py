@@ -36,18 +36,25 @@ class Touched(NamedTuple):
 def predict(repo: Repo, base: CommitSha, branches: Mapping[Branch, CommitSha]) -> Prediction:
     """Merge each branch with base, and each two of them, in memory. Raises Expected. Changes nothing."""
     if repo.version < MINIMUM:
-        raise Expected("predicting conflicts needs git 2.39", "install a newer git; everything else works without")
+        raise Expected(
+            "predicting conflicts needs git 2.39",
+            "install a newer git; everything else works without",
+        )
     with ThreadPoolExecutor(PROCESSES) as pool:
         read = pool.map(partial(load_touched, repo, base), branches, branches.values())
         touched = dict(zip(branches, read, strict=True))
     pairs = [(a, b) for a, b in combinations(branches, 2) if may_conflict(touched[a], touched[b])]
-    merges = [(base, sha) for sha in branches.values()] + [(branches[a], branches[b]) for a, b in pairs]
+    merges = [(base, sha) for sha in branches.values()] + [
+        (branches[a], branches[b]) for a, b in pairs
+    ]
     found = merge_all(repo, merges)
     against_base = {branch: files for branch, files in zip(branches, found, strict=False) if files}
     both = {}
-    for (a, b), files in zip(pairs, found[len(branches):], strict=True):
+    for (a, b), files in zip(pairs, found[len(branches) :], strict=True):
         # What conflicts with the base anyway is no news of the pair, unless both touch it.
-        known = {*against_base.get(a, ()), *against_base.get(b, ())} - (touched[a].names & touched[b].names)
+        known = {*against_base.get(a, ()), *against_base.get(b, ())} - (
+            touched[a].names & touched[b].names
+        )
         if left := tuple(file for file in files if file not in known):
             both[a, b] = left
     return Prediction(against_base, both)
@@ -60,7 +67,9 @@ def load_touched(repo: Repo, base: CommitSha, branch: Branch, sha: CommitSha) ->
         if done.code == 0:
             fields = entries(done.stdout)
             found = list(zip(fields[::2], fields[1::2], strict=True))
-            added, deleted = (frozenset(name for status, name in found if status == wanted) for wanted in "AD")
+            added, deleted = (
+                frozenset(name for status, name in found if status == wanted) for wanted in "AD"
+            )
             return Touched(frozenset(fields[1::2]), added, deleted)
     raise Expected(f"{branch}: its head {sha} is not in this clone", "git fetch")
 
@@ -100,9 +109,24 @@ def merge_some(
         "GIT_OBJECT_DIRECTORY": folder,
         "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.path.join(repo.common_dir, "objects"),
     }
-    flags = ("--write-tree", "--stdin", "--name-only", "--no-messages", "--allow-unrelated-histories")
+    flags = (
+        "--write-tree",
+        "--stdin",
+        "--name-only",
+        "--no-messages",
+        "--allow-unrelated-histories",
+    )
     lines = "".join(f"{a} {b}\n" for a, b in merges)
-    done = git(repo, "merge-tree", *flags, env=objects, config=config, stdin=lines, network=True, timeout=600)
+    done = git(
+        repo,
+        "merge-tree",
+        *flags,
+        env=objects,
+        config=config,
+        stdin=lines,
+        network=True,
+        timeout=600,
+    )
     return list(read_merges(entries(done.stdout)))
 
 
@@ -111,5 +135,5 @@ def read_merges(fields: list[str]) -> Iterator[tuple[str, ...]]:
     start = 0
     while start < len(fields):
         end = fields.index("", start)
-        yield tuple(dict.fromkeys(fields[start + 2:end]))
+        yield tuple(dict.fromkeys(fields[start + 2 : end]))
         start = end + 1

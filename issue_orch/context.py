@@ -36,7 +36,14 @@ def open_context(flags: Mapping[str, Any] | None = None, executing: bool = True)
     state = make_state(repo.common_dir)
     config = load_config(Path(repo.top), state, os.environ, flags or {}, executing=executing)
     host, name = find_name(repo, config)
-    return Context(repo, state, config, name, config.github_base_url or api_url(host or "github.com"), os.environ)
+    return Context(
+        repo,
+        state,
+        config,
+        name,
+        config.github_base_url or api_url(host or "github.com"),
+        os.environ,
+    )
 
 
 def find_name(repo: git.Repo, config: Config) -> tuple[str | None, RepoName]:
@@ -47,11 +54,16 @@ def find_name(repo: git.Repo, config: Config) -> tuple[str | None, RepoName]:
         return (parsed[0] if parsed else None), RepoName(config.repo)
     if url is None:
         others = git.git(repo, "remote").stdout.split()
-        raise Expected(f"there is no remote called {config.remote}" + (f" (there is: {', '.join(others)})" if others else ""),
-                       'git remote add origin URL, or set remote = "…" in .issue-orch.toml')
+        raise Expected(
+            f"there is no remote called {config.remote}"
+            + (f" (there is: {', '.join(others)})" if others else ""),
+            'git remote add origin URL, or set remote = "…" in .issue-orch.toml',
+        )
     if parsed is None:
-        raise Expected(f"the remote {config.remote} ({url}) does not name a GitHub repository",
-                       'issue-orch init --repo owner/name, or set repo = "owner/name" in .issue-orch.toml')
+        raise Expected(
+            f"the remote {config.remote} ({url}) does not name a GitHub repository",
+            'issue-orch init --repo owner/name, or set repo = "owner/name" in .issue-orch.toml',
+        )
     return parsed
 
 
@@ -71,10 +83,14 @@ def connect(context: Context, token: Token | None = None) -> GitHub:
     refuse_changed_keys(context)
     token = token or token_of(context)
     if token is None:
-        raise SignInFailed(f"no token for {context.base_url}",
-                           "gh auth login, or set GH_TOKEN (ISSUE_ORCH_TOKEN for any host)")
+        raise SignInFailed(
+            f"no token for {context.base_url}",
+            "gh auth login, or set GH_TOKEN (ISSUE_ORCH_TOKEN for any host)",
+        )
     gap = float(context.env.get("ISSUE_ORCH_WRITE_GAP") or 1.0)
-    return GitHub(context.name, token.value, context.base_url, cache=context.state / "cache", write_gap=gap)
+    return GitHub(
+        context.name, token.value, context.base_url, cache=context.state / "cache", write_gap=gap
+    )
 
 
 def fetch_base(context: Context, base: Branch) -> CommitSha:
@@ -87,9 +103,11 @@ def refuse_changed_keys(context: Context) -> dict[str, str]:
     """The keys of git's configuration that run something, as they are now. Expected when a worker may have set one."""
     now = git.dangerous_keys(context.repo, context.config.remote)
     for key, issues in changed_keys(context, now).items():
-        raise Expected(f"{key} of the git configuration changed after {numbers(issues)} started; it can run commands, or send "
-                       "what we fetch and push elsewhere",
-                       f"git config --show-origin --get-all {key}; undo it, or if it is yours: issue-orch init --approve")
+        raise Expected(
+            f"{key} of the git configuration changed after {numbers(issues)} started; it can run commands, or send "
+            "what we fetch and push elsewhere",
+            f"git config --show-origin --get-all {key}; undo it, or if it is yours: issue-orch init --approve",
+        )
     return now
 
 
@@ -98,7 +116,11 @@ def changed_keys(context: Context, now: Mapping[str, str]) -> dict[str, list[int
     changed: dict[str, list[int]] = {}
     for status in load_sessions(context.state)[0]:
         noted = load_json(session_folder(context.state, status["issueNumber"]) / "keys.json")
-        for key in git.changed_keys(noted, now) if noted is not None and status["status"] != "complete" else ():
+        for key in (
+            git.changed_keys(noted, now)
+            if noted is not None and status["status"] != "complete"
+            else ()
+        ):
             changed.setdefault(key, []).append(status["issueNumber"])
     return changed
 

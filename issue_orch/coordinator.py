@@ -75,7 +75,9 @@ def why_take_up(status: SessionStatus, kinds: set[str], now: float) -> str | Non
         return "has guidance that was not delivered"
     if status["publish"] and status["publish"]["pending"]:
         return "has a pull to publish"
-    if status["status"] in {"stuck", "complete"} or not (status["attempt"] or status["status"] != "registered"):
+    if status["status"] in {"stuck", "complete"} or not (
+        status["attempt"] or status["status"] != "registered"
+    ):
         return None  # the last: a start that was cut off, which dispatch takes up
     if status["retryAt"] and seconds(status["retryAt"]) > now:
         return None
@@ -123,7 +125,10 @@ class Coordinator:
         self.clock = clock
         if not judging:
             self.not_before = 0.0
-            self.tell("the clock jumped, or this machine slept: nothing is judged by its time in this pass", False)
+            self.tell(
+                "the clock jumped, or this machine slept: nothing is judged by its time in this pass",
+                False,
+            )
         self.reread()
         left = self.take_up(now if judging else 0.0)
         ok, waiting = self.ask_github(now, judging)
@@ -148,7 +153,11 @@ class Coordinator:
 
     def active(self) -> set[int]:
         """Sessions whose lease is held: by a supervisor, or by a command that is at work on it."""
-        return {number for number in session_numbers(self.context.state) if probe(self.context.state, number)}
+        return {
+            number
+            for number in session_numbers(self.context.state)
+            if probe(self.context.state, number)
+        }
 
     # -- sessions that have no worker and should have one
 
@@ -169,11 +178,18 @@ class Coordinator:
                 left = left or (status["retryAt"] is not None and not status["hold"])
             elif tried and tried.retry_at > now:
                 left = left or tried.in_a_row <= self.config.retries
-            elif why not in {"lost its worker", "has a new day's budget"} or len(active) + len(due) < self.config.max_workers:
+            elif (
+                why not in {"lost its worker", "has a new day's budget"}
+                or len(active) + len(due) < self.config.max_workers
+            ):
                 due.append((number, why))
         with ThreadPoolExecutor(max_workers=4) as pool:
-            for (number, why), error in zip(due, pool.map(self.relaunch, [number for number, _ in due]), strict=True):
-                self.tries[number] = next_failure(self.tries.get(number), now, self.options.interval)
+            for (number, why), error in zip(
+                due, pool.map(self.relaunch, [number for number, _ in due]), strict=True
+            ):
+                self.tries[number] = next_failure(
+                    self.tries.get(number), now, self.options.interval
+                )
                 words = f"could not be taken up: {error.message}" if error else "taken up again"
                 self.tell(f"#{number} {why}: {words}", error is not None)
                 left = left or self.tries[number].in_a_row <= self.config.retries
@@ -183,12 +199,20 @@ class Coordinator:
         """The kinds of messages that want a worker; the history is asked only where it matters."""
         state, number = self.context.state, status["issueNumber"]
         inbox = pending(state, number)
-        counted = turn.counters(load_events(state, number)) if inbox and status["status"] == "stuck" else turn.Counters()
+        counted = (
+            turn.counters(load_events(state, number))
+            if inbox and status["status"] == "stuck"
+            else turn.Counters()
+        )
         return turn.calling(status["status"], inbox, counted)
 
     def is_new_day(self, number: int, now: float) -> bool:
         """Whether the budget held the session on an earlier day, and there is room now."""
-        held = [str(event.get("at")) for event in load_events(self.context.state, number) if event.get("kind") == "held"]
+        held = [
+            str(event.get("at"))
+            for event in load_events(self.context.state, number)
+            if event.get("kind") == "held"
+        ]
         room = ledger.room(self.context.state, number, launching.ceilings(self.config), now)
         return bool(held) and held[-1][:10] < iso(now)[:10] and (room is None or room.usd > 0)
 
@@ -235,7 +259,9 @@ class Coordinator:
         if self.options.verbose:
             self.tell(rate_text({**rate._asdict(), "at": iso(now)}, now), False)
         if None not in rate and 10 * (rate.remaining or 0) < (rate.limit or 0):
-            self.not_before = now + max(self.options.interval, min(((rate.reset or 0) - now) / 10, LONGEST_BACKOFF))
+            self.not_before = now + max(
+                self.options.interval, min(((rate.reset or 0) - now) / 10, LONGEST_BACKOFF)
+            )
 
     def dispatch(self, gh: GitHub, now: float, judging: bool) -> bool:
         """Start what is ready and fits. Returns whether something more will start by itself."""
@@ -245,8 +271,13 @@ class Coordinator:
         full = room.why + "; nothing is started" if room and room.usd <= 0 else ""
         self.narrator.tell_once("budget", full, True)
         stopped = now < self.breaker.until
-        chosen = () if full or stopped else next_starts(
-            found, self.config.max_workers, active, self.starts, now if judging else 0.0)
+        chosen = (
+            ()
+            if full or stopped
+            else next_starts(
+                found, self.config.max_workers, active, self.starts, now if judging else 0.0
+            )
+        )
         if self.options.verbose:
             taken = f"{len(active) + len(chosen)} of {self.config.max_workers} places are taken"
             self.narrator.explain(found, {each.issue.number for each in chosen}, self.starts, taken)
@@ -255,7 +286,10 @@ class Coordinator:
         if full or now < self.breaker.until:
             return False
         again = {each.issue.number for each in found.eligible} - found.held.keys() - self.active()
-        return any(self.starts.get(number, Failure(0, 0)).in_a_row <= self.config.retries for number in again)
+        return any(
+            self.starts.get(number, Failure(0, 0)).in_a_row <= self.config.retries
+            for number in again
+        )
 
     def fetch_plan(self, gh: GitHub, now: float) -> Plan:
         """The plan, in which only what a person with write permission approved as it reads now is eligible."""
@@ -266,15 +300,20 @@ class Coordinator:
         rules = rules_of(context, self.me, options.stack, serialize=options.serialize)
         facts = gather(context, gh, issues, with_files=options.serialize)
         offered = make_plan(facts, rules, context.config.max_workers)
-        labelled = {each.issue.number: fetch_labelled(gh, each.issue, rules) for each in offered.eligible}
+        labelled = {
+            each.issue.number: fetch_labelled(gh, each.issue, rules) for each in offered.eligible
+        }
         path = context.state / "ready.json"
         known = load_json(path) or {}
         texts = recorded(known, issues, labelled)
         if texts != known:
             write_json(path, texts, durable=True)
         first = {int(number): entry["hash"] for number, entry in texts.items()}
-        return make_plan(facts._replace(labelled=labelled, first_texts=first), rules._replace(trust=True),
-                         context.config.max_workers)
+        return make_plan(
+            facts._replace(labelled=labelled, first_texts=first),
+            rules._replace(trust=True),
+            context.config.max_workers,
+        )
 
     def make(self, gh: GitHub, chosen: Sequence[Eligible], now: float) -> list[act.Start]:
         """What is to be started; one that cannot be prepared does not keep back the others."""
@@ -299,7 +338,13 @@ class Coordinator:
         else:
             self.starts[number] = next_failure(self.starts.get(number), now, self.options.interval)
             hint = f" ({error.hint})" if error.hint else ""
-            self.tell(f"#{number} could not be started: {re.sub(r'^#[0-9]+: ', '', error.message)}{hint}", True)
+            self.tell(
+                f"#{number} could not be started: {re.sub(r'^#[0-9]+: ', '', error.message)}{hint}",
+                True,
+            )
         if self.breaker.note(number, error, now):
-            self.tell(f"nothing more is started for {LONGEST_BACKOFF / 60:.0f} min: {BREAKER} starts failed in the same "
-                      "way; mend it, then change the configuration, or Ctrl-C and run again", True)
+            self.tell(
+                f"nothing more is started for {LONGEST_BACKOFF / 60:.0f} min: {BREAKER} starts failed in the same "
+                "way; mend it, then change the configuration, or Ctrl-C and run again",
+                True,
+            )

@@ -18,7 +18,10 @@ SHOWN_NAME = 80
 # All quantifiers are bounded or start at a place of their own: hostile text costs linear time.
 ITEM = r"(?i)(?:[-*+]|[0-9]{1,9}[.)])\s{1,9}(?:\[[ x]\]\s{1,9})?"
 MARK = ITEM.replace("(?i)", "(?i)(?:") + r")?[*_#\s]{0,20}"
-DEPENDS = MARK + r"(?:depends[\s-]{1,9}on|blocked[\s-]{1,9}by)(?![^\W_])[*_]{0,3}\s{0,9}:?[*_]{0,3}(?P<rest>.*)"
+DEPENDS = (
+    MARK
+    + r"(?:depends[\s-]{1,9}on|blocked[\s-]{1,9}by)(?![^\W_])[*_]{0,3}\s{0,9}:?[*_]{0,3}(?P<rest>.*)"
+)
 LIST_ITEM = ITEM + r"(?P<rest>.*)"
 REFERENCE = (
     r"(?<![\w./-])(?:[hH][tT]{2}[pP][sS]?://)?(?P<host>[\w.-]{1,250}(?::[0-9]{1,5})?)"
@@ -71,12 +74,18 @@ def needs_states(issues: Iterable[Issue], repo: str, known: Known) -> tuple[Ref,
     very many the first ones."""
     found: dict[Ref, None] = {}
     for issue in issues:
-        refs = [ref for ref in text_references(issue, repo) if isinstance(ref, Ref) and known(ref) is None]
+        refs = [
+            ref
+            for ref in text_references(issue, repo)
+            if isinstance(ref, Ref) and known(ref) is None
+        ]
         found.update(dict.fromkeys(refs[:MOST_ASKED]))
     return tuple(found)
 
 
-def unmet(issue: Issue, repo: str, blockers: Linked, sub_issues: Linked, known: Known) -> tuple[Wait, ...]:
+def unmet(
+    issue: Issue, repo: str, blockers: Linked, sub_issues: Linked, known: Known
+) -> tuple[Wait, ...]:
     """Everything that the issue still waits for.
 
     `blockers` and `sub_issues` are as fetched: empty when nobody asked (GitHub's own count decides), None when they
@@ -86,7 +95,9 @@ def unmet(issue: Issue, repo: str, blockers: Linked, sub_issues: Linked, known: 
     if not (refs or issue.open_blockers or issue.sub_issues_total) and blockers == () == sub_issues:
         return ()
     children = max((issue.sub_issues_total or 0) - (issue.sub_issues_completed or 0), 0)
-    linked = {(each.repo.casefold(), each.number) for each in (*(blockers or ()), *(sub_issues or ()))}
+    linked = {
+        (each.repo.casefold(), each.number) for each in (*(blockers or ()), *(sub_issues or ()))
+    }
     own = [wait for ref in refs if ref not in linked and (wait := from_text(ref, repo, known))]
     return (
         *from_github(blockers, issue.open_blockers or 0, repo, "github"),
@@ -95,7 +106,9 @@ def unmet(issue: Issue, repo: str, blockers: Linked, sub_issues: Linked, known: 
     )
 
 
-def from_github(linked: Linked, count: int, repo: str, source: Literal["github", "sub_issue"]) -> list[Wait]:
+def from_github(
+    linked: Linked, count: int, repo: str, source: Literal["github", "sub_issue"]
+) -> list[Wait]:
     """What of `linked` is unmet, with `count` open ones by GitHub's summary: those that are not listed are unknown."""
     what = "blocker" if source == "github" else "sub-issue"
     if linked is None:
@@ -110,7 +123,9 @@ def from_github(linked: Linked, count: int, repo: str, source: Literal["github",
     return waits
 
 
-def from_blocker(blocker: Blocker, repo: str, source: Literal["github", "sub_issue", "text"]) -> Wait | None:
+def from_blocker(
+    blocker: Blocker, repo: str, source: Literal["github", "sub_issue", "text"]
+) -> Wait | None:
     here = blocker.repo.casefold() == repo.casefold()
     number = blocker.number if here else None
     name = f"#{blocker.number}" if here else f"{blocker.repo}#{blocker.number}"
@@ -143,7 +158,11 @@ def text_references(issue: Issue, repo: str) -> tuple[Ref | str, ...]:
     found: dict[Ref | str, None] = {}
     own = RepoName(repo.casefold())
     for rest in field_lines(issue.body, DEPENDS):
-        found.update((ref, None) for match in re.finditer(REFERENCE, rest) if (ref := reference(match, own, own_host)))
+        found.update(
+            (ref, None)
+            for match in re.finditer(REFERENCE, rest)
+            if (ref := reference(match, own, own_host))
+        )
         for word in re.findall(WORD, rest) if "/" in rest else ():
             if re.search(ELSEWHERE, word) and not re.search(REFERENCE, word):
                 found[shortened(re.sub("(?i)^(?:https?:)?//", "", word).rstrip(".:!?"))] = None
@@ -153,7 +172,11 @@ def text_references(issue: Issue, repo: str) -> tuple[Ref | str, ...]:
 def reference(match: re.Match[str], own: RepoName, own_host: str) -> Ref | str | None:
     """Zero numbers nothing, on any host."""
     host, path, at, site, name, there, here = match.groups()
-    digits, name, host = (at or there or here).lstrip("0"), (path or name or "").casefold(), (host or site or own_host).casefold()
+    digits, name, host = (
+        (at or there or here).lstrip("0"),
+        (path or name or "").casefold(),
+        (host or site or own_host).casefold(),
+    )
     if not digits:
         return None
     try:
@@ -198,10 +221,16 @@ def circles(edges: Mapping[int, Sequence[int]]) -> dict[int, str]:
     with suppress(CycleError):
         sorter.prepare()
     done: set[int] = set()
-    while free := sorter.get_ready():  # what waits for nothing else is taken away; what is never taken waits for a circle
+    while (
+        free := sorter.get_ready()
+    ):  # what waits for nothing else is taken away; what is never taken waits for a circle
         sorter.done(*free)
         done.update(free)
-    ahead = {node: next(target for target in edges[node] if target not in done) for node in edges if node not in done}
+    ahead = {
+        node: next(target for target in edges[node] if target not in done)
+        for node in edges
+        if node not in done
+    }
     return {node: way_around(node, ahead) for node in ahead}
 
 

@@ -58,7 +58,14 @@ def examine(context: Context, configured: bool = True) -> Iterator[Check]:
         except Expected as error:
             found = [Check(name, "error", error.message, error.hint)]
         except OSError as error:
-            found = [Check(name, "error", f"{error.filename or 'a file'}: {error.strerror}", "look at its permissions")]
+            found = [
+                Check(
+                    name,
+                    "error",
+                    f"{error.filename or 'a file'}: {error.strerror}",
+                    "look at its permissions",
+                )
+            ]
         for each in found or [Check(name, "ok", FINE.get(name, ""))]:
             yield each._replace(text=one_line(each.text, 500), mend=sanitise(each.mend))
 
@@ -68,7 +75,12 @@ def check_git(context: Context) -> Iterator[Check]:
     found = f"git {have[0]}.{have[1]}"
     if have < conflicts.MINIMUM:
         newer = "{}.{}".format(*conflicts.MINIMUM)
-        yield Check("git", "warning", f"{found}: everything works but `conflicts`", f"install git {newer} or newer")
+        yield Check(
+            "git",
+            "warning",
+            f"{found}: everything works but `conflicts`",
+            f"install git {newer} or newer",
+        )
     else:
         yield Check("git", "ok", found)
     yield Check("identity", "ok", git.identity(context.repo))
@@ -79,10 +91,18 @@ def check_state(context: Context) -> Iterator[Check]:
     yield Check("locks", "ok", "the file system locks")
     for problem in load_sessions(context.state)[1]:
         yield Check("state", "error", problem, "look at the file; nothing is deleted by itself")
-    damaged = [number for number, entry in booked_all(context.state).items() if any(not each.day for each in entry.bookings)]
+    damaged = [
+        number
+        for number, entry in booked_all(context.state).items()
+        if any(not each.day for each in entry.bookings)
+    ]
     for number in damaged:
-        yield Check("ledger", "warning", f"ledger/{number}.jsonl has lines that cannot be read: their cost is unknown",
-                    "issue-orch costs; budget.allow_unknown = true lets work go on")
+        yield Check(
+            "ledger",
+            "warning",
+            f"ledger/{number}.jsonl has lines that cannot be read: their cost is unknown",
+            "issue-orch costs; budget.allow_unknown = true lets work go on",
+        )
     left = room(context.state, 0, ceilings(context.config), time.time())
     if left and left.usd <= 0:
         yield Check("ledger", "warning", f"{left.why}; nothing is started", left.hint)
@@ -95,7 +115,9 @@ def check_sessions(context: Context) -> Iterator[Check]:
             yield Check("sessions", *problem)
 
 
-def session_problem(context: Context, status: SessionStatus) -> tuple[Literal["warning", "error"], str, str] | None:
+def session_problem(
+    context: Context, status: SessionStatus
+) -> tuple[Literal["warning", "error"], str, str] | None:
     number, path = status["issueNumber"], status["worktreePath"]
     if probe(context.state, number):
         return None
@@ -104,10 +126,17 @@ def session_problem(context: Context, status: SessionStatus) -> tuple[Literal["w
     there = os.path.isdir(path)
     if git.find_admin_dir(context.repo, path) is None:
         aside = f"mv {path} {path}.aside, then " if there else ""
-        return "error", f"#{number}: {path} is no worktree of this clone", f"{aside}issue-orch doctor --fix"
+        return (
+            "error",
+            f"#{number}: {path} is no worktree of this clone",
+            f"{aside}issue-orch doctor --fix",
+        )
     if not there:
-        return ("error", f"#{number}: {path} is not there, perhaps on a disk that is not mounted",
-                f"mount it; if it is gone for good: git worktree remove {path}, then issue-orch doctor --fix")
+        return (
+            "error",
+            f"#{number}: {path} is not there, perhaps on a disk that is not mounted",
+            f"mount it; if it is gone for good: git worktree remove {path}, then issue-orch doctor --fix",
+        )
     if words := foreign(context, status):
         return "error", f"#{number}: {words}", LEAVE.format(path=path)
     waits = status["hold"] or (status["publish"] and status["publish"]["pending"])
@@ -120,15 +149,28 @@ def check_worktrees(context: Context) -> Iterator[Check]:
     """Worktrees that look like ours and belong to no session."""
     known = {status["worktreePath"] for status in load_sessions(context.state)[0]}
     for ref, _, path in git.load_branches(context.repo, "refs/heads/"):
-        if path and path not in known and issue_of_branch(context, ref.removeprefix("refs/heads/")) is not None:
-            yield Check("worktrees", "warning", f"{path} has no session",
-                        f"git worktree remove {path} (it refuses when work would be lost)")
+        if (
+            path
+            and path not in known
+            and issue_of_branch(context, ref.removeprefix("refs/heads/")) is not None
+        ):
+            yield Check(
+                "worktrees",
+                "warning",
+                f"{path} has no session",
+                f"git worktree remove {path} (it refuses when work would be lost)",
+            )
 
 
 def check_processes(context: Context) -> Iterator[Check]:
     for number, pids in orphans(context).items():
-        yield Check("processes", "error", f"#{number}: {len(pids)} processes go on without their worker "
-                    f"({', '.join(map(str, pids[:5]))})", "issue-orch doctor --fix")
+        yield Check(
+            "processes",
+            "error",
+            f"#{number}: {len(pids)} processes go on without their worker "
+            f"({', '.join(map(str, pids[:5]))})",
+            "issue-orch doctor --fix",
+        )
 
 
 def orphans(context: Context) -> dict[int, list[int]]:
@@ -143,15 +185,30 @@ def orphans(context: Context) -> dict[int, list[int]]:
 
 def check_git_locks(context: Context) -> Iterator[Check]:
     for name in stale_locks(context):
-        yield Check("git locks", "error", f"{name} was left by a git that is gone", "issue-orch doctor --fix")
+        yield Check(
+            "git locks",
+            "error",
+            f"{name} was left by a git that is gone",
+            "issue-orch doctor --fix",
+        )
 
 
 def stale_locks(context: Context) -> list[str]:
     """git's lock files that are old and that no process has open."""
     common = escape(context.repo.common_dir)
-    places = ("*.lock", "refs/**/*.lock", "reftable/*.lock", "worktrees/*/*.lock", "worktrees/*/reftable/*.lock")
+    places = (
+        "*.lock",
+        "refs/**/*.lock",
+        "reftable/*.lock",
+        "worktrees/*/*.lock",
+        "worktrees/*/reftable/*.lock",
+    )
     names = [name for where in places for name in glob(f"{common}/{where}", recursive=True)]
-    return [name for name in names if time.time() - os.lstat(name).st_mtime > STALE_LOCK and not is_open(name)]
+    return [
+        name
+        for name in names
+        if time.time() - os.lstat(name).st_mtime > STALE_LOCK and not is_open(name)
+    ]
 
 
 def is_open(path: str) -> bool:
@@ -165,26 +222,43 @@ def is_open(path: str) -> bool:
 
 def check_keys(context: Context) -> Iterator[Check]:
     """Configuration of git that runs something, changed since a worker was started (threat S9)."""
-    for key, issues in changed_keys(context, git.dangerous_keys(context.repo, context.config.remote)).items():
-        yield Check("git configuration", "error", f"{key} changed after {numbers(issues)} started; it can run "
-                    "commands or send pushes elsewhere",
-                    f"git config --show-origin --get-all {key}; undo it, or if it is yours: issue-orch init --approve")
+    for key, issues in changed_keys(
+        context, git.dangerous_keys(context.repo, context.config.remote)
+    ).items():
+        yield Check(
+            "git configuration",
+            "error",
+            f"{key} changed after {numbers(issues)} started; it can run "
+            "commands or send pushes elsewhere",
+            f"git config --show-origin --get-all {key}; undo it, or if it is yours: issue-orch init --approve",
+        )
 
 
 def check_github(context: Context) -> Iterator[Check]:
     """The token: where it is from, what it may do, and whether it, or an agent that finds it, could merge."""
     token = token_of(context)
     if token is None:
-        yield Check("token", "error", f"none for {context.base_url}", "gh auth login, or set GH_TOKEN")
+        yield Check(
+            "token", "error", f"none for {context.base_url}", "gh auth login, or set GH_TOKEN"
+        )
         return
     with connect(context, token) as gh:
         facts = gh.fetch_repo()
         who = fetch_me(gh) or "an app"
         scopes = f", scopes: {gh.scopes or 'none'}" if gh.scopes is not None else ", fine-grained"
-        may = ", ".join(facts.permissions) if facts.permissions is not None else "what it may is not said"
+        may = (
+            ", ".join(facts.permissions)
+            if facts.permissions is not None
+            else "what it may is not said"
+        )
         yield Check("token", "ok", f"from {token.source}, of {who}{scopes}; in {facts.repo}: {may}")
         if facts.archived:
-            yield Check("repository", "error", f"{facts.repo} is archived: nothing can be pushed", "unarchive it")
+            yield Check(
+                "repository",
+                "error",
+                f"{facts.repo} is archived: nothing can be pushed",
+                "unarchive it",
+            )
         yield from check_protection(context, gh, facts)
 
 
@@ -194,50 +268,99 @@ def check_protection(context: Context, gh: GitHub, facts: RepoFacts) -> Iterator
     found = gh.fetch_protection(base)
     mend = f"protect {base} with a required review, or use a token that may not write contents (docs/permissions.md)"
     if not may_push:
-        yield Check("merging", "ok", "the token may not write contents, so nothing can be merged with it")
+        yield Check(
+            "merging", "ok", "the token may not write contents, so nothing can be merged with it"
+        )
     elif found is None or not found.protected:
         said = "is not protected" if found else "is perhaps not protected (the server does not say)"
-        yield Check("merging", "warning", f"{base} {said}: whoever has this token could merge or push to it", mend)
+        yield Check(
+            "merging",
+            "warning",
+            f"{base} {said}: whoever has this token could merge or push to it",
+            mend,
+        )
     elif found.required_reviews == 0 or found.bypass:
         why = "you may bypass its protection" if found.bypass else "no review is required"
-        yield Check("merging", "warning", f"{base} is protected, but {why}: this token could merge", mend)
+        yield Check(
+            "merging", "warning", f"{base} is protected, but {why}: this token could merge", mend
+        )
     else:
         shown = found.required_reviews is not None
-        how = f"{found.required_reviews} reviews are required" if shown else "how is not shown to you"
+        how = (
+            f"{found.required_reviews} reviews are required" if shown else "how is not shown to you"
+        )
         bypass = "; whether you may bypass that is not said" if found.bypass is None else ""
         yield Check("merging", "ok", f"{base} is protected: {how}{bypass}")
     if found and found.signatures and context.config.git_sign == "off":
-        yield Check("signing", "error", f"{base} demands signed commits, and git.sign is off", 'git.sign = "inherit"')
+        yield Check(
+            "signing",
+            "error",
+            f"{base} demands signed commits, and git.sign is off",
+            'git.sign = "inherit"',
+        )
 
 
 def check_agents(context: Context) -> Iterator[Check]:
     name = context.config.agent
     check_agent(context, name)
-    programs = {each: settings.command[0] for each, settings in context.config.agents.items()
-                if settings.command and each in BUILT_IN_AGENTS}
+    programs = {
+        each: settings.command[0]
+        for each, settings in context.config.agents.items()
+        if settings.command and each in BUILT_IN_AGENTS
+    }
     rows = {row.name: row for row in agents.look(context.env, programs, (adapter_name(name),))}
     row = rows.get(name)
     if row is None:
-        yield Check("agent", "ok", f"{name}: {' '.join(context.config.agent_settings(name).command)[:100]}")
+        yield Check(
+            "agent", "ok", f"{name}: {' '.join(context.config.agent_settings(name).command)[:100]}"
+        )
     elif row.problem:
-        yield Check("agent", "error", f"{name} {row.version or ''}: {row.problem}", "install another version")
+        yield Check(
+            "agent",
+            "error",
+            f"{name} {row.version or ''}: {row.problem}",
+            "install another version",
+        )
     elif row.old:
-        yield Check("agent", "warning", f"{name} {row.version} is older than {row.old}, with which it was tried", "update it")
+        yield Check(
+            "agent",
+            "warning",
+            f"{name} {row.version} is older than {row.old}, with which it was tried",
+            "update it",
+        )
     elif row.signed_in is None:
-        yield Check("agent", "warning", f"{name} {row.version or ''}: no sign-in was found", f"start {name}, sign in")
+        yield Check(
+            "agent",
+            "warning",
+            f"{name} {row.version or ''}: no sign-in was found",
+            f"start {name}, sign in",
+        )
     else:
-        yield Check("agent", "ok", f"{name} {row.version or ''} at {row.path}, signed in by {row.signed_in}")
-    if ceilings(context.config).limited and not agents.load(adapter_name(name)).CAPABILITIES.caps_own_cost:
-        yield Check("budget", "warning", f"{name} has no cap of its own: the ceiling can be passed by the turns "
-                    "that run when it is reached", "keep max_workers low")
+        yield Check(
+            "agent", "ok", f"{name} {row.version or ''} at {row.path}, signed in by {row.signed_in}"
+        )
+    if (
+        ceilings(context.config).limited
+        and not agents.load(adapter_name(name)).CAPABILITIES.caps_own_cost
+    ):
+        yield Check(
+            "budget",
+            "warning",
+            f"{name} has no cap of its own: the ceiling can be passed by the turns "
+            "that run when it is reached",
+            "keep max_workers low",
+        )
 
 
 def check_disk(context: Context) -> Iterator[Check]:
     folder = os.path.dirname(act.worktree_path(context, 1))
     usage = shutil.disk_usage(folder if os.path.isdir(folder) else context.repo.main)
     free = f"{usage.free / 1e9:.1f} GB are free at {folder}"
-    yield Check("disk", "ok", free) if usage.free > MIN_FREE else Check(
-        "disk", "warning", free, "issue-orch prune, or make room")
+    yield (
+        Check("disk", "ok", free)
+        if usage.free > MIN_FREE
+        else Check("disk", "warning", free, "issue-orch prune, or make room")
+    )
 
 
 def check_templates(context: Context) -> Iterator[Check]:
@@ -249,10 +372,19 @@ def check_notifications(context: Context) -> Iterator[Check]:
     """What was sent last, and whether it arrived: nothing is sent for a check."""
     config, last = context.config, load_json(context.state / "notify.json")
     if config.notify_urls and find_spec("apprise") is None:
-        yield Check("notifications", "error", "notify.urls is set, and the extra is not installed",
-                    "pip install 'issue-orch[notify]'")
+        yield Check(
+            "notifications",
+            "error",
+            "notify.urls is set, and the extra is not installed",
+            "pip install 'issue-orch[notify]'",
+        )
     if last and last.get("failures"):
-        yield Check("notifications", "error", f"the last one did not arrive: {last['failures'][0]}", "mend [notify]")
+        yield Check(
+            "notifications",
+            "error",
+            f"the last one did not arrive: {last['failures'][0]}",
+            "mend [notify]",
+        )
     elif last:
         yield Check("notifications", "ok", f"the last one was sent at {last.get('at')}")
     else:
@@ -263,22 +395,42 @@ def check_notifications(context: Context) -> Iterator[Check]:
 
 def check_logind(context: Context, files: str = "/etc/systemd/logind.conf*") -> Iterator[Check]:
     """Whether the system ends our workers when you log out. The last word counts."""
-    texts = [Path(name).read_text("utf-8", "replace") for name in sorted([*glob(files), *glob(f"{files}/*.conf")])
-             if os.path.isfile(name)]
+    texts = [
+        Path(name).read_text("utf-8", "replace")
+        for name in sorted([*glob(files), *glob(f"{files}/*.conf")])
+        if os.path.isfile(name)
+    ]
     said = re.findall(r"(?m)^\s*KillUserProcesses\s*=\s*(\S+)", "\n".join(texts))
     if said and said[-1].lower() in {"yes", "true", "1", "on"}:
-        yield Check("logout", "warning", "KillUserProcesses=yes: workers end when you log out",
-                    "loginctl enable-linger, and start with: systemd-run --user --scope issue-orch run")
+        yield Check(
+            "logout",
+            "warning",
+            "KillUserProcesses=yes: workers end when you log out",
+            "loginctl enable-linger, and start with: systemd-run --user --scope issue-orch run",
+        )
 
 
 CHECKS: dict[str, Look] = {
-    "git": check_git, "state": check_state, "sessions": check_sessions, "worktrees": check_worktrees,
-    "processes": check_processes, "git locks": check_git_locks, "git configuration": check_keys, "token": check_github,
-    "agent": check_agents, "disk": check_disk, "templates": check_templates, "notifications": check_notifications,
+    "git": check_git,
+    "state": check_state,
+    "sessions": check_sessions,
+    "worktrees": check_worktrees,
+    "processes": check_processes,
+    "git locks": check_git_locks,
+    "git configuration": check_keys,
+    "token": check_github,
+    "agent": check_agents,
+    "disk": check_disk,
+    "templates": check_templates,
+    "notifications": check_notifications,
     "logout": check_logind,
 }
 FINE = {
-    "sessions": "each has its worktree", "worktrees": "none without a session", "processes": "none left over",
-    "git locks": "none left over", "git configuration": "no key that runs something has changed", "templates": "all render",
+    "sessions": "each has its worktree",
+    "worktrees": "none without a session",
+    "processes": "none left over",
+    "git locks": "none left over",
+    "git configuration": "no key that runs something has changed",
+    "templates": "all render",
     "logout": "workers go on after a logout",
 }

@@ -27,8 +27,14 @@ class Unapproved(Expected):
 class CommandFailed(Expected):
     """A short command ended with a code other than zero (or ran out of time: code is None)."""
 
-    def __init__(self, argv: tuple[str, ...], code: int | None, stdout: str, stderr: str,
-                 hint: str = "issue-orch doctor") -> None:
+    def __init__(
+        self,
+        argv: tuple[str, ...],
+        code: int | None,
+        stdout: str,
+        stderr: str,
+        hint: str = "issue-orch doctor",
+    ) -> None:
         what = "ran out of time" if code is None else f"exit code {code}"
         detail = (stderr or stdout).strip()
         super().__init__(f"{' '.join(argv[:6])}: {what}" + (f": {detail}" if detail else ""), hint)
@@ -41,7 +47,10 @@ def of_system(error: OSError | Expected) -> Expected:
         return error
     words = f"{error.filename or 'a file'}: {error.strerror or error}"
     if isinstance(error, PermissionError):
-        return Expected(words, f"ls -ld {error.filename or '.'}   shows whose it is; make it yours, then try again")
+        return Expected(
+            words,
+            f"ls -ld {error.filename or '.'}   shows whose it is; make it yours, then try again",
+        )
     return Expected(words, "mend that (disk full? df -h .), then try again")
 
 

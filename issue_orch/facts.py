@@ -20,4 +20,8 @@ def measure_changes(launch: dict[str, Any], status: SessionStatus) -> Changes | 
         changed = snapshot.changes(repo_of(launch), status["worktreePath"], status["baseSha"])
     except Expected:
         return status["changes"]
-    return {"files": changed.files, "insertions": changed.insertions, "deletions": changed.deletions}
+    return {
+        "files": changed.files,
+        "insertions": changed.insertions,
+        "deletions": changed.deletions,
+    }

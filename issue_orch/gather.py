@@ -22,9 +22,15 @@ def rules_of(context: Context, me: str | None, stack: bool, serialize: bool = Fa
     """Without trust: for what a person names or is asked."""
     config = context.config
     return Rules(
-        ready=config.ready_labels, excluded=config.ready_exclude, milestone=config.ready_milestone,
-        assigned=config.ready_assigned, me=me, priorities=config.ready_priority, stack=stack or config.stack,
-        trust=False, serialize=serialize,
+        ready=config.ready_labels,
+        excluded=config.ready_exclude,
+        milestone=config.ready_milestone,
+        assigned=config.ready_assigned,
+        me=me,
+        priorities=config.ready_priority,
+        stack=stack or config.stack,
+        trust=False,
+        serialize=serialize,
     )
 
 
@@ -40,11 +46,16 @@ def session_facts(context: Context, with_files: bool) -> dict[int, SessionFacts]
     """Without those whose start was cut off before any agent ran: `spawn` takes them up again."""
     return {
         status["issueNumber"]: SessionFacts(
-            status["status"], is_alive(context.state, status["issueNumber"]), status["branch"], tuple(status["plannedFiles"]),
+            status["status"],
+            is_alive(context.state, status["issueNumber"]),
+            status["branch"],
+            tuple(status["plannedFiles"]),
             changed_files(context, status) if with_files else (),
         )
         for status in load_sessions(context.state)[0]
-        if status["attempt"] or status["status"] != "registered" or probe(context.state, status["issueNumber"])
+        if status["attempt"]
+        or status["status"] != "registered"
+        or probe(context.state, status["issueNumber"])
     }
 
 
@@ -57,23 +68,42 @@ def changed_files(context: Context, status: SessionStatus) -> tuple[str, ...]:
 
 
 def gather(
-    context: Context, gh: GitHub, issues: Iterable[Issue], with_files: bool = True, pulls: tuple[OpenPull, ...] | None = None
+    context: Context,
+    gh: GitHub,
+    issues: Iterable[Issue],
+    with_files: bool = True,
+    pulls: tuple[OpenPull, ...] | None = None,
 ) -> Facts:
     """Facts about these issues: dependencies where the summary leaves something open, pulls, sessions.
 
     Files, which overlap is about, only `with_files`. `pulls`, when they have been asked for already.
     """
     found = tuple(issues)
-    blockers = {issue.number: asked(gh.fetch_blockers, issue.number) for issue in found if needs_blockers(issue)}
-    children = {issue.number: asked(gh.fetch_sub_issues, issue.number) for issue in found if issue.sub_issues_total}
+    blockers = {
+        issue.number: asked(gh.fetch_blockers, issue.number)
+        for issue in found
+        if needs_blockers(issue)
+    }
+    children = {
+        issue.number: asked(gh.fetch_sub_issues, issue.number)
+        for issue in found
+        if issue.sub_issues_total
+    }
     return Facts(
-        repo=context.name, issues=found, others=fetch_others(context, gh, found), blockers=blockers, sub_issues=children,
-        sessions=session_facts(context, with_files), pulls=fetch_open_pulls(context, gh, with_files) if pulls is None else pulls,
+        repo=context.name,
+        issues=found,
+        others=fetch_others(context, gh, found),
+        blockers=blockers,
+        sub_issues=children,
+        sessions=session_facts(context, with_files),
+        pulls=fetch_open_pulls(context, gh, with_files) if pulls is None else pulls,
         tree=base_tree(context) if with_files else None,
     )
 
 
-def asked(fetch: Callable[[int], tuple[Blocker, ...] | None], number: int) -> tuple[Blocker, ...] | None:
+def asked(
+    fetch: Callable[[int], tuple[Blocker, ...] | None], number: int
+) -> tuple[Blocker, ...] | None:
     """None when it cannot be read: unknown, never 'no blockers'."""
     try:
         return fetch(number)
@@ -125,6 +155,11 @@ def fetch_labelled(gh: GitHub, issue: Issue, rules: Rules) -> tuple[Labelled, ..
     found = []
     for label in rules.ready:
         event = last.get(label.casefold())
-        found.append(Labelled(label, event.actor, gh.find_permission(event.actor), event.at, event.actor_kind) if event
-                     else Labelled(label, None, None, None, ""))
+        found.append(
+            Labelled(
+                label, event.actor, gh.find_permission(event.actor), event.at, event.actor_kind
+            )
+            if event
+            else Labelled(label, None, None, None, "")
+        )
     return tuple(found)

@@ -20,17 +20,31 @@ TRANSPORTS = "file:git:http:https:ssh"
 
 # `git worktree add` (an agent's, say) writes these files in place; whoever lists worktrees at that moment dies of it.
 HALF_MADE = re.compile(r"failed to read .*/worktrees/.*/(commondir|gitdir|HEAD)")
-PAUSES = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)  # seconds: whoever registers it may wait for the processor in between
+PAUSES = (
+    0.0,
+    0.01,
+    0.05,
+    0.2,
+    0.5,
+    1.0,
+)  # seconds: whoever registers it may wait for the processor in between
 
 # Command scope wins over every file. Automatic maintenance would leave a process behind. Up to git 2.35 any word for
 # core.fsmonitor is a program that is run. A file whose time was set back has changed all the same.
 ALWAYS = (
-    ("core.hooksPath", "/dev/null"), ("core.fsmonitor", ""), ("gc.auto", "0"), ("maintenance.auto", "false"),
-    ("core.trustctime", "true"), ("core.checkStat", "default"),
+    ("core.hooksPath", "/dev/null"),
+    ("core.fsmonitor", ""),
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    ("core.trustctime", "true"),
+    ("core.checkStat", "default"),
 )
 # Exactly what `git lfs install` writes: the one filter that may come from the clone's own configuration.
 LFS_COMMANDS = {
-    "git-lfs clean -- %f", "git-lfs smudge -- %f", "git-lfs smudge --skip -- %f", "git-lfs filter-process",
+    "git-lfs clean -- %f",
+    "git-lfs smudge -- %f",
+    "git-lfs smudge --skip -- %f",
+    "git-lfs filter-process",
     "git-lfs filter-process --skip",
 }
 LFS_RUNS = re.compile(r"lfs\.(extension\.|customtransfer\.|standalonetransferagent)")
@@ -72,18 +86,31 @@ def find_repo(cwd: str) -> Repo:
     version = read_version()
     if version < MINIMUM:
         raise Expected(
-            f"git {version[0]}.{version[1]} is too old", f"install git {MINIMUM[0]}.{MINIMUM[1]} or newer"
+            f"git {version[0]}.{version[1]} is too old",
+            f"install git {MINIMUM[0]}.{MINIMUM[1]} or newer",
         )
     asked = ("--git-dir", "--git-common-dir", "--is-bare-repository", "--show-toplevel", "HEAD")
-    done = run("git", "rev-parse", "--path-format=absolute", *asked, cwd=cwd, env=environment(), check=False)
+    done = run(
+        "git",
+        "rev-parse",
+        "--path-format=absolute",
+        *asked,
+        cwd=cwd,
+        env=environment(),
+        check=False,
+    )
     lines = done.stdout.split("\n")
     if len(lines) < 4:
         if "dubious ownership" in done.stderr:
             raise Expected(done.stderr.strip(), "run it as the owner of the clone")
-        raise Expected(f"{cwd}: not inside a git repository", "cd into a clone of the GitHub repository")
+        raise Expected(
+            f"{cwd}: not inside a git repository", "cd into a clone of the GitHub repository"
+        )
     git_dir, common_dir = os.path.realpath(lines[0]), os.path.realpath(lines[1])
     if lines[2] == "true" or "must be run in a work tree" in done.stderr:
-        raise Expected(f"{cwd}: not in a worktree (a bare repository has none)", "cd into an ordinary clone")
+        raise Expected(
+            f"{cwd}: not in a worktree (a bare repository has none)", "cd into an ordinary clone"
+        )
     if done.code:
         raise Expected("the repository has no commit yet", "make a first commit and push it")
     top = os.path.realpath(lines[3])
@@ -123,7 +150,16 @@ def git(
     cwd = worktree or (repo.main if network else repo.common_dir)
     for pause in PAUSES:
         time.sleep(pause)
-        done = run("git", *args, cwd=cwd, env=whole, stdin=stdin, timeout=timeout, check=False, pass_fds=pass_fds)
+        done = run(
+            "git",
+            *args,
+            cwd=cwd,
+            env=whole,
+            stdin=stdin,
+            timeout=timeout,
+            check=False,
+            pass_fds=pass_fds,
+        )
         if done.code != 128 or not HALF_MADE.search(done.stderr):
             break
     if check and done.code:
@@ -166,13 +202,17 @@ def find_admin_dir(repo: Repo, path: str) -> str | None:
         names = sorted(os.listdir(folder))
     except FileNotFoundError:
         return None
-    return next((admin for name in names if named_by(admin := os.path.join(folder, name)) == path), None)
+    return next(
+        (admin for name in names if named_by(admin := os.path.join(folder, name)) == path), None
+    )
 
 
 def named_by(admin: str, was: str = "") -> str | None:
     """The worktree that an admin folder says it belongs to; `was`: where it lay before it was set aside."""
     try:
-        with open(os.path.join(admin, "gitdir"), encoding="utf-8", errors="surrogateescape") as file:
+        with open(
+            os.path.join(admin, "gitdir"), encoding="utf-8", errors="surrogateescape"
+        ) as file:
             git_file = file.read().removesuffix("\n")
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -182,10 +222,16 @@ def named_by(admin: str, was: str = "") -> str | None:
 
 def load_settings(repo: Repo, worktree: str | None = None) -> list[Setting]:
     """The whole configuration as git sees it, includes followed."""
-    fields = git(repo, "config", "--list", "--show-scope", "-z", worktree=worktree).stdout.split("\0")
+    fields = git(repo, "config", "--list", "--show-scope", "-z", worktree=worktree).stdout.split(
+        "\0"
+    )
     pairs = zip(fields[0::2], fields[1::2], strict=False)
     split = [(scope, *pair.partition("\n")[::2]) for scope, pair in pairs]
-    return [Setting(key, value, scope in ("local", "worktree")) for scope, key, value in split if scope != "command"]
+    return [
+        Setting(key, value, scope in ("local", "worktree"))
+        for scope, key, value in split
+        if scope != "command"
+    ]
 
 
 def neutral(repo: Repo, worktree: str | None = None) -> Overrides:
@@ -206,7 +252,9 @@ def neutral(repo: Repo, worktree: str | None = None) -> Overrides:
             off = {"process": "", "clean": "", "smudge": "", "required": "false"}
             overrides |= {f"filter.{name}.{each}": nothing for each, nothing in off.items()}
         elif section == "merge" and variable == "driver":
-            overrides[key] = "false"  # a driver that fails is a conflict, which is the careful answer
+            overrides[key] = (
+                "false"  # a driver that fails is a conflict, which is the careful answer
+            )
     return tuple(overrides.items())
 
 
@@ -222,7 +270,10 @@ def dangerous_keys(repo: Repo, remote: str = "origin") -> dict[str, str]:
             values.setdefault(key, []).append(value)
     from hashlib import sha256  # with OpenSSL, which a supervisor does without
 
-    return {key: sha256("\0".join(each).encode("utf-8", "surrogateescape")).hexdigest() for key, each in values.items()}
+    return {
+        key: sha256("\0".join(each).encode("utf-8", "surrogateescape")).hexdigest()
+        for key, each in values.items()
+    }
 
 
 def changed_keys(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -234,13 +285,19 @@ def identity(repo: Repo) -> str:
     """Who commits here, as `Name <address>`. Raises Expected when git does not know."""
     done = git(repo, "var", "GIT_COMMITTER_IDENT", check=False)
     if done.code:
-        raise Expected("git does not know who commits", "git config --global user.email you@example.org, and user.name")
+        raise Expected(
+            "git does not know who commits",
+            "git config --global user.email you@example.org, and user.name",
+        )
     return done.stdout.rpartition("> ")[0] + ">"
 
 
 def wants_signing(repo: Repo) -> bool:
     """Whether the configuration asks for signed commits."""
-    return git(repo, "config", "--type=bool", "--get", "commit.gpgSign", check=False).stdout.strip() == "true"
+    return (
+        git(repo, "config", "--type=bool", "--get", "commit.gpgSign", check=False).stdout.strip()
+        == "true"
+    )
 
 
 def check_signing(repo: Repo, path: str, timeout: float = 15) -> None:
@@ -249,8 +306,19 @@ def check_signing(repo: Repo, path: str, timeout: float = 15) -> None:
     # Without these gpg and ssh have nowhere to ask; a worker has neither.
     quiet = {"GPG_TTY": "", "DISPLAY": "", "WAYLAND_DISPLAY": "", "SSH_ASKPASS_REQUIRE": "never"}
     try:
-        git(repo, "commit-tree", "-S", "-p", "HEAD", "-m", "signing works", "HEAD^{tree}",
-            worktree=path, env=quiet, timeout=timeout)
+        git(
+            repo,
+            "commit-tree",
+            "-S",
+            "-p",
+            "HEAD",
+            "-m",
+            "signing works",
+            "HEAD^{tree}",
+            worktree=path,
+            env=quiet,
+            timeout=timeout,
+        )
     except CommandFailed as error:
         why = "it waits for a passphrase" if error.code is None else error.stderr.strip()
         raise Expected(f"commits must be signed here, and signing fails: {why}", hint) from error
@@ -260,7 +328,11 @@ def worker_settings(sign: str) -> dict[str, str]:
     """Environment for the worker's own git: no signature is made when `sign` is `off`."""
     if sign != "off":
         return {}
-    return {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "commit.gpgSign", "GIT_CONFIG_VALUE_0": "false"}
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "commit.gpgSign",
+        "GIT_CONFIG_VALUE_0": "false",
+    }
 
 
 def find_sha(repo: Repo, rev: str, worktree: str | None = None) -> CommitSha | None:
@@ -272,7 +344,9 @@ def find_sha(repo: Repo, rev: str, worktree: str | None = None) -> CommitSha | N
 
 def find_missing(repo: Repo, shas: Iterable[str]) -> set[str]:
     """Those of the commits that this clone does not have."""
-    lines = git(repo, "cat-file", "--batch-check", stdin="".join(f"{sha}\n" for sha in shas)).stdout.splitlines()
+    lines = git(
+        repo, "cat-file", "--batch-check", stdin="".join(f"{sha}\n" for sha in shas)
+    ).stdout.splitlines()
     return {line.removesuffix(" missing") for line in lines if line.endswith(" missing")}
 
 

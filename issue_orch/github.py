@@ -9,7 +9,20 @@ from typing import Any, TypeVar
 from . import github_json as parsed
 from .errors import GitHubError, MaybeDone, RateLimited, SignInFailed
 from .github_rest import OPTIONAL, Rest
-from .model import Annotation, Blocker, CheckRun, Comment, Issue, LabelEvent, Number, Protection, Pull, RepoFacts, RepoName, Review
+from .model import (
+    Annotation,
+    Blocker,
+    CheckRun,
+    Comment,
+    Issue,
+    LabelEvent,
+    Number,
+    Protection,
+    Pull,
+    RepoFacts,
+    RepoName,
+    Review,
+)
 from .transport import Address, Invalid, address
 
 T = TypeVar("T")
@@ -32,7 +45,9 @@ class GitHub(Rest):
 
     def fetch_permission(self, user: str) -> str:
         """admin, maintain, write, triage, read or none. NotFound also where the server lacks the endpoint."""
-        found = parsed.parse(parsed.permission, self.get(self._at("collaborators", user, "permission")))
+        found = parsed.parse(
+            parsed.permission, self.get(self._at("collaborators", user, "permission"))
+        )
         if found is None:
             raise GitHubError(f"permission of {user}: not said")
         return found
@@ -55,18 +70,31 @@ class GitHub(Rest):
         return parsed.parse(parsed.issue, self.get(self._at("issues", number, repo=repo)))
 
     def fetch_issues(
-        self, labels: Collection[str] = (), milestone: str | None = None, assignee: str | None = None
+        self,
+        labels: Collection[str] = (),
+        milestone: str | None = None,
+        assignee: str | None = None,
     ) -> list[Issue]:
         """Open issues with all of `labels`, oldest first, without pulls; `milestone` is a title."""
         asked = ",".join(sorted(label for label in labels if "," not in label)) or None
-        found = self._all(parsed.issue, self._at("issues"), state="open", labels=asked, assignee=assignee,
-                          sort="created", direction="asc")
+        found = self._all(
+            parsed.issue,
+            self._at("issues"),
+            state="open",
+            labels=asked,
+            assignee=assignee,
+            sort="created",
+            direction="asc",
+        )
         wanted = {label.casefold() for label in labels}
         # an issue can be listed twice when another one was closed between two pages
         issues = {issue.number: issue for issue in found}
         return [
-            issue for issue in issues.values()
-            if not issue.is_pull and issue.state == "open" and milestone in (None, issue.milestone)
+            issue
+            for issue in issues.values()
+            if not issue.is_pull
+            and issue.state == "open"
+            and milestone in (None, issue.milestone)
             and wanted <= {label.casefold() for label in issue.labels}
         ]
 
@@ -88,14 +116,26 @@ class GitHub(Rest):
 
     def fetch_repo_comments(self, since: str) -> tuple[Comment, ...] | None:
         """Comments of all issues and pulls written or edited since, in one list; None: ask each issue instead."""
-        return self._known(parsed.comment, self._at("issues", "comments"), since=since, sort="updated", direction="asc")
+        return self._known(
+            parsed.comment,
+            self._at("issues", "comments"),
+            since=since,
+            sort="updated",
+            direction="asc",
+        )
 
     def create_comment(self, number: int, body: str) -> Comment:
         """MaybeDone when no answer came: look for the marker in `body` before writing again."""
-        return parsed.parse(parsed.comment, self.send("POST", self._at("issues", number, "comments"), {"body": body}))
+        return parsed.parse(
+            parsed.comment,
+            self.send("POST", self._at("issues", number, "comments"), {"body": body}),
+        )
 
     def edit_comment(self, comment_id: int, body: str) -> Comment:
-        return parsed.parse(parsed.comment, self.send("PATCH", self._at("issues", "comments", comment_id), {"body": body}))
+        return parsed.parse(
+            parsed.comment,
+            self.send("PATCH", self._at("issues", "comments", comment_id), {"body": body}),
+        )
 
     def fetch_labels(self) -> tuple[str, ...]:
         return self._all(parsed.label, self._at("labels"))
@@ -121,17 +161,27 @@ class GitHub(Rest):
     ) -> tuple[Pull, ...]:
         """With `head_branch`: pulls from that branch of this repository, not from forks that use its name."""
         head = f"{self.repo.partition('/')[0]}:{head_branch}" if head_branch else None
-        found = self._all(parsed.pull, self._at("pulls"), state=state, head=head, base=base, sort="created")
+        found = self._all(
+            parsed.pull, self._at("pulls"), state=state, head=head, base=base, sort="created"
+        )
         # some servers know no `head` and `base`, and answer with everything
         return tuple(
-            pull for pull in found
-            if head_branch in (None, pull.head_branch) and base in (None, pull.base_branch)
-            and (head is None or pull.head_repo is None or pull.head_repo.casefold() == self.repo.casefold())
+            pull
+            for pull in found
+            if head_branch in (None, pull.head_branch)
+            and base in (None, pull.base_branch)
+            and (
+                head is None
+                or pull.head_repo is None
+                or pull.head_repo.casefold() == self.repo.casefold()
+            )
         )
 
     def fetch_newest_pulls(self) -> tuple[Pull, ...]:
         """The hundred that were opened last, whatever became of them: one request."""
-        return parsed.parse_all(parsed.pull, self.get(self._at("pulls"), state="all", sort="created", per_page=100))
+        return parsed.parse_all(
+            parsed.pull, self.get(self._at("pulls"), state="all", sort="created", per_page=100)
+        )
 
     def fetch_pull(self, number: int) -> Pull:
         return parsed.parse(parsed.pull, self.get(self._at("pulls", number)))
@@ -145,14 +195,24 @@ class GitHub(Rest):
 
     def create_pull(self, head: str, base: str, title: str, body: str, draft: bool = False) -> Pull:
         """MaybeDone on a 422, a 5xx or no answer: look with fetch_pulls before doing anything else."""
-        wanted = {"head": head, "base": base, "title": title, "body": body, **({"draft": True} if draft else {})}
+        wanted = {
+            "head": head,
+            "base": base,
+            "title": title,
+            "body": body,
+            **({"draft": True} if draft else {}),
+        }
         try:
             return parsed.parse(parsed.pull, self.send("POST", self._at("pulls"), wanted))
         except Invalid as error:
             raise MaybeDone(error.message, error.hint) from None
 
     def edit_pull(
-        self, number: int, title: str | None = None, body: str | None = None, base: str | None = None
+        self,
+        number: int,
+        title: str | None = None,
+        body: str | None = None,
+        base: str | None = None,
     ) -> Pull:
         wanted = {"title": title, "body": body, "base": base}
         changes = {name: value for name, value in wanted.items() if value is not None}
@@ -160,7 +220,9 @@ class GitHub(Rest):
 
     def fetch_checks(self, sha: str) -> tuple[CheckRun, ...] | None:
         """Check runs and legacy statuses of a commit; None when either cannot be read: then nothing is known."""
-        runs = self._known(parsed.check_run, self._at("commits", sha, "check-runs"), "check_runs", filter="latest")
+        runs = self._known(
+            parsed.check_run, self._at("commits", sha, "check-runs"), "check_runs", filter="latest"
+        )
         statuses = self._known(parsed.legacy_status, self._at("commits", sha, "status"), "statuses")
         return None if runs is None or statuses is None else runs + statuses
 
@@ -180,13 +242,19 @@ class GitHub(Rest):
         if not isinstance(facts, dict) or "protected" not in facts:
             return None
         rules = self.get_all(self._at("rules", "branches", branch), absent=OPTIONAL)
-        classic = self.get(self._at("branches", branch, "protection"), OPTIONAL) if facts["protected"] else {}
+        classic = (
+            self.get(self._at("branches", branch, "protection"), OPTIONAL)
+            if facts["protected"]
+            else {}
+        )
         return parsed.parse(self._protection, (bool(facts["protected"]), rules, classic))
 
     def _protection(self, known: tuple[bool, list[Any] | None, Any]) -> Protection:
         protected, rules, classic = known
         kinds = {rule["type"]: rule.get("parameters") or {} for rule in rules or []}
-        if not kinds and (classic is None or (rules is None and not classic)):  # only an administrator may read it
+        if not kinds and (
+            classic is None or (rules is None and not classic)
+        ):  # only an administrator may read it
             return Protection(protected, None, None, None)
         reviews = (classic or {}).get("required_pull_request_reviews") or {}
         return Protection(
@@ -195,7 +263,8 @@ class GitHub(Rest):
                 int(reviews.get("required_approving_review_count") or 0),
                 int(kinds.get("pull_request", {}).get("required_approving_review_count") or 0),
             ),
-            "required_signatures" in kinds or bool((classic or {}).get("required_signatures", {}).get("enabled")),
+            "required_signatures" in kinds
+            or bool((classic or {}).get("required_signatures", {}).get("enabled")),
             self._bypass(rules, classic),
         )
 
@@ -203,12 +272,19 @@ class GitHub(Rest):
         """Whether the token's owner may pass all of it; classic protection names no owner, but says "admins too"."""
         answers: list[bool | None] = []
         if classic:
-            answers.append(None if (classic.get("enforce_admins") or {}).get("enabled") is None
-                           else not classic["enforce_admins"]["enabled"])
-        for number in sorted({Number(rule["ruleset_id"]) for rule in rules or [] if rule.get("ruleset_id")}):
+            answers.append(
+                None
+                if (classic.get("enforce_admins") or {}).get("enabled") is None
+                else not classic["enforce_admins"]["enabled"]
+            )
+        for number in sorted(
+            {Number(rule["ruleset_id"]) for rule in rules or [] if rule.get("ruleset_id")}
+        ):
             ruleset = self.get(self._at("rulesets", number), OPTIONAL) or {}
             said = ruleset.get("current_user_can_bypass")
-            answers.append(None if said is None else said in ("always", "exempt", "pull_requests_only"))
+            answers.append(
+                None if said is None else said in ("always", "exempt", "pull_requests_only")
+            )
         if False in answers:
             return False
         return True if answers and None not in answers else None
@@ -216,7 +292,9 @@ class GitHub(Rest):
     def _all(self, parser: Callable[[Any], T], path: Address, **params: Any) -> tuple[T, ...]:
         return parsed.parse_all(parser, self.get_all(path, **params) or [])
 
-    def _known(self, parser: Callable[[Any], T], path: Address, key: str = "", **params: Any) -> tuple[T, ...] | None:
+    def _known(
+        self, parser: Callable[[Any], T], path: Address, key: str = "", **params: Any
+    ) -> tuple[T, ...] | None:
         """None where the server lacks the endpoint, or does not let us see it."""
         items = self.get_all(path, key, OPTIONAL, **params)
         return None if items is None else parsed.parse_all(parser, items)

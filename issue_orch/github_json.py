@@ -8,7 +8,19 @@ from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from .errors import GitHubError
-from .model import Annotation, Blocker, CheckRun, Comment, Issue, LabelEvent, Number, Pull, RepoFacts, RepoName, Review
+from .model import (
+    Annotation,
+    Blocker,
+    CheckRun,
+    Comment,
+    Issue,
+    LabelEvent,
+    Number,
+    Pull,
+    RepoFacts,
+    RepoName,
+    Review,
+)
 
 T = TypeVar("T")
 GHOST = {"login": "ghost", "type": "User"}
@@ -30,51 +42,91 @@ def parse_all(parser: Callable[[Any], T], items: Any) -> tuple[T, ...]:
 
 
 def issue(data: Any) -> Issue:
-    blockers, children = data.get("issue_dependencies_summary") or {}, data.get("sub_issues_summary") or {}
+    blockers, children = (
+        data.get("issue_dependencies_summary") or {},
+        data.get("sub_issues_summary") or {},
+    )
     return Issue(
-        number=Number(data["number"]), title=words(data["title"]), body=words(data.get("body")),
-        author=login(data.get("user")), url=words(data.get("html_url")),
-        labels=tuple(words(label if isinstance(label, str) else label.get("name")) for label in data.get("labels") or []),
-        state=state(data), state_reason=words(data.get("state_reason")) or None,
+        number=Number(data["number"]),
+        title=words(data["title"]),
+        body=words(data.get("body")),
+        author=login(data.get("user")),
+        url=words(data.get("html_url")),
+        labels=tuple(
+            words(label if isinstance(label, str) else label.get("name"))
+            for label in data.get("labels") or []
+        ),
+        state=state(data),
+        state_reason=words(data.get("state_reason")) or None,
         assignees=tuple(login(user) for user in data.get("assignees") or []),
         milestone=words((data.get("milestone") or {}).get("title")) or None,
-        created_at=words(data.get("created_at")), updated_at=words(data.get("updated_at")),
+        created_at=words(data.get("created_at")),
+        updated_at=words(data.get("updated_at")),
         is_pull=data.get("pull_request") is not None,
-        open_blockers=count(blockers.get("blocked_by")), total_blockers=count(blockers.get("total_blocked_by")),
-        sub_issues_total=count(children.get("total")), sub_issues_completed=count(children.get("completed")),
+        open_blockers=count(blockers.get("blocked_by")),
+        total_blockers=count(blockers.get("total_blocked_by")),
+        sub_issues_total=count(children.get("total")),
+        sub_issues_completed=count(children.get("completed")),
     )
 
 
 def blocker(data: Any) -> Blocker:
-    home = RepoName(repo_of(data.get("repository_url") or data.get("url") or "") or (data.get("repository") or {})["full_name"])
-    return Blocker(home, Number(data["number"]), words(data["title"]), state(data), words(data.get("state_reason")) or None)
+    home = RepoName(
+        repo_of(data.get("repository_url") or data.get("url") or "")
+        or (data.get("repository") or {})["full_name"]
+    )
+    return Blocker(
+        home,
+        Number(data["number"]),
+        words(data["title"]),
+        state(data),
+        words(data.get("state_reason")) or None,
+    )
 
 
 def pull(data: Any) -> Pull:
     head = data["head"]
     return Pull(
-        number=Number(data["number"]), url=words(data.get("html_url")), title=words(data["title"]),
-        body=words(data.get("body")), state=state(data),
-        merged=bool(data.get("merged") or data.get("merged_at")), draft=bool(data.get("draft")),
-        head_repo=words((head.get("repo") or {}).get("full_name")) or None, head_branch=words(head["ref"]), head_sha=sha(head),
-        base_branch=branch(data["base"]), author=login(data.get("user")),
-        mergeable={True: True, False: False}.get(data.get("mergeable")), mergeable_state=words(data.get("mergeable_state")) or None,
+        number=Number(data["number"]),
+        url=words(data.get("html_url")),
+        title=words(data["title"]),
+        body=words(data.get("body")),
+        state=state(data),
+        merged=bool(data.get("merged") or data.get("merged_at")),
+        draft=bool(data.get("draft")),
+        head_repo=words((head.get("repo") or {}).get("full_name")) or None,
+        head_branch=words(head["ref"]),
+        head_sha=sha(head),
+        base_branch=branch(data["base"]),
+        author=login(data.get("user")),
+        mergeable={True: True, False: False}.get(data.get("mergeable")),
+        mergeable_state=words(data.get("mergeable_state")) or None,
     )
 
 
 def comment(data: Any) -> Comment:
     about = data.get("issue_url") or data.get("pull_request_url") or data.get("html_url") or ""
     return Comment(
-        id=Number(data["id"]), issue=Number(urlsplit(about).path.rpartition("/")[2]), author=login(data.get("user")),
-        author_kind=kind(data, "user"), body=words(data.get("body")), url=words(data.get("html_url")),
-        created_at=words(data["created_at"]), updated_at=words(data["updated_at"]), path=words(data.get("path")) or None,
+        id=Number(data["id"]),
+        issue=Number(urlsplit(about).path.rpartition("/")[2]),
+        author=login(data.get("user")),
+        author_kind=kind(data, "user"),
+        body=words(data.get("body")),
+        url=words(data.get("html_url")),
+        created_at=words(data["created_at"]),
+        updated_at=words(data["updated_at"]),
+        path=words(data.get("path")) or None,
         line=count(data.get("line") or data.get("original_line")),
     )
 
 
 def review(data: Any) -> Review:
     return Review(
-        Number(data["id"]), login(data.get("user")), kind(data, "user"), words(data["state"]).upper(), words(data.get("body")),
+        Number(data["id"]),
+        login(data.get("user")),
+        kind(data, "user"),
+        words(data["state"]).upper(),
+        words(data.get("body")),
         words(data.get("html_url")),
     )
 
@@ -84,14 +136,19 @@ def label_event(data: Any) -> LabelEvent | None:
     if data.get("event") not in ("labeled", "unlabeled"):
         return None
     return LabelEvent(
-        login(data.get("actor")), kind(data, "actor"), words(data["label"]["name"]), words(data["created_at"]),
+        login(data.get("actor")),
+        kind(data, "actor"),
+        words(data["label"]["name"]),
+        words(data["created_at"]),
         data["event"] == "labeled",
     )
 
 
 def permission(data: Any) -> str | None:
     """A role that an organisation made up is worth what it is built on."""
-    return next((data[key] for key in ("role_name", "permission") if data.get(key) in PERMISSIONS), None)
+    return next(
+        (data[key] for key in ("role_name", "permission") if data.get(key) in PERMISSIONS), None
+    )
 
 
 def label(data: Any) -> str:
@@ -105,20 +162,38 @@ def file_names(data: Any) -> tuple[str, ...]:
 
 def check_run(data: Any) -> CheckRun:
     output = data.get("output") or {}
-    summary = "\n".join(part for part in map(words, (output.get("title"), output.get("summary"))) if part)
-    url, conclusion = words(data.get("html_url") or data.get("details_url")), words(data.get("conclusion")) or None
-    return CheckRun(Number(data["id"]), words(data["name"]), words(data["status"]), conclusion, url, summary)
+    summary = "\n".join(
+        part for part in map(words, (output.get("title"), output.get("summary"))) if part
+    )
+    url, conclusion = (
+        words(data.get("html_url") or data.get("details_url")),
+        words(data.get("conclusion")) or None,
+    )
+    return CheckRun(
+        Number(data["id"]), words(data["name"]), words(data["status"]), conclusion, url, summary
+    )
 
 
 def legacy_status(data: Any) -> CheckRun:
-    conclusion = {"success": "success", "failure": "failure", "error": "failure", "pending": None}[data["state"]]
+    conclusion = {"success": "success", "failure": "failure", "error": "failure", "pending": None}[
+        data["state"]
+    ]
     status = "completed" if conclusion else "in_progress"
-    return CheckRun(None, words(data["context"]), status, conclusion, words(data.get("target_url")), words(data.get("description")))
+    return CheckRun(
+        None,
+        words(data["context"]),
+        status,
+        conclusion,
+        words(data.get("target_url")),
+        words(data.get("description")),
+    )
 
 
 def annotation(data: Any) -> Annotation:
     return Annotation(
-        words(data.get("path")), count(data.get("start_line")), words(data.get("annotation_level")) or "notice",
+        words(data.get("path")),
+        count(data.get("start_line")),
+        words(data.get("annotation_level")) or "notice",
         words(data.get("message") or data.get("title")),
     )
 
@@ -126,7 +201,9 @@ def annotation(data: Any) -> Annotation:
 def repo_facts(data: Any) -> RepoFacts:
     granted = data.get("permissions")
     return RepoFacts(
-        words(data["full_name"]), branch({"ref": data["default_branch"]}), bool(data.get("archived")),
+        words(data["full_name"]),
+        branch({"ref": data["default_branch"]}),
+        bool(data.get("archived")),
         None if granted is None else tuple(name for name, has in granted.items() if has),
     )
 

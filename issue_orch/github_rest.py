@@ -20,7 +20,17 @@ from . import __version__
 from .errors import GitHubError, MaybeDone, RateLimited, SignInFailed
 from .model import RateFacts, RepoName
 from .text import redact
-from .transport import Address, Connection, Reply, Unreachable, next_query, parse_json, parse_origin, raise_for, reason
+from .transport import (
+    Address,
+    Connection,
+    Reply,
+    Unreachable,
+    next_query,
+    parse_json,
+    parse_origin,
+    raise_for,
+    reason,
+)
 
 PER_PAGE = 100
 MOST_PAGES = 300
@@ -46,14 +56,26 @@ class Rest:
     """One repository's API. Reads may come from several threads, each with a connection of its own; writes from one."""
 
     def __init__(
-        self, repo: str, token: str | None, base_url: str = "https://api.github.com", cache: Path | None = None,
-        write_gap: float = 1.0, timeout: float = 20, sleep: Callable[[float], None] = time.sleep,
+        self,
+        repo: str,
+        token: str | None,
+        base_url: str = "https://api.github.com",
+        cache: Path | None = None,
+        write_gap: float = 1.0,
+        timeout: float = 20,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
             raise SignInFailed("the token has characters that no token has", "issue-orch doctor")
         self._origin = parse_origin(base_url)
         self.repo, self.base_url = RepoName(repo), base_url.rstrip("/")
-        self._token, self._cache, self._gap, self._timeout, self._sleep = token, cache, write_gap, timeout, sleep
+        self._token, self._cache, self._gap, self._timeout, self._sleep = (
+            token,
+            cache,
+            write_gap,
+            timeout,
+            sleep,
+        )
         self._requests = self._not_modified = 0
         self._limits: dict[str, str] = {}
         self._lock, self._local = threading.Lock(), threading.local()
@@ -68,10 +90,17 @@ class Rest:
     @property
     def rate(self) -> RateFacts:
         """What this connection has used so far, and what the server says is left (None: it does not say)."""
-        known = {name: int(value) for name, value in self._limits.items() if value.isdecimal() and len(value) < 20}
+        known = {
+            name: int(value)
+            for name, value in self._limits.items()
+            if value.isdecimal() and len(value) < 20
+        }
         return RateFacts(
-            self._requests, self._not_modified, known.get("x-ratelimit-remaining"),
-            known.get("x-ratelimit-limit"), known.get("x-ratelimit-reset"),
+            self._requests,
+            self._not_modified,
+            known.get("x-ratelimit-remaining"),
+            known.get("x-ratelimit-limit"),
+            known.get("x-ratelimit-reset"),
         )
 
     def __enter__(self) -> Self:
@@ -86,7 +115,9 @@ class Rest:
         page = self._get(self._address(path, params), absent)
         return None if page is None else page.data
 
-    def get_all(self, path: Address, key: str = "", absent: tuple[int, ...] = (), **params: Any) -> list[Any] | None:
+    def get_all(
+        self, path: Address, key: str = "", absent: tuple[int, ...] = (), **params: Any
+    ) -> list[Any] | None:
         """Every item of a list, or an error: never a part. `key` is where a page keeps its items."""
         found: list[Any] = []
         previous: list[Any] = []
@@ -97,8 +128,12 @@ class Rest:
                 return None
             items = page.data.get(key) if key and isinstance(page.data, dict) else page.data
             if not isinstance(items, list):
-                raise GitHubError(f"GET {path}: page {number} is not a list", "run the command again")
-            if items == previous and items:  # a server that ignores `page` sends everything each time
+                raise GitHubError(
+                    f"GET {path}: page {number} is not a list", "run the command again"
+                )
+            if (
+                items == previous and items
+            ):  # a server that ignores `page` sends everything each time
                 return found
             found += items
             # A full page is never the last one until an empty one says so: its ETag covers the body alone, so that
@@ -123,7 +158,10 @@ class Rest:
             unsure = error.message
         else:
             return parse_json(reply.text, path) if reply.text and reply.status < 300 else None
-        raise MaybeDone(f"{unsure}; it may have been done all the same", "look on GitHub, then run the command again")
+        raise MaybeDone(
+            f"{unsure}; it may have been done all the same",
+            "look on GitHub, then run the command again",
+        )
 
     def _get(self, url: str, absent: tuple[int, ...]) -> Page | None:
         try:
@@ -137,8 +175,11 @@ class Rest:
         import tenacity  # imported where something has failed, which is rare
 
         retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(TRIES - 1), wait=tenacity.wait_exponential(multiplier=1, max=4),
-            retry=tenacity.retry_if_exception_type(Unreachable), sleep=self._sleep, reraise=True,
+            stop=tenacity.stop_after_attempt(TRIES - 1),
+            wait=tenacity.wait_exponential(multiplier=1, max=4),
+            retry=tenacity.retry_if_exception_type(Unreachable),
+            sleep=self._sleep,
+            reraise=True,
         )
         self._sleep(wait)
         return retrying(self._get_once, url, absent)
@@ -154,7 +195,9 @@ class Rest:
         raise_for(reply, f"GET {url}", absent, self._token)
         if reply.status in absent:
             return None
-        page = Page(reply.headers.get("etag", ""), next_query(reply.headers), parse_json(reply.text, url))
+        page = Page(
+            reply.headers.get("etag", ""), next_query(reply.headers), parse_json(reply.text, url)
+        )
         if self._cache and page.etag:
             store_page(self._cache, absolute, page, reply.text)
         return page
@@ -164,19 +207,29 @@ class Rest:
         with self._lock:
             self._requests += 1
         try:
-            reply = self._write(connection, method, url, body) if method != "GET" else connection.exchange(
-                "GET", f"{self._origin.prefix}{url}", None, {**self._headers(), **headers})
+            reply = (
+                self._write(connection, method, url, body)
+                if method != "GET"
+                else connection.exchange(
+                    "GET", f"{self._origin.prefix}{url}", None, {**self._headers(), **headers}
+                )
+            )
         except requests.RequestException as error:
             problem = reason(error)
         except (ValueError, OverflowError) as error:
             problem = f"malformed answer: {error}"
         else:
             kept = ("x-ratelimit-", "x-oauth-scopes")
-            self._limits.update({name: value for name, value in reply.headers.items() if name.startswith(kept)})
+            self._limits.update(
+                {name: value for name, value in reply.headers.items() if name.startswith(kept)}
+            )
             return reply
         # outside of the except: what is chained to an exception is shown with it
         words = f"{self._origin.host} cannot be reached: {problem} ({method} {url})"
-        raise Unreachable(redact(words, (self._token,) if self._token else ()), "check the network, then try again")
+        raise Unreachable(
+            redact(words, (self._token,) if self._token else ()),
+            "check the network, then try again",
+        )
 
     def _connection(self) -> Connection:
         """This thread's own."""
@@ -196,11 +249,21 @@ class Rest:
         from github.Requester import Requester
 
         requester = Requester(
-            auth=Auth.Token(self._token) if self._token else None, base_url=self.base_url, timeout=int(self._timeout) or 1,
-            user_agent=AGENT, per_page=PER_PAGE, verify=True, retry=None, pool_size=1,
-            seconds_between_requests=None, seconds_between_writes=None, api_version=API_VERSION,
+            auth=Auth.Token(self._token) if self._token else None,
+            base_url=self.base_url,
+            timeout=int(self._timeout) or 1,
+            user_agent=AGENT,
+            per_page=PER_PAGE,
+            verify=True,
+            retry=None,
+            pool_size=1,
+            seconds_between_requests=None,
+            seconds_between_writes=None,
+            api_version=API_VERSION,
         )
-        return Reply(*requester.requestJson(method, url, None, dict(ACCEPT), body, cast("Any", connection)))
+        return Reply(
+            *requester.requestJson(method, url, None, dict(ACCEPT), body, cast("Any", connection))
+        )
 
     def _address(self, path: str, params: dict[str, Any]) -> str:
         wanted = {name: value for name, value in params.items() if value is not None}

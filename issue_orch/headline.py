@@ -65,7 +65,9 @@ def headline(status: SessionStatus, pull: PullFacts | None, seen: Observed) -> H
 def asks_for_holder(status: SessionStatus) -> bool:
     """Whether the label depends on who holds the lease."""
     publish = status["publish"]
-    return status["status"] in {"registered", "planning", "working"} or bool(publish and publish["pending"])
+    return status["status"] in {"registered", "planning", "working"} or bool(
+        publish and publish["pending"]
+    )
 
 
 def label_of(status: SessionStatus, pull: PullFacts, seen: Observed) -> tuple[str, str]:
@@ -107,9 +109,11 @@ def pull_notes(pull: PullFacts) -> list[str]:
     """What a person should know before the review."""
     paths, others = pull.get("sensitivePaths", []), pull.get("others", [])
     return [
-        "draft" if pull.get("draft") else "", "behind its base" if pull.get("behind") else "",
+        "draft" if pull.get("draft") else "",
+        "behind its base" if pull.get("behind") else "",
         f"touches {', '.join(paths[:3])}: look closely" if paths else "",
-        f"its branch has another pull: {others[0]}" if others else "", pull.get("held", ""),
+        f"its branch has another pull: {others[0]}" if others else "",
+        pull.get("held", ""),
     ]
 
 
@@ -120,7 +124,9 @@ def pull_label(pull: PullFacts) -> tuple[str, str]:
         return "CHANGES REQUESTED", ""
     checks = pull.get("checks")
     if checks == "failing":
-        return "CHECKS FAILING", ", ".join(str(check.get("name")) for check in pull.get("failingChecks", [])[:3])
+        return "CHECKS FAILING", ", ".join(
+            str(check.get("name")) for check in pull.get("failingChecks", [])[:3]
+        )
     if checks in {"passing", "none"}:
         return "PR READY", "checks passed" if checks == "passing" else "no checks are set up"
     words = {"pending": "checks are running", None: "checks not looked at"}
@@ -129,9 +135,19 @@ def pull_label(pull: PullFacts) -> tuple[str, str]:
 
 def running_label(status: SessionStatus, seen: Observed) -> tuple[str, str]:
     if status["retryAt"]:
-        return "RETRYING", f"at {status['retryAt'][11:16]} UTC: {status['failure'] or ''}".rstrip(": ")
-    if seen.holder == "supervisor" and seen.heartbeat_age is not None and seen.heartbeat_age > QUIET_AFTER:
-        return "QUIET", f"no heartbeat for {int(seen.heartbeat_age)} s" + "; the disk is full: make room" * seen.full
+        return "RETRYING", f"at {status['retryAt'][11:16]} UTC: {status['failure'] or ''}".rstrip(
+            ": "
+        )
+    if (
+        seen.holder == "supervisor"
+        and seen.heartbeat_age is not None
+        and seen.heartbeat_age > QUIET_AFTER
+    ):
+        return (
+            "QUIET",
+            f"no heartbeat for {int(seen.heartbeat_age)} s"
+            + "; the disk is full: make room" * seen.full,
+        )
     if status["status"] == "registered" and seen.holder != "supervisor":
         return "STARTING", ""
     last = status["lastActivity"]
@@ -146,8 +162,14 @@ def next_command(status: SessionStatus, label: str) -> str:
     """What a person types next for this session; '' when nothing is needed."""
     number = status["issueNumber"]
     if label == "STUCK":
-        held = f"; issue-orch resume {number}" if status["hold"] else ""  # an answer does not lift what a person held
-        return f'issue-orch answer {number} "…"{held}' if status["question"] else f"issue-orch show {number}"
+        held = (
+            f"; issue-orch resume {number}" if status["hold"] else ""
+        )  # an answer does not lift what a person held
+        return (
+            f'issue-orch answer {number} "…"{held}'
+            if status["question"]
+            else f"issue-orch show {number}"
+        )
     if label == "CRASHED" and not status["attempt"]:
         return f"issue-orch spawn {number}"
     if label in {"CRASHED", "PUBLISH PENDING", "OVER BUDGET", "STOPPED", "PAUSED", "RETRYING"}:
@@ -155,7 +177,10 @@ def next_command(status: SessionStatus, label: str) -> str:
     if label in {"PR READY", "PR OPEN", "CONFLICT", "CHANGES REQUESTED", "CHECKS FAILING"}:
         return f"review {status['pullRequestUrl'] or 'the pull'}"
     if label in {"MERGED", "CANCELLED", "CLOSED"}:
-        return "issue-orch prune" + {"MERGED": "", "CANCELLED": " --cancelled", "CLOSED": " --closed"}[label]
+        return (
+            "issue-orch prune"
+            + {"MERGED": "", "CANCELLED": " --cancelled", "CLOSED": " --closed"}[label]
+        )
     if label == "QUIET":
         return f"issue-orch logs {number}"
     return ""

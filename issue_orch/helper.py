@@ -32,8 +32,13 @@ def render(request: dict[str, Any]) -> dict[str, Any]:
     from .prompt import render as render_template
 
     text = render_template(
-        request["template"], request["top"], number=request["number"], report=request["report"],
-        messages=request["messages"], words=request["words"], prompt=request["prompt"],
+        request["template"],
+        request["top"],
+        number=request["number"],
+        report=request["report"],
+        messages=request["messages"],
+        words=request["words"],
+        prompt=request["prompt"],
     )
     return {"text": text}
 
@@ -53,13 +58,23 @@ def settle(request: dict[str, Any]) -> dict[str, Any]:
 
     launch, token = request["launch"], token_for(request)
     if changed := changed_keys(repo_of(launch), request):
-        raise Expected(f"the git configuration changed since the worker started: {', '.join(changed)}; look at it with "
-                       "`git config --show-origin --get-all KEY`; undo it, or if it is yours `issue-orch init --approve`; "
-                       f"then `issue-orch resume {request['number']}`")
+        raise Expected(
+            f"the git configuration changed since the worker started: {', '.join(changed)}; look at it with "
+            "`git config --show-origin --get-all KEY`; undo it, or if it is yours `issue-orch init --approve`; "
+            f"then `issue-orch resume {request['number']}`"
+        )
     if token is None:
-        raise Expected(f"no token for {launch['baseUrl']}: gh auth login, or set GH_TOKEN, then issue-orch resume")
+        raise Expected(
+            f"no token for {launch['baseUrl']}: gh auth login, or set GH_TOKEN, then issue-orch resume"
+        )
     gap = float(os.environ.get("ISSUE_ORCH_WRITE_GAP") or 1.0)
-    gh = GitHub(launch["repoName"], token.value, launch["baseUrl"], cache=Path(request["state"]) / "cache", write_gap=gap)
+    gh = GitHub(
+        launch["repoName"],
+        token.value,
+        launch["baseUrl"],
+        cache=Path(request["state"]) / "cache",
+        write_gap=gap,
+    )
     return settle_session(Job(launch, request["status"], request["claim"], token), gh)._asdict()
 
 
@@ -79,11 +94,19 @@ def notify(request: dict[str, Any]) -> dict[str, Any]:
     from .store import iso, state_folder, write_json
 
     status, launch = request["status"], request["launch"]
-    event = Event(request["kind"], status["issueNumber"], status["issueTitle"], request["text"],
-                  status["pullRequestUrl"] or status["issueUrl"])
+    event = Event(
+        request["kind"],
+        status["issueNumber"],
+        status["issueTitle"],
+        request["text"],
+        status["pullRequestUrl"] or status["issueUrl"],
+    )
     failures = deliver(event, launch["notify"])
-    write_json(state_folder(launch["commonDir"]) / "notify.json",  # for doctor: nobody waits for this process
-               {"at": iso(time.time()), "issue": event.issue, "kind": event.kind, "failures": failures})
+    write_json(
+        state_folder(launch["commonDir"])
+        / "notify.json",  # for doctor: nobody waits for this process
+        {"at": iso(time.time()), "issue": event.issue, "kind": event.kind, "failures": failures},
+    )
     return {"failures": failures}
 
 

@@ -31,11 +31,23 @@ from .store import append_event, load_events, load_pull, seconds, session_folder
 from .turn import kinds
 
 READY_WAIT = 60.0
-LEAVE = "git worktree remove {path} (it refuses when work would be lost), then issue-orch doctor --fix"
+LEAVE = (
+    "git worktree remove {path} (it refuses when work would be lost), then issue-orch doctor --fix"
+)
 BEGIN = "begin\n"  # supervisor.py knows it too
 # For git over ssh, notifications and keyrings; the agent gets none of these unless the configuration names them.
-SERVICE_VARIABLES = ("SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "WAYLAND_DISPLAY", "GNUPGHOME", "GH_CONFIG_DIR",
-                     "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_GLOBAL", "ISSUE_ORCH_WRITE_GAP", "COVERAGE_PROCESS_START")
+SERVICE_VARIABLES = (
+    "SSH_AUTH_SOCK",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "GNUPGHOME",
+    "GH_CONFIG_DIR",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_CONFIG_GLOBAL",
+    "ISSUE_ORCH_WRITE_GAP",
+    "COVERAGE_PROCESS_START",
+)
 
 
 def report_command() -> str:
@@ -50,7 +62,12 @@ def adapter_name(agent: str) -> str:
 
 
 def ceilings(config: Config) -> Ceilings:
-    return Ceilings(config.budget_total, config.budget_per_issue, config.budget_per_day, config.budget_allow_unknown)
+    return Ceilings(
+        config.budget_total,
+        config.budget_per_issue,
+        config.budget_per_day,
+        config.budget_allow_unknown,
+    )
 
 
 def write_launch(context: Context, status: SessionStatus, identity: str | None = None) -> None:
@@ -58,17 +75,30 @@ def write_launch(context: Context, status: SessionStatus, identity: str | None =
     config, agent = context.config, status["agent"]
     settings = config.agent_settings(agent)
     path = status["worktreePath"]
-    write_json(session_folder(context.state, status["issueNumber"]) / "launch.json", {
-        "agent": {**settings._asdict(), "name": agent, "adapter": adapter_name(agent)},
-        "commonDir": context.repo.common_dir, "gitDir": git.admin_dir(context.repo, path), "top": approved_folder(context.state),
-        "repo": context.repo._asdict(), "repoName": context.name, "baseUrl": context.base_url, "remote": config.remote,
-        "report": report_command(), "limits": {"retries": config.retries},
-        "budget": ceilings(config)._asdict(), "slots": config.max_workers,
-        "pullsOpen": config.pulls_open, "draft": config.pulls_draft, "sign": config.git_sign,
-        "identity": identity or git.identity(context.repo),
-        "notify": {"command": list(config.notify_command), "urls": list(config.notify_urls)},
-        "stallAfter": settings.quiet_minutes * 60,
-    }, durable=True)
+    write_json(
+        session_folder(context.state, status["issueNumber"]) / "launch.json",
+        {
+            "agent": {**settings._asdict(), "name": agent, "adapter": adapter_name(agent)},
+            "commonDir": context.repo.common_dir,
+            "gitDir": git.admin_dir(context.repo, path),
+            "top": approved_folder(context.state),
+            "repo": context.repo._asdict(),
+            "repoName": context.name,
+            "baseUrl": context.base_url,
+            "remote": config.remote,
+            "report": report_command(),
+            "limits": {"retries": config.retries},
+            "budget": ceilings(config)._asdict(),
+            "slots": config.max_workers,
+            "pullsOpen": config.pulls_open,
+            "draft": config.pulls_draft,
+            "sign": config.git_sign,
+            "identity": identity or git.identity(context.repo),
+            "notify": {"command": list(config.notify_command), "urls": list(config.notify_urls)},
+            "stallAfter": settings.quiet_minutes * 60,
+        },
+        durable=True,
+    )
 
 
 def check_agent(context: Context, agent: str) -> None:
@@ -79,12 +109,16 @@ def check_agent(context: Context, agent: str) -> None:
     adapter = agents.load(adapter_name(agent))
     program = settings.command[0] if settings.command else adapter.CAPABILITIES.program
     if which(program, path=context.env.get("PATH")) is None:
-        raise Expected(f"the agent {agent!r} needs {program}, which is not installed",
-                       "install it, or choose another: issue-orch spawn --agent NAME (see docs/agents.md)")
+        raise Expected(
+            f"the agent {agent!r} needs {program}, which is not installed",
+            "install it, or choose another: issue-orch spawn --agent NAME (see docs/agents.md)",
+        )
     known = adapter.CAPABILITIES.reports_usd or settings.prices
     if ceilings(context.config).limited and not known and not context.config.budget_allow_unknown:
-        raise Expected(f"a budget is set, and {agent} does not report what it costs",
-                       f"set prices for [agents.{agent}], or budget.allow_unknown = true")
+        raise Expected(
+            f"a budget is set, and {agent} does not report what it costs",
+            f"set prices for [agents.{agent}], or budget.allow_unknown = true",
+        )
 
 
 class Starting:
@@ -106,14 +140,19 @@ class Starting:
         token = token_of(self.context)
         from_environment = token is not None and not token.source.startswith("gh ")
         with suppress(BrokenPipeError):  # it is gone: `ready` says why
-            os.write(self.word, f"{BEGIN}{token.value if token and from_environment else ''}".encode())
+            os.write(
+                self.word, f"{BEGIN}{token.value if token and from_environment else ''}".encode()
+            )
         os.close(self.word)
         self.word = -1
         answer = read_ready(self.ready)
         if answer is None:
             raise Expected(f"#{self.number}: the supervisor did not start", f"see {self.log}")
         if "error" in answer:
-            raise Expected(f"#{self.number}: {answer['error']}", answer.get("hint") or f"issue-orch resume {self.number}")
+            raise Expected(
+                f"#{self.number}: {answer['error']}",
+                answer.get("hint") or f"issue-orch resume {self.number}",
+            )
 
     def abandon(self) -> None:
         """Returns when it holds the lease no longer with us, unless it was begun."""
@@ -127,7 +166,9 @@ class Starting:
 
 
 @contextmanager
-def starting_supervisors(context: Context, sessions: Sequence[tuple[SessionStatus, Lease]]) -> Iterator[list[Starting]]:
+def starting_supervisors(
+    context: Context, sessions: Sequence[tuple[SessionStatus, Lease]]
+) -> Iterator[list[Starting]]:
     """Supervisors of sessions of one agent, with copies of their leases: one process imports, and then forks them.
 
     It does so while the caller prepares. What is not begun in the end is ended.
@@ -149,9 +190,15 @@ def fork_all(context: Context, agent: str, supervisors: list[Starting]) -> subpr
     try:
         with open(supervisors[0].log, "ab") as errors:
             return subprocess.Popen(
-                python_module("supervisor", str(context.state), *words), cwd="/", env=service_environment(context, agent),
-                stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True,
-                pass_fds=[each for supervisor in supervisors for each in supervisor.theirs])
+                python_module("supervisor", str(context.state), *words),
+                cwd="/",
+                env=service_environment(context, agent),
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                start_new_session=True,
+                pass_fds=[each for supervisor in supervisors for each in supervisor.theirs],
+            )
     finally:
         for supervisor in supervisors:
             for descriptor in supervisor.theirs[1:]:  # so that its end is seen here
@@ -166,7 +213,9 @@ def read_ready(descriptor: int) -> dict[str, Any] | None:
 
 
 def service_environment(context: Context, agent: str) -> dict[str, str]:
-    allowed = agents.environment(context.env, agents.load(adapter_name(agent)), context.config.agent_settings(agent).env)
+    allowed = agents.environment(
+        context.env, agents.load(adapter_name(agent)), context.config.agent_settings(agent).env
+    )
     extra = {name: context.env[name] for name in SERVICE_VARIABLES if name in context.env}
     return {**allowed, **extra, "PYTHONPATH": package_parent()}
 
@@ -175,22 +224,37 @@ def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:
     """Start the supervisor of an existing session again, with today's configuration of its agent."""
     number = status["issueNumber"]
     if not (session_folder(context.state, number) / "prompt.md").exists():
-        raise Expected(f"#{number}: its start was cut off before it had all it needs", f"issue-orch spawn {number}")
+        raise Expected(
+            f"#{number}: its start was cut off before it had all it needs",
+            f"issue-orch spawn {number}",
+        )
     if not os.path.isdir(status["worktreePath"]):
-        raise Expected(f"#{number}: its worktree {status['worktreePath']} is gone",
-                       f"git worktree list; issue-orch cancel {number}")
+        raise Expected(
+            f"#{number}: its worktree {status['worktreePath']} is gone",
+            f"git worktree list; issue-orch cancel {number}",
+        )
     refuse_foreign(context, status)
-    if worktree.is_empty(status["worktreePath"], git.admin_dir(context.repo, status["worktreePath"])):
-        raise Expected(f"#{number}: its worktree was not checked out to the end", "issue-orch doctor --fix")
+    if worktree.is_empty(
+        status["worktreePath"], git.admin_dir(context.repo, status["worktreePath"])
+    ):
+        raise Expected(
+            f"#{number}: its worktree was not checked out to the end", "issue-orch doctor --fix"
+        )
     with starting_supervisors(context, [(status, lease)]) as [supervisor]:
         supervisor.begin()
 
 
 def load_intent(state: Path, status: SessionStatus) -> worktree.Intent:
     """What the session wrote down before it made anything."""
-    events = [each for each in load_events(state, status["issueNumber"]) if each.get("kind") == "registered"]
+    events = [
+        each
+        for each in load_events(state, status["issueNumber"])
+        if each.get("kind") == "registered"
+    ]
     last = events[-1] if events else {}
-    return worktree.Intent(str(last.get("mark") or ""), seconds(status["startedAt"]), str(last.get("continues") or ""))
+    return worktree.Intent(
+        str(last.get("mark") or ""), seconds(status["startedAt"]), str(last.get("continues") or "")
+    )
 
 
 def foreign(context: Context, status: SessionStatus) -> str:
@@ -200,14 +264,20 @@ def foreign(context: Context, status: SessionStatus) -> str:
     """
     path, intent = status["worktreePath"], load_intent(context.state, status)
     admin = git.find_admin_dir(context.repo, path)
-    if admin is None or (status["attempt"] and not intent.mark) or worktree.is_own(path, admin, intent):
+    if (
+        admin is None
+        or (status["attempt"] and not intent.mark)
+        or worktree.is_own(path, admin, intent)
+    ):
         return ""
     return f"{path} is another worktree than the one that was made for it"
 
 
 def refuse_foreign(context: Context, status: SessionStatus) -> None:
     if words := foreign(context, status):
-        raise Expected(f"#{status['issueNumber']}: {words}", LEAVE.format(path=status["worktreePath"]))
+        raise Expected(
+            f"#{status['issueNumber']}: {words}", LEAVE.format(path=status["worktreePath"])
+        )
 
 
 def start_worker(context: Context, number: int, role: str) -> bool:
@@ -226,15 +296,35 @@ def start_worker(context: Context, number: int, role: str) -> bool:
     return True
 
 
-def guide(context: Context, number: int, text: str, author: str, question: str | None = None, at_once: bool = False) -> str:
+def guide(
+    context: Context,
+    number: int,
+    text: str,
+    author: str,
+    question: str | None = None,
+    at_once: bool = False,
+) -> str:
     """Give guidance to a worker, as the answer to its question when it has one. Relaunches a worker that waits."""
     status = session(context.state, number)
     if not text.strip():
         raise Expected(f"#{number}: the text is empty", f'issue-orch answer {number} "what to do"')
     refuse_cancelled(status)
     open_question = status["question"]["id"] if status["question"] else None
-    sent = send(context.state, number, "guidance", text, author, time.time(), question or open_question, at_once)
-    late = "" if sent.answers or open_question is None else "somebody answered before you; yours goes along as guidance. "
+    sent = send(
+        context.state,
+        number,
+        "guidance",
+        text,
+        author,
+        time.time(),
+        question or open_question,
+        at_once,
+    )
+    late = (
+        ""
+        if sent.answers or open_question is None
+        else "somebody answered before you; yours goes along as guidance. "
+    )
     if status["hold"]:
         held = "over its budget" if status["hold"] == "budget" else status["hold"]
         return f"{late}queued: the session is {held}; issue-orch resume {number}"
@@ -251,7 +341,10 @@ def resume(context: Context, number: int) -> str:
     refuse_cancelled(status)
     waiting = "guidance" in kinds(pending(state, number))
     if status["status"] == "stuck" and status["question"] and not waiting:
-        raise Expected(f"#{number}: it asks: {status['question']['decision']}", f'issue-orch answer {number} "…"')
+        raise Expected(
+            f"#{number}: it asks: {status['question']['decision']}",
+            f'issue-orch answer {number} "…"',
+        )
     if status["status"] == "complete" and not status["hold"] and not waiting:
         if (load_pull(state, number) or {}).get("held"):
             append_event(state, number, "resumed", time.time())
@@ -263,7 +356,11 @@ def resume(context: Context, number: int) -> str:
     sent = send(state, number, "resume", "", getpass.getuser(), time.time())
     receipt_comes(context, number, sent.id, start_worker(context, number, "resume"))
     status = session(state, number)
-    return f"is still over its budget: issue-orch costs ({status['failure']})" if status["hold"] == "budget" else "resumed"
+    return (
+        f"is still over its budget: issue-orch costs ({status['failure']})"
+        if status["hold"] == "budget"
+        else "resumed"
+    )
 
 
 def refuse_cancelled(status: SessionStatus) -> None:
@@ -275,4 +372,7 @@ def refuse_cancelled(status: SessionStatus) -> None:
 
 def receipt_comes(context: Context, number: int, message: str, started: bool) -> bool:
     """Whether the agent takes the message within some seconds, more of them when it was just started."""
-    return wait_for(lambda: any(each["id"] == message for each in delivered(context.state, number)), 5.0 if started else 1.5)
+    return wait_for(
+        lambda: any(each["id"] == message for each in delivered(context.state, number)),
+        5.0 if started else 1.5,
+    )

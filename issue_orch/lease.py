@@ -83,8 +83,15 @@ def take(state: Path, name: int | str, role: str, wait: float = TAKE_WAIT) -> Le
 
 def held_error(name: int | str, holder: Holder) -> LeaseHeld:
     if not isinstance(name, int):
-        return LeaseHeld(f"another command is at work ({holder.role}, pid {holder.pid})", "wait for it, then try again")
-    who = "its worker is running" if holder.role == "supervisor" else f"`{holder.role}` is at work on it"
+        return LeaseHeld(
+            f"another command is at work ({holder.role}, pid {holder.pid})",
+            "wait for it, then try again",
+        )
+    who = (
+        "its worker is running"
+        if holder.role == "supervisor"
+        else f"`{holder.role}` is at work on it"
+    )
     return LeaseHeld(f"#{name}: {who} (pid {holder.pid})", f"issue-orch show {name}")
 
 

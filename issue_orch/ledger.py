@@ -69,21 +69,41 @@ def ledger_path(state: Path, number: int) -> Path:
 
 
 def book_line(
-    state: Path, number: int, now: float, attempt: int, agent: str, counter: str, delta: Usage, reading: Usage | None,
+    state: Path,
+    number: int,
+    now: float,
+    attempt: int,
+    agent: str,
+    counter: str,
+    delta: Usage,
+    reading: Usage | None,
     estimate: bool = False,
 ) -> None:
     """Book a difference. `reading` is what the counter stands at, so that the next difference can be taken."""
-    append_line(ledger_path(state, number), {
-        "at": iso(now), "kind": "cost", "attempt": attempt, "agent": agent, "counter": counter,
-        "usd": delta.usd, "inputTokens": delta.input_tokens, "outputTokens": delta.output_tokens,
-        "cachedTokens": delta.cached_tokens, "estimate": estimate,
-        "reading": None if reading is None else list(reading),
-    })
+    append_line(
+        ledger_path(state, number),
+        {
+            "at": iso(now),
+            "kind": "cost",
+            "attempt": attempt,
+            "agent": agent,
+            "counter": counter,
+            "usd": delta.usd,
+            "inputTokens": delta.input_tokens,
+            "outputTokens": delta.output_tokens,
+            "cachedTokens": delta.cached_tokens,
+            "estimate": estimate,
+            "reading": None if reading is None else list(reading),
+        },
+    )
 
 
 def reserve_line(state: Path, number: int, now: float, attempt: int, usd: float | None) -> None:
     """Reserve for the attempt that starts; None sets free what the attempt had reserved."""
-    append_line(ledger_path(state, number), {"at": iso(now), "kind": "reserve", "attempt": attempt, "usd": usd or 0.0})
+    append_line(
+        ledger_path(state, number),
+        {"at": iso(now), "kind": "reserve", "attempt": attempt, "usd": usd or 0.0},
+    )
 
 
 def booked(state: Path, number: int) -> Booked:
@@ -94,7 +114,9 @@ def booked(state: Path, number: int) -> Booked:
         kind, cost = line.get("kind") if line else None, dollars(line)
         if line and kind == "cost":
             tokens = count(line, "inputTokens"), count(line, "outputTokens")
-            bookings.append(Booking(str(line.get("at"))[:10], str(line.get("agent")), cost, *tokens))
+            bookings.append(
+                Booking(str(line.get("at"))[:10], str(line.get("agent")), cost, *tokens)
+            )
             reserved -= cost or 0.0
         elif kind == "reserve" and cost is not None:
             reserved = cost
@@ -106,7 +128,11 @@ def booked(state: Path, number: int) -> Booked:
 def dollars(line: dict[str, Any] | None) -> float | None:
     """The cost in a line; None when it has none that can be counted."""
     usd = line.get("usd") if line else None
-    return float(usd) if isinstance(usd, int | float) and not isinstance(usd, bool) and 0 <= usd < float("inf") else None
+    return (
+        float(usd)
+        if isinstance(usd, int | float) and not isinstance(usd, bool) and 0 <= usd < float("inf")
+        else None
+    )
 
 
 def count(line: dict[str, Any], key: str) -> int:
@@ -121,22 +147,35 @@ def readings(state: Path, number: int, since: str = "") -> dict[str, Usage]:
         reading = line.get("reading")
         if isinstance(reading, list) and len(reading) == len(Usage._fields) and is_usage(*reading):
             said = Usage(*reading)
-            found[str(line.get("counter"))] = said._replace(scope="rough") if line.get("estimate") else said
+            found[str(line.get("counter"))] = (
+                said._replace(scope="rough") if line.get("estimate") else said
+            )
     return found
 
 
 def of_attempt(state: Path, number: int, attempt: int, since: str) -> list[float | None]:
     """The cost in each line of an attempt."""
-    return [dollars(line) for line in lines_since(state, number, since)
-            if line.get("kind") == "cost" and line.get("attempt") == attempt]
+    return [
+        dollars(line)
+        for line in lines_since(state, number, since)
+        if line.get("kind") == "cost" and line.get("attempt") == attempt
+    ]
 
 
 def lines_since(state: Path, number: int, since: str) -> Iterator[dict[str, Any]]:
-    return (line for line in read_lines(ledger_path(state, number)) if line and str(line.get("at")) >= since)
+    return (
+        line
+        for line in read_lines(ledger_path(state, number))
+        if line and str(line.get("at")) >= since
+    )
 
 
 def is_usage(scope: object, usd: object, *tokens: object) -> bool:
-    return isinstance(scope, str) and isinstance(usd, int | float | None) and all(type(each) is int for each in tokens)
+    return (
+        isinstance(scope, str)
+        and isinstance(usd, int | float | None)
+        and all(type(each) is int for each in tokens)
+    )
 
 
 def booked_all(state: Path) -> dict[int, Booked]:
@@ -144,20 +183,39 @@ def booked_all(state: Path) -> dict[int, Booked]:
         names = os.listdir(state / "ledger")
     except FileNotFoundError:
         return {}
-    numbers = sorted(int(name[:-6]) for name in names if name.endswith(".jsonl") and name[:-6].isdecimal())
+    numbers = sorted(
+        int(name[:-6]) for name in names if name.endswith(".jsonl") and name[:-6].isdecimal()
+    )
     return {number: booked(state, number) for number in numbers}
 
 
-def sums(everything: dict[int, Booked], ceilings: Ceilings, today: str) -> list[tuple[str, float, float, int]]:
+def sums(
+    everything: dict[int, Booked], ceilings: Ceilings, today: str
+) -> list[tuple[str, float, float, int]]:
     """(name, limit, booked, bookings of unknown cost) of each ceiling that all issues share."""
     found = []
     if ceilings.total is not None:
         unknown = sum(entry.unknown for entry in everything.values())
-        found.append(("in total", ceilings.total, round(sum(entry.usd for entry in everything.values()), 9), unknown))
+        found.append(
+            (
+                "in total",
+                ceilings.total,
+                round(sum(entry.usd for entry in everything.values()), 9),
+                unknown,
+            )
+        )
     if ceilings.per_day is not None:
         # What was booked before the clock was set back counts as today's: the ceiling holds.
-        counted = [each for entry in everything.values() for each in entry.bookings if each.day >= today or not each.day]
-        usd, unknown = round(sum(each.usd or 0.0 for each in counted), 9), sum(each.usd is None for each in counted)
+        counted = [
+            each
+            for entry in everything.values()
+            for each in entry.bookings
+            if each.day >= today or not each.day
+        ]
+        usd, unknown = (
+            round(sum(each.usd or 0.0 for each in counted), 9),
+            sum(each.usd is None for each in counted),
+        )
         found.append(("a day", ceilings.per_day, usd, unknown))
     return found
 
@@ -167,10 +225,14 @@ def room(state: Path, number: int, ceilings: Ceilings, now: float) -> Room | Non
     if not ceilings.limited:
         return None
     everything = booked_all(state)
-    return room_in(everything, sum(reservations(state, number, everything)), number, ceilings, iso(now)[:10])
+    return room_in(
+        everything, sum(reservations(state, number, everything)), number, ceilings, iso(now)[:10]
+    )
 
 
-def room_in(everything: dict[int, Booked], reserved: float, number: int, ceilings: Ceilings, today: str) -> Room:
+def room_in(
+    everything: dict[int, Booked], reserved: float, number: int, ceilings: Ceilings, today: str
+) -> Room:
     own = everything.get(number, Booked())
     rows = [(*row, reserved) for row in sums(everything, ceilings, today)]
     if ceilings.per_issue is not None:
@@ -180,20 +242,34 @@ def room_in(everything: dict[int, Booked], reserved: float, number: int, ceiling
 
 def reservations(state: Path, number: int, everything: dict[int, Booked]) -> list[float]:
     """What other issues have reserved. It counts while the lease is held or anything that the worker started runs."""
-    return [entry.reserved for other, entry in everything.items() if other != number and entry.reserved
-            and (probe(state, other) is not None or find_marked(str(state), other))]
+    return [
+        entry.reserved
+        for other, entry in everything.items()
+        if other != number
+        and entry.reserved
+        and (probe(state, other) is not None or find_marked(str(state), other))
+    ]
 
 
-def room_of(name: str, limit: float, usd: float, unknown: int, reserved: float, allow_unknown: bool) -> Room:
+def room_of(
+    name: str, limit: float, usd: float, unknown: int, reserved: float, allow_unknown: bool
+) -> Room:
     if unknown and not allow_unknown:
-        return Room(0.0, f"a budget of ${limit:.2f} {name} is set, and the cost of {unknown} bookings is not known "
-                         "(budget.allow_unknown = true accepts that)",
-                    "issue-orch costs; to go on all the same: budget.allow_unknown = true")
-    why = f"the budget of ${limit:.2f} {name} is used up: ${usd:.2f} spent, ${reserved:.2f} reserved"
+        return Room(
+            0.0,
+            f"a budget of ${limit:.2f} {name} is set, and the cost of {unknown} bookings is not known "
+            "(budget.allow_unknown = true accepts that)",
+            "issue-orch costs; to go on all the same: budget.allow_unknown = true",
+        )
+    why = (
+        f"the budget of ${limit:.2f} {name} is used up: ${usd:.2f} spent, ${reserved:.2f} reserved"
+    )
     return Room(round(limit - usd - reserved, 9), why)
 
 
-def reserve(state: Path, number: int, attempt: int, ceilings: Ceilings, slots: int, now: float) -> Room | None:
+def reserve(
+    state: Path, number: int, attempt: int, ceilings: Ceilings, slots: int, now: float
+) -> Room | None:
     """Reserve for the attempt that is to start, under the admission lease: those that start at once share what is left.
 
     Returns what was reserved, None without a ceiling. At zero or below nothing was, and nothing may start.
@@ -218,11 +294,19 @@ def warnings(state: Path, ceilings: Ceilings, now: float) -> list[tuple[str, str
     everything, today = booked_all(state), iso(now)[:10]
     rows = [row[:3] for row in sums(everything, ceilings, today)]
     if ceilings.per_issue is not None:
-        rows += [(f"for #{number}", ceilings.per_issue, entry.usd) for number, entry in everything.items()]
+        rows += [
+            (f"for #{number}", ceilings.per_issue, entry.usd)
+            for number, entry in everything.items()
+        ]
     found = []
     for name, limit, usd in rows:
         level = next((level for level in (90, 75) if limit > usd >= limit * level / 100), None)
         if level:
             day = f" {today}" if name == "a day" else ""
-            found.append((f"{name}{day} {level}", f"${usd:.2f} of the budget of ${limit:.2f} {name} are spent"))
+            found.append(
+                (
+                    f"{name}{day} {level}",
+                    f"${usd:.2f} of the budget of ${limit:.2f} {name} are spent",
+                )
+            )
     return found

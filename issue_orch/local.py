@@ -45,7 +45,9 @@ def find_git(cwd: str) -> str:
             return common_dir(entry)
         parent = os.path.dirname(folder)
         if parent == folder:
-            raise Expected(f"{cwd}: not inside a git repository", "cd into a clone of the GitHub repository")
+            raise Expected(
+                f"{cwd}: not inside a git repository", "cd into a clone of the GitHub repository"
+            )
         folder = parent
 
 
@@ -66,7 +68,9 @@ def look(state: str | os.PathLike[str], status: SessionStatus, now: float) -> Se
     age = now - seconds(status["lastHeartbeat"]) if holder and status["lastHeartbeat"] else None
     pull = load_pull(state, number)
     full = age is not None and age > QUIET_AFTER and is_full(state)
-    return Seen(status, pull, headline(status, pull, Observed(holder.role if holder else "", age, full)))
+    return Seen(
+        status, pull, headline(status, pull, Observed(holder.role if holder else "", age, full))
+    )
 
 
 def is_full(state: str | os.PathLike[str]) -> bool:
@@ -78,7 +82,10 @@ def look_all(state: str | os.PathLike[str], now: float) -> tuple[list[Seen], lis
     """Every active session with the conflicts that `conflicts` found, and a line for each that cannot be read."""
     problems: list[str] = []
     clashes = load_clashes(state)
-    seen = [each._replace(clashes=clashes.get(each.status["issueNumber"], ())) for each, _ in look_each(state, now, problems)]
+    seen = [
+        each._replace(clashes=clashes.get(each.status["issueNumber"], ()))
+        for each, _ in look_each(state, now, problems)
+    ]
     return seen, problems
 
 
@@ -88,6 +95,8 @@ def load_clashes(state: str | os.PathLike[str]) -> dict[int, tuple[str, ...]]:
     return {int(number): tuple(words) for number, words in found.items()}
 
 
-def look_each(state: str | os.PathLike[str], now: float, problems: list[str]) -> Iterator[tuple[Seen, str]]:
+def look_each(
+    state: str | os.PathLike[str], now: float, problems: list[str]
+) -> Iterator[tuple[Seen, str]]:
     """As load_each, with what was observed about each."""
     return ((look(state, status, now), text) for status, text in load_each(state, problems))

@@ -15,7 +15,17 @@ from .errors import Expected, LeaseHeld
 from .lease import is_alive, nudge, take
 from .model import Message, SessionStatus
 from .process import end_marked, wait_for
-from .store import append_event, iso, load_status, make_session, read_untrusted, save_status, session_folder, write_json, write_text
+from .store import (
+    append_event,
+    iso,
+    load_status,
+    make_session,
+    read_untrusted,
+    save_status,
+    session_folder,
+    write_json,
+    write_text,
+)
 from .turn import CONTROL, End, halted, kinds
 
 SIZE_LIMIT = 256 * 1024
@@ -30,8 +40,14 @@ class Sent(NamedTuple):
 
 
 def send(
-    state: Path, number: int, kind: str, text: str, author: str, now: float,
-    question: str | None = None, at_once: bool = False,
+    state: Path,
+    number: int,
+    kind: str,
+    text: str,
+    author: str,
+    now: float,
+    question: str | None = None,
+    at_once: bool = False,
 ) -> Sent:
     """Put a message into the inbox. The first message that names a question answers it; later ones are guidance."""
     folder = make_session(state, number) / "inbox"
@@ -40,7 +56,13 @@ def send(
     # Names sort by time, also when the clock was set back: a later `resume` takes an earlier `pause` back.
     name = f"{max(time.time_ns(), latest + 1):020d}-{os.urandom(4).hex()}"
     message: Message = {
-        "id": name, "kind": kind, "text": text, "author": author, "at": iso(now), "question": question, "now": at_once,
+        "id": name,
+        "kind": kind,
+        "text": text,
+        "author": author,
+        "at": iso(now),
+        "question": question,
+        "now": at_once,
     }
     if question is not None and first_answer(folder, question, message):
         return Sent(name, True)
@@ -76,7 +98,11 @@ def delivered(state: Path, number: int) -> list[Message]:
 
 def load_messages(folder: Path) -> list[Message]:
     try:
-        names = [name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith(".")]
+        names = [
+            name
+            for name in os.listdir(folder)
+            if name.endswith(".json") and not name.startswith(".")
+        ]
     except FileNotFoundError:
         return []
     found = [message for name in names if (message := load_message(folder / name))]
@@ -91,15 +117,25 @@ def load_message(path: Path) -> Message | None:
     except (ValueError, RecursionError):
         return None
     texts = {"id": path.stem, "kind": "guidance", "text": "", "author": "", "at": ""}
-    if not isinstance(data, dict) or not all(isinstance(data.get(key, ""), str) for key in (*texts, "file")):
+    if not isinstance(data, dict) or not all(
+        isinstance(data.get(key, ""), str) for key in (*texts, "file")
+    ):
         return None
     return cast(Message, {**texts, "question": None, "now": False, **data, "file": path.name})
 
 
 def receipt(state: Path, number: int, message: Message, now: float) -> None:
     """Record that the message was taken. The history first: after a crash in between it is delivered again."""
-    append_event(state, number, "delivered", now, message=message["id"], messageKind=message["kind"],
-                 text=message["text"][:4000], author=message["author"])
+    append_event(
+        state,
+        number,
+        "delivered",
+        now,
+        message=message["id"],
+        messageKind=message["kind"],
+        text=message["text"][:4000],
+        author=message["author"],
+    )
     folder = session_folder(state, number) / "inbox"
     name = cast(dict[str, str], message).get("file", f"{message['id']}.json")
     os.replace(folder / name, folder / "delivered" / name)
@@ -109,14 +145,25 @@ def write_context(status: SessionStatus, repo: str, state: Path) -> None:
     """Make `.issue-orch/` in a worktree: identity of the session, outbox, and an ignore file of its own."""
     folder = Path(status["worktreePath"]) / ".issue-orch"
     if folder.is_symlink():
-        raise Expected(f"{folder} is a symbolic link in the repository", "remove it from the base branch")
+        raise Expected(
+            f"{folder} is a symbolic link in the repository", "remove it from the base branch"
+        )
     (folder / "outbox").mkdir(parents=True, exist_ok=True)
     (folder / "tmp").mkdir(exist_ok=True)
-    write_text(folder / ".gitignore", "*\n")  # by a rename: a link that the branch carries is replaced, not followed
-    write_json(folder / "context.json", {
-        "schemaVersion": 1, "issueNumber": status["issueNumber"], "repo": repo, "branch": status["branch"],
-        "base": status["base"], "stateFolder": str(state),
-    })
+    write_text(
+        folder / ".gitignore", "*\n"
+    )  # by a rename: a link that the branch carries is replaced, not followed
+    write_json(
+        folder / "context.json",
+        {
+            "schemaVersion": 1,
+            "issueNumber": status["issueNumber"],
+            "repo": repo,
+            "branch": status["branch"],
+            "base": status["base"],
+            "stateFolder": str(state),
+        },
+    )
 
 
 # -- sessions that are held, with or without a worker
@@ -158,7 +205,11 @@ def stop(state: Path, number: int, cancel: bool = False) -> str:
 def became(state: Path, number: int, word: str) -> str:
     """What is true now: the session may have become complete while it was being told."""
     status = session(state, number)
-    return word if status["hold"] or status["status"] != "complete" else f"is complete: {status['pullRequestUrl']}"
+    return (
+        word
+        if status["hold"] or status["status"] != "complete"
+        else f"is complete: {status['pullRequestUrl']}"
+    )
 
 
 def hold_offline(state: Path, number: int, kind: str) -> bool:

@@ -13,7 +13,9 @@ class RepoName(str):
     """owner/name, as hosts have them. Of any other text it raises ValueError, so that none becomes part of an address."""
 
     def __new__(cls, text: str) -> Self:
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/(?!\.{1,2}\Z)[A-Za-z0-9_.-]{1,100}", text):
+        if not re.fullmatch(
+            r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}/(?!\.{1,2}\Z)[A-Za-z0-9_.-]{1,100}", text
+        ):
             raise ValueError(f"{text!r} is not owner/name")
         return super().__new__(cls, text)
 
@@ -22,7 +24,9 @@ class Number(int):
     """By which GitHub knows an issue, a pull, a comment, a check: from 1 to 2^63 - 1. Of all else it raises ValueError."""
 
     def __new__(cls, value: int | str) -> Self:
-        plain = type(value) in (int, cls) or (isinstance(value, str) and re.fullmatch("0*[1-9][0-9]{0,18}", value))
+        plain = type(value) in (int, cls) or (
+            isinstance(value, str) and re.fullmatch("0*[1-9][0-9]{0,18}", value)
+        )
         if not plain or not 0 < int(value) < 2**63:
             raise ValueError(f"{str(value)[:40]!r} is not a number of GitHub")
         return super().__new__(cls, value)

@@ -17,7 +17,9 @@ from .process import Helper
 from .store import seconds, session_folder, write_text
 from .text import one_line
 
-SILENT = frozenset({"QUIET", "STARTING", "CRASHED", "MERGED", "CLOSED"})  # said elsewhere, or nothing to say
+SILENT = frozenset(
+    {"QUIET", "STARTING", "CRASHED", "MERGED", "CLOSED"}
+)  # said elsewhere, or nothing to say
 
 ENDED = frozenset({"CANCELLED", "MERGED", "CLOSED"})
 
@@ -40,9 +42,14 @@ class Narrator:
             if text:
                 self.tell(text, needs_you)
 
-    def explain(self, found: Plan, chosen: set[int], failures: Mapping[int, Failure], taken: str) -> None:
+    def explain(
+        self, found: Plan, chosen: set[int], failures: Mapping[int, Failure], taken: str
+    ) -> None:
         """Why each issue was or was not started; said again when it changes."""
-        held = {number: f"waits for #{on}, which touches {path}" for number, (on, path) in found.held.items()}
+        held = {
+            number: f"waits for #{on}, which touches {path}"
+            for number, (on, path) in found.held.items()
+        }
         for each in found.ineligible:
             words = "; ".join(reason.text for reason in each.reasons)
             if {reason.kind for reason in each.reasons} & {"active_session", "session_complete"}:
@@ -50,8 +57,16 @@ class Narrator:
             self.tell_once(f"why {each.issue.number}", f"#{each.issue.number} not started: {words}")
         for one in found.eligible:
             number, failed = one.issue.number, failures.get(one.issue.number)
-            words = f"its start failed {failed.in_a_row} times, and is tried again later" if failed else taken
-            text = f"#{number} is ready" if number in chosen else f"#{number} not started: {held.get(number) or words}"
+            words = (
+                f"its start failed {failed.in_a_row} times, and is tried again later"
+                if failed
+                else taken
+            )
+            text = (
+                f"#{number} is ready"
+                if number in chosen
+                else f"#{number} not started: {held.get(number) or words}"
+            )
             self.tell_once(f"why {number}", text)
 
     def observe(self, context: Context, now: float) -> None:
@@ -70,15 +85,27 @@ class Narrator:
 
     def notice_overlaps(self, context: Context, now: float) -> None:
         """Say once of which live worktrees change the same files."""
-        live = [seen.status for seen in look_all(context.state, now)[0] if seen.headline.label not in ENDED]
-        items = [Item(status["issueNumber"], False, dict.fromkeys(self.changed_names(context, status), "actual"))
-                 for status in live]
+        live = [
+            seen.status
+            for seen in look_all(context.state, now)[0]
+            if seen.headline.label not in ENDED
+        ]
+        items = [
+            Item(
+                status["issueNumber"],
+                False,
+                dict.fromkeys(self.changed_names(context, status), "actual"),
+            )
+            for status in live
+        ]
         for each in overlaps(items, {item.number for item in items}):
             who = " and ".join(f"#{touch.number}" for touch in each.touches)
             key = f"overlap {who}"
             if key not in self.told:
                 more = f" and {len(each.files) - 1} more" if len(each.files) > 1 else ""
-                self.tell_once(key, f"{who} change the same file: {one_line(each.files[0], 80)}{more}")
+                self.tell_once(
+                    key, f"{who} change the same file: {one_line(each.files[0], 80)}{more}"
+                )
 
     def changed_names(self, context: Context, status: SessionStatus) -> tuple[str, ...]:
         """Files that its worktree changed; asked of git again while its worker lives, and after that once."""
@@ -97,7 +124,11 @@ class Narrator:
         limit = context.config.notify_after_minutes * 60
         for seen in look_all(context.state, now)[0] if limit else ():
             status, question = seen.status, seen.status["question"]
-            if status["status"] != "stuck" or not question or now - seconds(question["askedAt"]) < limit:
+            if (
+                status["status"] != "stuck"
+                or not question
+                or now - seconds(question["askedAt"]) < limit
+            ):
                 continue
             mark = session_folder(context.state, status["issueNumber"]) / "reminded"
             if mark.exists() and mark.read_text() == question["id"]:
@@ -105,6 +136,14 @@ class Narrator:
             write_text(mark, question["id"])
             decision = one_line(question["decision"], 160)
             self.tell(f"#{status['issueNumber']} still waits for an answer: {decision}", True)
-            channels = {"command": list(context.config.notify_command), "urls": list(context.config.notify_urls)}
-            Helper(None).send("notify", kind="waiting", text=question["decision"], status=dict(status),
-                              launch={"notify": channels, "commonDir": context.repo.common_dir})
+            channels = {
+                "command": list(context.config.notify_command),
+                "urls": list(context.config.notify_urls),
+            }
+            Helper(None).send(
+                "notify",
+                kind="waiting",
+                text=question["decision"],
+                status=dict(status),
+                launch={"notify": channels, "commonDir": context.repo.common_dir},
+            )

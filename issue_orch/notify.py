@@ -14,7 +14,9 @@ from .process import run
 from .text import one_line, redact, sanitise
 
 TOKENS = ("ISSUE_ORCH_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")  # a notifier has no use for them
-OSASCRIPT = "on run argv\ndisplay notification (item 2 of argv) with title (item 1 of argv)\nend run"
+OSASCRIPT = (
+    "on run argv\ndisplay notification (item 2 of argv) with title (item 1 of argv)\nend run"
+)
 
 
 class Event(NamedTuple):
@@ -28,13 +30,19 @@ class Event(NamedTuple):
 
 
 WORDS = {
-    "stuck": "needs a decision", "pull_ready": "has a pull to review", "crashed": "gave up", "budget": "is over budget",
+    "stuck": "needs a decision",
+    "pull_ready": "has a pull to review",
+    "crashed": "gave up",
+    "budget": "is over budget",
     "waiting": "still waits for an answer",
 }
 
 
 def notify(
-    event: Event, channels: Mapping[str, Sequence[str]], env: Mapping[str, str] | None = None, limit: float = 20.0
+    event: Event,
+    channels: Mapping[str, Sequence[str]],
+    env: Mapping[str, str] | None = None,
+    limit: float = 20.0,
 ) -> list[str]:
     """Send to the desktop and to `channels` ("command": argument list, "urls": apprise addresses).
 
@@ -42,10 +50,19 @@ def notify(
     """
     env = os.environ if env is None else env
     secrets = tuple(env[name] for name in TOKENS if env.get(name))
-    safe = Event(event.kind, event.issue, *(redact(sanitise(part), secrets)[:4000] for part in event[2:]))
+    safe = Event(
+        event.kind, event.issue, *(redact(sanitise(part), secrets)[:4000] for part in event[2:])
+    )
     child_env = {name: value for name, value in env.items() if name not in TOKENS}
-    programs = [("notify.command", list(channels.get("command") or ()), as_json(safe)), *desktop(safe, child_env)]
-    failures = [failure for name, argv, stdin in programs for failure in attempt(name, argv, child_env, stdin, limit)]
+    programs = [
+        ("notify.command", list(channels.get("command") or ()), as_json(safe)),
+        *desktop(safe, child_env),
+    ]
+    failures = [
+        failure
+        for name, argv, stdin in programs
+        for failure in attempt(name, argv, child_env, stdin, limit)
+    ]
     failures += by_urls(safe, channels.get("urls") or ())
     return [redact(sanitise(failure), secrets) for failure in failures]
 
@@ -64,7 +81,9 @@ def as_json(event: Event) -> str:
     return json.dumps({**event._asdict(), "headline": headline(event)}) + "\n"
 
 
-def desktop(event: Event, env: Mapping[str, str], platform: str = sys.platform) -> Iterator[tuple[str, list[str], str]]:
+def desktop(
+    event: Event, env: Mapping[str, str], platform: str = sys.platform
+) -> Iterator[tuple[str, list[str], str]]:
     """The program that shows it, where there is a desktop: a server without one is no failure."""
     path = env.get("PATH")
     if platform == "darwin" and which("osascript", path=path):
@@ -74,7 +93,9 @@ def desktop(event: Event, env: Mapping[str, str], platform: str = sys.platform) 
         yield "desktop", ["notify-send", "--app-name=issue-orch", "--", headline(event), markup], ""
 
 
-def attempt(name: str, argv: list[str], env: Mapping[str, str], stdin: str, limit: float) -> Iterator[str]:
+def attempt(
+    name: str, argv: list[str], env: Mapping[str, str], stdin: str, limit: float
+) -> Iterator[str]:
     if not argv:
         return
     program = which(argv[0], path=env.get("PATH")) or argv[0]
@@ -97,7 +118,9 @@ def by_urls(event: Event, urls: Sequence[str]) -> Iterator[str]:
     except ImportError:
         yield "notify.urls: the extra is not installed: pip install 'issue-orch[notify]'"
         return
-    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # it prints addresses, which hold secrets
+    logging.getLogger("apprise").setLevel(
+        logging.CRITICAL + 1
+    )  # it prints addresses, which hold secrets
     for position, url in enumerate(urls, 1):
         sender = apprise.Apprise()
         name = f"notify.urls {position} ({url.partition('://')[0][:20] if '://' in url else 'no address'})"

@@ -13,7 +13,9 @@ Source = Literal["declared", "inferred", "planned", "actual", "pull"]
 
 FILES = MARK + r"files(?![^\W_])[*_]{0,3}\s{0,9}(?::|$)[*_]{0,3}(?P<rest>.*)"
 SEPARATORS = str.maketrans(dict.fromkeys("`\"'<>()[]{},;|=", " "))
-GLOB_WORK = 1_000_000  # paths compared with globs, in all: the time stays bounded whatever people declare
+GLOB_WORK = (
+    1_000_000  # paths compared with globs, in all: the time stays bounded whatever people declare
+)
 
 
 class Item(NamedTuple):
@@ -60,21 +62,30 @@ def inferred_files(text: str, tree: frozenset[str] | None) -> tuple[str, ...]:
     if not tree:
         return ()
     text = text[:TEXT_LIMIT]
-    every = (*text.split(), *text.translate(SEPARATORS).split())  # `app/[id].tsx` is a path, `[a.py](url)` holds one
+    every = (
+        *text.split(),
+        *text.translate(SEPARATORS).split(),
+    )  # `app/[id].tsx` is a path, `[a.py](url)` holds one
     words = {word for word in every if "/" in word or "." in word}
-    paths = words | {path for word in words - tree if (path := clean_path(word.partition("/blob/")[2] or word))}
+    paths = words | {
+        path for word in words - tree if (path := clean_path(word.partition("/blob/")[2] or word))
+    }
     blobs = {path.partition("/")[2] for path in paths - tree}  # a link goes on with the branch
     return tuple(sorted((paths | blobs) & tree))
 
 
 def clean_path(word: str) -> str:
     """The path in a word of prose: without quotes, line numbers and punctuation; empty when it leads outside."""
-    word = re.sub(r"(?::[0-9]{1,9}){1,2}$|#L[0-9L-]{1,20}$", "", word.strip("`\"'()<>,;:!").rstrip("."))
+    word = re.sub(
+        r"(?::[0-9]{1,9}){1,2}$|#L[0-9L-]{1,20}$", "", word.strip("`\"'()<>,;:!").rstrip(".")
+    )
     word = word.removeprefix("./").lstrip("/")
     return "" if ".." in word.split("/") or len(word) > 1_000 else word
 
 
-def resolve(items: Sequence[Item], tree: frozenset[str] | None) -> tuple[tuple[Item, ...], frozenset[int]]:
+def resolve(
+    items: Sequence[Item], tree: frozenset[str] | None
+) -> tuple[tuple[Item, ...], frozenset[int]]:
     """The items with their globs and folders replaced by paths: of the tree, and of what other items touch.
 
     Also the numbers of those that touch nothing known, or more than could be compared: their overlap is unknown.
@@ -98,7 +109,9 @@ def resolve(items: Sequence[Item], tree: frozenset[str] | None) -> tuple[tuple[I
             if not matches or left <= 0:
                 unknown.add(item.number)
                 matches = (path,)
-            files.update((match, source) for match in matches if match not in files or match == path)
+            files.update(
+                (match, source) for match in matches if match not in files or match == path
+            )
         resolved.append(item._replace(files=files))
     return tuple(resolved), frozenset(unknown)
 
@@ -120,7 +133,10 @@ def expand(path: str, paths: Sequence[str]) -> tuple[tuple[str, ...], int]:
     if pattern is None or end - start > GLOB_WORK:
         return (), 1
     match = re.compile(pattern).fullmatch
-    return (path, *(each for each in paths[start:end] if each != path and match(each))), 1 + end - start
+    return (
+        path,
+        *(each for each in paths[start:end] if each != path and match(each)),
+    ), 1 + end - start
 
 
 def glob_pattern(glob: str) -> str | None:
@@ -153,7 +169,9 @@ def overlaps(items: Sequence[Item], about: Collection[int]) -> tuple[Overlap, ..
     groups: dict[tuple[Touch, ...], list[str]] = {}
     for path, found in touching.items():
         if len(found) > 1 and any(item.number in about for item, _ in found):
-            touches = tuple(sorted(Touch(item.number, item.is_pull, source) for item, source in found))
+            touches = tuple(
+                sorted(Touch(item.number, item.is_pull, source) for item, source in found)
+            )
             groups.setdefault(touches, []).append(path)
     return tuple(Overlap(touches, tuple(sorted(groups[touches]))) for touches in sorted(groups))
 
@@ -164,7 +182,9 @@ def claim(number: int, files: Iterable[str], claimed: dict[str, set[int]]) -> No
         claimed.setdefault(path, set()).add(number)
 
 
-def clash(files: Iterable[str], claimed: Mapping[str, set[int]], besides: int | None) -> tuple[int, str] | None:
+def clash(
+    files: Iterable[str], claimed: Mapping[str, set[int]], besides: int | None
+) -> tuple[int, str] | None:
     """Who already works on one of the files, and on which; `besides` is whose branch this one starts on."""
     for path in files:
         if others := claimed.get(path, set()) - {besides}:

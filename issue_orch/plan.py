@@ -7,7 +7,17 @@ from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from .model import Issue
-from .overlap import Item, Overlap, Source, claim, clash, declared_files, inferred_files, overlaps, resolve
+from .overlap import (
+    Item,
+    Overlap,
+    Source,
+    claim,
+    clash,
+    declared_files,
+    inferred_files,
+    overlaps,
+    resolve,
+)
 from .ready import Facts, Index, Reason, Rules, index_of, stack_on, why_not
 
 LONGEST_BACKOFF = 600.0  # seconds
@@ -71,18 +81,26 @@ def plan(facts: Facts, rules: Rules, slots: int) -> Plan:
     ineligible.sort(key=lambda each: each.issue.number)
     mine = [Item(each.issue.number, False, text_files(each.issue, facts)) for each in startable]
     items, unknown = resolve([*mine, *(live_items(facts, index) if mine else ())], facts.tree)
-    eligible = tuple(each._replace(files=item.files) for each, item in zip(startable, items, strict=False))
+    eligible = tuple(
+        each._replace(files=item.files) for each, item in zip(startable, items, strict=False)
+    )
     busy: dict[str, set[int]] = {}
     for item in items[len(eligible) :]:
         if not item.is_pull:
             claim(item.number, item.files, busy)
     found = overlaps(items, {item.number for item in mine})
-    stacked = {frozenset((each.issue.number, each.stacked_on)) for each in eligible if each.stacked_on}
+    stacked = {
+        frozenset((each.issue.number, each.stacked_on)) for each in eligible if each.stacked_on
+    }
     return Plan(
         slots=slots,
         eligible=eligible,
         ineligible=tuple(ineligible),
-        overlaps=tuple(each for each in found if frozenset(touch.number for touch in each.touches) not in stacked),
+        overlaps=tuple(
+            each
+            for each in found
+            if frozenset(touch.number for touch in each.touches) not in stacked
+        ),
         overlap_unknown=tuple(sorted(unknown)),
         stackable=tuple(sorted(stackable, key=order(rules))),
         held=held_back(eligible, busy) if rules.serialize else {},
@@ -100,7 +118,9 @@ def order(rules: Rules) -> Callable[[Eligible], tuple[object, ...]]:
         issue = each.issue
         if issue.milestone not in milestones:
             milestones[issue.milestone] = (0, natural(issue.milestone or ""))
-        first = min((rank.get(label.casefold(), len(rank)) for label in issue.labels), default=len(rank))
+        first = min(
+            (rank.get(label.casefold(), len(rank)) for label in issue.labels), default=len(rank)
+        )
         return first, milestones[issue.milestone], issue.created_at, issue.number
 
     return key
@@ -109,7 +129,10 @@ def order(rules: Rules) -> Callable[[Eligible], tuple[object, ...]]:
 def natural(text: str) -> tuple[object, ...]:
     """A key under which v1.9 comes before v1.10. Digits compare by length and text: any number of them is fine."""
     parts = re.split("([0-9]+)", text.casefold())
-    return tuple((len(part.lstrip("0")), part.lstrip("0")) if at % 2 else part for at, part in enumerate(parts))
+    return tuple(
+        (len(part.lstrip("0")), part.lstrip("0")) if at % 2 else part
+        for at, part in enumerate(parts)
+    )
 
 
 def text_files(issue: Issue, facts: Facts) -> Mapping[str, Source]:
@@ -135,10 +158,15 @@ def live_items(facts: Facts, index: Index) -> list[Item]:
             files.update(text_files(index.issues[number], facts))
         found.append(Item(number, False, files))
     theirs = [pull for pull in facts.pulls if pull.issue is None]
-    return [*found, *(Item(pull.number, True, dict.fromkeys(pull.files or (), "pull")) for pull in theirs)]
+    return [
+        *found,
+        *(Item(pull.number, True, dict.fromkeys(pull.files or (), "pull")) for pull in theirs),
+    ]
 
 
-def held_back(eligible: tuple[Eligible, ...], busy: Mapping[str, Collection[int]]) -> dict[int, tuple[int, str]]:
+def held_back(
+    eligible: tuple[Eligible, ...], busy: Mapping[str, Collection[int]]
+) -> dict[int, tuple[int, str]]:
     """Which of the eligible wait for which, when files are never worked on twice at a time."""
     claimed = {path: set(numbers) for path, numbers in busy.items()}
     held: dict[int, tuple[int, str]] = {}
@@ -172,7 +200,11 @@ def next_starts(
         if each.issue.number not in running
         and ((failure := failures.get(each.issue.number)) is None or failure.retry_at <= now)
     ]
-    due.sort(key=lambda each: failures[each.issue.number].in_a_row if each.issue.number in failures else 0)
+    due.sort(
+        key=lambda each: (
+            failures[each.issue.number].in_a_row if each.issue.number in failures else 0
+        )
+    )
     chosen: list[Eligible] = []
     for each in due:
         if len(chosen) >= slots - len(running):

@@ -15,7 +15,18 @@ from .lease import is_alive, take
 from .messages import pause, send
 from .model import Branch, Comment, Issue, Review, SessionStatus
 from .prompt import render, task
-from .pulls import Looked, Memory, Pass, failing, guarded, load_memory, record, retarget, save_memory, see
+from .pulls import (
+    Looked,
+    Memory,
+    Pass,
+    failing,
+    guarded,
+    load_memory,
+    record,
+    retarget,
+    save_memory,
+    see,
+)
 from .ready import WRITERS, text_hash
 from .store import iso, load_events, load_pull, load_sessions, write_json
 from .turn import AUTOMATIC, counters
@@ -23,7 +34,11 @@ from .turn import AUTOMATIC, counters
 if TYPE_CHECKING:
     from .github import GitHub
 
-WORTH_MENDING = ("failure", "timed_out", "startup_failure")  # not: cancelled, or waiting for a person
+WORTH_MENDING = (
+    "failure",
+    "timed_out",
+    "startup_failure",
+)  # not: cancelled, or waiting for a person
 HANDLED_LIMIT = 1000
 
 
@@ -62,7 +77,9 @@ def begin(context: Context, gh: GitHub, now: float) -> Pass:
     me = fetch_me(gh) if writes or context.config.pulls_open == "worker" else None
     token = token_of(context) if writes else None
     issues = {issue.number: issue for issue in gh.fetch_issues(context.config.ready_labels)}
-    return Pass(context, gh, now, me, gh.fetch_pulls(state="open"), issues, (token.value,) if token else ())
+    return Pass(
+        context, gh, now, me, gh.fetch_pulls(state="open"), issues, (token.value,) if token else ()
+    )
 
 
 def save_rate(context: Context, gh: GitHub, now: float) -> None:
@@ -76,16 +93,27 @@ def look(run: Pass, number: int) -> list[str]:
 
 def attend(run: Pass, number: int) -> list[str]:
     """What happened to the pull and to the issue of one session."""
-    known, status, memory = load_pull(run.context.state, number) or {}, run.status(number), load_memory(run, number)
+    known, status, memory = (
+        load_pull(run.context.state, number) or {},
+        run.status(number),
+        load_memory(run, number),
+    )
     facts, looked = see(run, number)
     lines = []
     if facts.get("state") == "closed" and known.get("state") != "closed":
         merged = "merged by a person; issue-orch prune removes its worktree"
-        lines.append(f"#{number}: its pull was {merged if facts.get('merged') else 'closed without a merge'}")
+        lines.append(
+            f"#{number}: its pull was {merged if facts.get('merged') else 'closed without a merge'}"
+        )
     held, said = "", list[str]()
     if status["status"] not in ("complete", "cancelled"):
         held, said = watch_issue(run, status, memory)
-    elif status["status"] == "complete" and looked and looked.pull.state == "open" and not status["hold"]:
+    elif (
+        status["status"] == "complete"
+        and looked
+        and looked.pull.state == "open"
+        and not status["hold"]
+    ):
         held, said = follow_up(run, status, looked, memory)
     if held != facts.get("held", ""):
         facts["held"] = held
@@ -104,7 +132,9 @@ def watch_issue(run: Pass, status: SessionStatus, memory: Memory) -> tuple[str, 
     One that waits for an answer gets it after that. Anything else holds the worker at the end of its turn, once.
     """
     number, issue = status["issueNumber"], run.issue(status["issueNumber"])
-    first = memory.setdefault("issue", {"text": text_hash(issue), "labelled": is_labelled(run, issue)})
+    first = memory.setdefault(
+        "issue", {"text": text_hash(issue), "labelled": is_labelled(run, issue)}
+    )
     found = differences(run, first, issue)
     told: dict[str, str] = memory.get("told", {})
     lines = []
@@ -122,7 +152,9 @@ def watch_issue(run: Pass, status: SessionStatus, memory: Memory) -> tuple[str, 
         memory["told"] = found
         save_memory(run, number, memory)
     why = "; ".join(found.values())
-    return (f"{why}: look at it, then issue-orch resume {number}, or cancel {number}" if why else ""), lines
+    return (
+        f"{why}: look at it, then issue-orch resume {number}, or cancel {number}" if why else ""
+    ), lines
 
 
 def differences(run: Pass, first: dict[str, object], issue: Issue) -> dict[str, str]:
@@ -133,7 +165,9 @@ def differences(run: Pass, first: dict[str, object], issue: Issue) -> dict[str, 
     if first["labelled"] and not is_labelled(run, issue):
         found["unlabelled"] = "its issue lost its ready label"
     if first["text"] != text_hash(issue):
-        found[f"edited {text_hash(issue)}"] = "its issue was edited, perhaps by somebody without write permission"
+        found[f"edited {text_hash(issue)}"] = (
+            "its issue was edited, perhaps by somebody without write permission"
+        )
     return found
 
 
@@ -153,7 +187,9 @@ class News(NamedTuple):
     rows: list[dict[str, Any]]
 
 
-def follow_up(run: Pass, status: SessionStatus, looked: Looked, memory: Memory) -> tuple[str, list[str]]:
+def follow_up(
+    run: Pass, status: SessionStatus, looked: Looked, memory: Memory
+) -> tuple[str, list[str]]:
     """Why nothing goes back to the worker (empty when that is as it should be), and what was done."""
     number, head = status["issueNumber"], looked.pull.head_sha
     heed_resume(run, number, head, memory)
@@ -166,11 +202,15 @@ def follow_up(run: Pass, status: SessionStatus, looked: Looked, memory: Memory) 
         return "", []
     if counters(load_events(run.context.state, number)).rounds >= rounds:
         return hold(run, number, memory, f"its worker was sent back {rounds} times"), []
-    if sum(is_alive(run.context.state, each["issueNumber"]) for each in load_sessions(run.context.state)[0]) >= (
-            run.context.config.max_workers):
+    if sum(
+        is_alive(run.context.state, each["issueNumber"])
+        for each in load_sessions(run.context.state)[0]
+    ) >= (run.context.config.max_workers):
         return "its worker waits for a free place to follow up", []
     send_back(run, status, news, memory, foreign)
-    memory["handled"] = [*memory["handled"], *(each for one in news for each in one.ids)][-HANDLED_LIMIT:]
+    memory["handled"] = [*memory["handled"], *(each for one in news for each in one.ids)][
+        -HANDLED_LIMIT:
+    ]
     save_memory(run, number, memory)
     start_worker(run.context, number, "follow-up")
     return "", [f"#{number}: goes back to its worker: {', '.join(each.kind for each in news)}"]
@@ -198,7 +238,9 @@ def resumes(run: Pass, number: int) -> int:
 def is_ours(run: Pass, status: SessionStatus, head: str) -> bool:
     """Whether the pull's head is a commit of the session's branch here."""
     ref = f"refs/heads/{status['branch']}"
-    return git.git(run.context.repo, "merge-base", "--is-ancestor", head, ref, check=False).code == 0
+    return (
+        git.git(run.context.repo, "merge-base", "--is-ancestor", head, ref, check=False).code == 0
+    )
 
 
 def news_of(looked: Looked, run: Pass) -> Iterator[News]:
@@ -206,8 +248,11 @@ def news_of(looked: Looked, run: Pass) -> Iterator[News]:
     head = looked.pull.head_sha
     broken = [check for check in failing(looked.checks) if check.conclusion in WORTH_MENDING]
     if broken and all(check.status == "completed" for check in looked.checks or ()):
-        yield News("checks", tuple(f"check:{check.id or check.name}:{head}" for check in broken),
-                   [check._asdict() for check in broken])
+        yield News(
+            "checks",
+            tuple(f"check:{check.id or check.name}:{head}" for check in broken),
+            [check._asdict() for check in broken],
+        )
     written: list[Review | Comment] = [*looked.reviews, *looked.comments]
     said = [each for each in written if is_said(each, run)]
     if said:
@@ -219,7 +264,11 @@ def news_of(looked: Looked, run: Pass) -> Iterator[News]:
 
 def is_said(each: Review | Comment, run: Pass) -> bool:
     """Requested changes, and comments with words, of somebody who counts."""
-    if isinstance(each, Review) and each.state != "CHANGES_REQUESTED" and not (each.state == "COMMENTED" and each.body):
+    if (
+        isinstance(each, Review)
+        and each.state != "CHANGES_REQUESTED"
+        and not (each.state == "COMMENTED" and each.body)
+    ):
         return False
     return run.counts(each.author, each.author_kind)
 
@@ -229,41 +278,80 @@ def review_row(each: Review | Comment) -> dict[str, Any]:
         state, path, line = each.state.lower(), None, None
     else:
         state, path, line = "commented", each.path, each.line
-    return {"author": each.author, "state": state, "text": each.body or "(no words)", "path": path, "line": line,
-            "url": each.url}
+    return {
+        "author": each.author,
+        "state": state,
+        "text": each.body or "(no words)",
+        "path": path,
+        "line": line,
+        "url": each.url,
+    }
 
 
-def send_back(run: Pass, status: SessionStatus, news: list[News], memory: Memory, foreign: bool) -> None:
+def send_back(
+    run: Pass, status: SessionStatus, news: list[News], memory: Memory, foreign: bool
+) -> None:
     """The news as guidance in the inbox, rendered by the team's templates."""
     number, remote = status["issueNumber"], run.context.config.remote
     texts = []
     if foreign:
         fetch_base(run.context, Branch(status["branch"]))
-        texts.append(f"Somebody else pushed to your branch. Begin with `git merge refs/remotes/{remote}/{status['branch']}`; "
-                     "keep what they did.")
+        texts.append(
+            f"Somebody else pushed to your branch. Begin with `git merge refs/remotes/{remote}/{status['branch']}`; "
+            "keep what they did."
+        )
     for each in news:
-        rows = [row for key, row in zip(each.ids, each.rows, strict=False) if key not in memory["handled"]]
+        rows = [
+            row
+            for key, row in zip(each.ids, each.rows, strict=False)
+            if key not in memory["handled"]
+        ]
         match each.kind:
             case "checks":
                 checks = [{**row, "text": evidence(run, row)} for row in rows]
-                texts.append(words(run, "followup_checks", number, url=status["pullRequestUrl"], checks=checks))
+                texts.append(
+                    words(
+                        run, "followup_checks", number, url=status["pullRequestUrl"], checks=checks
+                    )
+                )
             case "review":
-                texts.append(words(run, "followup_review", number, url=status["pullRequestUrl"], reviews=rows))
+                texts.append(
+                    words(
+                        run, "followup_review", number, url=status["pullRequestUrl"], reviews=rows
+                    )
+                )
             case "conflict":
-                texts.append(words(run, "followup_conflict", number, base=status["base"],
-                                   theirs=f"refs/remotes/{remote}/{status['base']}", files=conflicting(run, status)))
+                texts.append(
+                    words(
+                        run,
+                        "followup_conflict",
+                        number,
+                        base=status["base"],
+                        theirs=f"refs/remotes/{remote}/{status['base']}",
+                        files=conflicting(run, status),
+                    )
+                )
     for text in texts:
         send(run.context.state, number, "guidance", text, AUTOMATIC, run.now)
 
 
 def words(run: Pass, template: str, number: int, **values: Any) -> str:
-    return render(template, approved_folder(run.context.state), number=number, report=report_command(), **values)
+    return render(
+        template,
+        approved_folder(run.context.state),
+        number=number,
+        report=report_command(),
+        **values,
+    )
 
 
 def evidence(run: Pass, check: dict[str, Any]) -> str:
     """What a check says of itself: its summary and up to fifty annotations."""
     notes = run.gh.fetch_annotations(check["id"]) if check["id"] else None
-    lines = [f"{note.path}:{note.line or ''}: {note.level}: {note.message}" for note in (notes or ())[:50]]
+    lines = [
+        f"{note.path}:{note.line or ''}: {note.level}: {note.message}"
+        for note in (notes or ())[:50]
+    ]
     return "\n".join(part for part in (check["summary"], *lines) if part)
 
 
@@ -272,7 +360,9 @@ def conflicting(run: Pass, status: SessionStatus) -> list[str]:
     branch, repo = Branch(status["branch"]), run.context.repo
     base = fetch_base(run.context, Branch(status["base"]))
     try:
-        found = conflicts.predict(repo, base, {branch: git.rev_parse(repo, f"refs/heads/{branch}")}).against_base
+        found = conflicts.predict(
+            repo, base, {branch: git.rev_parse(repo, f"refs/heads/{branch}")}
+        ).against_base
     except Expected:  # an older git
         found = {}
     return list(found.get(branch, ())) or ["(git says which when you merge)"]

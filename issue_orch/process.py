@@ -45,15 +45,30 @@ def run(
     """
     try:
         child = subprocess.Popen(
-            argv, cwd=cwd, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True, pass_fds=pass_fds,
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=pass_fds,
         )
     except FileNotFoundError as error:
-        raise Expected(f"{argv[0]}: not found ({error.filename})", f"install {argv[0]}, or mend PATH") from error
-    except ValueError as error:  # a NUL, half a character: nothing that was read becomes such a word
-        raise Expected(f"{argv[0]}: no program can be given {error.args[-1]}", "issue-orch doctor") from None
+        raise Expected(
+            f"{argv[0]}: not found ({error.filename})", f"install {argv[0]}, or mend PATH"
+        ) from error
+    except (
+        ValueError
+    ) as error:  # a NUL, half a character: nothing that was read becomes such a word
+        raise Expected(
+            f"{argv[0]}: no program can be given {error.args[-1]}", "issue-orch doctor"
+        ) from None
     except OSError as error:  # no folder, or no descriptors, processes or memory left
-        raise Expected(f"{argv[0]}: {error.strerror}", f"look at the limits (ulimit -a) and at {cwd or 'the memory'}") from error
+        raise Expected(
+            f"{argv[0]}: {error.strerror}",
+            f"look at the limits (ulimit -a) and at {cwd or 'the memory'}",
+        ) from error
     with child:
         try:
             code, out, err = finish(child, stdin.encode("utf-8", "surrogateescape"), timeout)
@@ -75,12 +90,16 @@ def python_module(module: str, *argv: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", f"issue_orch.{module}", *argv)
 
 
-def finish(child: subprocess.Popen[bytes], data: bytes, timeout: float) -> tuple[int | None, bytes, bytes]:
+def finish(
+    child: subprocess.Popen[bytes], data: bytes, timeout: float
+) -> tuple[int | None, bytes, bytes]:
     """Code (None: it was ended) and output. Something that the command leaves behind may hold its streams for ever."""
     deadline = time.monotonic() + timeout
     while True:
         ended, rest = child.poll() is not None, max(0.0, deadline - time.monotonic())
-        patience = rest if data else min(rest, DRAIN)  # a second call would not go on with the input
+        patience = (
+            rest if data else min(rest, DRAIN)
+        )  # a second call would not go on with the input
         try:
             out, err = child.communicate(data or None, timeout=patience)
             return child.returncode, out, err
@@ -161,7 +180,9 @@ def find_marked(state: str, number: int | None) -> list[int]:
         import psutil
 
         pids = psutil.pids()
-    return [pid for pid in pids if pid != os.getpid() and is_marked(read_environ(pid), state, number)]
+    return [
+        pid for pid in pids if pid != os.getpid() and is_marked(read_environ(pid), state, number)
+    ]
 
 
 def read_environ(pid: int) -> bytes:
@@ -170,7 +191,9 @@ def read_environ(pid: int) -> bytes:
         import psutil
 
         try:
-            return b"\0".join(f"{key}={value}".encode() for key, value in psutil.Process(pid).environ().items())
+            return b"\0".join(
+                f"{key}={value}".encode() for key, value in psutil.Process(pid).environ().items()
+            )
         except (psutil.Error, OSError):
             return b""
     try:
@@ -183,8 +206,10 @@ def read_environ(pid: int) -> bytes:
 def refuse_nested(env: Mapping[str, str]) -> None:
     """For people alone: nothing that a worker started may do this, its own marker taken off or not (threat S15)."""
     if env.get(MARKER) or below_worker():
-        raise Expected("a worker does not start workers, nor answer, approve or end anything",
-                       "end your turn; a person does that")
+        raise Expected(
+            "a worker does not start workers, nor answer, approve or end anything",
+            "end your turn; a person does that",
+        )
 
 
 def below_worker() -> bool:
@@ -263,9 +288,16 @@ class Helper:
         """Run one operation to its end. Raises Expected with the helper's words when it fails."""
         request = json.dumps({"operation": operation, "token": self.token, **arguments})
         try:
-            done = run(*python_module("helper"), stdin=request, timeout=timeout, env={**os.environ, "PYTHONPATH": package_parent()})
+            done = run(
+                *python_module("helper"),
+                stdin=request,
+                timeout=timeout,
+                env={**os.environ, "PYTHONPATH": package_parent()},
+            )
         except Expected as error:
-            said = error.stderr.strip().splitlines()[-1:] if isinstance(error, CommandFailed) else []
+            said = (
+                error.stderr.strip().splitlines()[-1:] if isinstance(error, CommandFailed) else []
+            )
             words = "".join(said) or error.message
             if not os.path.exists(__file__):
                 words = f"issue-orch was upgraded or removed while this worker ran ({words})"
@@ -279,8 +311,12 @@ class Helper:
         """Start one operation and do not wait for it."""
         request = json.dumps({"operation": operation, "token": None, **arguments}).encode()
         child = subprocess.Popen(
-            python_module("helper"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": package_parent()}, start_new_session=True,
+            python_module("helper"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": package_parent()},
+            start_new_session=True,
         )
         child.returncode = 0  # nobody waits for it: the system reaps it when we end
         assert child.stdin is not None

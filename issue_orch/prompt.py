@@ -19,12 +19,25 @@ SUFFIX = ".md.j2"
 NOTES_LIMIT = 40_000
 
 # Every template with the variables that it gets, by example. `doctor` renders them; docs/templates.md lists them.
-MESSAGES = [{"text": "Use sliding expiration.", "author": "@octocat", "at": "2030-01-02T03:04:05Z", "question": None}]
+MESSAGES = [
+    {
+        "text": "Use sliding expiration.",
+        "author": "@octocat",
+        "at": "2030-01-02T03:04:05Z",
+        "question": None,
+    }
+]
 COMMON: dict[str, Any] = {"number": 7, "report": "/usr/bin/issue-orch"}
 SAMPLES: dict[str, dict[str, Any]] = {
     "session": {
-        **COMMON, "repo": "owner/repo", "url": "https://github.com/owner/repo/issues/7", "branch": "issue-7",
-        "base": "main", "worktree": "/src/repo-issue-7", "task": "<<<DATA…", "worker_opens_pull": False,
+        **COMMON,
+        "repo": "owner/repo",
+        "url": "https://github.com/owner/repo/issues/7",
+        "branch": "issue-7",
+        "base": "main",
+        "worktree": "/src/repo-issue-7",
+        "task": "<<<DATA…",
+        "worker_opens_pull": False,
         "repository_notes": "Use tabs.",
     },
     "guidance": {**COMMON, "messages": MESSAGES},
@@ -32,11 +45,38 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "nudge": {**COMMON, "words": "the agent ended its turn; it was not permitted to use: Write"},
     "reporting": COMMON,
     "pull_body": {**COMMON, "words": "Adds a button.", "marker": "<!-- issue-orch:7 -->"},
-    "followup_checks": {**COMMON, "url": "https://github.com/owner/repo/pull/9", "checks": [
-        {"name": "test", "conclusion": "failure", "url": "https://ci.example/1", "text": "1 failed"}]},
-    "followup_review": {**COMMON, "url": "https://github.com/owner/repo/pull/9", "reviews": [
-        {"author": "octocat", "state": "changes_requested", "text": "Why?", "path": "a.py", "line": 3, "url": ""}]},
-    "followup_conflict": {**COMMON, "base": "main", "theirs": "refs/remotes/origin/main", "files": ["a.py"]},
+    "followup_checks": {
+        **COMMON,
+        "url": "https://github.com/owner/repo/pull/9",
+        "checks": [
+            {
+                "name": "test",
+                "conclusion": "failure",
+                "url": "https://ci.example/1",
+                "text": "1 failed",
+            }
+        ],
+    },
+    "followup_review": {
+        **COMMON,
+        "url": "https://github.com/owner/repo/pull/9",
+        "reviews": [
+            {
+                "author": "octocat",
+                "state": "changes_requested",
+                "text": "Why?",
+                "path": "a.py",
+                "line": 3,
+                "url": "",
+            }
+        ],
+    },
+    "followup_conflict": {
+        **COMMON,
+        "base": "main",
+        "theirs": "refs/remotes/origin/main",
+        "files": ["a.py"],
+    },
     "issue_edited": {**COMMON, "author": "octocat", "task": "<<<DATA…"},
 }
 
@@ -53,8 +93,17 @@ def render(name: str, top: str | os.PathLike[str], **values: Any) -> str:
     try:
         return templates(top).get_template(name + SUFFIX).render(values).strip() + "\n"
     except jinja2.TemplateSyntaxError as error:
-        raise broken(error.name or name, error.lineno, error.message or "syntax error", values) from error
-    except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise broken(
+            error.name or name, error.lineno, error.message or "syntax error", values
+        ) from error
+    except (
+        jinja2.TemplateError,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ) as error:
         file, line = where(error, name + SUFFIX)
         raise broken(file, line, str(error), values) from error
 
@@ -64,10 +113,16 @@ def templates(top: str | os.PathLike[str]) -> SandboxedEnvironment:
     from jinja2 import ChoiceLoader, FileSystemLoader, FunctionLoader, PrefixLoader, StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    team, ours = FunctionLoader(lambda name: load_team(top, name)), FileSystemLoader(builtin_folder())
+    team, ours = (
+        FunctionLoader(lambda name: load_team(top, name)),
+        FileSystemLoader(builtin_folder()),
+    )
     found = ImmutableSandboxedEnvironment(
         loader=ChoiceLoader([team, ours, PrefixLoader({"default": ours})]),
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
     )
     found.filters.update(fence=fence, sanitise=sanitise, one_line=one_line, neutralise=neutralise)
     return found
@@ -80,7 +135,10 @@ def load_team(top: str | os.PathLike[str], name: str) -> tuple[str, str, None] |
     if not file.is_file():
         return None
     if not file.resolve().is_relative_to(folder):
-        raise Expected(f"template {name}: lies outside of {TEAM_FOLDER}", f"put the file itself into {TEAM_FOLDER}")
+        raise Expected(
+            f"template {name}: lies outside of {TEAM_FOLDER}",
+            f"put the file itself into {TEAM_FOLDER}",
+        )
     return file.read_text(encoding="utf-8"), str(file), None
 
 
@@ -124,18 +182,27 @@ def check_templates(top: str | os.PathLike[str]) -> list[Expected]:
     folder = Path(top, TEAM_FOLDER)
     for file in sorted(folder.glob("*.j2")):
         if file.name.removesuffix(SUFFIX) not in SAMPLES:
-            problems.append(broken(file.name, 0, f"replaces nothing; names are {', '.join(SAMPLES)}", {}))
+            problems.append(
+                broken(file.name, 0, f"replaces nothing; names are {', '.join(SAMPLES)}", {})
+            )
     return problems
 
 
 def task(issue: Issue) -> str:
     """Title and body, fenced as data: a template cannot forget to do it."""
-    return fence(f"Title: {one_line(issue.title, 300)}\n\n{issue.body.strip() or '(no description)'}", issue.author)
+    return fence(
+        f"Title: {one_line(issue.title, 300)}\n\n{issue.body.strip() or '(no description)'}",
+        issue.author,
+    )
 
 
-def pull_body(top: str | os.PathLike[str], number: int, words: str, secrets: tuple[str, ...] = ()) -> str:
+def pull_body(
+    top: str | os.PathLike[str], number: int, words: str, secrets: tuple[str, ...] = ()
+) -> str:
     """The text of a pull around the worker's words. What links it to its issue and to us is there in any template."""
-    body = render("pull_body", top, number=number, report="", words=neutralise(redact(words, secrets), 50_000))
+    body = render(
+        "pull_body", top, number=number, report="", words=neutralise(redact(words, secrets), 50_000)
+    )
     if marker(number) not in body:
         body += f"\n{marker(number)}\n"
     return body if re.search(rf"(?i)\bcloses #{number}\b", body) else f"Closes #{number}\n\n{body}"
@@ -146,7 +213,9 @@ def marker(number: int) -> str:
     return f"<!-- issue-orch:{number} -->"
 
 
-def repository_notes(top: str | os.PathLike[str], agent: str, skip: tuple[str, ...] = ()) -> str | None:
+def repository_notes(
+    top: str | os.PathLike[str], agent: str, skip: tuple[str, ...] = ()
+) -> str | None:
     """AGENTS.md and CLAUDE.md (GEMINI.md too for gemini), but for those that the agent reads by itself (`skip`)."""
     found: list[str] = []
     for name in ("AGENTS.md", "CLAUDE.md", *(["GEMINI.md"] if agent == "gemini" else [])):
@@ -155,7 +224,9 @@ def repository_notes(top: str | os.PathLike[str], agent: str, skip: tuple[str, .
         file = Path(top, name)
         # a link out of the repository would put any file of this machine into the prompt
         if file.is_file() and file.resolve().is_relative_to(Path(top).resolve()):
-            text = sanitise(file.read_text(encoding="utf-8", errors="replace")).strip()[:NOTES_LIMIT]
+            text = sanitise(file.read_text(encoding="utf-8", errors="replace")).strip()[
+                :NOTES_LIMIT
+            ]
             if text and not any(text in other for other in found):
                 found.append(text)
     return "\n\n".join(found) or None

@@ -9,9 +9,28 @@ from .context import Context
 from .errors import Expected, LeaseHeld, RateLimited, SignInFailed
 from .lease import take
 from .messages import session
-from .model import CheckRun, Comment, Issue, Number, Pull, PullFacts, Review, SessionStatus, find_number
+from .model import (
+    CheckRun,
+    Comment,
+    Issue,
+    Number,
+    Pull,
+    PullFacts,
+    Review,
+    SessionStatus,
+    find_number,
+)
 from .ready import WRITERS
-from .store import iso, load_json, load_pull, load_sessions, save_status, seconds, session_folder, write_json
+from .store import (
+    iso,
+    load_json,
+    load_pull,
+    load_sessions,
+    save_status,
+    seconds,
+    session_folder,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from .github import GitHub
@@ -60,7 +79,11 @@ class Pass(NamedTuple):
         config = self.context.config
         if config.pulls_open == "worker" and author == self.me:
             return False
-        return self.gh.find_permission(author) in WRITERS if kind == "User" else author in config.pulls_bots
+        return (
+            self.gh.find_permission(author) in WRITERS
+            if kind == "User"
+            else author in config.pulls_bots
+        )
 
 
 def guarded(work: Callable[[Pass, int], list[str]], run: Pass, number: int) -> list[str]:
@@ -116,35 +139,64 @@ def fetch(run: Pass, number: int, known: PullFacts) -> Looked:
     if pull.state != "open":
         return Looked(pull)
     same = known.get("headSha") == pull.head_sha and "sensitivePaths" in known
-    return Looked(pull, gh.fetch_checks(pull.head_sha), gh.fetch_reviews(number), gh.fetch_review_comments(number),
-                  None if same else gh.fetch_pull_files(number))
+    return Looked(
+        pull,
+        gh.fetch_checks(pull.head_sha),
+        gh.fetch_reviews(number),
+        gh.fetch_review_comments(number),
+        None if same else gh.fetch_pull_files(number),
+    )
 
 
 def derive(run: Pass, looked: Looked, known: PullFacts, status: SessionStatus) -> PullFacts:
     pull = looked.pull
-    others = [each.url for each in run.pulls if each.head_branch == status["branch"] and each.number != pull.number
-              and (each.head_repo or "").casefold() == run.context.name.casefold()]
+    others = [
+        each.url
+        for each in run.pulls
+        if each.head_branch == status["branch"]
+        and each.number != pull.number
+        and (each.head_repo or "").casefold() == run.context.name.casefold()
+    ]
     facts: PullFacts = {
-        "number": pull.number, "url": pull.url, "state": pull.state, "merged": pull.merged, "draft": pull.draft,
-        "headSha": pull.head_sha, "base": pull.base_branch, "mergeable": pull.mergeable,
-        "behind": pull.mergeable_state == "behind", "others": others, "fetchedAt": iso(run.now),
+        "number": pull.number,
+        "url": pull.url,
+        "state": pull.state,
+        "merged": pull.merged,
+        "draft": pull.draft,
+        "headSha": pull.head_sha,
+        "base": pull.base_branch,
+        "mergeable": pull.mergeable,
+        "behind": pull.mergeable_state == "behind",
+        "others": others,
+        "fetchedAt": iso(run.now),
     }
     if pull.state == "open":
         fresh = run.now - seconds(status["endedAt"] or "") < CHECKS_APPEAR_WITHIN
         facts["checks"] = "pending" if fresh and looked.checks == () else checks_of(looked.checks)
         facts["failingChecks"] = [
-            {"name": check.name, "conclusion": check.conclusion, "url": check.url} for check in failing(looked.checks)]
+            {"name": check.name, "conclusion": check.conclusion, "url": check.url}
+            for check in failing(looked.checks)
+        ]
         facts["review"] = review_of(run, looked.reviews)
-        facts["sensitivePaths"] = (known.get("sensitivePaths", []) if looked.files is None
-                                   else [path for path in looked.files if is_sensitive(path)])
+        facts["sensitivePaths"] = (
+            known.get("sensitivePaths", [])
+            if looked.files is None
+            else [path for path in looked.files if is_sensitive(path)]
+        )
     return facts
 
 
 def failing(checks: Iterable[CheckRun] | None) -> list[CheckRun]:
-    return [check for check in checks or () if check.status == "completed" and check.conclusion not in GOOD]
+    return [
+        check
+        for check in checks or ()
+        if check.status == "completed" and check.conclusion not in GOOD
+    ]
 
 
-def checks_of(checks: tuple[CheckRun, ...] | None) -> Literal["passing", "failing", "pending", "none", "unavailable"]:
+def checks_of(
+    checks: tuple[CheckRun, ...] | None,
+) -> Literal["passing", "failing", "pending", "none", "unavailable"]:
     if checks is None:
         return "unavailable"
     if failing(checks):
@@ -154,10 +206,16 @@ def checks_of(checks: tuple[CheckRun, ...] | None) -> Literal["passing", "failin
     return "passing" if checks else "none"
 
 
-def review_of(run: Pass, reviews: Iterable[Review]) -> Literal["approved", "changes_requested", "none"]:
+def review_of(
+    run: Pass, reviews: Iterable[Review]
+) -> Literal["approved", "changes_requested", "none"]:
     """The last word of each person who counts; a comment takes nothing back, a dismissal does."""
-    last = {review.author: review for review in reviews if review.state not in ("COMMENTED", "PENDING")}
-    states = {review.state for review in last.values() if run.counts(review.author, review.author_kind)}
+    last = {
+        review.author: review for review in reviews if review.state not in ("COMMENTED", "PENDING")
+    }
+    states = {
+        review.state for review in last.values() if run.counts(review.author, review.author_kind)
+    }
     if "CHANGES_REQUESTED" in states:
         return "changes_requested"
     return "approved" if "APPROVED" in states else "none"
@@ -165,7 +223,11 @@ def review_of(run: Pass, reviews: Iterable[Review]) -> Literal["approved", "chan
 
 def is_sensitive(path: str) -> bool:
     parts = path.casefold().split("/")
-    return parts[0] == ".github" or parts[-1] in SENSITIVE_FILES or not {*SENSITIVE_FOLDERS}.isdisjoint(parts[:-1])
+    return (
+        parts[0] == ".github"
+        or parts[-1] in SENSITIVE_FILES
+        or not {*SENSITIVE_FOLDERS}.isdisjoint(parts[:-1])
+    )
 
 
 # -- the base of a stacked pull
@@ -179,7 +241,11 @@ def retarget(run: Pass, number: int) -> list[str]:
     status, facts = run.status(number), load_pull(run.context.state, number) or {}
     if status["status"] == "cancelled" or facts.get("state") == "closed":
         return []
-    below = [each["issueNumber"] for each in load_sessions(run.context.state)[0] if each["branch"] == status["base"]]
+    below = [
+        each["issueNumber"]
+        for each in load_sessions(run.context.state)[0]
+        if each["branch"] == status["base"]
+    ]
     blocker = load_pull(run.context.state, below[0]) or {} if below else {}
     base = facts.get("base", status["base"])
     if base == status["base"] and blocker.get("merged"):

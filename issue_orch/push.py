@@ -46,7 +46,13 @@ class Rejected(Expected):
 
 
 def push(
-    repo: Repo, remote: str, branch: Branch, sha: CommitSha, base: Branch, token: Token | None = None, timeout: float = SECONDS
+    repo: Repo,
+    remote: str,
+    branch: Branch,
+    sha: CommitSha,
+    base: Branch,
+    token: Token | None = None,
+    timeout: float = SECONDS,
 ) -> None:
     """Make `branch` on the remote be `sha`: that one ref, never forced, no hooks, no tags, no submodules, no prompt.
 
@@ -55,25 +61,55 @@ def push(
     if not re.fullmatch(r"[0-9a-f]{40,64}", sha):
         raise Expected(f"{sha!r}: not a commit to push (an empty one would delete the branch)")
     if branch == base:
-        raise Expected(f"{branch} is the base: it is never pushed to", "give the session a branch of its own")
+        raise Expected(
+            f"{branch} is the base: it is never pushed to", "give the session a branch of its own"
+        )
     if find_remote_sha(repo, remote, branch, token, timeout) == sha:
         return
-    if uses_lfs(repo, sha):  # the pre-push hook that usually uploads what the pointers point to is off
+    if uses_lfs(
+        repo, sha
+    ):  # the pre-push hook that usually uploads what the pointers point to is off
         if shutil.which("git-lfs") is None:
-            raise Rejected("other", "the branch has files in LFS, and git-lfs is not installed here")
+            raise Rejected(
+                "other", "the branch has files in LFS, and git-lfs is not installed here"
+            )
         ask(repo, remote, token, "lfs", "push", remote, branch, timeout=max(timeout, 600))
-    flags = ("--porcelain", "--no-verify", "--no-follow-tags", "--no-force-with-lease", "--recurse-submodules=no")
-    done = ask(repo, remote, token, "push", *flags, "--", remote, f"{sha}:refs/heads/{branch}", timeout=timeout)
+    flags = (
+        "--porcelain",
+        "--no-verify",
+        "--no-follow-tags",
+        "--no-force-with-lease",
+        "--recurse-submodules=no",
+    )
+    done = ask(
+        repo,
+        remote,
+        token,
+        "push",
+        *flags,
+        "--",
+        remote,
+        f"{sha}:refs/heads/{branch}",
+        timeout=timeout,
+    )
     if done.code:
         raise read_rejection(done)
 
 
 def read_rejection(done: Done) -> Rejected:
     """Why, from the line of `--porcelain` (`!\\t<from>:<to>\\t[rejected] (reason)`) and what the remote said."""
-    reason = next((line.split("\t")[2] for line in done.stdout.splitlines() if line.startswith("!\t")), "")
-    said = [line.removeprefix("remote:").strip() for line in done.stderr.splitlines() if line.startswith("remote:")]
+    reason = next(
+        (line.split("\t")[2] for line in done.stdout.splitlines() if line.startswith("!\t")), ""
+    )
+    said = [
+        line.removeprefix("remote:").strip()
+        for line in done.stderr.splitlines()
+        if line.startswith("remote:")
+    ]
     words = "\n".join(line for line in said if line) or reason or clean_words(done.stderr)
-    if reason.startswith("[rejected]") and re.search(r"non-fast-forward|fetch first|stale info", reason):
+    if reason.startswith("[rejected]") and re.search(
+        r"non-fast-forward|fetch first|stale info", reason
+    ):
         return Rejected("non_fast_forward", words)
     ruleset = re.search(r"\bGH0\d\d\b|rule violation|protected branch", words + reason)
     return Rejected("hook" if "hook declined" in reason and not ruleset else "other", words)
@@ -105,9 +141,14 @@ def fetch_base(repo: Repo, remote: str, base: Branch, token: Token | None = None
         if not (done.code and "cannot lock ref" in done.stderr):
             break  # else somebody fetched the same at the same moment; what they got may be older by now
     if done.code and "couldn't find remote ref" in done.stderr:
-        raise Expected(f"{remote} has no branch {base}", "push it, or set the base branch in the configuration")
+        raise Expected(
+            f"{remote} has no branch {base}", "push it, or set the base branch in the configuration"
+        )
     if done.code:
-        raise Expected(f"{remote}/{base} could not be fetched: {clean_words(done.stderr)}", f"git fetch {remote}")
+        raise Expected(
+            f"{remote}/{base} could not be fetched: {clean_words(done.stderr)}",
+            f"git fetch {remote}",
+        )
     return rev_parse(repo, tracking)
 
 
@@ -119,7 +160,14 @@ def fetch_commit(repo: Repo, remote: str, sha: CommitSha, token: Token | None) -
 
 def fetch(repo: Repo, remote: str, token: Token | None, what: str) -> Done:
     """Fetch that alone. No other ref changes: git 2.48 would make refs/remotes/<remote>/HEAD."""
-    flags = ("--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--refmap=", "--recurse-submodules=no")
+    flags = (
+        "--quiet",
+        "--no-tags",
+        "--no-prune",
+        "--no-write-fetch-head",
+        "--refmap=",
+        "--recurse-submodules=no",
+    )
     only = ("-c", f"remote.{remote}.followRemoteHEAD=never")
     return ask(repo, remote, token, *only, "fetch", *flags, "--", remote, what, timeout=600)
 
@@ -164,9 +212,16 @@ def answered(run: Callable[[], Done], remote: str, timeout: float) -> Done:
     try:
         done = run()
     except CommandFailed:
-        raise RemoteFailed(f"{remote} cannot be reached: no answer in {timeout:.0f} s", f"git ls-remote {remote}") from None
+        raise RemoteFailed(
+            f"{remote} cannot be reached: no answer in {timeout:.0f} s", f"git ls-remote {remote}"
+        ) from None
     refused = any(line.startswith("!\t") for line in done.stdout.splitlines())
-    if done.code == 0 or refused or "couldn't find remote ref" in done.stderr or "cannot lock ref" in done.stderr:
+    if (
+        done.code == 0
+        or refused
+        or "couldn't find remote ref" in done.stderr
+        or "cannot lock ref" in done.stderr
+    ):
         return done
     words = clean_words(done.stderr)
     if SIGN_IN.search(words):

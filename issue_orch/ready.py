@@ -98,7 +98,9 @@ class Index(NamedTuple):
     pulls: Mapping[int, tuple[OpenPull, ...]]
 
 
-def why_not(issue: Issue, facts: Facts, rules: Rules, index: Index | None = None) -> tuple[Reason, ...]:
+def why_not(
+    issue: Issue, facts: Facts, rules: Rules, index: Index | None = None
+) -> tuple[Reason, ...]:
     """Every reason why the issue does not start, none when it may. The texts are sanitised.
 
     Without an `index` (which must hold this very issue) one is made, with `issue` in place of an older copy.
@@ -112,8 +114,15 @@ def why_not(issue: Issue, facts: Facts, rules: Rules, index: Index | None = None
     ]
     size = len(issue.title) + len(issue.body)
     if size > rules.max_text:
-        found.append(Reason("too_large", f"its text has {size:,} characters, at most {rules.max_text:,} are given out"))
-    if rules.trust and not found:  # who approved it costs requests, and is asked for only when nothing else holds it
+        found.append(
+            Reason(
+                "too_large",
+                f"its text has {size:,} characters, at most {rules.max_text:,} are given out",
+            )
+        )
+    if (
+        rules.trust and not found
+    ):  # who approved it costs requests, and is asked for only when nothing else holds it
         found += trust(issue, facts, rules)
     return tuple(reason._replace(text=sanitise(reason.text)) for reason in found)
 
@@ -173,8 +182,12 @@ def assignment(issue: Issue, rules: Rules) -> Iterator[Reason]:
     me = "" if rules.assigned == "nobody" else (rules.me or "").casefold()
     mine = any(login.casefold() == me for login in issue.assignees)
     others = [login for login in issue.assignees if login.casefold() != me]
-    if (rules.assigned in ("me-or-nobody", "nobody") and others) or (rules.assigned == "me" and others and not mine):
-        yield Reason("assigned_elsewhere", f"assigned to {and_more([f'@{login}' for login in others])}")
+    if (rules.assigned in ("me-or-nobody", "nobody") and others) or (
+        rules.assigned == "me" and others and not mine
+    ):
+        yield Reason(
+            "assigned_elsewhere", f"assigned to {and_more([f'@{login}' for login in others])}"
+        )
     elif rules.assigned == "me" and not mine:
         yield Reason("assigned_elsewhere", "assigned to nobody")
 
@@ -183,15 +196,21 @@ def dependency(issue: Issue, facts: Facts, rules: Rules, index: Index) -> Iterat
     waits = index.waits.get(issue.number, ())
     if not waits or (rules.stack and stack_on(issue, facts, index)):
         return
-    if blockers := [called(each) for each in waits if each.status == "open" and each.source != "sub_issue"]:
+    if blockers := [
+        called(each) for each in waits if each.status == "open" and each.source != "sub_issue"
+    ]:
         yield Reason("blocked", f"blocked by {and_more(blockers)}")
-    if children := [called(each) for each in waits if each.status == "open" and each.source == "sub_issue"]:
+    if children := [
+        called(each) for each in waits if each.status == "open" and each.source == "sub_issue"
+    ]:
         yield Reason("waits_for_sub_issues", f"waits for its sub-issues: {and_more(children)}")
     if dropped := [called(each) for each in waits if each.status == "not_planned"]:
         text = f"depends on what was closed, but not completed: {and_more(dropped)}; remove the dependency or reopen it"
         yield Reason("blocked_not_planned", text)
     if unknown := [called(each) for each in waits if each.status == "unknown"]:
-        yield Reason("blocked_unknown", f"depends on what cannot be read: {and_more(unknown)}", "asks")
+        yield Reason(
+            "blocked_unknown", f"depends on what cannot be read: {and_more(unknown)}", "asks"
+        )
     if issue.number in index.cycles:
         yield Reason("cycle", f"dependencies go in a circle: {index.cycles[issue.number]}")
 
@@ -199,7 +218,12 @@ def dependency(issue: Issue, facts: Facts, rules: Rules, index: Index) -> Iterat
 def stack_on(issue: Issue, facts: Facts, index: Index) -> int | None:
     """The complete session on whose branch the issue can start: that of its only unmet dependency."""
     waits = index.waits.get(issue.number, ())
-    if len(waits) != 1 or issue.number in index.cycles or waits[0].status != "open" or waits[0].source == "sub_issue":
+    if (
+        len(waits) != 1
+        or issue.number in index.cycles
+        or waits[0].status != "open"
+        or waits[0].source == "sub_issue"
+    ):
         return None
     number = waits[0].number
     below = facts.sessions.get(number) if number else None
@@ -216,9 +240,13 @@ def session(issue: Issue, facts: Facts, index: Index) -> Iterator[Reason]:
             text = "was cancelled: `issue-orch prune --cancelled` makes room for a new start"
             yield Reason("session_cancelled", text, "asks")
         elif known.phase == "stuck":
-            yield Reason("active_session", f'its session is stuck: `issue-orch answer {number} "…"`')
+            yield Reason(
+                "active_session", f'its session is stuck: `issue-orch answer {number} "…"`'
+            )
         elif known.active:
-            yield Reason("active_session", f"its session is {known.phase}: `issue-orch show {number}`")
+            yield Reason(
+                "active_session", f"its session is {known.phase}: `issue-orch show {number}`"
+            )
         else:
             text = f"its session is {known.phase}, without a worker: `issue-orch resume {number}`"
             yield Reason("active_session", text)
@@ -229,21 +257,33 @@ def session(issue: Issue, facts: Facts, index: Index) -> Iterator[Reason]:
 def trust(issue: Issue, facts: Facts, rules: Rules) -> Iterator[Reason]:
     """Only for `run`: a person with write permission chose the issue as it reads now (threats S1 and S2)."""
     if not rules.ready:
-        yield Reason("untrusted_label", "no ready label is configured, so nobody can have approved it: set one")
+        yield Reason(
+            "untrusted_label",
+            "no ready label is configured, so nobody can have approved it: set one",
+        )
     events = {event.label.casefold(): event for event in facts.labelled.get(issue.number, ())}
     labels = {label.casefold() for label in issue.labels}
     for label in rules.ready:
         event = events.get(label.casefold())
-        if label.casefold() not in labels or (event and event.permission in WRITERS and event.kind == "User"):
+        if label.casefold() not in labels or (
+            event and event.permission in WRITERS and event.kind == "User"
+        ):
             continue
         who = "somebody unknown" if event is None or not event.by else f"@{event.by}"
-        may = f"whose permission is {event.permission}" if event and event.permission else "whose permission is unknown"
+        may = (
+            f"whose permission is {event.permission}"
+            if event and event.permission
+            else "whose permission is unknown"
+        )
         may = "who is no person" if event and event.by and event.kind != "User" else may
         mend = "someone with write permission removes it and sets it again"
         yield Reason("untrusted_label", f'the label "{label}" was set by {who}, {may}: {mend}')
     first = facts.first_texts.get(issue.number)
     if first is None:
-        yield Reason("text_changed", "its text was not recorded when it became ready: the next pass of `run` does it")
+        yield Reason(
+            "text_changed",
+            "its text was not recorded when it became ready: the next pass of `run` does it",
+        )
     elif first != text_hash(issue):
         how = "someone with write permission reads it, removes the ready label and sets it again"
         yield Reason("text_changed", f"its title or text changed since it became ready: {how}")
@@ -256,7 +296,9 @@ def text_hash(issue: Issue) -> str:
     return sha256(f"{issue.title}\0{issue.body}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def recorded(known: Mapping[str, Any], issues: Iterable[Issue], labelled: Mapping[int, Sequence[Labelled]]) -> dict[str, Any]:
+def recorded(
+    known: Mapping[str, Any], issues: Iterable[Issue], labelled: Mapping[int, Sequence[Labelled]]
+) -> dict[str, Any]:
     """The text of each issue as it was when first seen ready: its `hash`, and when the label was set as GitHub says.
 
     A changed text counts only after the ready label was set anew. Only GitHub's own times are compared: ours may be wrong.

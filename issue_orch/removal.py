@@ -18,13 +18,34 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from .errors import Expected
-from .git import Overrides, Repo, admin_dir, entries, environment, find_admin_dir, git, load_branches, named_by, neutral
+from .git import (
+    Overrides,
+    Repo,
+    admin_dir,
+    entries,
+    environment,
+    find_admin_dir,
+    git,
+    load_branches,
+    named_by,
+    neutral,
+)
 from .model import Branch, CommitSha, Number
 from .process import run
 from .snapshot import find_submodule_trouble, inspect, name_some, preserve
 from .worktree import leads_to, load_text, locked, worktrees_lock
 
-Reason = Literal["dirty", "unpushed", "changed", "submodule", "in_use", "locked", "missing", "not_ours", "unknown"]
+Reason = Literal[
+    "dirty",
+    "unpushed",
+    "changed",
+    "submodule",
+    "in_use",
+    "locked",
+    "missing",
+    "not_ours",
+    "unknown",
+]
 CHECKING = ".issue-orch-checking"
 
 
@@ -49,7 +70,9 @@ class Kept(NamedTuple):
     detail: str
 
 
-def remove_worktrees(repo: Repo, wanted: Sequence[Wanted], now: datetime, wait: bool = True) -> list[Removed | Kept]:
+def remove_worktrees(
+    repo: Repo, wanted: Sequence[Wanted], now: datetime, wait: bool = True
+) -> list[Removed | Kept]:
     """Remove those that hold nothing more than expected, and say of each other why it was kept; in order.
 
     Branches stay: see `delete_branches`. Safe beside itself, `register` and a kill at any moment. Without `wait` the
@@ -78,7 +101,11 @@ def sweep(common_dir: str) -> None:
     """Delete what was decided to go. The admin folders, set aside, tell where it lies, and go last."""
     with locked(os.path.join(common_dir, "issue-orch", "locks", "removed"), 3600):
         admins = [str(each) for each in make_attic(common_dir).glob("*")]
-        folders = [folder for admin in admins for folder in leftovers(named_by(admin, f"{common_dir}/worktrees/any") or admin)]
+        folders = [
+            folder
+            for admin in admins
+            for folder in leftovers(named_by(admin, f"{common_dir}/worktrees/any") or admin)
+        ]
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(delete_folders, (folders[0::2], folders[1::2])))
         delete_folders(admins)
@@ -133,15 +160,23 @@ def move_aside(repo: Repo, path: str, mounts: Sequence[str]) -> Removed | Kept |
 
 
 def look_aside(
-    repo: Repo, now: datetime, config: Overrides, users: Mapping[str, str],
-    wanted: Wanted, known: Removed | Kept | None,
+    repo: Repo,
+    now: datetime,
+    config: Overrides,
+    users: Mapping[str, str],
+    wanted: Wanted,
+    known: Removed | Kept | None,
 ) -> Removed | Kept:
     """Look at what was moved aside; it goes back unless it may go."""
     if known is not None:
         return known
     where = checking(wanted.path)
     try:
-        found = Kept(wanted.path, "in_use", users[where]) if where in users else look(repo, wanted, where, now, config)
+        found = (
+            Kept(wanted.path, "in_use", users[where])
+            if where in users
+            else look(repo, wanted, where, now, config)
+        )
     except (Expected, OSError) as error:
         found = Kept(wanted.path, "unknown", str(error))
     if isinstance(found, Kept):
@@ -182,15 +217,27 @@ def look(
     if head != wanted.head:
         asked = ("merge-base", "--is-ancestor", wanted.head, "HEAD")
         more = git(repo, *asked, worktree=where, check=False).code == 0
-        return Kept(wanted.path, "unpushed" if more else "changed", f"HEAD is {head}, expected was {wanted.head}")
-    return Kept(wanted.path, "dirty", f"not committed: {name_some(dirt)}") if dirt else Removed(wanted.path)
+        return Kept(
+            wanted.path,
+            "unpushed" if more else "changed",
+            f"HEAD is {head}, expected was {wanted.head}",
+        )
+    return (
+        Kept(wanted.path, "dirty", f"not committed: {name_some(dirt)}")
+        if dirt
+        else Removed(wanted.path)
+    )
 
 
 def foresee(repo: Repo, wanted: Wanted) -> Removed | Kept:
     """What would become of one of `remove_worktrees`, looked at where it is. Who works in it is not asked."""
     try:
         kept = refuse_foreign(wanted.path, find_admin_dir(repo, wanted.path))
-        return kept or (look(repo, wanted, wanted.path, datetime.min, neutral(repo)) if wanted.head else Removed(wanted.path))
+        return kept or (
+            look(repo, wanted, wanted.path, datetime.min, neutral(repo))
+            if wanted.head
+            else Removed(wanted.path)
+        )
     except (Expected, OSError) as error:
         return Kept(wanted.path, "unknown", str(error))
 
@@ -204,7 +251,10 @@ def decide(repo: Repo, found: Removed | Kept) -> Removed | Kept:
         if os.path.lexists(checking(path)):
             os.rename(checking(path), doomed)
         if admin := find_admin_dir(repo, path):
-            os.rename(admin, attic_of(repo.common_dir) / f"{os.path.basename(admin)}-{secrets.token_hex(4)}")
+            os.rename(
+                admin,
+                attic_of(repo.common_dir) / f"{os.path.basename(admin)}-{secrets.token_hex(4)}",
+            )
     except OSError as error:
         if os.path.lexists(doomed):
             os.rename(doomed, checking(path))
@@ -225,7 +275,9 @@ def find_users(folders: Sequence[str]) -> dict[str, str]:
             continue
         for folder in folders:
             if target == folder or target.startswith(folder + os.sep):
-                users[folder] = f"in use by process {pid} ({load_text(f'/proc/{pid}/comm').strip()})"
+                users[folder] = (
+                    f"in use by process {pid} ({load_text(f'/proc/{pid}/comm').strip()})"
+                )
     return users
 
 
@@ -247,7 +299,9 @@ def delete_folders(folders: Sequence[str]) -> None:
 def delete_branches(repo: Repo, wanted: Iterable[tuple[Branch, CommitSha]]) -> list[Branch]:
     """Delete the local branches that are still at the given commit and checked out nowhere; returns them."""
     free = {(name, sha) for name, sha, where in load_branches(repo, "refs/heads/") if not where}
-    deleted = delete_refs(repo, [each for each in wanted if (f"refs/heads/{each[0]}", each[1]) in free])
+    deleted = delete_refs(
+        repo, [each for each in wanted if (f"refs/heads/{each[0]}", each[1]) in free]
+    )
     asked = ("config", "--local", "-z", "--name-only", "--get-regexp", r"^branch\.")
     keys = entries(git(repo, *asked, check=False).stdout)
     for branch in {key.removeprefix("branch.").rpartition(".")[0] for key in keys} & set(deleted):
@@ -260,7 +314,11 @@ def delete_refs(repo: Repo, doomed: list[tuple[Branch, CommitSha]]) -> list[Bran
     lines = "".join(f"delete refs/heads/{branch}\0{sha}\0" for branch, sha in doomed)
     if git(repo, "update-ref", "-z", "--stdin", stdin=lines, check=False).code == 0:
         return [branch for branch, _ in doomed]
-    return [branch for each in doomed for branch in delete_refs(repo, [each])] if len(doomed) > 1 else []
+    return (
+        [branch for each in doomed for branch in delete_refs(repo, [each])]
+        if len(doomed) > 1
+        else []
+    )
 
 
 if __name__ == "__main__":

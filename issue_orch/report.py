@@ -24,8 +24,16 @@ What a worker says of itself; run it anywhere in the worktree.
 """
 
 SINGLE = {
-    "--note": "note", "--plan": "plan", "--reason": "reason", "--decision": "decision", "--context": "context",
-    "--default": "default", "--title": "title", "--body-file": "body", "--body": "body", "--pr": "pr",
+    "--note": "note",
+    "--plan": "plan",
+    "--reason": "reason",
+    "--decision": "decision",
+    "--context": "context",
+    "--default": "default",
+    "--title": "title",
+    "--body-file": "body",
+    "--body": "body",
+    "--pr": "pr",
 }
 ALLOWED = {
     "planning": {"note", "plan", "touches"},
@@ -33,7 +41,9 @@ ALLOWED = {
     "stuck": {"note", "reason", "decision", "options", "context", "default"},
     "complete": {"note", "title", "body", "pr"},
 }
-STUCK_NEEDS = "stuck needs --decision (or --reason): what has to be decided? Give --option for each choice"
+STUCK_NEEDS = (
+    "stuck needs --decision (or --reason): what has to be decided? Give --option for each choice"
+)
 SIZE_LIMIT = 60_000
 
 
@@ -79,7 +89,9 @@ ANSWERS = {
 def parse(argv: list[str]) -> tuple[str, dict[str, object]]:
     kind, rest = argv[0], argv[1:]
     if kind not in ALLOWED:
-        raise Refused(f"{kind!r} is not one of planning, working, stuck, complete (see: issue-orch report --help)")
+        raise Refused(
+            f"{kind!r} is not one of planning, working, stuck, complete (see: issue-orch report --help)"
+        )
     fields: dict[str, object] = {}
     while rest:
         flag, _, value = rest.pop(0).partition("=")
@@ -98,7 +110,9 @@ def parse(argv: list[str]) -> tuple[str, dict[str, object]]:
         if flag == "--option":
             fields["options"] = [*list_of(fields, "options"), value]
         else:
-            fields[SINGLE[flag]] = read_file(flag, value) if flag in {"--plan", "--body-file"} else value
+            fields[SINGLE[flag]] = (
+                read_file(flag, value) if flag in {"--plan", "--body-file"} else value
+            )
     check_fields(kind, fields)
     return kind, fields
 
@@ -121,12 +135,16 @@ def read_file(flag: str, name: str) -> str:
 def check_fields(kind: str, fields: dict[str, object]) -> None:
     for name in fields:
         if name not in ALLOWED[kind]:
-            raise Refused(f"--{name} does not belong to `report {kind}` (see: issue-orch report --help)")
+            raise Refused(
+                f"--{name} does not belong to `report {kind}` (see: issue-orch report --help)"
+            )
     if kind == "stuck" and not (fields.get("decision") or fields.get("reason")):
         raise Refused(STUCK_NEEDS)
     size = sum(len(str(value)) for value in fields.values())
     if size > SIZE_LIMIT * 2:
-        raise Refused(f"the texts have {size} characters; {SIZE_LIMIT * 2} are allowed. Shorten them")
+        raise Refused(
+            f"the texts have {size} characters; {SIZE_LIMIT * 2} are allowed. Shorten them"
+        )
 
 
 def find_root(folder: str) -> str:
@@ -135,7 +153,9 @@ def find_root(folder: str) -> str:
             return folder
         parent = os.path.dirname(folder)
         if parent == folder:
-            raise Refused("this folder is not in a worktree of issue-orch; run it inside your worktree")
+            raise Refused(
+                "this folder is not in a worktree of issue-orch; run it inside your worktree"
+            )
         folder = parent
 
 
@@ -153,24 +173,34 @@ def load(path: str) -> dict[str, object]:
 
 def current_attempt(context: dict[str, object]) -> int | None:
     number, _, attempt = os.environ.get("ISSUE_ORCH_WORKER", "").partition(".")
-    return int(attempt) if number == str(context.get("issueNumber")) and attempt.isdecimal() else None
+    return (
+        int(attempt) if number == str(context.get("issueNumber")) and attempt.isdecimal() else None
+    )
 
 
 def check_state(kind: str, context: dict[str, object]) -> None:
     """Refuse what would be refused later. What a sandbox hides, or a crash left damaged, is recorded unchecked."""
-    folder = os.path.join(str(context.get("stateFolder")), "sessions", str(context.get("issueNumber")))
+    folder = os.path.join(
+        str(context.get("stateFolder")), "sessions", str(context.get("issueNumber"))
+    )
     phase = load(os.path.join(folder, "status.json")).get("status")
     if phase == "cancelled":
         raise Refused("this session was cancelled; end your turn")
     if phase == "stuck" and kind != "stuck":
         raise Refused("you reported stuck; end your turn, the answer will reach you as a message")
     if kind == "complete" and has_guidance(os.path.join(folder, "inbox")):
-        raise Refused("there is guidance for you that you have not seen; end your turn, it will reach you as a message")
+        raise Refused(
+            "there is guidance for you that you have not seen; end your turn, it will reach you as a message"
+        )
 
 
 def has_guidance(inbox: str) -> bool:
     try:
-        names = [name for name in os.listdir(inbox) if name.endswith(".json") and not name.startswith(".")]
+        names = [
+            name
+            for name in os.listdir(inbox)
+            if name.endswith(".json") and not name.startswith(".")
+        ]
     except OSError:
         return False
     messages = [load(os.path.join(inbox, name)) for name in names]

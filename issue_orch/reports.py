@@ -19,7 +19,9 @@ TEXT_FIELDS = frozenset(SINGLE.values())
 LIST_FIELDS = frozenset({"options", "touches"})
 AT_ONCE = 100
 ROUNDS = 5  # after a turn: what the worker said last counts, whatever it flooded us with before
-HISTORY_LIMIT = 2_000  # characters of a text in the history; a claim is kept whole, its pull is made of it
+HISTORY_LIMIT = (
+    2_000  # characters of a text in the history; a claim is kept whole, its pull is made of it
+)
 
 
 class Report(NamedTuple):
@@ -50,19 +52,27 @@ def apply_reports(session: Session, rounds: int = 1) -> None:
             return
 
 
-def load_reports(worktree: str, known: Collection[str] = ()) -> tuple[dict[str, Report], dict[str, str]]:
+def load_reports(
+    worktree: str, known: Collection[str] = ()
+) -> tuple[dict[str, Report], dict[str, str]]:
     """Reports by their paths, in the order of their names, and why a file is refused; not the `known` ones."""
     folder = Path(worktree) / ".issue-orch" / "outbox"
     if folder.is_symlink() or folder.parent.is_symlink():
         return {}, {} if str(folder) in known else {str(folder): "the outbox is a symbolic link"}
     try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith("."))
+        names = sorted(
+            name
+            for name in os.listdir(folder)
+            if name.endswith(".json") and not name.startswith(".")
+        )
     except (FileNotFoundError, NotADirectoryError):
         return {}, {}
     paths = [path for path in (str(folder / name) for name in names) if path not in known]
     found = {path: parse_report(Path(path)) for path in paths[:AT_ONCE]}
-    return ({path: each for path, each in found.items() if isinstance(each, Report)},
-            {path: each for path, each in found.items() if isinstance(each, str)})
+    return (
+        {path: each for path, each in found.items() if isinstance(each, Report)},
+        {path: each for path, each in found.items() if isinstance(each, str)},
+    )
 
 
 def parse_report(path: Path) -> Report | str:
@@ -80,25 +90,47 @@ def parse_report(path: Path) -> Report | str:
         return "not a JSON object"
     if not isinstance(data.get("kind"), str) or data["kind"] not in ALLOWED:
         return f"kind must be one of {', '.join(ALLOWED)}, not {data.get('kind')!r}"
-    fields = {key: value for key, value in data.items() if key in TEXT_FIELDS | LIST_FIELDS and value is not None}
+    fields = {
+        key: value
+        for key, value in data.items()
+        if key in TEXT_FIELDS | LIST_FIELDS and value is not None
+    }
     for key, value in fields.items():
         if key in TEXT_FIELDS and not isinstance(value, str):
             return f"{key} must be a text"
-        if key in LIST_FIELDS and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+        if key in LIST_FIELDS and not (
+            isinstance(value, list) and all(isinstance(item, str) for item in value)
+        ):
             return f"{key} must be a list of texts"
     if data["kind"] == "stuck" and not (fields.get("decision") or fields.get("reason")):
         return STUCK_NEEDS
     attempt = data.get("attempt")
-    return Report(path.stem, str(data["kind"]), attempt if isinstance(attempt, int) else None, fields)
+    return Report(
+        path.stem, str(data["kind"]), attempt if isinstance(attempt, int) else None, fields
+    )
 
 
 def apply_report(session: Session, report: Report) -> None:
     problem = why_not_accepted(session, report)
-    fields = report.fields if report.kind == "complete" else {
-        name: value[:HISTORY_LIMIT] if isinstance(value, str) else [each[:HISTORY_LIMIT] for each in value[:AT_ONCE]]
-        for name, value in report.fields.items()}
-    session.note("report", report=report.kind, id=report.id, attempt=report.attempt, fields=fields,
-                 accepted=problem is None, **({"reason": problem} if problem else {}))
+    fields = (
+        report.fields
+        if report.kind == "complete"
+        else {
+            name: value[:HISTORY_LIMIT]
+            if isinstance(value, str)
+            else [each[:HISTORY_LIMIT] for each in value[:AT_ONCE]]
+            for name, value in report.fields.items()
+        }
+    )
+    session.note(
+        "report",
+        report=report.kind,
+        id=report.id,
+        attempt=report.attempt,
+        fields=fields,
+        accepted=problem is None,
+        **({"reason": problem} if problem else {}),
+    )
     if problem is None:
         session.acknowledge()
         apply_fields(session, report)
@@ -122,7 +154,9 @@ def apply_fields(session: Session, report: Report) -> None:
         session.keep(write_text, session.folder / "plan.md", fields["plan"])
     changes: dict[str, Any] = {}
     if fields.get("touches"):
-        changes["plannedFiles"] = sorted({*session.status["plannedFiles"], *fields["touches"]})[:500]
+        changes["plannedFiles"] = sorted({*session.status["plannedFiles"], *fields["touches"]})[
+            :500
+        ]
     if fields.get("note"):
         changes["lastActivity"] = {"at": iso(session.now()), "text": fields["note"][:300]}
     if report.kind == "complete":

@@ -39,8 +39,16 @@ class Ended(NamedTuple):
 class AgentRun:
     """A running agent. Single-threaded: one selector over its two pipes and the pipe of signals."""
 
-    def __init__(self, adapter: Adapter, command: Command, cwd: str, folder: str, on_event: Callable[[Event, Turn], None],
-                 launching: Callable[[], None], prices: Prices | None) -> None:
+    def __init__(
+        self,
+        adapter: Adapter,
+        command: Command,
+        cwd: str,
+        folder: str,
+        on_event: Callable[[Event, Turn], None],
+        launching: Callable[[], None],
+        prices: Prices | None,
+    ) -> None:
         """`command.env` is all that the agent inherits; `folder` takes its input and its log. `launching` is called last."""
         self.adapter, self.on_event, self.prices = adapter, on_event, prices
         self.log_path = os.path.join(folder, "agent.log")
@@ -56,8 +64,15 @@ class AgentRun:
         write_text(stdin, command.stdin)
         launching()
         with open(stdin, "rb") as source:
-            self.child = subprocess.Popen(command.argv, cwd=cwd, env=command.env, stdin=source, stdout=subprocess.PIPE,
-                                          stderr=subprocess.PIPE, start_new_session=True)
+            self.child = subprocess.Popen(
+                command.argv,
+                cwd=cwd,
+                env=command.env,
+                stdin=source,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
 
     def now(self) -> float:
         """Seconds since the epoch as the clock stood at the start: setting it must not look like silence."""
@@ -78,9 +93,13 @@ class AgentRun:
             selector.register(wakeup, selectors.EVENT_READ)
             due = time.monotonic()
             while True:
-                for key, _ in selector.select(DRAIN / 10 if exited else max(0.0, due - time.monotonic())):
+                for key, _ in selector.select(
+                    DRAIN / 10 if exited else max(0.0, due - time.monotonic())
+                ):
                     if key.fd == wakeup:
-                        with suppress(BlockingIOError):  # read already, while an event waited for room on the disk
+                        with suppress(
+                            BlockingIOError
+                        ):  # read already, while an event waited for room on the disk
                             os.read(wakeup, 4096)
                         due = 0.0
                     elif not self.read(key.fileobj):  # type: ignore[arg-type]
@@ -130,7 +149,9 @@ class AgentRun:
         text = chunk.decode("utf-8", "replace")
         self.stderr_tail = (self.stderr_tail + text)[-8192:]
         for line in (unfinished + text).split("\n")[:-1]:
-            self.take_events([event for event in self.adapter.parse(line) if event.kind in {"retry", "error"}])
+            self.take_events(
+                [event for event in self.adapter.parse(line) if event.kind in {"retry", "error"}]
+            )
 
     def take_line(self, line: bytes) -> None:
         if self.skipping:  # the end of a line that was too long to keep
@@ -202,7 +223,9 @@ class Ending:
         elif self.interrupted is not None:
             if now - self.interrupted > GRACE_AFTER_INTERRUPT:
                 self.end()
-        elif wish == "interrupt" or (self.since is not None and now - self.since > GRACE_AFTER_REPORT):
+        elif wish == "interrupt" or (
+            self.since is not None and now - self.since > GRACE_AFTER_REPORT
+        ):
             self.interrupted = now
             self.interrupt()
         elif self.since is None:
@@ -214,7 +237,7 @@ def logged_since(log: str, place: list[int]) -> Iterator[bytes]:
     paths = [path for path in (f"{log}.1", log) if os.path.exists(path)]
     inodes = [os.stat(path).st_ino for path in paths]
     known = place[0] in inodes
-    for path in paths[inodes.index(place[0]):] if known else paths:
+    for path in paths[inodes.index(place[0]) :] if known else paths:
         with open(path, "rb") as file:
             file.seek(place[1] if os.fstat(file.fileno()).st_ino == place[0] else 0)
             while line := file.readline(LINE_LIMIT):

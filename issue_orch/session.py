@@ -19,7 +19,16 @@ from .messages import delivered, halt, pending, receipt, write_context
 from .model import Activity, Message
 from .process import SETTLE_LIMIT, Helper, identity, marker
 from .running import AgentRun, Ended, logged_since
-from .store import append_event, iso, load_events, load_json, load_status, save_status, session_folder, write_text
+from .store import (
+    append_event,
+    iso,
+    load_events,
+    load_json,
+    load_status,
+    save_status,
+    session_folder,
+    write_text,
+)
 
 HEARTBEAT = 10.0
 QUIET = 600.0  # seconds of silence after which people are shown it, three times as long in a tool
@@ -33,7 +42,13 @@ def give_up(error: OSError) -> None:
 class Session:
     """Lives as long as its supervisor holds the lease: the only writer of the status file and the ledger."""
 
-    def __init__(self, state: Path, number: int, helper: Helper, patience: Callable[[OSError], None] = give_up) -> None:
+    def __init__(
+        self,
+        state: Path,
+        number: int,
+        helper: Helper,
+        patience: Callable[[OSError], None] = give_up,
+    ) -> None:
         """`patience` is called when the disk is full: it waits before the next try, or raises."""
         self.state, self.number, self.helper, self.patience = state, number, helper, patience
         self.folder = session_folder(state, number)
@@ -88,7 +103,10 @@ class Session:
         before = self.status["status"]
         following = turn.after(before, happening)
         if following is None:
-            raise Expected(f"#{self.number}: {happening} is not possible when {before}", f"issue-orch show {self.number}")
+            raise Expected(
+                f"#{self.number}: {happening} is not possible when {before}",
+                f"issue-orch show {self.number}",
+            )
         if following != before:
             self.note("transition", before=before, after=following)
         self.update(status=following, **fields)
@@ -99,16 +117,26 @@ class Session:
     def receive(self, messages: list[Message]) -> None:
         for message in messages:
             self.keep(receipt, self.state, self.number, message, self.now())
-            self.counted = turn.count(self.counted, {"kind": "delivered", "message": message["id"],
-                                                     "messageKind": message["kind"], "author": message["author"]})
+            self.counted = turn.count(
+                self.counted,
+                {
+                    "kind": "delivered",
+                    "message": message["id"],
+                    "messageKind": message["kind"],
+                    "author": message["author"],
+                },
+            )
 
     def hear(self) -> list[Message]:
         """The inbox. What was not seen in it before is noted: after a person's word everything may be tried again."""
         inbox = self.inbox()
         fresh = turn.unheard(inbox, self.counted)
         if fresh:
-            self.note("heard", messages=[message["id"] for message in fresh],
-                      person=any(message["author"] != turn.AUTOMATIC for message in fresh))
+            self.note(
+                "heard",
+                messages=[message["id"] for message in fresh],
+                person=any(message["author"] != turn.AUTOMATIC for message in fresh),
+            )
         return inbox
 
     def unseen(self) -> list[Message]:
@@ -136,7 +164,10 @@ class Session:
         """What the agent did last, and since when it is silent if that is long: for people, nothing follows from it."""
         evidence = self.silence(seen, min(QUIET, self.launch["stallAfter"] or QUIET))
         if seen.activity or evidence:
-            last: Activity = {"at": iso(seen.active_at or self.run_since), "text": seen.activity[:300]}
+            last: Activity = {
+                "at": iso(seen.active_at or self.run_since),
+                "text": seen.activity[:300],
+            }
             self.status["lastActivity"] = {**last, "quiet": evidence} if evidence else last
 
     # -- the start of the supervisor
@@ -144,7 +175,9 @@ class Session:
     def begin(self, survived: bool) -> None:
         """Take note of who we are, and of what was lost or asked for while nobody was there."""
         self.update(supervisor=identity(os.getpid()), lastHeartbeat=iso(self.now()))
-        runs = [event for event in self.events if event.get("kind") in {"started", "exit", "failed"}]
+        runs = [
+            event for event in self.events if event.get("kind") in {"started", "exit", "failed"}
+        ]
         if runs and runs[-1]["kind"] == "started":
             self.book_lost(runs[-1], survived)
             self.note("failed", reason="its worker was lost")
@@ -158,7 +191,9 @@ class Session:
         resumes = [message["id"] for message in controls if message["kind"] == "resume"]
         if not resumes:
             return
-        self.receive([each for each in controls if each["id"] <= resumes[-1] and each["kind"] != "cancel"])
+        self.receive(
+            [each for each in controls if each["id"] <= resumes[-1] and each["kind"] != "cancel"]
+        )
         self.note("resumed")
         if self.status["status"] == "stuck" and self.status["question"] is None:
             self.happen("answered", stuckReason=None)
@@ -166,12 +201,21 @@ class Session:
 
     def can_resume(self) -> bool:
         agent = self.launch["agent"]
-        return bool(self.status["agentSessionId"]) and (agent["adapter"] != "command" or bool(agent["resume"]))
+        return bool(self.status["agentSessionId"]) and (
+            agent["adapter"] != "command" or bool(agent["resume"])
+        )
 
     def first_step(self) -> turn.Step:
         inbox = self.hear()
-        return turn.before_running(self.status["status"], self.status["hold"], inbox, self.counted,
-                                   self.room() is not None, self.can_resume(), self.limits)
+        return turn.before_running(
+            self.status["status"],
+            self.status["hold"],
+            inbox,
+            self.counted,
+            self.room() is not None,
+            self.can_resume(),
+            self.limits,
+        )
 
     # -- what it costs
 
@@ -185,14 +229,28 @@ class Session:
         if not self.ceilings.limited:
             return True
         with take(self.state, "admission", "budget", wait=30):
-            room = ledger.reserve(self.state, self.number, self.status["attempt"] + 1, self.ceilings, self.slots, self.now())
+            room = ledger.reserve(
+                self.state,
+                self.number,
+                self.status["attempt"] + 1,
+                self.ceilings,
+                self.slots,
+                self.now(),
+            )
         self.cap = room.usd if room else None
         return self.cap is None or self.cap > 0
 
     def release(self) -> None:
         """Set free what the attempt had reserved."""
         if self.ceilings.limited:
-            self.keep(ledger.reserve_line, self.state, self.number, self.now(), self.status["attempt"], None)
+            self.keep(
+                ledger.reserve_line,
+                self.state,
+                self.number,
+                self.now(),
+                self.status["attempt"],
+                None,
+            )
 
     def book(self, seen: Turn, lost: bool = False) -> Turn:
         """Book what the counter moved by. When the run was `lost`, less than before means that the start is missing."""
@@ -211,7 +269,11 @@ class Session:
         if rough is not None:
             name = f"{self.status['agent']}:{seen.session_id}"
             moved = runs.reading_after(self.readings.get(name), rough, exit_code)
-            self.write_cost(name if moved else f"estimate-{self.status['attempt']}", moved or rough, estimate=True)
+            self.write_cost(
+                name if moved else f"estimate-{self.status['attempt']}",
+                moved or rough,
+                estimate=True,
+            )
         told = runs.told(seen, exit_code, bool(self.booked))
         if not self.booked or (not told and None not in self.booked):
             self.write_line("unsaid", Usage("process", 0.0 if told else None, 0, 0), None)
@@ -224,21 +286,40 @@ class Session:
                 seen = runs.fold(seen, event, self.now(), self.prices)
         self.book_rest(self.book(seen, lost=True), -15 if survived else -9)
 
-    def write_cost(self, name: str, usage: Usage, estimate: bool = False, unknown: bool = False) -> None:
+    def write_cost(
+        self, name: str, usage: Usage, estimate: bool = False, unknown: bool = False
+    ) -> None:
         """`unknown`: a call whose dollars nobody knows moved the tokens alone."""
         reading, delta = runs.book(self.readings.get(name), usage)
         if not (delta.usd or delta.input_tokens or delta.output_tokens):
             return
         self.readings[name] = reading._replace(scope="rough") if estimate else reading
-        self.write_line(name, delta._replace(usd=delta.usd or None) if unknown else delta, reading, estimate)
+        self.write_line(
+            name, delta._replace(usd=delta.usd or None) if unknown else delta, reading, estimate
+        )
 
-    def write_line(self, name: str, delta: Usage, reading: Usage | None, estimate: bool = False) -> None:
+    def write_line(
+        self, name: str, delta: Usage, reading: Usage | None, estimate: bool = False
+    ) -> None:
         self.booked.append(delta.usd)
-        self.keep(ledger.book_line, self.state, self.number, self.now(), self.status["attempt"], self.status["agent"], name,
-                  delta, reading, estimate)
+        self.keep(
+            ledger.book_line,
+            self.state,
+            self.number,
+            self.now(),
+            self.status["attempt"],
+            self.status["agent"],
+            name,
+            delta,
+            reading,
+            estimate,
+        )
         sums = ledger.booked(self.state, self.number)
-        self.status["cost"] = {"usd": sums.known, "inputTokens": sum(each.input_tokens for each in sums.bookings),
-                               "outputTokens": sum(each.output_tokens for each in sums.bookings)}
+        self.status["cost"] = {
+            "usd": sums.known,
+            "inputTokens": sum(each.input_tokens for each in sums.bookings),
+            "outputTokens": sum(each.output_tokens for each in sums.bookings),
+        }
 
     # -- the start and the end of one attempt
 
@@ -256,8 +337,15 @@ class Session:
         launch = self.launch_value(prompt, None if fresh else self.status["agentSessionId"])
         command = self.adapter.start(launch)
         self.carrying, self.booked = messages, []
-        self.update(agentSessionId=command.session_id or launch.session_id, failure=None, retryAt=None, hold=None,
-                    endedAt=None, publish=None, agentProcess=None)
+        self.update(
+            agentSessionId=command.session_id or launch.session_id,
+            failure=None,
+            retryAt=None,
+            hold=None,
+            endedAt=None,
+            publish=None,
+            agentProcess=None,
+        )
         return command._replace(env=self.agent_env(command))
 
     def launching(self) -> None:
@@ -281,41 +369,74 @@ class Session:
     def words(self, step: turn.Go, fresh: bool, messages: list[Message]) -> str:
         """The text that the agent gets: rendered by a helper, because teams may write these templates themselves."""
         full = (self.folder / "prompt.md").read_text(encoding="utf-8", errors="replace")
-        earlier = [each for each in delivered(self.state, self.number) if each["kind"] == "guidance"] if fresh else []
+        earlier = (
+            [each for each in delivered(self.state, self.number) if each["kind"] == "guidance"]
+            if fresh
+            else []
+        )
         if fresh and not earlier and not messages:
             return full
         template = "guidance_fresh" if fresh else "guidance" if messages else step.template
         if template == "words":
             return step.words
         answer = self.helper.call(
-            "render", template=template, top=self.launch["top"], number=self.number, report=self.launch["report"],
-            messages=[*earlier, *messages], words=step.words, prompt=full)
+            "render",
+            template=template,
+            top=self.launch["top"],
+            number=self.number,
+            report=self.launch["report"],
+            messages=[*earlier, *messages],
+            words=step.words,
+            prompt=full,
+        )
         return str(answer["text"])
 
     def launch_value(self, prompt: str, session_id: str | None) -> Launch:
         agent, status = self.launch["agent"], self.status
         return Launch(
-            worktree=status["worktreePath"], common_dir=self.launch["commonDir"], git_dir=self.launch["gitDir"],
-            prompt=prompt, prompt_file=str(self.folder / "turn.md"), session_id=session_id,
-            command=tuple(agent["command"]), resume_command=tuple(agent["resume"]), args=tuple(agent["args"]),
-            model=agent["model"], profile=agent["profile"] or "safe", budget_usd=self.cap,
-            repository_settings=bool(agent["repository_settings"]), issue=self.number, branch=status["branch"],
-            attempt=status["attempt"], identity=self.launch["identity"],
+            worktree=status["worktreePath"],
+            common_dir=self.launch["commonDir"],
+            git_dir=self.launch["gitDir"],
+            prompt=prompt,
+            prompt_file=str(self.folder / "turn.md"),
+            session_id=session_id,
+            command=tuple(agent["command"]),
+            resume_command=tuple(agent["resume"]),
+            args=tuple(agent["args"]),
+            model=agent["model"],
+            profile=agent["profile"] or "safe",
+            budget_usd=self.cap,
+            repository_settings=bool(agent["repository_settings"]),
+            issue=self.number,
+            branch=status["branch"],
+            attempt=status["attempt"],
+            identity=self.launch["identity"],
         )
 
     def agent_env(self, command: Command) -> dict[str, str]:
         allowed = agents.environment(os.environ, self.adapter, tuple(self.launch["agent"]["env"]))
         return {
-            **allowed, "TMPDIR": os.path.join(self.status["worktreePath"], ".issue-orch", "tmp"), **command.env,
-            **worker_settings(self.launch["sign"]), **marker(str(self.state), self.number, self.status["attempt"]),
+            **allowed,
+            "TMPDIR": os.path.join(self.status["worktreePath"], ".issue-orch", "tmp"),
+            **command.env,
+            **worker_settings(self.launch["sign"]),
+            **marker(str(self.state), self.number, self.status["attempt"]),
         }
 
     def started(self, run: AgentRun) -> None:
         self.run_since, self.run_steady, self.stall = run.wall, run.started, None
         if self.status["lastActivity"]:
             self.status["lastActivity"].pop("quiet", None)
-        self.note("started", attempt=self.status["attempt"], pid=run.child.pid, agent=self.status["agent"], log=run.place())
-        self.update(agentProcess={"pid": run.child.pid, "exitCode": None}, lastHeartbeat=iso(self.now()))
+        self.note(
+            "started",
+            attempt=self.status["attempt"],
+            pid=run.child.pid,
+            agent=self.status["agent"],
+            log=run.place(),
+        )
+        self.update(
+            agentProcess={"pid": run.child.pid, "exitCode": None}, lastHeartbeat=iso(self.now())
+        )
 
     def on_event(self, event: Event, seen: Turn) -> None:
         self.changed = self.changed or event.kind in {"tool", "tool_end", "final"}
@@ -340,7 +461,9 @@ class Session:
     def silence(self, seen: Turn, limit: float) -> str | None:
         """The evidence, by the clock of the run: setting the machine's must not look like silence."""
         now = self.run_since + time.monotonic() - self.run_steady
-        return runs.quiet(seen, self.run_since, now, limit, limit * 3, self.adapter.CAPABILITIES.shows_tools)
+        return runs.quiet(
+            seen, self.run_since, now, limit, limit * 3, self.adapter.CAPABILITIES.shows_tools
+        )
 
     def ended(self, run: AgentRun, ended: Ended) -> None:
         """Write down how the attempt ended: estimate of what was not said, exit code."""
@@ -350,15 +473,23 @@ class Session:
         if outcome.kind in {"ended", "denied", "capped"}:
             self.acknowledge()
         self.carrying = []
-        self.note("exit", attempt=self.status["attempt"], code=ended.exit_code, outcome=outcome.kind,
-                  message=outcome.message, seconds=round(ended.lasted, 1))
+        self.note(
+            "exit",
+            attempt=self.status["attempt"],
+            code=ended.exit_code,
+            outcome=outcome.kind,
+            message=outcome.message,
+            seconds=round(ended.lasted, 1),
+        )
         reported = self.status["status"] == "stuck" or self.counted.claim is not None
         if turn.is_failure(outcome) and not reported:
             self.note("failed", reason=outcome.message)
         if outcome.kind == "session_missing":
             self.status["agentSessionId"] = None
-        self.update(changes=facts.measure_changes(self.launch, self.status),
-                    agentProcess={"pid": run.child.pid, "exitCode": ended.exit_code})
+        self.update(
+            changes=facts.measure_changes(self.launch, self.status),
+            agentProcess={"pid": run.child.pid, "exitCode": ended.exit_code},
+        )
 
     # -- the ends of a session's work
 
@@ -366,8 +497,13 @@ class Session:
         if self.status["status"] == "complete":  # its follow-up could not be started
             self.happen("followed_up")
         self.note("gave_up", reason=step.reason)
-        self.happen("stuck", stuckReason=step.reason, failure=step.reason if step.failure else None, question=None,
-                    publish=None)
+        self.happen(
+            "stuck",
+            stuckReason=step.reason,
+            failure=step.reason if step.failure else None,
+            question=None,
+            publish=None,
+        )
         self.notify("crashed" if step.failure else "stuck", step.reason)
 
     def end(self, step: turn.End) -> None:
@@ -380,13 +516,26 @@ class Session:
     def settle(self) -> turn.Step | None:
         """Check the claim, push, open the pull. What comes back decides how it goes on."""
         try:
-            answer = self.helper.call("settle", timeout=SETTLE_LIMIT, state=str(self.state), number=self.number,
-                                      claim=self.counted.claim or {}, launch=self.launch, status=dict(self.status))
+            answer = self.helper.call(
+                "settle",
+                timeout=SETTLE_LIMIT,
+                state=str(self.state),
+                number=self.number,
+                claim=self.counted.claim or {},
+                launch=self.launch,
+                status=dict(self.status),
+            )
         except Expected as error:
             answer = {"outcome": "pending", "reason": error.message}
         if answer["outcome"] == "opened":
-            self.happen("settled", pullRequestUrl=answer["url"], publish=None, failure=None, stuckReason=None,
-                        endedAt=iso(self.now()))
+            self.happen(
+                "settled",
+                pullRequestUrl=answer["url"],
+                publish=None,
+                failure=None,
+                stuckReason=None,
+                endedAt=iso(self.now()),
+            )
             self.note("settled", url=answer["url"], headSha=answer["head_sha"])
             self.notify("pull_ready", answer["url"])
             return None
@@ -402,6 +551,8 @@ class Session:
 
     def notify(self, kind: str, text: str) -> None:
         try:
-            self.helper.send("notify", kind=kind, text=text, launch=self.launch, status=dict(self.status))
+            self.helper.send(
+                "notify", kind=kind, text=text, launch=self.launch, status=dict(self.status)
+            )
         except OSError as error:  # no processes left, say
             self.note("not_notified", reason=f"{kind}: {error.strerror}")

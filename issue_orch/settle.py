@@ -57,7 +57,9 @@ def settle(job: Job, gh: GitHub) -> Settled:
         push.push(job.repo, remote, branch, head, base, job.token)
     except push.Rejected as error:
         if error.kind == "other":
-            raise push.Rejected("other", f"the remote does not take {branch}: {error.message}") from None
+            raise push.Rejected(
+                "other", f"the remote does not take {branch}: {error.message}"
+            ) from None
         if error.kind == "non_fast_forward":  # the worker has nothing to sign in with
             push.fetch_base(job.repo, remote, branch, job.token)
         return Settled("rejected", rejection(error, branch, remote))
@@ -68,25 +70,33 @@ def settle(job: Job, gh: GitHub) -> Settled:
 def unready(repo: git.Repo, status: SessionStatus) -> str | None:
     """Why a claim of completion does not hold: words for the worker."""
     path, branch = status["worktreePath"], status["branch"]
-    on = git.git(repo, "symbolic-ref", "--short", "-q", "HEAD", worktree=path, check=False).stdout.strip()
+    on = git.git(
+        repo, "symbolic-ref", "--short", "-q", "HEAD", worktree=path, check=False
+    ).stdout.strip()
     if on != branch:
-        return (f"You reported complete, but the worktree is on {on or 'a detached HEAD'}, not on {branch}. "
-                f"Bring your commits onto {branch} and report complete again.")
+        return (
+            f"You reported complete, but the worktree is on {on or 'a detached HEAD'}, not on {branch}. "
+            f"Bring your commits onto {branch} and report complete again."
+        )
     if not worktree.commits_since(repo, path, status["baseSha"]):
         return "You reported complete, but there is no commit on your branch. Commit your work, then report complete again."
     dirty = snapshot.dirt(repo, path)
     if dirty:
         names = ", ".join(dirty[:10]) + (" …" if len(dirty) > 10 else "")
-        return (f"You reported complete, but these files are not committed: {names}. "
-                "Commit what belongs to the task, delete what does not, then report complete again.")
+        return (
+            f"You reported complete, but these files are not committed: {names}. "
+            "Commit what belongs to the task, delete what does not, then report complete again."
+        )
     return None
 
 
 def rejection(pushed: push.Rejected, branch: Branch, remote: str) -> str:
     if pushed.kind == "non_fast_forward":
-        return (f"The push of {branch} was rejected: the branch on the remote has commits that yours does not have. "
-                f"They are fetched already: run `git merge refs/remotes/{remote}/{branch}` on {branch} (never rebase, never "
-                "force), keep what they did, test, then report complete again.")
+        return (
+            f"The push of {branch} was rejected: the branch on the remote has commits that yours does not have. "
+            f"They are fetched already: run `git merge refs/remotes/{remote}/{branch}` on {branch} (never rebase, never "
+            "force), keep what they did, test, then report complete again."
+        )
     return f"The remote rejected the push of {branch}: {pushed.message}. Mend it on your branch, then report complete again."
 
 
@@ -96,13 +106,20 @@ def open_pull(job: Job, gh: GitHub, head: CommitSha) -> Settled:
     pull = find_pull(gh, status, head)
     if pull is None and job.launch["pullsOpen"] == "worker":
         if claim.get("pr"):
-            return Settled("unready", f"{claim['pr']} is not an open pull request from {status['branch']} into {status['base']} "
-                                      "with your last commit. Give the right one with --pr.")
-        return Settled("unready", "Open the pull request yourself, then report complete with --pr URL.")
+            return Settled(
+                "unready",
+                f"{claim['pr']} is not an open pull request from {status['branch']} into {status['base']} "
+                "with your last commit. Give the right one with --pr.",
+            )
+        return Settled(
+            "unready", "Open the pull request yourself, then report complete with --pr URL."
+        )
     if pull is None:
         title, body = pull_title(job), pull_body(job)
         try:
-            pull = gh.create_pull(status["branch"], status["base"], title, body, job.launch["draft"])
+            pull = gh.create_pull(
+                status["branch"], status["base"], title, body, job.launch["draft"]
+            )
         except GitHubError:
             pull = find_pull(gh, status, head)
             if pull is None:
@@ -113,7 +130,15 @@ def open_pull(job: Job, gh: GitHub, head: CommitSha) -> Settled:
 def pull_title(job: Job) -> str:
     """The worker's, else the issue's, else the branch: GitHub refuses a pull of which nothing is to be seen."""
     titles = (job.claim.get("title"), job.status["issueTitle"], job.status["branch"])
-    return next(filter(None, (neutralise(one_line(redact(title or "", (job.token.value,)), 200).strip()) for title in titles)))
+    return next(
+        filter(
+            None,
+            (
+                neutralise(one_line(redact(title or "", (job.token.value,)), 200).strip())
+                for title in titles
+            ),
+        )
+    )
 
 
 def pull_body(job: Job) -> str:

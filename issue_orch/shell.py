@@ -24,10 +24,18 @@ def guard(command: Callable[[list[str]], int], words: list[str]) -> int:
     except OSError as error:  # a full disk, a folder that is not ours
         fail(of_system(error))
         return 1
-    except (RuntimeError, ImportError) as error:  # ImportError: a compiled module is opened by the system's loader
+    except (
+        RuntimeError,
+        ImportError,
+    ) as error:  # ImportError: a compiled module is opened by the system's loader
         if "can't start new thread" not in str(error) and "Too many open files" not in str(error):
             return bug(error, words)
-        fail(Expected("the system allows no more processes or open files", "ulimit -u -n; raise it, then run it again"))
+        fail(
+            Expected(
+                "the system allows no more processes or open files",
+                "ulimit -u -n; raise it, then run it again",
+            )
+        )
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
@@ -59,10 +67,18 @@ def usage(error: Exception) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "issue-orch"
     message = error.format_message() if hasattr(error, "format_message") else str(error)
-    message = message.replace("Input should be a valid integer, unable to parse string as an integer", "it must be a whole number")
+    message = message.replace(
+        "Input should be a valid integer, unable to parse string as an integer",
+        "it must be a whole number",
+    )
     _, _, examples = ((context and context.command.help) or "").partition("Examples:")
     example = examples.strip().partition("\n")[0]
-    fail(Usage(f"{path}: {message.rstrip('.')}", f"{example}   (more: {path} --help)" if example else f"{path} --help"))
+    fail(
+        Usage(
+            f"{path}: {message.rstrip('.')}",
+            f"{example}   (more: {path} --help)" if example else f"{path} --help",
+        )
+    )
     return Usage.exit_code
 
 
@@ -74,7 +90,9 @@ def bug(error: Exception, words: list[str]) -> int:
     from .text import redact
 
     text = redact("".join(traceback.format_exception(error)))
-    with tempfile.NamedTemporaryFile("w", prefix="issue-orch-bug-", suffix=".log", delete=False) as file:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="issue-orch-bug-", suffix=".log", delete=False
+    ) as file:
         file.write(f"issue-orch {' '.join(words)}\n{text}")
     sys.stderr.write(f"bug: {type(error).__name__}: {redact(str(error))}\n")
     sys.stderr.write(f"  This is a fault of issue-orch. Details: {file.name}\n")
@@ -109,7 +127,11 @@ def print_json(record: Mapping[str, object], indent: int | None = None) -> None:
 def colours(stream: object) -> bool:
     """Whether to colour: a terminal, and nobody asked for none (NO_COLOR, TERM=dumb)."""
     isatty = getattr(stream, "isatty", None)
-    return bool(isatty and isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return (
+        bool(isatty and isatty())
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb"
+    )
 
 
 def width(stream: object) -> int:

@@ -31,7 +31,9 @@ class Token(NamedTuple):
         return f"Token(source={self.source!r}, host={self.host!r})"
 
 
-def find_token(base_url: str, env: Mapping[str, str], run: Callable[..., Done] = run) -> Token | None:
+def find_token(
+    base_url: str, env: Mapping[str, str], run: Callable[..., Done] = run
+) -> Token | None:
     """The token for the API at `base_url`; of the variables those that gh would use for that host.
 
     Once there is one, this process can no longer be read by its neighbours (/proc/<pid>/environ, ptrace).
@@ -44,7 +46,9 @@ def find_token(base_url: str, env: Mapping[str, str], run: Callable[..., Done] =
     if host.startswith(LOOPBACK):
         return None
     try:
-        done = run("gh", "auth", "token", "--hostname", host, env=dict(env), check=False, timeout=10)
+        done = run(
+            "gh", "auth", "token", "--hostname", host, env=dict(env), check=False, timeout=10
+        )
     except Expected:  # gh is not installed, or waits for something
         return None
     if done.code or not done.stdout.strip():
@@ -96,7 +100,11 @@ def parse_remote(url: str) -> tuple[str, RepoName] | None:
         name = RepoName(unquote(path).strip("/").removesuffix(".git"))
     except ValueError:
         return None
-    return (("github.com" if host in ("ssh.github.com", "www.github.com") else host), name) if host else None
+    return (
+        (("github.com" if host in ("ssh.github.com", "www.github.com") else host), name)
+        if host
+        else None
+    )
 
 
 def api_url(host: str) -> str:
@@ -109,4 +117,6 @@ def api_url(host: str) -> str:
 def web_host(base_url: str) -> str:
     """The host that `gh` and remotes know, from the address of the API; with its port where one is written."""
     host = urlsplit(base_url).netloc.lower()
-    return host.removeprefix("api.") if host == "api.github.com" or host.endswith(".ghe.com") else host
+    return (
+        host.removeprefix("api.") if host == "api.github.com" or host.endswith(".ghe.com") else host
+    )

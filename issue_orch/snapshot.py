@@ -26,7 +26,10 @@ COUNTED_BYTES = 1_000_000
 PRESERVED = "refs/issue-orch/preserved"
 # The copy of an index is one whole file, and no setting makes a file fail to be added, or be passed over.
 WRITING = (
-    ("core.splitIndex", "false"), ("index.sparse", "false"), ("add.ignoreErrors", "false"), ("core.safecrlf", "false"),
+    ("core.splitIndex", "false"),
+    ("index.sparse", "false"),
+    ("add.ignoreErrors", "false"),
+    ("core.safecrlf", "false"),
 )
 UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard")
 
@@ -43,8 +46,16 @@ class Changed(NamedTuple):
 def changes(repo: Repo, path: str, base: str) -> Changed:
     """Count lines against `base`. Lines of untracked files count as inserted, if they are text of up to 1 MB."""
     settings = neutral(repo, path)
-    quiet = ("--no-renames", "--no-ext-diff", "--no-textconv", "--submodule=short", "--ignore-submodules=dirty")
-    diff = git(repo, "diff", "--numstat", "-z", *quiet, base, "--", worktree=path, config=settings).stdout
+    quiet = (
+        "--no-renames",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--submodule=short",
+        "--ignore-submodules=dirty",
+    )
+    diff = git(
+        repo, "diff", "--numstat", "-z", *quiet, base, "--", worktree=path, config=settings
+    ).stdout
     rows = [entry.split("\t", 2) for entry in entries(diff)]
     untracked = entries(git(repo, *UNTRACKED, worktree=path, config=settings).stdout)
     added = sum(int(row[0]) for row in rows if row[0] != "-")
@@ -63,7 +74,11 @@ def count_lines(file: str) -> int:
             content = opened.read(COUNTED_BYTES)
     except OSError:
         return 0  # gone or unreadable: the worker is at it, and a count is only a count
-    return 0 if b"\0" in content else content.count(b"\n") + (not content.endswith(b"\n") and bool(content))
+    return (
+        0
+        if b"\0" in content
+        else content.count(b"\n") + (not content.endswith(b"\n") and bool(content))
+    )
 
 
 class Condition(NamedTuple):
@@ -91,12 +106,21 @@ def as_the_disk_does(path: str) -> Overrides:
     return () if os.path.lexists(os.path.join(path, ".GIT")) else (("core.ignoreCase", "false"),)
 
 
-def inspect(repo: Repo, path: str, config: Overrides, untracked: Literal["normal", "all"] = "normal") -> Condition:
+def inspect(
+    repo: Repo, path: str, config: Overrides, untracked: Literal["normal", "all"] = "normal"
+) -> Condition:
     """HEAD, dirt and submodules in two commands; `config` is what `neutral` gave. `normal` names a new folder, not what is
     in it."""
-    quiet = ("--no-ahead-behind", f"--untracked-files={untracked}", "--no-renames", "--ignore-submodules=dirty")
+    quiet = (
+        "--no-ahead-behind",
+        f"--untracked-files={untracked}",
+        "--no-renames",
+        "--ignore-submodules=dirty",
+    )
     config = (*config, *as_the_disk_does(path))
-    done = git(repo, "status", "--porcelain=v2", "--branch", "-z", *quiet, worktree=path, config=config)
+    done = git(
+        repo, "status", "--porcelain=v2", "--branch", "-z", *quiet, worktree=path, config=config
+    )
     head, names, staged = None, [], []
     for entry in entries(done.stdout):
         match entry[0]:
@@ -106,7 +130,11 @@ def inspect(repo: Repo, path: str, config: Overrides, untracked: Literal["normal
                 *about, name = entry.split(" ", 8 if entry[0] == "1" else 10)
                 names.append(name)
                 if not about[1].startswith("."):
-                    sides = zip(about[3:6], about[7:10], strict=True) if entry[0] == "u" else [(about[4], about[7])]
+                    sides = (
+                        zip(about[3:6], about[7:10], strict=True)
+                        if entry[0] == "u"
+                        else [(about[4], about[7])]
+                    )
                     staged += [(name, f"{mode} {sha}") for mode, sha in sides if mode != "000000"]
             case "?":
                 names.append(entry[2:])
@@ -125,7 +153,11 @@ def find_inner(path: str, listed: str) -> list[str]:
     for folder in tuple(folders):
         while (folder := folder.rpartition("/")[0]) and folder not in folders:
             folders.add(folder)
-    return [f"{each}/.git" for each in sorted(folders) if os.path.lexists(os.path.join(path, each, ".git"))]
+    return [
+        f"{each}/.git"
+        for each in sorted(folders)
+        if os.path.lexists(os.path.join(path, each, ".git"))
+    ]
 
 
 def index_oddities(repo: Repo, path: str) -> tuple[list[str], list[str], list[str]]:
@@ -149,9 +181,15 @@ def index_oddities(repo: Repo, path: str) -> tuple[list[str], list[str], list[st
     return hidden, links, skipped
 
 
-def find_submodule_trouble(repo: Repo, path: str, submodules: Iterable[str] | None = None) -> str | None:
+def find_submodule_trouble(
+    repo: Repo, path: str, submodules: Iterable[str] | None = None
+) -> str | None:
     """Work in a submodule that would be lost with the worktree: changes, or commits that are on none of its remotes."""
-    git_dirs = set(find_git_dirs(os.path.join(admin_dir(repo, path), "modules"))) if path != repo.main else set()
+    git_dirs = (
+        set(find_git_dirs(os.path.join(admin_dir(repo, path), "modules")))
+        if path != repo.main
+        else set()
+    )
     for name in index_oddities(repo, path)[1] if submodules is None else submodules:
         folder = os.path.join(path, name)
         git_dir = find_git_dir(folder)
@@ -188,7 +226,9 @@ def find_git_dir(folder: str) -> str | None:
     if not os.path.isfile(entry):
         return None
     with open(entry, encoding="utf-8", errors="surrogateescape") as opened:
-        return os.path.realpath(os.path.join(folder, opened.read().removeprefix("gitdir: ").rstrip("\n")))
+        return os.path.realpath(
+            os.path.join(folder, opened.read().removeprefix("gitdir: ").rstrip("\n"))
+        )
 
 
 def preserve(
@@ -215,23 +255,31 @@ def preserve(
     return ref
 
 
-def write_commit(repo: Repo, issue: Number, head: CommitSha | None, staged: Sequence[str], work: str) -> CommitSha:
+def write_commit(
+    repo: Repo, issue: Number, head: CommitSha | None, staged: Sequence[str], work: str
+) -> CommitSha:
     """HEAD when it holds all of it, else a new commit."""
     head_tree, date = describe(repo, head) if head else (None, "0")
     parents = [head] if head else []
     thirds = [tree for tree in dict.fromkeys(staged) if tree not in (head_tree, work)]
     if head and work == head_tree and not thirds:
         return head
-    parents += [commit(repo, tree, parents[:1], f"Staged for issue {issue}", date) for tree in thirds]
+    parents += [
+        commit(repo, tree, parents[:1], f"Staged for issue {issue}", date) for tree in thirds
+    ]
     return commit(repo, work, parents, f"Work on issue {issue}, preserved", date)
 
 
 def refuse_lost(names: Sequence[str]) -> None:
     if names:
-        raise Expected(f"could not be preserved as it is: {name_some(names)}", "commit it, or move it away")
+        raise Expected(
+            f"could not be preserved as it is: {name_some(names)}", "commit it, or move it away"
+        )
 
 
-def find_lost(repo: Repo, path: str, head: CommitSha | None, staged: Sequence[str], work: str) -> list[str]:
+def find_lost(
+    repo: Repo, path: str, head: CommitSha | None, staged: Sequence[str], work: str
+) -> list[str]:
     """Names of what is there now and neither git ignores nor the tree `work` holds, nor those of `staged` what is staged."""
     config = neutral(repo, path)
     found, held = inspect(repo, path, config, "all"), load_tree(repo, work)
@@ -244,7 +292,11 @@ def find_lost(repo: Repo, path: str, head: CommitSha | None, staged: Sequence[st
             git_dir = find_git_dir(folder)
             sha = git_dir and find_sha(repo._replace(common_dir=git_dir), "HEAD")
             there[name] = f"160000 {sha}" if git_dir else held.get(name)  # which is not checked out
-    differing = {name: about for name, about in there.items() if about != held.get(name) or is_repository(name)}
+    differing = {
+        name: about
+        for name, about in there.items()
+        if about != held.get(name) or is_repository(name)
+    }
     return sorted(lost | differing.keys() - find_returning(repo, path, work, differing, config))
 
 
@@ -259,20 +311,27 @@ def load_entry(folder: str, name: str, width: int) -> str | None:
     from hashlib import new  # with OpenSSL, which a supervisor does without
 
     file, parent = os.path.join(folder, name), os.path.dirname(name)
-    inside = os.path.realpath(os.path.join(folder, parent)) == os.path.normpath(os.path.join(os.path.realpath(folder), parent))
+    inside = os.path.realpath(os.path.join(folder, parent)) == os.path.normpath(
+        os.path.join(os.path.realpath(folder), parent)
+    )
     if os.path.islink(file) and inside:
         mode, content = "120000", os.fsencode(os.readlink(file))
     elif not inside or not os.path.lexists(file) or os.path.isdir(file):
         return None
     elif os.path.isfile(file):
-        mode, content = "100755" if os.stat(file).st_mode & 0o100 else "100644", Path(file).read_bytes()
+        mode, content = (
+            "100755" if os.stat(file).st_mode & 0o100 else "100644",
+            Path(file).read_bytes(),
+        )
     else:
         return "neither a file nor a link"
     whole = b"blob %d\0%b" % (len(content), content)
     return f"{mode} {new('sha1' if width == 40 else 'sha256', whole).hexdigest()}"
 
 
-def find_returning(repo: Repo, path: str, tree: str, there: Mapping[str, str | None], config: Overrides) -> set[str]:
+def find_returning(
+    repo: Repo, path: str, tree: str, there: Mapping[str, str | None], config: Overrides
+) -> set[str]:
     """Those that differ from what is stored only by git's own conversion: a checkout gives them back. And what is ignored."""
     files = {name: about for name, about in there.items() if about}
     if not files:
@@ -282,16 +341,27 @@ def find_returning(repo: Repo, path: str, tree: str, there: Mapping[str, str | N
 
     with tempfile.TemporaryDirectory() as folder:
         env = {"GIT_INDEX_FILE": os.path.join(folder, "index")}
-        here = partial(git, repo, worktree=path, env=env, config=config, stdin=names, timeout=600, check=False)
+        here = partial(
+            git, repo, worktree=path, env=env, config=config, stdin=names, timeout=600, check=False
+        )
         git(repo, "read-tree", tree, worktree=path, env=env, config=config)
         here("checkout-index", "--quiet", "-z", "--stdin", f"--prefix={folder}/files/")
-        back = {name for name, about in files.items() if load_entry(f"{folder}/files", name, len(tree)) == about}
-        return back | {name.removeprefix("./") for name in entries(here("check-ignore", "-z", "--stdin").stdout)}
+        back = {
+            name
+            for name, about in files.items()
+            if load_entry(f"{folder}/files", name, len(tree)) == about
+        }
+        return back | {
+            name.removeprefix("./")
+            for name in entries(here("check-ignore", "-z", "--stdin").stdout)
+        }
 
 
 def describe(repo: Repo, sha: CommitSha) -> tuple[str, str]:
     """Tree and date (seconds since the epoch) of a commit."""
-    tree, date = git(repo, "rev-list", "-n1", "--no-commit-header", "--format=%T %ct", sha).stdout.split()
+    tree, date = git(
+        repo, "rev-list", "-n1", "--no-commit-header", "--format=%T %ct", sha
+    ).stdout.split()
     return tree, date
 
 
@@ -308,7 +378,9 @@ def write_trees(
         copy_index(os.path.join(admin_dir(repo, path), "index"), index)
         here = partial(git, repo, worktree=path, env={"GIT_INDEX_FILE": index}, config=config)
         staged = write_sides(here, index) or [here("write-tree").stdout.strip()]
-        hidden = "".join(f"{name}\0" for name in index_oddities(repo, path)[0] if not is_repository(name))
+        hidden = "".join(
+            f"{name}\0" for name in index_oddities(repo, path)[0] if not is_repository(name)
+        )
         for flag in ("--no-assume-unchanged", "--no-skip-worktree"):
             if hidden:
                 here("update-index", flag, "-z", "--stdin", stdin=hidden)
@@ -322,14 +394,18 @@ def write_trees(
 
 def write_sides(here: Callable[..., Done], index: str) -> list[str]:
     """Of an index with conflicts a tree for each side of them, in order: what both come from, ours, theirs."""
-    rows = [row.partition("\t")[::2] for row in entries(here("ls-files", "-z", "--unmerged").stdout)]
+    rows = [
+        row.partition("\t")[::2] for row in entries(here("ls-files", "-z", "--unmerged").stdout)
+    ]
     side = f"{index}-of-a-side"
     trees = []
     for stage in sorted({about[-1] for about, _ in rows}):
         copy_index(index, side)
         lines = [f"0 {'0' * len(about.split()[1])}\t{name}\0" for about, name in rows]
         lines += [f"{about[:-1]}0\t{name}\0" for about, name in rows if about[-1] == stage]
-        here("update-index", "-z", "--index-info", stdin="".join(lines), env={"GIT_INDEX_FILE": side})
+        here(
+            "update-index", "-z", "--index-info", stdin="".join(lines), env={"GIT_INDEX_FILE": side}
+        )
         trees.append(here("write-tree", env={"GIT_INDEX_FILE": side}).stdout.strip())
     return trees
 
@@ -340,9 +416,16 @@ def add_raw(here: Callable[..., Done], path: str, names: Sequence[str]) -> None:
     modes = {name: about.split()[0] for name, about in entry.items() if about.startswith("100")}
     quoted = (name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") for name in modes)
     lines = "".join(f'"{name}"\n' for name in quoted)
-    stored = here("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=lines, timeout=600).stdout.split()
+    stored = here(
+        "hash-object", "-w", "--no-filters", "--stdin-paths", stdin=lines, timeout=600
+    ).stdout.split()
     pairs = zip(modes.items(), stored, strict=True)
-    here("update-index", "-z", "--index-info", stdin="".join(f"{mode} {sha}\t{name}\0" for (name, mode), sha in pairs))
+    here(
+        "update-index",
+        "-z",
+        "--index-info",
+        stdin="".join(f"{mode} {sha}\t{name}\0" for (name, mode), sha in pairs),
+    )
 
 
 def copy_index(source: str, target: str) -> None:
@@ -380,18 +463,26 @@ def measure(file: str) -> int:
 def commit(repo: Repo, tree: str, parents: list[CommitSha], message: str, date: str) -> CommitSha:
     """Dated like HEAD, so that the same work gives the same commit, however often it is preserved."""
     who = {"NAME": "issue-orch", "EMAIL": "issue-orch@localhost", "DATE": f"@{date} +0000"}
-    env = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in who.items()}
+    env = {
+        f"GIT_{role}_{part}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for part, value in who.items()
+    }
     flags = [word for parent in parents for word in ("-p", parent)]
     return CommitSha(git(repo, "commit-tree", *flags, "-m", message, tree, env=env).stdout.strip())
 
 
 def keep(repo: Repo, issue: Number, now: datetime, sha: CommitSha) -> str:
     """A ref for `sha`: an earlier one or a new one. None is ever moved."""
-    listed = git(repo, "for-each-ref", "--format=%(refname) %(objectname)", f"{PRESERVED}/{issue}/").stdout
+    listed = git(
+        repo, "for-each-ref", "--format=%(refname) %(objectname)", f"{PRESERVED}/{issue}/"
+    ).stdout
     refs = dict(line.split(" ") for line in listed.splitlines())
     if earlier := next((ref for ref, kept in refs.items() if kept == sha), None):
         return earlier
     stem = f"{PRESERVED}/{issue}/{now:%Y%m%dT%H%M%SZ}"
-    ref = next(name for name in (stem, *(f"{stem}-{n}" for n in range(2, 10_000))) if name not in refs)
+    ref = next(
+        name for name in (stem, *(f"{stem}-{n}" for n in range(2, 10_000))) if name not in refs
+    )
     git(repo, "update-ref", ref, sha, "")  # only if there is none of that name
     return ref

@@ -10,7 +10,15 @@ from .local import Seen
 from .store import seconds
 from .text import display_width, one_line
 
-CODES = {"red": "31", "yellow": "33", "green": "32", "cyan": "36", "blue": "34", "dim": "2", "bold": "1"}
+CODES = {
+    "red": "31",
+    "yellow": "33",
+    "green": "32",
+    "cyan": "36",
+    "blue": "34",
+    "dim": "2",
+    "bold": "1",
+}
 TABLE_FROM = 10
 STALE_AFTER = 900.0  # seconds after which facts of a pull are shown with their age
 OVER = {"MERGED", "CANCELLED"}
@@ -46,7 +54,9 @@ def status_text(sessions: Sequence[Seen], now: float, width: int, colour: bool) 
     """Those that need you first, then by number: a list for a few sessions, a table from ten on."""
     if not sessions:
         return "No active sessions.\n  issue-orch plan shows what is ready; issue-orch spawn starts it.\n"
-    ordered = sorted(sessions, key=lambda seen: (not seen.headline.needs_you, seen.status["issueNumber"]))
+    ordered = sorted(
+        sessions, key=lambda seen: (not seen.headline.needs_you, seen.status["issueNumber"])
+    )
     needed = sum(seen.headline.needs_you for seen in ordered)
     wanted = f", {needed} need{'s' * (needed == 1)} you" if needed and len(ordered) > 1 else ""
     title = f"Active Sessions ({len(ordered)}){wanted}:\n\n"
@@ -57,9 +67,13 @@ def status_text(sessions: Sequence[Seen], now: float, width: int, colour: bool) 
 
 def session_text(seen: Seen, now: float, width: int, colour: bool) -> str:
     status, head = seen.status, seen.headline
-    since = f" ({age(now - seconds(status['startedAt']))})" if status["status"] != "complete" else ""
+    since = (
+        f" ({age(now - seconds(status['startedAt']))})" if status["status"] != "complete" else ""
+    )
     start = f"[{head.mark}] #{status['issueNumber']} - {head.label}{since} - "
-    title = paint(one_line(status["issueTitle"], max(20, width - len(start))), "dim" * is_stale(seen), colour)
+    title = paint(
+        one_line(status["issueTitle"], max(20, width - len(start))), "dim" * is_stale(seen), colour
+    )
     number = link(f"#{status['issueNumber']}", status["issueUrl"], colour)
     mark, label = (paint(text, head.colour, colour) for text in (f"[{head.mark}]", head.label))
     lines = [f"{mark} {number} - {label}{since} - {title}"]
@@ -81,7 +95,9 @@ def details(seen: Seen, now: float, width: int) -> list[tuple[str, str]]:
     if label == "STUCK" and question:
         lines.append((one_line(f"Decision: {question['decision']}", width), ""))
         if question["options"]:
-            options = "  ".join(f"{number}) {text}" for number, text in enumerate(question["options"], 1))
+            options = "  ".join(
+                f"{number}) {text}" for number, text in enumerate(question["options"], 1)
+            )
             lines.append((one_line(f"Options: {options}", width), ""))
     elif label in RUNNING and why:
         lines.append((one_line(why, width), "dim"))
@@ -99,17 +115,29 @@ def work_lines(seen: Seen, now: float, width: int) -> list[tuple[str, str]]:
     status, label, changes = seen.status, seen.headline.label, seen.status["changes"]
     lines = []
     if changes and changes["files"] and label not in OVER:
-        lines.append((f"Files changed: {changes['files']} (+{changes['insertions']}, -{changes['deletions']})", ""))
+        lines.append(
+            (
+                f"Files changed: {changes['files']} (+{changes['insertions']}, -{changes['deletions']})",
+                "",
+            )
+        )
     if status["cost"]["usd"]:
         lines.append((f"Cost: ${status['cost']['usd']:.2f}", ""))
     if status["pullRequestUrl"]:
         if label not in {*OVER, "CLOSED"}:
             checks, old = checks_text(seen, now)
             lines.append((one_line(f"Checks: {checks or 'not looked at'}", width), "dim" * old))
-            lines += [(one_line(f"Note: {note}", width), "") for note in pull_notes(seen.pull or {}) if note]
+            lines += [
+                (one_line(f"Note: {note}", width), "")
+                for note in pull_notes(seen.pull or {})
+                if note
+            ]
         lines.append((one_line(f"PR: {status['pullRequestUrl']}", 10_000), ""))
     if label not in OVER:
-        lines += [(one_line(f"Conflicts, as last looked at, with {clash}", width), "") for clash in seen.clashes]
+        lines += [
+            (one_line(f"Conflicts, as last looked at, with {clash}", width), "")
+            for clash in seen.clashes
+        ]
     return lines
 
 
@@ -117,7 +145,11 @@ def rate_text(rate: Mapping[str, Any], now: float) -> str:
     """state/rate.json in words: what the last poll cost, and what is left."""
     if not rate:
         return "GitHub: not asked yet by run or status --fetch."
-    left = "" if rate["remaining"] is None else f"; {rate['remaining']} of {rate['limit']} requests left this hour"
+    left = (
+        ""
+        if rate["remaining"] is None
+        else f"; {rate['remaining']} of {rate['limit']} requests left this hour"
+    )
     asked = f"{rate['requests']} requests, {rate['not_modified']} of them unchanged and free"
     return f"GitHub, {age(now - seconds(rate['at']))} ago: {asked}{left}"
 
@@ -130,7 +162,11 @@ def checks_text(seen: Seen, now: float, names: int = 3) -> tuple[str, bool]:
     if words[0] == "failing" and failing:
         words[0] += f" ({', '.join(failing)})"
     if pull.get("review") not in {None, "none", "unavailable"}:
-        words.append({"required": "review required"}.get(str(pull["review"]), str(pull["review"]).replace("_", " ")))
+        words.append(
+            {"required": "review required"}.get(
+                str(pull["review"]), str(pull["review"]).replace("_", " ")
+            )
+        )
     if pull.get("mergeable") is False:
         words.append("conflict")
     text = ", ".join(word for word in words if word)
@@ -154,9 +190,15 @@ Row = dict[str, Cell]
 def table_text(sessions: Sequence[Seen], now: float, width: int, colour: bool) -> str:
     rows = [row_of(seen, now) for seen in sessions]
     filled = [name for name in HEADINGS if any(row[name].text for row in rows)]
-    widths = {name: max(display_width(text) for text in (name, *(row[name].text for row in rows))) for name in filled}
+    widths = {
+        name: max(display_width(text) for text in (name, *(row[name].text for row in rows)))
+        for name in filled
+    }
     # The mark stands where the last gap would be.
-    least = {name: GAP + (min(widths[name], SMALLEST) if name in FLEXIBLE else widths[name]) for name in filled}
+    least = {
+        name: GAP + (min(widths[name], SMALLEST) if name in FLEXIBLE else widths[name])
+        for name in filled
+    }
     names = list(filled)
     for name in DROPPED:
         if name in names and sum(least[each] for each in names) > width:
@@ -170,14 +212,18 @@ def table_text(sessions: Sequence[Seen], now: float, width: int, colour: bool) -
     if hidden := [name for name in filled if name not in names]:
         what = f"{len(hidden)} column{'s' * (len(hidden) > 1)} hidden ({', '.join(hidden)})"
         lines.append(one_line(f"{what}: COLUMNS={sum(least.values())} or --json shows all", width))
-    lines.append(one_line("Next: issue-orch NEXT ISSUE · all about one: issue-orch show ISSUE", width))
+    lines.append(
+        one_line("Next: issue-orch NEXT ISSUE · all about one: issue-orch show ISSUE", width)
+    )
     return "\n".join([*lines, ""])
 
 
 def row_of(seen: Seen, now: float) -> Row:
     status, head = seen.status, seen.headline
     changes, usd, stale = status["changes"], status["cost"]["usd"], "dim" * is_stale(seen)
-    files = f"{changes['files']} (+{changes['insertions']} -{changes['deletions']})" if changes else ""
+    files = (
+        f"{changes['files']} (+{changes['insertions']} -{changes['deletions']})" if changes else ""
+    )
     checks, old = checks_text(seen, now, names=0)
     return {
         "ISSUE": Cell(f"#{status['issueNumber']}", stale, status["issueUrl"]),
@@ -195,7 +241,9 @@ def row_of(seen: Seen, now: float) -> Row:
 def following(seen: Seen) -> Cell:
     """The next command without its first and last word; for a review the number of the pull, linked."""
     url, style = seen.status["pullRequestUrl"], "bold" * seen.headline.needs_you
-    verb, *words = next_command(seen.status, seen.headline.label).removeprefix("issue-orch ").split() or [""]
+    verb, *words = next_command(seen.status, seen.headline.label).removeprefix(
+        "issue-orch "
+    ).split() or [""]
     if verb == "review" and url:
         return Cell(one_line(f"review #{url.rpartition('/')[2]}", SMALLEST), style, url)
     return Cell(" ".join([verb, *(word for word in words if word.startswith("-"))]), style)
@@ -204,13 +252,17 @@ def following(seen: Seen) -> Cell:
 def share(names: Sequence[str], widths: dict[str, int], width: int) -> None:
     """Divide what is left between title and reason; neither gets more than it can use."""
     room = width - sum(GAP + (0 if name in FLEXIBLE else widths[name]) for name in names)
-    narrow_first = sorted((name for name in names if name in FLEXIBLE), key=lambda name: widths[name])
+    narrow_first = sorted(
+        (name for name in names if name in FLEXIBLE), key=lambda name: widths[name]
+    )
     for place, name in enumerate(narrow_first):
         widths[name] = max(4, min(widths[name], room // (len(narrow_first) - place)))
         room -= widths[name]
 
 
-def joined(cells: Sequence[Cell], names: Sequence[str], widths: dict[str, int], colour: bool) -> str:
+def joined(
+    cells: Sequence[Cell], names: Sequence[str], widths: dict[str, int], colour: bool
+) -> str:
     parts = []
     for name, cell in zip(names, cells, strict=True):
         text = one_line(cell.text, widths[name])

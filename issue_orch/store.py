@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 from .damage import damaged
 from .errors import Expected, StateUnreadable
 
-if TYPE_CHECKING:  # shell prompts call `status`: pathlib and the model would cost it half as much again
+if (
+    TYPE_CHECKING
+):  # shell prompts call `status`: pathlib and the model would cost it half as much again
     from pathlib import Path
 
     from .model import PullFacts, SessionStatus
@@ -35,11 +37,17 @@ def seconds(text: str) -> float:
         hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:19])
     except (ValueError, TypeError):
         return 0.0
-    if not (1 <= month <= 12 and 1 <= day <= 31 and text[4] + text[7] + text[10] + text[13] + text[16] == "--T::"):
+    if not (
+        1 <= month <= 12
+        and 1 <= day <= 31
+        and text[4] + text[7] + text[10] + text[13] + text[16] == "--T::"
+    ):
         return 0.0
     # Years from March on, so that the leap day is their last; strptime would cost an import of 4 ms.
     year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)
-    days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 719_469
+    days = (
+        365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 719_469
+    )
     return float(((days * 24 + hour) * 60 + minute) * 60 + second)
 
 
@@ -54,8 +62,10 @@ def make_state(common_dir: str | os.PathLike[str]) -> Path:
     state = state_folder(common_dir)
     for folder in (state, *(state / name for name in FOLDERS)):
         if folder.is_symlink():
-            raise Expected(f"{folder} is a symbolic link; issue-orch keeps its state only in real folders",
-                           f"look at where it points, then remove the link: rm {folder}")
+            raise Expected(
+                f"{folder} is a symbolic link; issue-orch keeps its state only in real folders",
+                f"look at where it points, then remove the link: rm {folder}",
+            )
         folder.mkdir(mode=0o700, exist_ok=True)
     return state
 
@@ -107,10 +117,16 @@ def sync_folder(folder: str) -> None:
         os.close(descriptor)
 
 
-def write_json(path: str | os.PathLike[str], data: Mapping[str, Any], durable: bool = False) -> None:
+def write_json(
+    path: str | os.PathLike[str], data: Mapping[str, Any], durable: bool = False
+) -> None:
     """One line for each key, to be read by people; `indent` would leave the quick encoder."""
     encode = json.JSONEncoder(ensure_ascii=False).encode
-    write_text(path, "{\n" + ",\n".join(f"  {encode(key)}: {encode(data[key])}" for key in data) + "\n}\n", durable)
+    write_text(
+        path,
+        "{\n" + ",\n".join(f"  {encode(key)}: {encode(data[key])}" for key in data) + "\n}\n",
+        durable,
+    )
 
 
 def load_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
@@ -121,7 +137,9 @@ def load_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 def load_text(path: str | os.PathLike[str]) -> str | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a third of the time of open(): status reads thousands
+        descriptor = os.open(
+            path, os.O_RDONLY | os.O_CLOEXEC
+        )  # a third of the time of open(): status reads thousands
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -162,7 +180,9 @@ def load_status(state: str | os.PathLike[str], number: int) -> SessionStatus | N
     return None if found is None else found[0]
 
 
-def load_status_text(state: str | os.PathLike[str], number: int) -> tuple[SessionStatus, str] | None:
+def load_status_text(
+    state: str | os.PathLike[str], number: int
+) -> tuple[SessionStatus, str] | None:
     """The status, and the text that says all of it; '' when the file says less, as that of an older version may."""
     path = f"{state}/sessions/{int(number)}/status.json"
     text = load_text(path)
@@ -186,21 +206,67 @@ def checked_status(data: dict[str, Any], path: str) -> SessionStatus:
     return cast("SessionStatus", merged)
 
 
-BLANK: dict[str, Any] = dict.fromkeys((
-    "schemaVersion", "id", "issueNumber", "issueTitle", "status", "branch", "worktreePath", "startedAt",
-    "lastHeartbeat", "stuckReason", "forwardedMessage", "pullRequestUrl", "repo", "issueUrl", "base", "baseSha",
-    "agent", "agentSessionId", "attempt", "hold", "question", "supervisor", "agentProcess", "cost", "plannedFiles",
-    "changes", "lastActivity", "publish", "retryAt", "failure", "endedAt",
-))
+BLANK: dict[str, Any] = dict.fromkeys(
+    (
+        "schemaVersion",
+        "id",
+        "issueNumber",
+        "issueTitle",
+        "status",
+        "branch",
+        "worktreePath",
+        "startedAt",
+        "lastHeartbeat",
+        "stuckReason",
+        "forwardedMessage",
+        "pullRequestUrl",
+        "repo",
+        "issueUrl",
+        "base",
+        "baseSha",
+        "agent",
+        "agentSessionId",
+        "attempt",
+        "hold",
+        "question",
+        "supervisor",
+        "agentProcess",
+        "cost",
+        "plannedFiles",
+        "changes",
+        "lastActivity",
+        "publish",
+        "retryAt",
+        "failure",
+        "endedAt",
+    )
+)
 BLANK.update(
-    attempt=0, plannedFiles=[], cost={"usd": 0.0, "inputTokens": 0, "outputTokens": 0},
-    issueTitle="", branch="", worktreePath="", base="", baseSha="", agent="", repo="", issueUrl="",
+    attempt=0,
+    plannedFiles=[],
+    cost={"usd": 0.0, "inputTokens": 0, "outputTokens": 0},
+    issueTitle="",
+    branch="",
+    worktreePath="",
+    base="",
+    baseSha="",
+    agent="",
+    repo="",
+    issueUrl="",
 )
 
 
 def new_status(number: int, **fields: Any) -> SessionStatus:
-    blank = {**BLANK, "schemaVersion": SCHEMA_VERSION, "id": str(number), "issueNumber": number,
-             "status": "registered", "plannedFiles": [], "cost": dict(BLANK["cost"]), **fields}
+    blank = {
+        **BLANK,
+        "schemaVersion": SCHEMA_VERSION,
+        "id": str(number),
+        "issueNumber": number,
+        "status": "registered",
+        "plannedFiles": [],
+        "cost": dict(BLANK["cost"]),
+        **fields,
+    }
     return cast("SessionStatus", blank)
 
 
@@ -223,7 +289,9 @@ def load_sessions(state: str | os.PathLike[str]) -> tuple[list[SessionStatus], l
     return [status for status, _ in load_each(state, problems)], problems
 
 
-def load_each(state: str | os.PathLike[str], problems: list[str]) -> Iterator[tuple[SessionStatus, str]]:
+def load_each(
+    state: str | os.PathLike[str], problems: list[str]
+) -> Iterator[tuple[SessionStatus, str]]:
     """One session after the other with the text of its file; to `problems` a line for each that cannot be read."""
     for number in session_numbers(state):
         try:
@@ -248,7 +316,9 @@ def append_line(path: Path, record: Mapping[str, Any], durable: bool = True) -> 
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a power failure cut the last line: keep ours whole
+        if (
+            size and os.pread(descriptor, 1, size - 1) != b"\n"
+        ):  # a power failure cut the last line: keep ours whole
             raw = b"\n" + raw
         written = 0
         try:
@@ -258,7 +328,9 @@ def append_line(path: Path, record: Mapping[str, Any], durable: bool = True) -> 
             if durable:
                 os.fsync(descriptor)
         except OSError:
-            if os.fstat(descriptor).st_size == size + written:  # nobody wrote after us: the record counts as not written
+            if (
+                os.fstat(descriptor).st_size == size + written
+            ):  # nobody wrote after us: the record counts as not written
                 os.ftruncate(descriptor, size)
             raise
     finally:

@@ -49,11 +49,17 @@ def main(argv: list[str]) -> int:
             Ready(own[1]).say({"error": of_system(error).message})
             continue
         if child == 0:
-            for descriptor in chain.from_iterable(descriptors[other] for other in descriptors.keys() - {session}):
+            for descriptor in chain.from_iterable(
+                descriptors[other] for other in descriptors.keys() - {session}
+            ):
                 with suppress(OSError):  # closed already, where a fork failed
                     os.close(descriptor)
             os.setsid()
-            log = os.open(session_folder(state, session) / "supervisor.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            log = os.open(
+                session_folder(state, session) / "supervisor.log",
+                os.O_WRONLY | os.O_APPEND | os.O_CREAT,
+                0o600,
+            )
             for stream in (1, 2):
                 os.dup2(log, stream)
             os.close(log)
@@ -123,7 +129,9 @@ def something_came(state: Path, session: Session) -> bool:
     kinds = turn.calling(status["status"], pending(state, session.number), session.counted)
     if status["status"] == "cancelled" or status["hold"]:
         return "resume" in kinds
-    return bool(kinds & {"guidance", *turn.CONTROL}) or bool(load_reports(status["worktreePath"])[0])
+    return bool(kinds & {"guidance", *turn.CONTROL}) or bool(
+        load_reports(status["worktreePath"])[0]
+    )
 
 
 class Supervisor:
@@ -170,8 +178,15 @@ class Supervisor:
             return turn.End(hold="budget")
         try:
             command = session.prepare(step)
-            run = AgentRun(session.adapter, command, session.status["worktreePath"], str(session.folder), session.on_event,
-                           session.launching, session.prices)
+            run = AgentRun(
+                session.adapter,
+                command,
+                session.status["worktreePath"],
+                str(session.folder),
+                session.on_event,
+                session.launching,
+                session.prices,
+            )
         except (Expected, OSError) as error:
             return self.not_started(of_system(error))
         end = partial(end_marked, str(self.state), self.number)
@@ -187,7 +202,9 @@ class Supervisor:
             return None
         over, outcome = session.room() is not None, ended.outcome
         if outcome.kind == "over_budget" and not over:
-            outcome = Outcome("interrupted", "its part of the budget was used up, and there is more")
+            outcome = Outcome(
+                "interrupted", "its part of the budget was used up, and there is more"
+            )
         if outcome.kind == "interrupted" and session.stall:
             outcome = Outcome("interrupted", f"the agent was interrupted: {session.stall}")
         return self.after_run(outcome, over)
@@ -204,14 +221,23 @@ class Supervisor:
     def after_run(self, outcome: Outcome, over_budget: bool) -> turn.Step:
         session = self.session
         inbox = session.hear()
-        return turn.after_run(session.status["status"], inbox, session.counted, outcome, over_budget, session.limits,
-                              time.time())
+        return turn.after_run(
+            session.status["status"],
+            inbox,
+            session.counted,
+            outcome,
+            over_budget,
+            session.limits,
+            time.time(),
+        )
 
     def tick(self, run: AgentRun) -> str | None:
         """What is to be looked at while the agent runs; why it should end now, if it should."""
         session = self.session
         path = session.status["worktreePath"]
-        if os.path.lexists(f"{path}/.git") and not os.path.lexists(f"{path}/.issue-orch"):  # the agent's `git clean -x`
+        if os.path.lexists(f"{path}/.git") and not os.path.lexists(
+            f"{path}/.issue-orch"
+        ):  # the agent's `git clean -x`
             session.identify()
         apply_reports(session)
         session.lift()
@@ -230,7 +256,10 @@ class Supervisor:
         session = self.session
         session.update(retryAt=iso(step.until), failure=step.reason)
         seen, steady = len(session.inbox()), time.monotonic() + step.until - time.time()
-        while not self.terminated and (rest := min(step.until - time.time(), steady - time.monotonic())) > 0:
+        while (
+            not self.terminated
+            and (rest := min(step.until - time.time(), steady - time.monotonic())) > 0
+        ):
             inbox = session.inbox()
             if len(inbox) > seen or turn.halted(session.status["status"], inbox):
                 break

@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterator
 
 REDACTED = "[redacted]"
-BREAK = "\u200b"  # zero-width space: what we insert to break a mention; sanitise() takes it out again
+BREAK = (
+    "\u200b"  # zero-width space: what we insert to break a mention; sanitise() takes it out again
+)
 POST_LIMIT = 60_000  # GitHub refuses bodies above 65,536 characters
 FENCE_LIMIT = 64_000
 
@@ -27,7 +29,9 @@ ESCAPES = (
 )
 CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 
-PRIVATE_KEY = r"(?s)-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?:.*?-----END [A-Z ]{0,40}PRIVATE KEY-----|.*)"
+PRIVATE_KEY = (
+    r"(?s)-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?:.*?-----END [A-Z ]{0,40}PRIVATE KEY-----|.*)"
+)
 TOKENS = (
     r"(?:gh[pousr]_|github_pat_)[\w.-]{15,}\w"
     r"|(?<![A-Za-z0-9])sk-(?=[A-Za-z_-]{0,60}\d)[\w-]{16,}"
@@ -49,7 +53,9 @@ def sanitise(text: str) -> str:
     """`text` without what a terminal would obey or hide; newlines and tabs stay. For everything from outside."""
     if text.isascii() and text.isprintable():
         return text
-    text = re.sub(INVISIBLE, "", text)  # first: they could hide an escape sequence from the next line
+    text = re.sub(
+        INVISIBLE, "", text
+    )  # first: they could hide an escape sequence from the next line
     text = re.sub(CONTROLS, "", re.sub(ESCAPES, "", text))
     return re.sub("[\ud800-\udfff]", "\ufffd", re.sub("[\u2028\u2029]", "\n", text))
 
@@ -129,7 +135,9 @@ def fence(text: str, author: str, limit: int = FENCE_LIMIT) -> str:
     """`text` as data for a prompt, between two lines that cannot occur in it, without what GitHub does not show."""
     from hashlib import sha256
 
-    text = cap(re.sub(HIDDEN, lambda match: match[1] or "[hidden comment left out]", sanitise(text)), limit)
+    text = cap(
+        re.sub(HIDDEN, lambda match: match[1] or "[hidden comment left out]", sanitise(text)), limit
+    )
     mark = sha256(text.encode()).hexdigest()[:12]
     while mark in text:
         mark = sha256(mark.encode()).hexdigest()[:12]

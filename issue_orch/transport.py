@@ -91,7 +91,9 @@ def address(*parts: str | int) -> Address:
     try:
         return Address("".join(f"/{segment(part)}" for part in parts))
     except ValueError as error:
-        raise GitHubError(f"GitHub cannot be asked for that: {error}", "issue-orch doctor") from None
+        raise GitHubError(
+            f"GitHub cannot be asked for that: {error}", "issue-orch doctor"
+        ) from None
 
 
 def segment(part: str | int) -> str:
@@ -109,11 +111,21 @@ def parse_origin(base_url: str) -> Origin:
         port = parts.port
     except ValueError:
         raise Usage(f"not an address: {base_url}", "mend github.base_url") from None
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.username or parts.query or parts.fragment:
+    if (
+        parts.scheme not in DEFAULT_PORTS
+        or not parts.hostname
+        or parts.username
+        or parts.query
+        or parts.fragment
+    ):
         raise Usage("github.base_url must look like https://HOST/api/v3", "mend github.base_url")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise Usage(f"plain http to {parts.hostname} would show the token", "use https in github.base_url")
-    return Origin(parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], parts.path.rstrip("/"))
+        raise Usage(
+            f"plain http to {parts.hostname} would show the token", "use https in github.base_url"
+        )
+    return Origin(
+        parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], parts.path.rstrip("/")
+    )
 
 
 def is_loopback(host: str) -> bool:
@@ -135,7 +147,11 @@ def refusal(method: str, path: str, query: str, body: Any, repo: str) -> str | N
     for verb, route, keys in WRITES:
         if method == verb and route.fullmatch(inside):
             sent = set(body) if isinstance(body, dict) else set() if body is None else {"?"}
-            return None if sent <= keys else f"not to be sent there: {', '.join(sorted(map(str, sent - keys)))}"
+            return (
+                None
+                if sent <= keys
+                else f"not to be sent there: {', '.join(sorted(map(str, sent - keys)))}"
+            )
     return "no such write"
 
 
@@ -153,7 +169,9 @@ class Connection:
         self._session.auth = as_it_is
         self._reply = Reply(0, {}, "")
 
-    def request(self, method: str, url: str, body: str | None, headers: dict[str, str], stream: bool = False) -> None:
+    def request(
+        self, method: str, url: str, body: str | None, headers: dict[str, str], stream: bool = False
+    ) -> None:
         self._reply = self.exchange(method, url, body, headers)
 
     def getresponse(self) -> Reply:
@@ -164,8 +182,14 @@ class Connection:
         self.check(method, url, body, headers)
         host = f"[{self.origin.host}]" if ":" in self.origin.host else self.origin.host
         response = self._session.request(
-            method, f"{self.origin.scheme}://{host}:{self.origin.port}{url}", data=body.encode() if body else None,
-            headers=headers, timeout=self.seconds, allow_redirects=False, proxies=self._proxies)
+            method,
+            f"{self.origin.scheme}://{host}:{self.origin.port}{url}",
+            data=body.encode() if body else None,
+            headers=headers,
+            timeout=self.seconds,
+            allow_redirects=False,
+            proxies=self._proxies,
+        )
         response.encoding = "utf-8"
         found = {name.lower(): value for name, value in response.headers.items()}
         if problem := dead_end(method, url, response.status_code, found):
@@ -225,7 +249,9 @@ def raise_for(reply: Reply, request: str, fine: tuple[int, ...], token: str | No
     if status in (200, 201, 204) or status in fine:
         return
     if status == 401:
-        raise SignInFailed(f"GitHub refused the token ({what})", "gh auth login, or set ISSUE_ORCH_TOKEN")
+        raise SignInFailed(
+            f"GitHub refused the token ({what})", "gh auth login, or set ISSUE_ORCH_TOKEN"
+        )
     if status in (404, 410):
         raise NotFound(f"not there, or not visible to the token ({what})", "issue-orch doctor")
     if status == 403:
@@ -252,8 +278,13 @@ def message_of(text: str) -> str:
     if not isinstance(said, dict):
         return ""
     errors = said.get("errors") if isinstance(said.get("errors"), list) else []
-    details = [str(e.get("message") or e.get("code") or "") if isinstance(e, dict) else str(e) for e in errors or []]
-    return ": ".join(part for part in (str(said.get("message") or ""), "; ".join(filter(None, details))) if part)[:500]
+    details = [
+        str(e.get("message") or e.get("code") or "") if isinstance(e, dict) else str(e)
+        for e in errors or []
+    ]
+    return ": ".join(
+        part for part in (str(said.get("message") or ""), "; ".join(filter(None, details))) if part
+    )[:500]
 
 
 def next_query(headers: dict[str, str]) -> str | None:

@@ -9,7 +9,9 @@ from .agents.base import Outcome
 from .agents.runs import CONSEQUENCES
 from .model import Hold, Message, Phase
 
-Happening = Literal["planning", "working", "stuck", "answered", "settled", "followed_up", "cancelled"]
+Happening = Literal[
+    "planning", "working", "stuck", "answered", "settled", "followed_up", "cancelled"
+]
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
 HAPPENINGS: tuple[Happening, ...] = get_args(Happening)
@@ -26,8 +28,12 @@ TABLE: dict[tuple[Phase, Happening], Phase] = {
     **{(phase, "cancelled"): "cancelled" for phase in PHASES},
 }
 
-AUTOMATIC = "GitHub"  # the author of guidance that no person gave to this session: what was seen on GitHub
-CONTROL = frozenset({"pause", "stop", "cancel", "resume"})  # kinds of messages that are for the supervisor itself
+AUTOMATIC = (
+    "GitHub"  # the author of guidance that no person gave to this session: what was seen on GitHub
+)
+CONTROL = frozenset(
+    {"pause", "stop", "cancel", "resume"}
+)  # kinds of messages that are for the supervisor itself
 
 
 class Limits(NamedTuple):
@@ -128,7 +134,11 @@ def is_person(state: Counters, event: dict[str, Any]) -> bool:
         case "heard":
             return bool(event.get("person"))
         case "delivered":  # heard before, unless an older version wrote the history
-            return is_guidance(event) and event.get("author") != AUTOMATIC and str(event.get("message")) not in state.heard
+            return (
+                is_guidance(event)
+                and event.get("author") != AUTOMATIC
+                and str(event.get("message")) not in state.heard
+            )
         case _:
             return False
 
@@ -144,7 +154,9 @@ def renewed(state: Counters, event: dict[str, Any]) -> Counters:
     if not person and not is_progress(state, event):
         return state
     rounds = 0 if person else state.rounds
-    return Counters(rounds=rounds, claim=state.claim, head=state.head, heard=state.heard, stale=state.stale)
+    return Counters(
+        rounds=rounds, claim=state.claim, head=state.head, heard=state.heard, stale=state.stale
+    )
 
 
 def count(state: Counters, event: dict[str, Any]) -> Counters:
@@ -155,7 +167,9 @@ def count(state: Counters, event: dict[str, Any]) -> Counters:
         case "exit" if CONSEQUENCES.get(str(event.get("outcome"))) == "wait":  # type: ignore[call-overload]
             return state._replace(launches=max(0, state.launches - 1), waits=state.waits + 1)
         case "report" if event.get("accepted", True):
-            return state._replace(claim=event.get("fields") if event.get("report") == "complete" else None)
+            return state._replace(
+                claim=event.get("fields") if event.get("report") == "complete" else None
+            )
         case "failed":
             return state._replace(failures=state.failures + 1)
         case "nudged":
@@ -172,8 +186,12 @@ def count(state: Counters, event: dict[str, Any]) -> Counters:
             return state._replace(stale=state.heard)
         case "transition" if event.get("before") == "complete":
             return state._replace(follows=True)
-        case "delivered" if state.follows and is_guidance(event):  # once, however many messages it was sent back with
-            return state._replace(follows=False, rounds=state.rounds + (event.get("author") == AUTOMATIC))
+        case "delivered" if state.follows and is_guidance(
+            event
+        ):  # once, however many messages it was sent back with
+            return state._replace(
+                follows=False, rounds=state.rounds + (event.get("author") == AUTOMATIC)
+            )
         case _:
             return state
 
@@ -187,17 +205,30 @@ def kinds(inbox: Sequence[Message]) -> set[str]:
 
 
 def unheard(inbox: Sequence[Message], counted: Counters) -> list[Message]:
-    return [message for message in inbox if message["kind"] == "guidance" and message["id"] not in counted.heard]
+    return [
+        message
+        for message in inbox
+        if message["kind"] == "guidance" and message["id"] not in counted.heard
+    ]
 
 
 def calling(phase: Phase, inbox: Sequence[Message], counted: Counters) -> set[str]:
     """The kinds of messages that want a worker. What lay there when the session was given to a person goes along with what
     the person says next."""
-    return kinds([message for message in inbox if phase != "stuck" or message["id"] not in counted.stale])
+    return kinds(
+        [message for message in inbox if phase != "stuck" or message["id"] not in counted.stale]
+    )
 
 
-def before_running(phase: Phase, hold: Hold | None, inbox: Sequence[Message], counted: Counters, over_budget: bool,
-                   has_agent_session: bool, limits: Limits = Limits()) -> Step:
+def before_running(
+    phase: Phase,
+    hold: Hold | None,
+    inbox: Sequence[Message],
+    counted: Counters,
+    over_budget: bool,
+    has_agent_session: bool,
+    limits: Limits = Limits(),
+) -> Step:
     """The step of a supervisor that just took the lease. A hold is lifted by a person, one of the budget by the next day."""
     held = halted(phase, inbox)
     if held is not None:
@@ -223,7 +254,9 @@ def before_running(phase: Phase, hold: Hold | None, inbox: Sequence[Message], co
 
 def bounded(step: Step, counted: Counters, limits: Limits, why: str = "it never reported") -> Step:
     """`step`, unless it starts the agent once more than may be without progress or a person: every launch comes by here."""
-    if isinstance(step, Go) and (counted.launches >= limits.launches or counted.waits >= limits.waits):
+    if isinstance(step, Go) and (
+        counted.launches >= limits.launches or counted.waits >= limits.waits
+    ):
         times = counted.launches + counted.waits
         return Stick(f"gave up after {times} starts without progress: {why}", failure=True)
     return step
@@ -237,8 +270,10 @@ CONTINUE = (
 
 def halted(phase: Phase, inbox: Sequence[Message]) -> End | None:
     """stop outranks all, cancel among it; pause comes after the turn. A later resume takes stop and pause back."""
-    resumed = max((at for at, message in enumerate(inbox) if message["kind"] == "resume"), default=-1)
-    present = kinds(inbox[resumed + 1:])
+    resumed = max(
+        (at for at, message in enumerate(inbox) if message["kind"] == "resume"), default=-1
+    )
+    present = kinds(inbox[resumed + 1 :])
     if "cancel" in kinds(inbox) or phase == "cancelled":
         return End(cancelled=True)
     if "stop" in present:
@@ -248,15 +283,29 @@ def halted(phase: Phase, inbox: Sequence[Message]) -> End | None:
     return None
 
 
-def after_run(phase: Phase, inbox: Sequence[Message], counted: Counters, outcome: Outcome, over_budget: bool,
-              limits: Limits, now: float) -> Step:
+def after_run(
+    phase: Phase,
+    inbox: Sequence[Message],
+    counted: Counters,
+    outcome: Outcome,
+    over_budget: bool,
+    limits: Limits,
+    now: float,
+) -> Step:
     """The step after one run of the agent. `counted` includes what this run reported."""
     step = after_outcome(phase, inbox, counted, outcome, over_budget, limits, now)
     return bounded(step, counted, limits, outcome.message)
 
 
-def after_outcome(phase: Phase, inbox: Sequence[Message], counted: Counters, outcome: Outcome, over_budget: bool,
-                  limits: Limits, now: float) -> Step:
+def after_outcome(
+    phase: Phase,
+    inbox: Sequence[Message],
+    counted: Counters,
+    outcome: Outcome,
+    over_budget: bool,
+    limits: Limits,
+    now: float,
+) -> Step:
     held = halted(phase, inbox)
     if held is not None:
         return held
@@ -285,7 +334,9 @@ def consequent(counted: Counters, outcome: Outcome, limits: Limits, now: float) 
             return Stick(f"ended its turn without a report ({outcome.message})", failure=True)
         case "wait":
             if counted.waits >= limits.waits:
-                return Stick(f"{outcome.message} (gave up after {counted.waits} waits)", failure=True)
+                return Stick(
+                    f"{outcome.message} (gave up after {counted.waits} waits)", failure=True
+                )
             until = outcome.retry_at or now + limits.longest_backoff
             return Wait(max(until, now + delay(counted.waits, limits)), outcome.message)
         case "retry":
@@ -306,11 +357,21 @@ def delay(times: int, limits: Limits) -> float:
     return min(limits.backoff * 2.0 ** (min(times, 20) - 1), limits.longest_backoff)
 
 
-def after_claim(outcome: Literal["unready", "rejected"], reason: str, counted: Counters, limits: Limits) -> Step:
+def after_claim(
+    outcome: Literal["unready", "rejected"], reason: str, counted: Counters, limits: Limits
+) -> Step:
     """The step after a claim that does not hold, or whose push was refused: for the worker first, for a person when it comes
     again. `counted` includes it."""
-    again = counted.rejected > limits.rejections if outcome == "rejected" else counted.unready > limits.nudges
-    return Stick(reason, failure=True) if again else bounded(Go("words", words=reason), counted, limits, reason)
+    again = (
+        counted.rejected > limits.rejections
+        if outcome == "rejected"
+        else counted.unready > limits.nudges
+    )
+    return (
+        Stick(reason, failure=True)
+        if again
+        else bounded(Go("words", words=reason), counted, limits, reason)
+    )
 
 
 def failed_again(counted: Counters, limits: Limits, outcome: Outcome, otherwise: Step) -> Step:

@@ -16,12 +16,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import Expected
-from .git import Overrides, Repo, admin_dir, entries, find_admin_dir, find_sha, git, load_branches, neutral
+from .git import (
+    Overrides,
+    Repo,
+    admin_dir,
+    entries,
+    find_admin_dir,
+    find_sha,
+    git,
+    load_branches,
+    neutral,
+)
 from .model import Branch, CommitSha
 
 # Measured: below some thousand files starting the helpers costs more than they save.
 # The index of a checkout that is moved must be one file.
-CHECKOUT = (("checkout.workers", "4"), ("checkout.thresholdForParallelism", "5000"), ("core.splitIndex", "false"))
+CHECKOUT = (
+    ("checkout.workers", "4"),
+    ("checkout.thresholdForParallelism", "5000"),
+    ("core.splitIndex", "false"),
+)
 CHECKOUT_SECONDS = 3600
 LOCK_SECONDS = 60
 # Files in the admin folder of a worktree: whose it is, and the lock of whoever checks it out.
@@ -42,7 +56,9 @@ def locked(file: str, seconds: float = LOCK_SECONDS) -> Iterator[int]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     hint = "wait until the other issue-orch is done"
-                    raise Expected(f"{file}: held for {seconds:.0f} s by somebody else", hint) from None
+                    raise Expected(
+                        f"{file}: held for {seconds:.0f} s by somebody else", hint
+                    ) from None
                 time.sleep(0.005)
         yield descriptor
     finally:
@@ -68,7 +84,14 @@ class Intent(NamedTuple):
 
 
 def register(
-    repo: Repo, path: str, branch: Branch, start: CommitSha, intent: Intent, *, reuse: bool = False, remote: str = "origin"
+    repo: Repo,
+    path: str,
+    branch: Branch,
+    start: CommitSha,
+    intent: Intent,
+    *,
+    reuse: bool = False,
+    remote: str = "origin",
 ) -> CommitSha:
     """Make the branch at `start` and a worktree without files for it. Returns the head of the branch.
 
@@ -92,12 +115,26 @@ def register(
 
 
 def make(
-    repo: Repo, path: str, branch: Branch, start: CommitSha, intent: Intent, reuse: bool, remote: str, lock: int
+    repo: Repo,
+    path: str,
+    branch: Branch,
+    start: CommitSha,
+    intent: Intent,
+    reuse: bool,
+    remote: str,
+    lock: int,
 ) -> CommitSha:
     head, where, upstream = load_heads(repo, branch, remote)
     if where:
-        raise Expected(f"the branch {branch} is checked out in {where}", "switch that worktree to another branch")
-    may = reuse or intent.continues == (head or upstream) or bool(head and is_made(repo, branch, start, intent))
+        raise Expected(
+            f"the branch {branch} is checked out in {where}",
+            "switch that worktree to another branch",
+        )
+    may = (
+        reuse
+        or intent.continues == (head or upstream)
+        or bool(head and is_made(repo, branch, start, intent))
+    )
     if head and not may:
         hint = f"issue-orch spawn NUMBER --reuse, or git branch -m {branch} NAME"
         raise Expected(f"the branch {branch} exists already", hint)
@@ -106,11 +143,31 @@ def make(
         raise Expected(f"the branch {branch} exists on {remote}", hint)
     first = CommitSha(head or upstream or start)
     if not head:
-        git(repo, "update-ref", "--create-reflog", "-m", made_by(start, intent), f"refs/heads/{branch}", first, "",
-            pass_fds=(lock,))
+        git(
+            repo,
+            "update-ref",
+            "--create-reflog",
+            "-m",
+            made_by(start, intent),
+            f"refs/heads/{branch}",
+            first,
+            "",
+            pass_fds=(lock,),
+        )
     # The reason is written before anything else. The lock goes when all is there: by a rename, so that the mark never does.
-    git(repo, "worktree", "add", "--quiet", "--no-checkout", "--lock", "--reason", intent.mark or "issue-orch", path, branch,
-        pass_fds=(lock,))
+    git(
+        repo,
+        "worktree",
+        "add",
+        "--quiet",
+        "--no-checkout",
+        "--lock",
+        "--reason",
+        intent.mark or "issue-orch",
+        path,
+        branch,
+        pass_fds=(lock,),
+    )
     admin = admin_dir(repo, path)
     os.rename(f"{admin}/locked", f"{admin}/{MARK}")
     return first
@@ -131,7 +188,13 @@ def made_by(start: CommitSha, intent: Intent) -> str:
 
 def is_made(repo: Repo, branch: Branch, start: CommitSha, intent: Intent) -> bool:
     """Whether the branch is as this intent made it: nothing has happened to it since."""
-    asked = ("--walk-reflogs", "--max-count=1", "--no-show-signature", "--format=%gs", "--end-of-options")
+    asked = (
+        "--walk-reflogs",
+        "--max-count=1",
+        "--no-show-signature",
+        "--format=%gs",
+        "--end-of-options",
+    )
     said = git(repo, "log", *asked, f"refs/heads/{branch}", "--", check=False).stdout
     return said.removesuffix("\n") == made_by(start, intent)
 
@@ -146,8 +209,13 @@ def take_back(repo: Repo, branch: Branch, start: CommitSha, intent: Intent) -> N
 def is_own(path: str, admin: str, intent: Intent) -> bool:
     """Whether the worktree that is registered for the path was made with this intent."""
     if intent.mark:
-        return intent.mark in (load_text(f"{admin}/locked").strip(), load_text(f"{admin}/{MARK}").strip())
-    begun = os.path.exists(f"{admin}/{CHECKING_OUT}") or (not os.path.exists(f"{admin}/index") and is_untouched(path, admin))
+        return intent.mark in (
+            load_text(f"{admin}/locked").strip(),
+            load_text(f"{admin}/{MARK}").strip(),
+        )
+    begun = os.path.exists(f"{admin}/{CHECKING_OUT}") or (
+        not os.path.exists(f"{admin}/index") and is_untouched(path, admin)
+    )
     return begun and os.path.getmtime(f"{admin}/gitdir") >= intent.since
 
 
@@ -155,14 +223,29 @@ def adopted(repo: Repo, path: str, admin: str, branch: Branch) -> bool:
     """Whether a killed attempt had finished; what it left half-made is cleared away, unless somebody has been there."""
     half = load_text(f"{admin}/locked").startswith(("initializing", "issue-orch"))
     if not half and leads_to(path) == admin:
-        if git(repo, "symbolic-ref", "-q", "HEAD", worktree=path, check=False).stdout != f"refs/heads/{branch}\n":
-            raise Expected(f"{path}: {branch} is not checked out there any more", f"git -C {path} switch {branch}")
+        if (
+            git(repo, "symbolic-ref", "-q", "HEAD", worktree=path, check=False).stdout
+            != f"refs/heads/{branch}\n"
+        ):
+            raise Expected(
+                f"{path}: {branch} is not checked out there any more",
+                f"git -C {path} switch {branch}",
+            )
         return True
     if not is_untouched(path, admin):
-        raise Expected(f"{path}: a start was cut off there, and something else lies there now", f"mv {path} {path}.aside")
+        raise Expected(
+            f"{path}: a start was cut off there, and something else lies there now",
+            f"mv {path} {path}.aside",
+        )
     if os.path.exists(f"{admin}/index"):
-        raise Expected(f"{path}: the folder of a worktree is gone or not its own any more", "git worktree repair")
-    for file in (f"{path}/.git", f"{admin}/gitdir"):  # in this order: what is left of it is known, or nobody's
+        raise Expected(
+            f"{path}: the folder of a worktree is gone or not its own any more",
+            "git worktree repair",
+        )
+    for file in (
+        f"{path}/.git",
+        f"{admin}/gitdir",
+    ):  # in this order: what is left of it is known, or nobody's
         Path(file).unlink(missing_ok=True)
     shutil.rmtree(admin)
     return False
@@ -176,12 +259,16 @@ def is_untouched(path: str, admin: str) -> bool:
         return False
     names = os.listdir(path)
     # An empty `.git` is one that was being written.
-    return not names or (names == [".git"] and os.path.isfile(f"{path}/.git") and leads_to(path) in (admin, path))
+    return not names or (
+        names == [".git"] and os.path.isfile(f"{path}/.git") and leads_to(path) in (admin, path)
+    )
 
 
 def leads_to(path: str) -> str:
     """The admin folder that a worktree's `.git` names: by a path that is relative to it, if git is told so."""
-    return os.path.normpath(os.path.join(path, load_text(f"{path}/.git").removeprefix("gitdir: ").rstrip("\n")))
+    return os.path.normpath(
+        os.path.join(path, load_text(f"{path}/.git").removeprefix("gitdir: ").rstrip("\n"))
+    )
 
 
 def load_text(file: str) -> str:
@@ -197,7 +284,9 @@ def refuse_folder(repo: Repo, path: str) -> None:
     if find_admin_dir(repo, path):
         raise Expected(f"{path}: already a worktree of this clone", f"git worktree remove {path}")
     nowhere = leads_to(path)
-    if os.path.dirname(nowhere) != os.path.join(repo.common_dir, "worktrees") or os.path.lexists(nowhere):
+    if os.path.dirname(nowhere) != os.path.join(repo.common_dir, "worktrees") or os.path.lexists(
+        nowhere
+    ):
         nowhere = ""
     if not is_untouched(path, nowhere):
         raise Expected(f"{path}: exists already", "move it away, or choose another worktree path")
@@ -226,12 +315,17 @@ def checkouts_ahead(repo: Repo, folder: str, commit: CommitSha, count: int) -> I
     checked out depends on the worktree.
     """
     with ExitStack() as stack:
-        if any(os.path.exists(os.path.join(repo.common_dir, name)) for name in ("info/sparse-checkout", "config.worktree")):
+        if any(
+            os.path.exists(os.path.join(repo.common_dir, name))
+            for name in ("info/sparse-checkout", "config.worktree")
+        ):
             yield []
             return
         try:
             lock = stack.enter_context(locked(f"{folder}.lock", 0))
-            shutil.rmtree(folder, ignore_errors=True)  # of a killed command; nobody ever worked there
+            shutil.rmtree(
+                folder, ignore_errors=True
+            )  # of a killed command; nobody ever worked there
             os.mkdir(folder, 0o700)
         except (Expected, OSError):
             yield []
@@ -244,7 +338,9 @@ def checkouts_ahead(repo: Repo, folder: str, commit: CommitSha, count: int) -> I
 
 def make_ahead(repo: Repo, commit: CommitSha, settings: Overrides, lock: int, folder: str) -> Ahead:
     os.mkdir(folder)
-    made = Ahead(repo._replace(moved=(folder, repo.common_dir)), folder, f"{folder}.index", commit, settings)
+    made = Ahead(
+        repo._replace(moved=(folder, repo.common_dir)), folder, f"{folder}.index", commit, settings
+    )
     fill(made.repo, folder, commit, settings, lock, made.index_file)
     return made
 
@@ -263,7 +359,9 @@ def move_ahead(ahead: Checkouts, path: str, admin: str, head: CommitSha, lock: i
     return True
 
 
-def check_out(repo: Repo, path: str, head: CommitSha | None = None, ahead: Checkouts | None = None) -> None:
+def check_out(
+    repo: Repo, path: str, head: CommitSha | None = None, ahead: Checkouts | None = None
+) -> None:
     """Fill a registered worktree, with one of `ahead` when it is empty and at `head`.
 
     Does nothing when that has been done, so work in it is safe. Raises Expected.
@@ -273,26 +371,57 @@ def check_out(repo: Repo, path: str, head: CommitSha | None = None, ahead: Check
         if os.path.exists(os.path.join(admin, "index")):
             return  # git renames it into place after the last file
         if not is_empty(path, admin):
-            raise Expected(f"{path}: its index is gone, and an agent has worked there",
-                           f"git -C {path} reset, which makes it again and leaves the files alone")
+            raise Expected(
+                f"{path}: its index is gone, and an agent has worked there",
+                f"git -C {path} reset, which makes it again and leaves the files alone",
+            )
         # A lock file is of a killed attempt: its git lives no longer, or it would hold our lock.
         Path(admin, "index.lock").unlink(missing_ok=True)
-        if not (ahead and head and os.listdir(path) == [".git"] and move_ahead(ahead, path, admin, head, lock)):
+        if not (
+            ahead
+            and head
+            and os.listdir(path) == [".git"]
+            and move_ahead(ahead, path, admin, head, lock)
+        ):
             fill(repo, path, "HEAD", neutral(repo, path), lock)
 
 
-def fill(repo: Repo, path: str, commit: str, settings: Overrides, lock: int, index: str | None = None) -> None:
+def fill(
+    repo: Repo, path: str, commit: str, settings: Overrides, lock: int, index: str | None = None
+) -> None:
     """Make the files and the index those of the commit; `settings` is what `neutral` gave. Submodules come later."""
     env = {"GIT_INDEX_FILE": index} if index else {}
-    refuse_filters(repo, path, commit, {key.split(".", 1)[1].rpartition(".")[0]
-                                        for key, _ in settings if key.startswith("filter.")})
-    git(repo, "read-tree", "--reset", "-u", "--no-recurse-submodules", commit, worktree=path, config=(*CHECKOUT, *settings),
-        env=env, network=True, timeout=CHECKOUT_SECONDS, pass_fds=(lock,))
+    refuse_filters(
+        repo,
+        path,
+        commit,
+        {
+            key.split(".", 1)[1].rpartition(".")[0]
+            for key, _ in settings
+            if key.startswith("filter.")
+        },
+    )
+    git(
+        repo,
+        "read-tree",
+        "--reset",
+        "-u",
+        "--no-recurse-submodules",
+        commit,
+        worktree=path,
+        config=(*CHECKOUT, *settings),
+        env=env,
+        network=True,
+        timeout=CHECKOUT_SECONDS,
+        pass_fds=(lock,),
+    )
 
 
 def is_empty(path: str, admin: str) -> bool:
     """Whether no checkout has ended there yet: nobody has worked there."""
-    return not os.path.exists(os.path.join(admin, "index")) and not os.path.lexists(os.path.join(path, ".issue-orch"))
+    return not os.path.exists(os.path.join(admin, "index")) and not os.path.lexists(
+        os.path.join(path, ".issue-orch")
+    )
 
 
 def refuse_filters(repo: Repo, path: str, commit: str, drivers: set[str]) -> None:
@@ -323,7 +452,9 @@ def copy_listed(repo: Repo, path: str) -> list[str]:
     others = ("ls-files", "--others", "--ignored", "-z")
     listed = git(repo, *others, f"--exclude-from={listing}", worktree=repo.main).stdout
     ignored = set(entries(git(repo, *others, "--exclude-standard", worktree=repo.main).stdout))
-    return [name for name in entries(listed) if name in ignored and copy_inside(repo.main, path, name)]
+    return [
+        name for name in entries(listed) if name in ignored and copy_inside(repo.main, path, name)
+    ]
 
 
 def copy_inside(source: str, target: str, name: str) -> bool:
@@ -344,13 +475,29 @@ def populate_submodules(repo: Repo, path: str) -> list[str]:
         return []
     asked = ("config", "--file", file, "-z", "--get-regexp", r"^submodule\..*\.path$")
     pairs = [entry.partition("\n")[::2] for entry in entries(git(repo, *asked, check=False).stdout)]
-    wanted = [(key[len("submodule."):-len(".path")], where) for key, where in pairs
-              if os.path.lexists(os.path.join(repo.main, where, ".git"))]
+    wanted = [
+        (key[len("submodule.") : -len(".path")], where)
+        for key, where in pairs
+        if os.path.lexists(os.path.join(repo.main, where, ".git"))
+    ]
     for name, where in wanted:
         known = os.path.join(repo.common_dir, "modules", name)
         near = ("--reference", known, "--dissociate") if os.path.isdir(known) else ()
-        git(repo, "submodule", "--quiet", "update", "--init", "--recursive", "--checkout", *near, "--", where,
-            worktree=path, network=True, timeout=CHECKOUT_SECONDS)
+        git(
+            repo,
+            "submodule",
+            "--quiet",
+            "update",
+            "--init",
+            "--recursive",
+            "--checkout",
+            *near,
+            "--",
+            where,
+            worktree=path,
+            network=True,
+            timeout=CHECKOUT_SECONDS,
+        )
     return [where for _, where in wanted]
 
 
@@ -361,6 +508,14 @@ def head_sha(repo: Repo, path: str) -> CommitSha | None:
 
 def commits_since(repo: Repo, path: str, base: str) -> list[tuple[CommitSha, str]]:
     """Commits of the worktree's HEAD that `base` lacks, newest first, each with its subject (untrusted)."""
-    asked = ("rev-list", "--no-commit-header", "--format=%H%x00%s", "--end-of-options", f"{base}..HEAD")
+    asked = (
+        "rev-list",
+        "--no-commit-header",
+        "--format=%H%x00%s",
+        "--end-of-options",
+        f"{base}..HEAD",
+    )
     lines = git(repo, *asked, worktree=path).stdout.splitlines()
-    return [(CommitSha(sha), subject) for sha, _, subject in (line.partition("\0") for line in lines)]
+    return [
+        (CommitSha(sha), subject) for sha, _, subject in (line.partition("\0") for line in lines)
+    ]

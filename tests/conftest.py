@@ -11,8 +11,18 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-KEPT = {"PATH", "TMPDIR", "LANG", "COVERAGE_PROCESS_START", "PYTEST_CURRENT_TEST", "ISSUE_ORCH_AGENT_CLIS",
-        "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID", "HYPOTHESIS_STORAGE_DIRECTORY"}
+KEPT = {
+    "PATH",
+    "TMPDIR",
+    "LANG",
+    "COVERAGE_PROCESS_START",
+    "PYTEST_CURRENT_TEST",
+    "ISSUE_ORCH_AGENT_CLIS",
+    "PYTEST_XDIST_WORKER",
+    "PYTEST_XDIST_WORKER_COUNT",
+    "PYTEST_XDIST_TESTRUNUID",
+    "HYPOTHESIS_STORAGE_DIRECTORY",
+}
 
 
 def sealed_environment(home: Path) -> dict[str, str]:
@@ -22,15 +32,26 @@ def sealed_environment(home: Path) -> dict[str, str]:
     return {
         **kept,
         "PATH": f"{scripts}{os.pathsep}{kept.get('PATH', '/usr/bin:/bin')}",
-        "HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config"), "XDG_STATE_HOME": str(home / ".state"),
-        "XDG_CACHE_HOME": str(home / ".cache"), "XDG_DATA_HOME": str(home / ".local"),
-        "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C.UTF-8", "TERM": "dumb", "TZ": "UTC", "USER": "tester",
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "XDG_STATE_HOME": str(home / ".state"),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "XDG_DATA_HOME": str(home / ".local"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "LC_ALL": "C.UTF-8",
+        "TERM": "dumb",
+        "TZ": "UTC",
+        "USER": "tester",
         "LOGNAME": "tester",
     }
 
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts us in the background ignores it, for all below
-settings.register_profile("fuzz", max_examples=int(os.environ.get("FUZZ_EXAMPLES") or 100), deadline=None)
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # a shell that starts us in the background ignores it, for all below
+settings.register_profile(
+    "fuzz", max_examples=int(os.environ.get("FUZZ_EXAMPLES") or 100), deadline=None
+)
 settings.load_profile("fuzz")
 
 
@@ -40,7 +61,8 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     home = tmp_path_factory.mktemp("home")
     (home / ".gitconfig").write_text(
         "[user]\n\tname = Tester\n\temail = tester@example.org\n"
-        "[init]\n\tdefaultBranch = main\n[protocol \"file\"]\n\tallow = always\n")
+        '[init]\n\tdefaultBranch = main\n[protocol "file"]\n\tallow = always\n'
+    )
     environment = sealed_environment(home)
     for name in list(os.environ):
         if name not in environment:

@@ -47,7 +47,11 @@ def make_fleet(folder: Path, max_workers: int = 4) -> Iterator[Scene]:
 
 def booked(scene: Scene) -> float:
     """US dollars in all ledgers, added up without the product."""
-    lines = (json.loads(line) for path in scene.state.glob("ledger/*.jsonl") for line in path.read_text().splitlines())
+    lines = (
+        json.loads(line)
+        for path in scene.state.glob("ledger/*.jsonl")
+        for line in path.read_text().splitlines()
+    )
     return sum(line["usd"] for line in lines if line["kind"] == "cost" and line["usd"])
 
 
@@ -64,17 +68,23 @@ class Fleet:
         self.much = max(1, issues // 25)  # that a person does at a time
         self.numbers: list[int] = []
         for _ in range(issues):
-            blockers = self.rng.sample(self.numbers, 1) if self.numbers and self.rng.random() < 0.4 else []
+            blockers = (
+                self.rng.sample(self.numbers, 1) if self.numbers and self.rng.random() < 0.4 else []
+            )
             self.add_issue(blockers)
         self.run: subprocess.Popen[str] | None = None
         self.happened: dict[str, int] = {}
 
     def add_issue(self, blockers: Sequence[int] = ()) -> None:
-        self.numbers.append(self.scene.issue(body="".join(f"Depends on #{number}\n" for number in blockers)))
+        self.numbers.append(
+            self.scene.issue(body="".join(f"Depends on #{number}\n" for number in blockers))
+        )
 
     def configure(self) -> None:
         self.ceiling = round(self.ceiling, 2)
-        self.scene.config = f"{self.config}[budget]\ntotal = {self.ceiling:.2f}\nallow_unknown = true\n"
+        self.scene.config = (
+            f"{self.config}[budget]\ntotal = {self.ceiling:.2f}\nallow_unknown = true\n"
+        )
         self.scene.write_config()
 
     # -- what a person, GitHub and the machine do
@@ -109,7 +119,13 @@ class Fleet:
         status = self.rng.choice((502, 500, 429))
         method = self.rng.choice(("GET", "POST"))
         wait = 1 if status == 429 else None
-        self.github.fail(method=method, route="/repos/.*", status=status, times=self.rng.randint(1, 3), retry_after=wait)
+        self.github.fail(
+            method=method,
+            route="/repos/.*",
+            status=status,
+            times=self.rng.randint(1, 3),
+            retry_after=wait,
+        )
         return True
 
     def answer(self) -> bool:
@@ -120,9 +136,17 @@ class Fleet:
         return bool(stuck)
 
     def merge(self) -> bool:
-        ready = [pull for number, pull in self.github.pulls.items() if self.github.issues[number].state == "open"]
+        ready = [
+            pull
+            for number, pull in self.github.pulls.items()
+            if self.github.issues[number].state == "open"
+        ]
         complete = {row["pullRequestUrl"] for row in self.rows() if row["status"] == "complete"}
-        done = [pull for pull in ready if f"{self.github.base_url}/acme/widgets/pull/{pull.number}" in complete]
+        done = [
+            pull
+            for pull in ready
+            if f"{self.github.base_url}/acme/widgets/pull/{pull.number}" in complete
+        ]
         for pull in self.rng.sample(done, min(len(done), self.much)):
             self.github.person.merge(pull.number)
         return bool(done)
@@ -139,10 +163,16 @@ class Fleet:
         return bool(busy)
 
     def go_on(self) -> bool:
-        held = [row["issueNumber"] for row in self.rows() if row["hold"] or row["headline"] == "RETRYING"]
+        held = [
+            row["issueNumber"]
+            for row in self.rows()
+            if row["hold"] or row["headline"] == "RETRYING"
+        ]
         for number in held:
             self.scene.orch("resume", str(number))
-        if booked(self.scene) >= self.ceiling - 1e-6 and not self.scene.supervisors():  # a person raises the ceiling
+        if (
+            booked(self.scene) >= self.ceiling - 1e-6 and not self.scene.supervisors()
+        ):  # a person raises the ceiling
             self.ceiling *= 4
             self.configure()
             self.scene.orch("resume", "--all")
@@ -152,19 +182,30 @@ class Fleet:
 
     def step(self, events: Sequence[tuple[Callable[[], bool], int]]) -> None:
         """One event, drawn by weight."""
-        event = self.rng.choices([event for event, _ in events], [weight for _, weight in events])[0]
+        event = self.rng.choices([event for event, _ in events], [weight for _, weight in events])[
+            0
+        ]
         if event():
             self.happened[event.__name__] = self.happened.get(event.__name__, 0) + 1
 
     def play(self, deadline: float) -> None:
         """Until every issue is solved by a pull that a person merged, and everything is cleared away."""
         events: list[tuple[Callable[[], bool], int]] = [
-            (self.kill_supervisor, 3), (self.kill_run, 1), (self.fail_github, 2), (self.answer, 5), (self.merge, 6),
-            (self.prune, 1), (self.pause, 1), (self.go_on, 5)]
+            (self.kill_supervisor, 3),
+            (self.kill_run, 1),
+            (self.fail_github, 2),
+            (self.answer, 5),
+            (self.merge, 6),
+            (self.prune, 1),
+            (self.pause, 1),
+            (self.go_on, 5),
+        ]
         end_at = time.monotonic() + deadline
         try:
             while not self.solved():
-                assert time.monotonic() < end_at, f"not done in time: {self.rows()}\n{self.scene.describe()}"
+                assert time.monotonic() < end_at, (
+                    f"not done in time: {self.rows()}\n{self.scene.describe()}"
+                )
                 self.keep_running()
                 self.step(events)
                 self.check()
@@ -191,8 +232,12 @@ class Fleet:
         except AssertionError:
             self.scene.check_invariants(quiet=False)  # says what does not hold
             raise
-        assert booked(self.scene) <= self.bound(), "the budget was passed by more than the running turns"
-        assert len(self.scene.supervisors()) <= self.workers + len(self.numbers), "more supervisors than there can be"
+        assert booked(self.scene) <= self.bound(), (
+            "the budget was passed by more than the running turns"
+        )
+        assert len(self.scene.supervisors()) <= self.workers + len(self.numbers), (
+            "more supervisors than there can be"
+        )
 
     def holds(self) -> bool:
         """A commit, or a worktree, that is just being made looks lost for a moment: what counts is what stays so."""

@@ -19,14 +19,30 @@ Kind = Literal["status", "hang", "cut", "half", "malformed"]
 
 # What other people write into titles, bodies and comments.
 ODD_TEXTS = (
-    "", " ", "\x1b[2J\x1b]0;owned\x07", "\u202egnirts desrever", "a\u0000b", "line\r\nline\u2028line", "\U0001f600",
-    "`$(touch owned)` ; rm -rf *", "<!-- issue-orch -->", "#" * 70_000, "Depends on #999999 and #0 and #-1",
-    "{{ issue.body }} {% raw %}", "../../etc/passwd", "—" * 300, "@everyone fixes #1",
+    "",
+    " ",
+    "\x1b[2J\x1b]0;owned\x07",
+    "\u202egnirts desrever",
+    "a\u0000b",
+    "line\r\nline\u2028line",
+    "\U0001f600",
+    "`$(touch owned)` ; rm -rf *",
+    "<!-- issue-orch -->",
+    "#" * 70_000,
+    "Depends on #999999 and #0 and #-1",
+    "{{ issue.body }} {% raw %}",
+    "../../etc/passwd",
+    "—" * 300,
+    "@everyone fixes #1",
 )
 
-SECONDARY = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+SECONDARY = (
+    "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+)
 _NEWER_KEYS = ("issue_dependencies_summary", "sub_issues_summary", "parent_issue_url")
-_NEWER_ROUTES = re.compile(r".*/(timeline|sub_issues|parent|dependencies/blocked_by|rules/branches/.+)|/(api/)?graphql")
+_NEWER_ROUTES = re.compile(
+    r".*/(timeline|sub_issues|parent|dependencies/blocked_by|rules/branches/.+)|/(api/)?graphql"
+)
 
 
 class Fault(NamedTuple):
@@ -57,7 +73,11 @@ class FaultyHandler(Handler):
         match fault.kind:
             case "status":
                 payload = json.dumps({"message": fault.message, "documentation_url": ""}).encode()
-                self.send(Reply(fault.status, {"Content-Type": "application/json", **fault.headers}, payload))
+                self.send(
+                    Reply(
+                        fault.status, {"Content-Type": "application/json", **fault.headers}, payload
+                    )
+                )
             case "hang":
                 fake.closing.wait()
                 self._cut()
@@ -93,16 +113,27 @@ class FakeGitHub(Sandbox):
         self.twists: list[tuple[re.Pattern[str], Callable[[Any], Any]]] = []
 
     def fail(
-        self, kind: Kind = "status", method: str = ".*", route: str = ".*", times: int = 1, status: int = 502,
-        message: str = "Server Error", retry_after: int | None = None, headers: Mapping[str, str] | None = None,
+        self,
+        kind: Kind = "status",
+        method: str = ".*",
+        route: str = ".*",
+        times: int = 1,
+        status: int = 502,
+        message: str = "Server Error",
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
         performed: bool = False,
     ) -> None:
         """Break the next `times` requests whose method and path (without /api/v3) match, in whole."""
         wait = {} if retry_after is None else {"Retry-After": str(retry_after)}
         given = {**wait, **(headers or {})}
-        self.faults.append(Fault(kind, method, re.compile(route), times, status, message, given, performed))
+        self.faults.append(
+            Fault(kind, method, re.compile(route), times, status, message, given, performed)
+        )
 
-    def limit_secondary(self, method: str = ".*", route: str = ".*", retry_after: int | None = 1) -> None:
+    def limit_secondary(
+        self, method: str = ".*", route: str = ".*", retry_after: int | None = 1
+    ) -> None:
         self.fail("status", method, route, status=403, message=SECONDARY, retry_after=retry_after)
 
     def twist(self, route: str, change: Callable[[Any], Any]) -> None:
@@ -126,14 +157,20 @@ class FakeGitHub(Sandbox):
         login, body = user.login if user else None, incoming.raw.decode(errors="replace")
         where = incoming.method, path.removeprefix("/api/v3"), dict(parse_qsl(query))
         of_git = path.startswith(f"/{self.repo}.git/")
-        (self.git_requests if of_git else self.requests).append(Request(*where, body, login, status, conditional, time.time()))
+        (self.git_requests if of_git else self.requests).append(
+            Request(*where, body, login, status, conditional, time.time())
+        )
         if incoming.method != "GET" and not of_git:
             self.writes.add(f"{incoming.method} {where[1]}")
         return Reply(status, {}, b"")
 
     def answer(self, incoming: Incoming) -> Reply:
         path = incoming.target.partition("?")[0].removeprefix("/api/v3")
-        changes = [change for route, change in self.twists if route.fullmatch(path) and incoming.method == "GET"]
+        changes = [
+            change
+            for route, change in self.twists
+            if route.fullmatch(path) and incoming.method == "GET"
+        ]
         if self.old_server and _NEWER_ROUTES.fullmatch(path):
             self.note_lost(incoming, 404)
             return Reply(404, {"Content-Type": "application/json"}, b'{"message":"Not Found"}')
@@ -141,13 +178,19 @@ class FakeGitHub(Sandbox):
             return super().answer(incoming)
         plain = {name: value for name, value in incoming.headers.items() if name != "if-none-match"}
         reply = super().answer(incoming._replace(headers=plain))
-        if reply.status >= 300 or not reply.headers.get("Content-Type", "").startswith("application/json"):
+        if reply.status >= 300 or not reply.headers.get("Content-Type", "").startswith(
+            "application/json"
+        ):
             return reply
         body = json.loads(reply.payload)
         for change in changes:
             body = change(body)
         headers = {name: value for name, value in reply.headers.items() if name != "ETag"}
-        return Reply(reply.status, headers, json.dumps(_without_newer(body) if self.old_server else body).encode())
+        return Reply(
+            reply.status,
+            headers,
+            json.dumps(_without_newer(body) if self.old_server else body).encode(),
+        )
 
 
 def _without_newer(body: Any) -> Any:
@@ -165,7 +208,12 @@ class Answer(NamedTuple):
 
 
 def ask(
-    sandbox: Sandbox, method: str, path: str, body: Any = None, token: str | None = None, timeout: float = 10,
+    sandbox: Sandbox,
+    method: str,
+    path: str,
+    body: Any = None,
+    token: str | None = None,
+    timeout: float = 10,
     **headers: str,
 ) -> Answer:
     """One request on a connection of its own; `token` is that of maria unless given, "" sends none.
@@ -173,11 +221,18 @@ def ask(
     Header names are written with underscores for dashes.
     """
     token = sandbox.tokens["maria"] if token is None else token
-    sent = {"User-Agent": "tests", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    sent = {
+        "User-Agent": "tests",
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
     raw = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-    connection = http.client.HTTPConnection(sandbox.base_url.removeprefix("http://"), timeout=timeout)
+    connection = http.client.HTTPConnection(
+        sandbox.base_url.removeprefix("http://"), timeout=timeout
+    )
     try:
-        connection.request(method, path, raw, {**({"Authorization": f"token {token}"} if token else {}), **sent})
+        connection.request(
+            method, path, raw, {**({"Authorization": f"token {token}"} if token else {}), **sent}
+        )
         reply = connection.getresponse()
         payload = reply.read()
         return Answer(reply.status, dict(reply.headers), json.loads(payload) if payload else None)

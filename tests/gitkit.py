@@ -35,7 +35,9 @@ class Clone(NamedTuple):
 
 def sh(cwd: Path | str, *argv: str, check: bool = True, **env: str) -> str:
     """A command as a person would run it."""
-    done = subprocess.run(argv, cwd=cwd, env=os.environ | env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        argv, cwd=cwd, env=os.environ | env, capture_output=True, text=True, check=False
+    )
     assert not check or done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
     return done.stdout.strip()
 
@@ -89,7 +91,11 @@ def make_clone(folder: Path, name: str, *options: str) -> Clone:
     sh(folder, "git", "init", "-q", "--bare", str(remote))
     sh(folder, "git", "clone", "-q", *options, str(remote), name)
     top = folder / name
-    commit(top, "first", **{"README.md": "one\ntwo\n", "src/café one.txt": "a\n", ".gitignore": "*.log\n.env\n"})
+    commit(
+        top,
+        "first",
+        **{"README.md": "one\ntwo\n", "src/café one.txt": "a\n", ".gitignore": "*.log\n.env\n"},
+    )
     sh(top, "git", "push", "-q", "origin", "main")
     return Clone(find_repo(str(top)), remote)
 
@@ -97,10 +103,14 @@ def make_clone(folder: Path, name: str, *options: str) -> Clone:
 INTENT = Intent("issue-orch of the tests")
 
 
-def make_worktree(clone: Clone, number: int = 1, intent: Intent = INTENT, reuse: bool = False) -> Path:
+def make_worktree(
+    clone: Clone, number: int = 1, intent: Intent = INTENT, reuse: bool = False
+) -> Path:
     path = clone.top.parent / f"work {number}"
     start = sh(clone.top, "git", "rev-parse", "origin/main")
-    register(clone.repo, str(path), Branch(f"issue-{number}"), CommitSha(start), intent, reuse=reuse)
+    register(
+        clone.repo, str(path), Branch(f"issue-{number}"), CommitSha(start), intent, reuse=reuse
+    )
     check_out(clone.repo, str(path))
     return path
 

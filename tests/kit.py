@@ -19,7 +19,9 @@ from issue_orch.sandbox.server import Sandbox
 
 DEADLINE = 60.0
 REPORT = str(Path(sys.executable).with_name("issue-orch"))
-GIT = Path(shutil.which("git") or "/usr/bin/git").parent  # the caller's, so that the tests can be run with another git
+GIT = Path(
+    shutil.which("git") or "/usr/bin/git"
+).parent  # the caller's, so that the tests can be run with another git
 
 # What every scripted agent can do. The lock is inherited by all that it starts: two workers of one issue are seen.
 PRELUDE = """\
@@ -50,7 +52,8 @@ ENDLESS = 'commit "begun-$issue.txt"\nreport working --note "for ever"\nexec tai
 # Issues' comments and labels, and pulls, are all that is ever written.
 WRITES = re.compile(
     r"(POST|PATCH) /repos/acme/widgets/(issues/(\d+/|)comments(/\d+)?|pulls(/\d+)?)"
-    r"|(POST|DELETE) /repos/acme/widgets/(issues/\d+/)?labels(/[^/]+)?")
+    r"|(POST|DELETE) /repos/acme/widgets/(issues/\d+/)?labels(/[^/]+)?"
+)
 
 
 class MayPass(AssertionError):
@@ -72,14 +75,21 @@ class Scene:
         self.home.mkdir()
         self.token = sandbox.add_user("you", "admin")
         self.env = {
-            "PATH": f"{Path(sys.executable).parent}:{GIT}:/usr/local/bin:/usr/bin:/bin", "HOME": str(self.home),
-            "USER": "you", "PYTHONPATH": package_parent(), "ISSUE_ORCH_TOKEN": self.token, "ISSUE_ORCH_WRITE_GAP": "0",
-            "GIT_CONFIG_NOSYSTEM": "1", "TERM": "dumb", "LC_ALL": "C.UTF-8",
+            "PATH": f"{Path(sys.executable).parent}:{GIT}:/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(self.home),
+            "USER": "you",
+            "PYTHONPATH": package_parent(),
+            "ISSUE_ORCH_TOKEN": self.token,
+            "ISSUE_ORCH_WRITE_GAP": "0",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "TERM": "dumb",
+            "LC_ALL": "C.UTF-8",
         }
         host = sandbox.base_url.removeprefix("http://")
         (self.home / ".gitconfig").write_text(
             "[user]\n\tname = You\n\temail = you@example.org\n[credential]\n\thelper = store\n"
-            "[init]\n\tdefaultBranch = main\n[protocol \"file\"]\n\tallow = always\n")
+            '[init]\n\tdefaultBranch = main\n[protocol "file"]\n\tallow = always\n'
+        )
         (self.home / ".git-credentials").write_text(f"http://you:{self.token}@{host}\n")
         self.config = 'repo = "acme/widgets"\nmax_workers = 9\nagent = "scripted"\n'
         self.config += f'[github]\nbase_url = "{sandbox.base_url}"\n'
@@ -96,7 +106,9 @@ class Scene:
         """What agents do from now on: lines of sh after PRELUDE. Replaced by a rename, so running ones go on."""
         path = self.folder / "agent"
         fresh = path.with_name("agent.new")
-        fresh.write_text((PRELUDE + body).replace("@FOLDER@", str(self.folder)).replace("@REPORT@", REPORT))
+        fresh.write_text(
+            (PRELUDE + body).replace("@FOLDER@", str(self.folder)).replace("@REPORT@", REPORT)
+        )
         fresh.chmod(0o755)
         fresh.replace(path)
 
@@ -114,12 +126,20 @@ class Scene:
         resume = f'resume = ["{self.folder}/agent"]\n' if self.resume else ""
         file = self.home / ".config" / "issue-orch" / "config.toml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f'{more}\n{self.config}[agents.scripted]\ncommand = ["{self.folder}/agent"]\n{resume}')
+        file.write_text(
+            f'{more}\n{self.config}[agents.scripted]\ncommand = ["{self.folder}/agent"]\n{resume}'
+        )
 
-    def start(self, *words: str, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
+    def start(
+        self, *words: str, env: dict[str, str] | None = None, **options: Any
+    ) -> subprocess.Popen[str]:
         """Begin a command without waiting for it."""
         argv = (self.python, "-P", "-m", "issue_orch", *words)
-        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        pipes: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+        }
         options = {"cwd": self.clone, "text": True, "errors": "replace", **pipes, **options}
         return subprocess.Popen(argv, env={**self.env, **(env or {})}, **options)
 
@@ -130,10 +150,24 @@ class Scene:
             raise AssertionError(f"issue-orch {' '.join(words)}: {child.returncode}\n{out}{err}")
         return Ran(child.returncode, out, err)
 
-    def git(self, *words: str, cwd: Path | None = None, check: bool = True, env: dict[str, str] | None = None) -> str:
-        for _ in range(200):  # a worktree that is half registered makes git die (issue_orch/git.py, HALF_MADE)
-            done = subprocess.run(["git", *words], cwd=cwd or self.clone, env={**self.env, **(env or {})}, check=False,
-                                  capture_output=True, text=True)
+    def git(
+        self,
+        *words: str,
+        cwd: Path | None = None,
+        check: bool = True,
+        env: dict[str, str] | None = None,
+    ) -> str:
+        for _ in range(
+            200
+        ):  # a worktree that is half registered makes git die (issue_orch/git.py, HALF_MADE)
+            done = subprocess.run(
+                ["git", *words],
+                cwd=cwd or self.clone,
+                env={**self.env, **(env or {})},
+                check=False,
+                capture_output=True,
+                text=True,
+            )
             if "/commondir" not in done.stderr:
                 break
         if check and done.returncode:
@@ -146,7 +180,9 @@ class Scene:
     def status(self, number: int) -> dict[str, Any]:
         """The status file; empty when there is none."""
         try:
-            return dict(json.loads((self.state / "sessions" / str(number) / "status.json").read_text()))
+            return dict(
+                json.loads((self.state / "sessions" / str(number) / "status.json").read_text())
+            )
         except FileNotFoundError:
             return {}
 
@@ -176,7 +212,9 @@ class Scene:
             status = self.status(number)
             return status if status.get("status") in wanted and not self.supervisors() else None
 
-        return dict(self.wait(seen, what=f"#{number} becomes {' or '.join(wanted)} and its supervisor ends"))
+        return dict(
+            self.wait(seen, what=f"#{number} becomes {' or '.join(wanted)} and its supervisor ends")
+        )
 
     def describe(self) -> str:
         """For the message of a failed test."""
@@ -185,7 +223,9 @@ class Scene:
             for name in ("status.json", "events.jsonl", "supervisor.log", "agent.log"):
                 path = folder / name
                 if path.exists():
-                    parts.append(f"--- {folder.name}/{name}\n{path.read_text(errors='replace')[-3000:]}")
+                    parts.append(
+                        f"--- {folder.name}/{name}\n{path.read_text(errors='replace')[-3000:]}"
+                    )
         return "\n".join(parts)
 
     # -- processes, found by what they are, not by what the product says
@@ -197,11 +237,19 @@ class Scene:
             if not name.isdecimal() or int(name) == os.getpid():
                 continue
             try:
-                line = Path("/proc", name, "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                line = (
+                    Path("/proc", name, "cmdline")
+                    .read_bytes()
+                    .replace(b"\0", b" ")
+                    .decode(errors="replace")
+                )
                 environ = Path("/proc", name, "environ").read_bytes()
             except OSError:
                 continue
-            if f"issue_orch.supervisor {self.state} " in line or f"ISSUE_ORCH_STATE={self.state}\0".encode() in environ:
+            if (
+                f"issue_orch.supervisor {self.state} " in line
+                or f"ISSUE_ORCH_STATE={self.state}\0".encode() in environ
+            ):
                 found.append((int(name), line, environ))
         return found
 
@@ -232,11 +280,17 @@ class Scene:
         self.check_wire()
         heads = [pull.head for pull in self.sandbox.pulls.values() if pull.merged_at is None]
         assert len(heads) == len(set(heads)), f"two pulls of one branch: {heads}"
-        bodies = [(each.issue, each.body) for found in self.sandbox.comments.values() for each in found.values()]
+        bodies = [
+            (each.issue, each.body)
+            for found in self.sandbox.comments.values()
+            for each in found.values()
+        ]
         assert len(bodies) == len(set(bodies)), f"a comment twice: {bodies}"
         lost = self.lost_commits()
         if not quiet:  # a snapshot is made before its ref, of files that are still there
-            lost = {sha for sha in lost if "preserved" not in self.git("log", "-1", "--format=%s", sha)}
+            lost = {
+                sha for sha in lost if "preserved" not in self.git("log", "-1", "--format=%s", sha)
+            }
         if lost:
             raise MayPass(f"commits that nothing leads to: {lost}\n{self.describe()}")
         if quiet:
@@ -254,20 +308,36 @@ class Scene:
         for push in (each for each in self.sandbox.pushes if each.user):
             assert push.ref.startswith("refs/heads/issue-") and push.new.strip("0"), push
             if push.old.strip("0"):
-                self.git("merge-base", "--is-ancestor", push.old, push.new, cwd=self.sandbox.repository.path)
+                self.git(
+                    "merge-base",
+                    "--is-ancestor",
+                    push.old,
+                    push.new,
+                    cwd=self.sandbox.repository.path,
+                )
 
     def lost_commits(self) -> set[str]:
         """Commits in the clone's database that no ref, no worktree's HEAD and no branch of the remote leads to."""
-        listing = self.git("cat-file", "--batch-all-objects", "--batch-check=%(objecttype) %(objectname)")
+        listing = self.git(
+            "cat-file", "--batch-all-objects", "--batch-check=%(objecttype) %(objectname)"
+        )
         every = {line[7:] for line in listing.splitlines() if line.startswith("commit ")}
         trees = self.git("worktree", "list", "--porcelain").splitlines()
         heads = [line[5:] for line in trees if line.startswith("HEAD ") and line[5:].strip("0")]
         here = set(self.git("rev-list", "--all", *heads).split())
-        bare = subprocess.run(["git", "rev-list", "--all"], cwd=self.sandbox.repository.path, env=self.env, check=True,
-                              capture_output=True, text=True).stdout
+        bare = subprocess.run(
+            ["git", "rev-list", "--all"],
+            cwd=self.sandbox.repository.path,
+            env=self.env,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
         lost = every - here - set(bare.split())
         # The one that tries at spawn whether a signature can be made is meant to be forgotten.
-        return {sha for sha in lost if self.git("log", "-1", "--format=%s", sha) != "signing works\n"}
+        return {
+            sha for sha in lost if self.git("log", "-1", "--format=%s", sha) != "signing works\n"
+        }
 
     def check_truth(self) -> None:
         """With nothing running, `status` claims no worker, and a complete session has its pull with its head."""
@@ -275,7 +345,13 @@ class Scene:
         start = f"{self.sandbox.base_url}/acme/widgets/pull/"
         pulls = {f"{start}{number}": pull for number, pull in self.sandbox.pulls.items()}
         for row in rows:
-            assert row["headline"] not in {"WORKING", "PLANNING", "STARTING", "QUIET", "RETRYING"}, row
+            assert row["headline"] not in {
+                "WORKING",
+                "PLANNING",
+                "STARTING",
+                "QUIET",
+                "RETRYING",
+            }, row
             if row["status"] == "complete":
                 assert row["pullRequestUrl"] in pulls, row
                 assert pulls[row["pullRequestUrl"]].head == row["branch"], row

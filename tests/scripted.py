@@ -27,7 +27,11 @@ class Answer(NamedTuple):
     def fits(self, method: str, target: str) -> bool:
         parts = urlsplit(target)
         asked = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        right = parts.query == self.query if isinstance(self.query, str) else self.query.items() <= asked.items()
+        right = (
+            parts.query == self.query
+            if isinstance(self.query, str)
+            else self.query.items() <= asked.items()
+        )
         return (method, parts.path) == (self.method, self.path) and right
 
 
@@ -41,11 +45,22 @@ class Scripted:
         self.over = threading.Event()
         self.url = ""
 
-    def add(self, method: str, path: str, status: int = 200, body: str | bytes = "", headers: dict[str, str] | None = None,
-            raw: bytes = b"", query: dict[str, str] | str | None = None, **data: Any) -> None:
+    def add(
+        self,
+        method: str,
+        path: str,
+        status: int = 200,
+        body: str | bytes = "",
+        headers: dict[str, str] | None = None,
+        raw: bytes = b"",
+        query: dict[str, str] | str | None = None,
+        **data: Any,
+    ) -> None:
         text = json.dumps(data["json"]) if "json" in data else body
         sent = text.encode() if isinstance(text, str) else text
-        self.answers.append(Answer(method, path, status, headers or {}, sent, raw, {} if query is None else query))
+        self.answers.append(
+            Answer(method, path, status, headers or {}, sent, raw, {} if query is None else query)
+        )
 
     def get(self, path: str, **answer: Any) -> None:
         self.add("GET", path, **answer)
@@ -108,4 +123,6 @@ def scripted() -> Iterator[Scripted]:
             server.shutdown()
             thread.join()
     assert not failures, failures
-    assert all(id(each) in script.given for each in script.answers), "every answer that is scripted is asked for"
+    assert all(id(each) in script.given for each in script.answers), (
+        "every answer that is scripted is asked for"
+    )

@@ -53,12 +53,21 @@ class Soak:
             (scene.folder / "talks.py").write_text(TALKS)
             talk = f'if [ "$issue" -le {ENDLESS} ]; then exec python3 "@FOLDER@/talks.py" "@REPORT@"; fi\n'
             scene.agent(talk + MIXED)
-            events = [(fleet.fail_github, 1), (fleet.answer, 5), (fleet.merge, 6), (fleet.prune, 1), (fleet.go_on, 3)]
+            events = [
+                (fleet.fail_github, 1),
+                (fleet.answer, 5),
+                (fleet.merge, 6),
+                (fleet.prune, 1),
+                (fleet.go_on, 3),
+            ]
             start = time.monotonic()
             while (now := time.monotonic() - start) < length:
                 fleet.keep_running()
                 fleet.step(events)
-                while sum(fleet.github.issues[number].state == "open" for number in fleet.numbers) < OPEN:
+                while (
+                    sum(fleet.github.issues[number].state == "open" for number in fleet.numbers)
+                    < OPEN
+                ):
                     fleet.add_issue()
                 if not samples or now - samples[-1].at >= every:
                     samples.append(look(fleet, now))
@@ -73,7 +82,10 @@ def look(fleet: Fleet, now: float) -> Sample:
     values: dict[str, float] = {}
     coordinator = [fleet.run.pid] if fleet.run else []
     long_lived = [scene.status(number).get("supervisor") or {} for number in range(1, ENDLESS + 1)]
-    for name, pids in (("run", coordinator), ("supervisor", [each["pid"] for each in long_lived if each])):
+    for name, pids in (
+        ("run", coordinator),
+        ("supervisor", [each["pid"] for each in long_lived if each]),
+    ):
         for place, pid in enumerate(pids, 1):
             about = process(pid)
             if about:
@@ -93,7 +105,9 @@ def process(pid: int) -> tuple[float, float] | None:
     """(RSS in KiB, open descriptors); None for one that is gone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
-        return float(status.partition("VmRSS:")[2].split()[0]), float(len(os.listdir(f"/proc/{pid}/fd")))
+        return float(status.partition("VmRSS:")[2].split()[0]), float(
+            len(os.listdir(f"/proc/{pid}/fd"))
+        )
     except (FileNotFoundError, ProcessLookupError, IndexError):
         return None
 
@@ -116,7 +130,11 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
         return 0.0
     middle_at, middle = (sum(each) / len(points) for each in zip(*points, strict=True))
     spread = sum((at - middle_at) ** 2 for at, _ in points)
-    return 3600 * sum((at - middle_at) * (value - middle) for at, value in points) / spread if spread else 0.0
+    return (
+        3600 * sum((at - middle_at) * (value - middle) for at, value in points) / spread
+        if spread
+        else 0.0
+    )
 
 
 def series(samples: Sequence[Sample], name: str) -> list[tuple[float, float]]:
@@ -128,7 +146,9 @@ def table(samples: Sequence[Sample]) -> str:
     for name in dict.fromkeys(name for each in samples for name in each.values):
         points = series(samples, name)
         values = [value for _, value in points]
-        rows.append(f"{name:28} {values[0]:10g} {values[-1]:10g} {max(values):10g} {slope(points):+10.1f}")
+        rows.append(
+            f"{name:28} {values[0]:10g} {values[-1]:10g} {max(values):10g} {slope(points):+10.1f}"
+        )
     return "\n".join(rows)
 
 
@@ -144,7 +164,7 @@ def grows(samples: Sequence[Sample]) -> list[str]:
         if allowed is None or len(values) < 9:
             continue
         third = len(values) // 3
-        before, after = middle(values[third : -third]), middle(values[-third:])
+        before, after = middle(values[third:-third]), middle(values[-third:])
         if after > before * (1 + allowed):
             found.append(f"{name}: {before:g} in the middle, {after:g} at the end")
     return found

@@ -29,7 +29,9 @@ def note_checkouts(scene: Scene) -> Path:
     seen = scene.folder / "seen"
     seen.touch()
     scene.git("config", "--global", "filter.noted.smudge", f"echo x >> {seen}; cat")
-    scene.sandbox.seed({".gitattributes": "noted.txt filter=noted\n", "noted.txt": "once\n"}, "A filter")
+    scene.sandbox.seed(
+        {".gitattributes": "noted.txt filter=noted\n", "noted.txt": "once\n"}, "A filter"
+    )
     scene.git("fetch", "--quiet", "origin")
     return seen
 
@@ -45,7 +47,9 @@ def check(scene: Scene, number: int) -> Path:
     return path
 
 
-def test_files_are_checked_out_once_and_before_it_is_known_whether_they_are_wanted(scene: Scene) -> None:
+def test_files_are_checked_out_once_and_before_it_is_known_whether_they_are_wanted(
+    scene: Scene,
+) -> None:
     seen = note_checkouts(scene)
     closed, ready = scene.issue(), scene.issue()
     scene.sandbox.close_issue(closed)
@@ -135,8 +139,13 @@ def test_submodules_of_the_clone_are_left_alone(scene: Scene) -> None:
     scene.orch("spawn", str(number), check=True)
     path = scene.worktree(number)
     assert (path / "sub" / "in.txt").read_text() == "in\n"
-    assert os.path.realpath(scene.git("rev-parse", "--show-toplevel", cwd=scene.clone / "sub").strip()) == str(scene.clone / "sub")
-    assert scene.git("status", "--porcelain") == "" and scene.git("status", "--porcelain", cwd=path) == ""
+    assert os.path.realpath(
+        scene.git("rev-parse", "--show-toplevel", cwd=scene.clone / "sub").strip()
+    ) == str(scene.clone / "sub")
+    assert (
+        scene.git("status", "--porcelain") == ""
+        and scene.git("status", "--porcelain", cwd=path) == ""
+    )
 
 
 def test_a_sparse_clone_gets_the_worktree_that_git_makes(scene: Scene) -> None:

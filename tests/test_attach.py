@@ -16,7 +16,9 @@ from kit import ENDLESS, Scene, make_scene
 def scene(tmp_path: Path) -> Iterator[Scene]:
     with make_scene(tmp_path) as made:
         shell = tmp_path / "shell"
-        shell.write_text('#!/bin/sh\npwd > "$HOME/was-here"\necho "$ISSUE_ORCH_WORKER" >> "$HOME/was-here"\nexit 7\n')
+        shell.write_text(
+            '#!/bin/sh\npwd > "$HOME/was-here"\necho "$ISSUE_ORCH_WORKER" >> "$HOME/was-here"\nexit 7\n'
+        )
         shell.chmod(0o755)
         made.env["SHELL"] = str(shell)
         yield made
@@ -26,8 +28,16 @@ def in_terminal(scene: Scene, *words: str) -> tuple[int, str]:
     """Run issue-orch with a terminal as its input; returns code and what it said on stderr."""
     master, slave = os.openpty()
     try:
-        done = subprocess.run([sys.executable, "-P", "-m", "issue_orch", *words], cwd=scene.clone, env=scene.env,
-                              stdin=slave, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "issue_orch", *words],
+            cwd=scene.clone,
+            env=scene.env,
+            stdin=slave,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     finally:
         os.close(master)
         os.close(slave)
@@ -49,7 +59,9 @@ def test_a_running_worker_makes_room_and_goes_on(scene: Scene) -> None:
     scene.orch("spawn", str(number), check=True)
     code, said = in_terminal(scene, "attach", str(number), "--now")
     assert code == 7 and "the worker goes on" in said
-    scene.wait(lambda: scene.status(number)["attempt"] == 2 and scene.workers(), what="the worker is back")
+    scene.wait(
+        lambda: scene.status(number)["attempt"] == 2 and scene.workers(), what="the worker is back"
+    )
     assert scene.status(number)["hold"] is None
     scene.orch("stop", str(number), check=True)
 

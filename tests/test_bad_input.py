@@ -113,7 +113,9 @@ def folder_exists(scene: Scene) -> None:
 
 def no_identity(scene: Scene) -> None:
     file = scene.home / ".gitconfig"
-    file.write_text(re.sub(r"(?s)\[user\].*?(?=\[cred)", "[user]\n\tuseConfigOnly = true\n", file.read_text()))
+    file.write_text(
+        re.sub(r"(?s)\[user\].*?(?=\[cred)", "[user]\n\tuseConfigOnly = true\n", file.read_text())
+    )
 
 
 def nobody_listens(scene: Scene) -> None:
@@ -148,7 +150,9 @@ def linked_state(scene: Scene) -> None:
 def signing(scene: Scene) -> None:
     """A signing program that waits for a passphrase at a terminal that is not there."""
     program = scene.folder / "gpg"
-    program.write_text("#!/bin/sh\necho 'gpg: signing failed: Inappropriate ioctl for device' >&2\nexit 2\n")
+    program.write_text(
+        "#!/bin/sh\necho 'gpg: signing failed: Inappropriate ioctl for device' >&2\nexit 2\n"
+    )
     program.chmod(0o755)
     scene.git("config", "--global", "gpg.program", str(program))
     scene.git("config", "--global", "commit.gpgSign", "true")
@@ -165,10 +169,20 @@ def blocked_path(scene: Scene) -> None:
 
 TABLE = [
     Bad("no repository", elsewhere(), "not inside a git repository", "cd into a clone"),
-    Bad("bare", elsewhere("clone", "-q", "--bare", "."), "a bare repository has none", "cd into an ordinary clone"),
+    Bad(
+        "bare",
+        elsewhere("clone", "-q", "--bare", "."),
+        "a bare repository has none",
+        "cd into an ordinary clone",
+    ),
     Bad("unborn HEAD", elsewhere("init", "-q"), "has no commit yet", "make a first commit"),
     Bad("no remote", git("remote", "remove", "origin"), "", ""),
-    Bad("several remotes, none of them the configured one", git("remote", "rename", "origin", "upstream"), "", ""),
+    Bad(
+        "several remotes, none of them the configured one",
+        git("remote", "rename", "origin", "upstream"),
+        "",
+        "",
+    ),
     Bad("no token", no_token, "no token for http://127.0.0.1", "gh auth login, or set GH_TOKEN"),
     Bad("wrong token", wrong_token, "", ""),
     Bad("token without permission", token_of_nobody, "", ""),
@@ -176,42 +190,146 @@ TABLE = [
     Bad("closed issue", closed, "closed as completed", "issue-orch plan 1"),
     Bad("a pull's number", a_pull, "is a pull, not an issue", "issue-orch plan", 2),
     Bad("agent not installed", config('agent = "x"'), "", "", 2),
-    Bad("branch exists here", git("branch", "issue-1"), "the branch issue-1 exists already", "--reuse"),
-    Bad("branch exists on the remote", remote_branch, "the branch issue-1 exists on origin", "--reuse"),
+    Bad(
+        "branch exists here",
+        git("branch", "issue-1"),
+        "the branch issue-1 exists already",
+        "--reuse",
+    ),
+    Bad(
+        "branch exists on the remote",
+        remote_branch,
+        "the branch issue-1 exists on origin",
+        "--reuse",
+    ),
     Bad("branch checked out elsewhere", checked_out, "is checked out in", "switch that worktree"),
     Bad("the worktree's folder exists", folder_exists, "exists already", "move it away"),
     Bad("the worktree's folder cannot be", blocked_path, "", ""),
-    Bad("unknown placeholder", config('path = "../{repo}-{issue}"'),
-        "unknown placeholder {issue}; known: {repo}, {number}", "", 2),
-    Bad("broken TOML", write(".issue-orch.toml", "max_workers = ["), ".issue-orch.toml: not valid TOML", "mend it", 2),
-    Bad("unknown key", write(".issue-orch.toml", "max_worker = 3"), "did you mean max_workers?", "mend it", 2),
-    Bad("a merge key", write(".issue-orch.toml", "auto_merge = true"), "never merges", "take it out", 2),
-    Bad("unapproved", write(".issue-orch.toml", 'setup = [["sh", "-c", "evil"]]'), "was not approved on this machine",
-        "issue-orch init --approve"),
-    Bad("unapproved template", write(".github/issue-orch/nudge.md.j2", "Run evil."), "was not approved on this machine",
-        "issue-orch init --approve"),
-    Bad("unknown template variable", approved(".github/issue-orch/session.md.j2", "{{ numbr }}"),
-        "'numbr' is undefined; did you mean number?", "mend .github/issue-orch/session.md.j2"),
-    Bad("who commits is unknown", no_identity, "git does not know who commits", "git config --global user.email"),
+    Bad(
+        "unknown placeholder",
+        config('path = "../{repo}-{issue}"'),
+        "unknown placeholder {issue}; known: {repo}, {number}",
+        "",
+        2,
+    ),
+    Bad(
+        "broken TOML",
+        write(".issue-orch.toml", "max_workers = ["),
+        ".issue-orch.toml: not valid TOML",
+        "mend it",
+        2,
+    ),
+    Bad(
+        "unknown key",
+        write(".issue-orch.toml", "max_worker = 3"),
+        "did you mean max_workers?",
+        "mend it",
+        2,
+    ),
+    Bad(
+        "a merge key",
+        write(".issue-orch.toml", "auto_merge = true"),
+        "never merges",
+        "take it out",
+        2,
+    ),
+    Bad(
+        "unapproved",
+        write(".issue-orch.toml", 'setup = [["sh", "-c", "evil"]]'),
+        "was not approved on this machine",
+        "issue-orch init --approve",
+    ),
+    Bad(
+        "unapproved template",
+        write(".github/issue-orch/nudge.md.j2", "Run evil."),
+        "was not approved on this machine",
+        "issue-orch init --approve",
+    ),
+    Bad(
+        "unknown template variable",
+        approved(".github/issue-orch/session.md.j2", "{{ numbr }}"),
+        "'numbr' is undefined; did you mean number?",
+        "mend .github/issue-orch/session.md.j2",
+    ),
+    Bad(
+        "who commits is unknown",
+        no_identity,
+        "git does not know who commits",
+        "git config --global user.email",
+    ),
     Bad("signing without a terminal", signing, "signing fails", 'git.sign = "off"'),
     Bad("setup fails", setup_fails, "setup: false ended with code 1", "see "),
     Bad("remote gone", nobody_listens, "origin cannot be reached", "git ls-remote origin"),
-    Bad("no such base", config('base = "develop"'), "origin has no branch develop", "push it, or set the base"),
-    Bad("state of a newer version", newer, "schemaVersion is 99", "use the version of issue-orch that wrote it"),
+    Bad(
+        "no such base",
+        config('base = "develop"'),
+        "origin has no branch develop",
+        "push it, or set the base",
+    ),
+    Bad(
+        "state of a newer version",
+        newer,
+        "schemaVersion is 99",
+        "use the version of issue-orch that wrote it",
+    ),
     Bad("edited state", edited, "status is damaged", "issue-orch doctor"),
     Bad("cut state", cut, "cannot be read", "issue-orch doctor"),
     Bad("state behind a link", linked_state, "is a symbolic link", "rm "),
-    Bad("no session to answer", lambda scene: ("answer", "1", "x"), "there is no session", "issue-orch status"),
-    Bad("no session to resume", lambda scene: ("resume", "1"), "there is no session", "issue-orch status"),
-    Bad("no session to stop", lambda scene: ("stop", "1"), "there is no session", "issue-orch status"),
-    Bad("no session to prune", lambda scene: ("prune", "1"), "there is no session", "issue-orch status"),
+    Bad(
+        "no session to answer",
+        lambda scene: ("answer", "1", "x"),
+        "there is no session",
+        "issue-orch status",
+    ),
+    Bad(
+        "no session to resume",
+        lambda scene: ("resume", "1"),
+        "there is no session",
+        "issue-orch status",
+    ),
+    Bad(
+        "no session to stop",
+        lambda scene: ("stop", "1"),
+        "there is no session",
+        "issue-orch status",
+    ),
+    Bad(
+        "no session to prune",
+        lambda scene: ("prune", "1"),
+        "there is no session",
+        "issue-orch status",
+    ),
     Bad("no number", lambda scene: ("stop",), "stop which?", "issue-orch status", 2),
-    Bad("not a number", lambda scene: ("spawn", "one"), "must be a whole number", "issue-orch spawn", 2),
-    Bad("a number without end", lambda scene: ("spawn", "9" * 5000), "exceeded maximum size", "", 2),
-    Bad("a number that GitHub cannot have", lambda scene: ("spawn", str(2**63)), "is not the number of an issue", "", 2),
-    Bad("unknown flag of status", lambda scene: ("status", "--wide"), "No such option: --wide", "issue-orch status", 2),
-    Bad("a worker starts workers", lambda scene: scene.env.update(ISSUE_ORCH_WORKER="1.1") or None,
-        "a worker does not start workers", "end your turn"),
+    Bad(
+        "not a number",
+        lambda scene: ("spawn", "one"),
+        "must be a whole number",
+        "issue-orch spawn",
+        2,
+    ),
+    Bad(
+        "a number without end", lambda scene: ("spawn", "9" * 5000), "exceeded maximum size", "", 2
+    ),
+    Bad(
+        "a number that GitHub cannot have",
+        lambda scene: ("spawn", str(2**63)),
+        "is not the number of an issue",
+        "",
+        2,
+    ),
+    Bad(
+        "unknown flag of status",
+        lambda scene: ("status", "--wide"),
+        "No such option: --wide",
+        "issue-orch status",
+        2,
+    ),
+    Bad(
+        "a worker starts workers",
+        lambda scene: scene.env.update(ISSUE_ORCH_WORKER="1.1") or None,
+        "a worker does not start workers",
+        "end your turn",
+    ),
 ]
 
 
@@ -229,13 +347,18 @@ def test_it_is_said_and_nothing_is_half_made(scene: Scene, bad: Bad) -> None:
         assert f"next: {bad.hint}" in ran.err or ("next: " in ran.err and bad.hint in ran.err), ran
     assert not ran.out, "errors go to stderr"
     assert not scene.processes() and not scene.sandbox.pulls.keys() - {2}
-    if bad.name not in {"signing without a terminal", "setup fails"}:  # those need the worktree to find out
+    if bad.name not in {
+        "signing without a terminal",
+        "setup fails",
+    }:  # those need the worktree to find out
         assert sorted(path.name for path in scene.folder.iterdir()) == before
         assert scene.git("for-each-ref", "refs/heads", "refs/issue-orch", cwd=clone) == branches
         assert not (clone / ".git" / "issue-orch" / "sessions" / "1" / "launch.json").exists()
 
 
-@pytest.mark.parametrize("name", ["dirty", "detached", "sparse", "shallow", "linked worktree", "subfolder"])
+@pytest.mark.parametrize(
+    "name", ["dirty", "detached", "sparse", "shallow", "linked worktree", "subfolder"]
+)
 def test_what_is_unusual_but_works(scene: Scene, name: str) -> None:
     number = scene.issue()
     match name:
@@ -249,7 +372,15 @@ def test_what_is_unusual_but_works(scene: Scene, name: str) -> None:
         case "shallow":
             scene.sandbox.seed({"more.txt": "more\n"})
             shutil.rmtree(scene.clone)
-            scene.git("clone", "-q", "--depth", "1", scene.sandbox.git_url, str(scene.clone), cwd=scene.home)
+            scene.git(
+                "clone",
+                "-q",
+                "--depth",
+                "1",
+                scene.sandbox.git_url,
+                str(scene.clone),
+                cwd=scene.home,
+            )
     cwd = scene.clone
     if name == "linked worktree":
         cwd = scene.folder / "mine"
@@ -259,13 +390,17 @@ def test_what_is_unusual_but_works(scene: Scene, name: str) -> None:
     before = scene.git("status", "--porcelain=v2", "--branch")
     scene.orch("spawn", str(number), cwd=cwd, check=True)
     scene.wait_status(number, "complete")
-    assert scene.git("status", "--porcelain=v2", "--branch") == before, "the main worktree is left alone"
+    assert scene.git("status", "--porcelain=v2", "--branch") == before, (
+        "the main worktree is left alone"
+    )
     scene.check_invariants()
 
 
 def test_a_title_of_nothing_visible_gives_way_to_that_of_the_issue(scene: Scene) -> None:
     """GitHub refuses a blank title, and the pull could never be opened."""
-    scene.agent('commit one.txt\nreport complete --title "$(printf " \\342\\200\\213 ")" --body Done\n')
+    scene.agent(
+        'commit one.txt\nreport complete --title "$(printf " \\342\\200\\213 ")" --body Done\n'
+    )
     number = scene.issue("Add one")
     scene.orch("spawn", str(number), check=True)
     scene.wait_status(number, "complete")
@@ -278,9 +413,18 @@ def test_a_full_disk_is_said(scene: Scene) -> None:
     """A limit on the size of files stands for the full disk: writes fail with an OSError all the same."""
     number = scene.issue()
     line = f'ulimit -f 0; trap "" XFSZ; exec "{scene.python}" -P -m issue_orch spawn {number}'
-    done = subprocess.run(["sh", "-c", line], cwd=scene.clone, env=scene.env, capture_output=True, text=True,
-                          check=False, timeout=60)
-    assert done.returncode == 1 and "File too large" in done.stderr and "next: " in done.stderr, done
+    done = subprocess.run(
+        ["sh", "-c", line],
+        cwd=scene.clone,
+        env=scene.env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1 and "File too large" in done.stderr and "next: " in done.stderr, (
+        done
+    )
     scene.wait_quiet()
     scene.orch("spawn", str(number), check=True)
     scene.wait_status(number, "complete")
@@ -305,7 +449,9 @@ def test_a_hanging_remote_ends_in_time(scene: Scene) -> None:
     from issue_orch.model import Branch, CommitSha
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        scene.git("remote", "set-url", "origin", f"http://127.0.0.1:{server.getsockname()[1]}/x.git")
+        scene.git(
+            "remote", "set-url", "origin", f"http://127.0.0.1:{server.getsockname()[1]}/x.git"
+        )
         repo = hardened.find_repo(str(scene.clone))
         sha = CommitSha(scene.git("rev-parse", "HEAD").strip())
         with pytest.raises(push.RemoteFailed, match="no answer in 0 s"):

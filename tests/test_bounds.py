@@ -63,12 +63,17 @@ class World:
     def hear(self) -> None:
         fresh = turn.unheard(self.inbox, self.counted)
         if fresh:
-            self.note("heard", messages=[each["id"] for each in fresh],
-                      person=any(each["author"] != AUTOMATIC for each in fresh))
+            self.note(
+                "heard",
+                messages=[each["id"] for each in fresh],
+                person=any(each["author"] != AUTOMATIC for each in fresh),
+            )
 
     def acknowledge(self) -> None:
         for each in self.carried:
-            self.note("delivered", message=each["id"], messageKind="guidance", author=each["author"])
+            self.note(
+                "delivered", message=each["id"], messageKind="guidance", author=each["author"]
+            )
             self.inbox.remove(each)
         self.carried = []
 
@@ -84,12 +89,21 @@ class World:
 
     def supervise(self) -> None:
         """From when a supervisor takes the lease to when it gives it back, or is lost."""
-        runs = [each["kind"] for each in self.events if each["kind"] in ("started", "exit", "failed")]
+        runs = [
+            each["kind"] for each in self.events if each["kind"] in ("started", "exit", "failed")
+        ]
         if runs[-1:] == ["started"]:
             self.note("failed", reason="its worker was lost")
         self.hear()
         step: turn.Step | None = turn.before_running(
-            self.phase, self.hold, self.inbox, self.counted, False, self.draw([True, False]), self.limits)
+            self.phase,
+            self.hold,
+            self.inbox,
+            self.counted,
+            False,
+            self.draw([True, False]),
+            self.limits,
+        )
         while step is not None and not self.fails():  # kill -9 between two steps
             step = self.perform(step)
 
@@ -101,7 +115,9 @@ class World:
                 assert until > self.now, "time passes before the agent is started again"
                 self.now = until
                 self.hear()
-                return turn.before_running(self.phase, self.hold, self.inbox, self.counted, False, True, self.limits)
+                return turn.before_running(
+                    self.phase, self.hold, self.inbox, self.counted, False, True, self.limits
+                )
             case turn.Settle():
                 return self.settle()
             case turn.Stick():
@@ -138,11 +154,17 @@ class World:
         if self.draw(range(6)) == 5:
             return None  # SIGTERM of the supervisor
         self.hear()
-        return turn.after_run(self.phase, self.inbox, self.counted, outcome, False, self.limits, self.now)
+        return turn.after_run(
+            self.phase, self.inbox, self.counted, outcome, False, self.limits, self.now
+        )
 
     def report(self, kind: Any) -> None:
         unseen = [each for each in self.inbox if each not in self.carried]
-        accepted = (not unseen and self.phase in turn.BUSY) if kind == "complete" else turn.after(self.phase, kind) is not None
+        accepted = (
+            (not unseen and self.phase in turn.BUSY)
+            if kind == "complete"
+            else turn.after(self.phase, kind) is not None
+        )
         self.note("report", report=kind, accepted=accepted, fields={})
         if accepted:
             self.acknowledge()
@@ -175,16 +197,37 @@ class World:
         return bool(calls) or self.phase in turn.BUSY
 
 
-REPORTS = [("complete",), ("working",), (), ("working", "complete"), ("planning",), ("stuck",), ("complete", "working")]
+REPORTS = [
+    ("complete",),
+    ("working",),
+    (),
+    ("working", "complete"),
+    ("planning",),
+    ("stuck",),
+    ("complete", "working"),
+]
 OUTCOMES = sorted({*get_args(Kind)} - {"over_budget"}, key=lambda kind: (kind != "ended", kind))
-LIMITS = st.builds(Limits, retries=st.integers(0, 4), nudges=st.integers(0, 3), rejections=st.integers(0, 2),
-                   waits=st.integers(1, 4), backoff=st.just(10.0), longest_backoff=st.just(600.0))
+LIMITS = st.builds(
+    Limits,
+    retries=st.integers(0, 4),
+    nudges=st.integers(0, 3),
+    rejections=st.integers(0, 2),
+    waits=st.integers(1, 4),
+    backoff=st.just(10.0),
+    longest_backoff=st.just(600.0),
+)
 
 
 @settings(max_examples=500, deadline=None)
-@given(script=st.lists(st.integers(0, 41), min_size=1, max_size=60), limits=LIMITS, rounds=st.integers(0, 3),
-       people=st.integers(0, 2))
-def test_launches_without_a_person_are_bounded(script: list[int], limits: Limits, rounds: int, people: int) -> None:
+@given(
+    script=st.lists(st.integers(0, 41), min_size=1, max_size=60),
+    limits=LIMITS,
+    rounds=st.integers(0, 3),
+    people=st.integers(0, 2),
+)
+def test_launches_without_a_person_are_bounded(
+    script: list[int], limits: Limits, rounds: int, people: int
+) -> None:
     """At most `limits.launches` and `limits.waits` for the first work and for each round of follow-up; then it rests."""
     world = World(limits, rounds, script)
     most = (1 + rounds) * (limits.launches + limits.waits)
@@ -198,7 +241,9 @@ def test_launches_without_a_person_are_bounded(script: list[int], limits: Limits
                 break
             assert world.launches <= most and world.polls <= rounds, world.events
         else:
-            raise AssertionError(f"supervisors are started for ever: {world.phase} {world.events[-20:]}")
+            raise AssertionError(
+                f"supervisors are started for ever: {world.phase} {world.events[-20:]}"
+            )
         assert world.counted == turn.counters(world.events), "as it is read again from the disk"
         world.person()
         if world.phase == "complete" and not world.inbox:
@@ -209,12 +254,20 @@ CHATTER = st.lists(st.sampled_from(["planning", "working"]), max_size=4)
 
 
 @settings(max_examples=100, deadline=None)
-@given(chatter=st.lists(CHATTER, min_size=9, max_size=9), refusal=st.sampled_from(["rejected", "unready"]))
-def test_a_second_refusal_is_a_persons_whatever_is_reported(chatter: list[list[str]], refusal: Any) -> None:
+@given(
+    chatter=st.lists(CHATTER, min_size=9, max_size=9),
+    refusal=st.sampled_from(["rejected", "unready"]),
+)
+def test_a_second_refusal_is_a_persons_whatever_is_reported(
+    chatter: list[list[str]], refusal: Any
+) -> None:
     events, limits = list[dict[str, Any]](), Limits()
     allowed = limits.rejections if refusal == "rejected" else limits.nudges
     for at, said in enumerate(chatter):
-        events += [{"kind": "started"}, *({"kind": "report", "report": kind, "fields": {}} for kind in (*said, "complete"))]
+        events += [
+            {"kind": "started"},
+            *({"kind": "report", "report": kind, "fields": {}} for kind in (*said, "complete")),
+        ]
         events += [{"kind": refusal, "reason": "no"}]
         step = turn.after_claim(refusal, "no", turn.counters(events), limits)
         assert isinstance(step, turn.Stick) == (at >= allowed), (at, step)
@@ -222,14 +275,29 @@ def test_a_second_refusal_is_a_persons_whatever_is_reported(chatter: list[list[s
 
 def test_a_history_of_before_is_folded_alike() -> None:
     """As the version before wrote it: no `heard`, no `gave_up`, a `progress` for each turn with a commit."""
-    said = {"kind": "delivered", "message": "m", "messageKind": "guidance", "text": "go on", "author": "you"}
-    turns = [{"kind": "started"}, {"kind": "progress"}, {"kind": "report", "report": "complete", "fields": {}},
-             {"kind": "rejected", "reason": "no"}]
+    said = {
+        "kind": "delivered",
+        "message": "m",
+        "messageKind": "guidance",
+        "text": "go on",
+        "author": "you",
+    }
+    turns = [
+        {"kind": "started"},
+        {"kind": "progress"},
+        {"kind": "report", "report": "complete", "fields": {}},
+        {"kind": "rejected", "reason": "no"},
+    ]
     assert turn.counters(turns * 2).rejected == 2
     assert turn.counters([*turns, said]).rejected == 0 == turn.counters([*turns, said]).launches
     assert turn.counters([*turns, {**said, "author": AUTOMATIC}]).rejected == 1
-    back = [{"kind": "settled", "headSha": "a"}, {"kind": "transition", "before": "complete", "after": "working"},
-            {"kind": "started"}, {**said, "author": AUTOMATIC}, {**said, "author": AUTOMATIC, "message": "n"}]
+    back = [
+        {"kind": "settled", "headSha": "a"},
+        {"kind": "transition", "before": "complete", "after": "working"},
+        {"kind": "started"},
+        {**said, "author": AUTOMATIC},
+        {**said, "author": AUTOMATIC, "message": "n"},
+    ]
     assert turn.counters(back * 3).rounds == 3, "a round for each launch, not for each message"
     assert turn.counters([*back * 3, said]).rounds == 0
 
@@ -266,24 +334,35 @@ def take_up(scene: Scene, times: int) -> str:
     return said
 
 
-@pytest.mark.parametrize("chatter", [
-    'report working --note "on it"',
-    "report planning --touches a.txt",
-    'report planning --touches a.txt\nreport working --note "on it"',
-    """mkdir -p .issue-orch/outbox; printf '{"kind": "working"}' > .issue-orch/outbox/0.json""",
-    'report complete --title T\nreport working --note "one thing more"',
-    ":",
-], ids=["working", "planning", "both", "by-a-file", "complete-twice", "nothing"])
-def test_a_push_that_is_refused_twice_is_a_persons_whatever_is_reported(scene: Scene, chatter: str) -> None:
+@pytest.mark.parametrize(
+    "chatter",
+    [
+        'report working --note "on it"',
+        "report planning --touches a.txt",
+        'report planning --touches a.txt\nreport working --note "on it"',
+        """mkdir -p .issue-orch/outbox; printf '{"kind": "working"}' > .issue-orch/outbox/0.json""",
+        'report complete --title T\nreport working --note "one thing more"',
+        ":",
+    ],
+    ids=["working", "planning", "both", "by-a-file", "complete-twice", "nothing"],
+)
+def test_a_push_that_is_refused_twice_is_a_persons_whatever_is_reported(
+    scene: Scene, chatter: str
+) -> None:
     hook = refuse(scene, "commit message must name a ticket")
     scene.agent(f"{chatter}\n{COMPLETE}")
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
     status = scene.wait_status(number, "stuck")
-    assert "commit message must name a ticket" in status["stuckReason"] and attempts(scene, number) == 2
+    assert (
+        "commit message must name a ticket" in status["stuckReason"]
+        and attempts(scene, number) == 2
+    )
     assert "commit message must name a ticket" in scene.orch("status", env={"COLUMNS": "200"}).out
-    assert "STUCK: The remote rejected the push of issue-1: commit message must name a ticket" in scene.orch(
-        "show", str(number), env={"COLUMNS": "200"}).out
+    assert (
+        "STUCK: The remote rejected the push of issue-1: commit message must name a ticket"
+        in scene.orch("show", str(number), env={"COLUMNS": "200"}).out
+    )
     take_up(scene, 2)
     assert attempts(scene, number) == 2, "`run` does not begin it anew"
     hook.with_name("as-it-was").rename(hook)
@@ -305,9 +384,15 @@ def test_a_persons_word_gives_the_worker_another_try(scene: Scene) -> None:
     assert attempts(scene, number) == 6
 
 
-@pytest.mark.parametrize("ending", ["", "exit 0\n", "git commit -q --allow-empty -m more\n"], ids=["ends", "exits", "commits"])
+@pytest.mark.parametrize(
+    "ending",
+    ["", "exit 0\n", "git commit -q --allow-empty -m more\n"],
+    ids=["ends", "exits", "commits"],
+)
 def test_turns_that_end_with_nothing_but_chatter_are_bounded(scene: Scene, ending: str) -> None:
-    scene.agent(f'commit work.txt\nreport planning --touches work.txt\nreport working --note "going on"\n{ending}')
+    scene.agent(
+        f'commit work.txt\nreport planning --touches work.txt\nreport working --note "going on"\n{ending}'
+    )
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
     assert "ended its turn without a report" in scene.wait_status(number, "stuck")["stuckReason"]
@@ -328,7 +413,9 @@ def elsewhere(scene: Scene, number: int) -> Path:
     if not place.exists():
         scene.git("clone", "--quiet", scene.sandbox.git_url, str(place), cwd=scene.home)
     scene.git("fetch", "-q", "origin", cwd=place)
-    scene.git("checkout", "-q", "-B", f"issue-{number}", f"refs/remotes/origin/issue-{number}", cwd=place)
+    scene.git(
+        "checkout", "-q", "-B", f"issue-{number}", f"refs/remotes/origin/issue-{number}", cwd=place
+    )
     return place
 
 
@@ -350,7 +437,9 @@ def move(scene: Scene, number: int, how: str) -> str:
 @pytest.mark.parametrize("how", ["update", "commit"])
 @pytest.mark.parametrize("chatter", ["report working --note n", "report planning --touches a.txt"])
 def test_a_branch_that_moved_on_the_remote_is_bounded(scene: Scene, how: str, chatter: str) -> None:
-    scene.agent(f"{chatter}\nGIT_TERMINAL_PROMPT=0 git -c credential.helper= fetch -q origin || true\n{COMPLETE}")
+    scene.agent(
+        f"{chatter}\nGIT_TERMINAL_PROMPT=0 git -c credential.helper= fetch -q origin || true\n{COMPLETE}"
+    )
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
     scene.wait_status(number, "complete")
@@ -365,13 +454,18 @@ def test_a_branch_that_moved_on_the_remote_is_bounded(scene: Scene, how: str, ch
 
 
 @pytest.mark.parametrize("how", ["update", "commit"])
-def test_a_branch_that_moved_is_fetched_before_the_worker_is_told_to_merge_it(scene: Scene, how: str) -> None:
+def test_a_branch_that_moved_is_fetched_before_the_worker_is_told_to_merge_it(
+    scene: Scene, how: str
+) -> None:
     """The worker has nothing to sign in with: it runs what it is told, word for word."""
-    scene.agent("""\
+    scene.agent(
+        """\
 run=$(sed -n 's/.*run `\\(git merge [^`]*\\)`.*/\\1/p' "$prompt")
 if [ -n "$run" ]; then export GIT_CONFIG_GLOBAL="@FOLDER@/who"; $run --no-edit -q; fi
 report working --note n
-""" + COMPLETE)
+"""
+        + COMPLETE
+    )
     (scene.folder / "who").write_text("[user]\n\tname = You\n\temail = you@example.org\n")
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
@@ -384,7 +478,13 @@ report working --note n
     scene.wait_status(number, "complete")
     told = (scene.folder / f"prompt-{number}.3").read_text()
     assert f"`git merge refs/remotes/origin/issue-{number}`" in told and "Fetch" not in told
-    scene.git("merge-base", "--is-ancestor", head, scene.sandbox.heads[f"issue-{number}"], cwd=scene.sandbox.repository.path)
+    scene.git(
+        "merge-base",
+        "--is-ancestor",
+        head,
+        scene.sandbox.heads[f"issue-{number}"],
+        cwd=scene.sandbox.repository.path,
+    )
     scene.check_invariants()
 
 
@@ -409,10 +509,14 @@ def test_a_branch_that_cannot_be_fetched_is_publish_pending(scene: Scene) -> Non
 
 
 @pytest.mark.parametrize("signal", ["KILL", "TERM"])
-def test_a_worker_that_is_lost_again_and_again_is_a_persons_whatever_it_reported(scene: Scene, signal: str) -> None:
+def test_a_worker_that_is_lost_again_and_again_is_a_persons_whatever_it_reported(
+    scene: Scene, signal: str
+) -> None:
     """Out of memory, or a timer's service that takes its processes along: `run` starts it anew, and not for ever."""
     scene.write_config("retries = 1")
-    scene.agent(f'commit work.txt\nreport working --note n\nkill -{signal} $PPID\nexec tail -f /dev/null >/dev/null\n')
+    scene.agent(
+        f"commit work.txt\nreport working --note n\nkill -{signal} $PPID\nexec tail -f /dev/null >/dev/null\n"
+    )
     number = scene.issue()
     scene.orch("spawn", str(number))
     most = Limits(retries=1).launches
@@ -445,13 +549,21 @@ def test_an_answer_that_no_agent_takes_waits_for_a_person_and_is_not_lost(scene:
     scene.agent('grep -q left "$prompt"\n' + COMPLETE)
     scene.orch("resume", str(number), check=True)
     scene.wait_status(number, "complete")
-    assert [event["text"] for event in scene.events(number, "delivered") if event["messageKind"] == "guidance"] == ["left"]
+    assert [
+        event["text"]
+        for event in scene.events(number, "delivered")
+        if event["messageKind"] == "guidance"
+    ] == ["left"]
 
 
-def test_a_refused_sign_in_of_the_agent_is_bounded_with_an_answer_in_the_inbox(scene: Scene) -> None:
+def test_a_refused_sign_in_of_the_agent_is_bounded_with_an_answer_in_the_inbox(
+    scene: Scene,
+) -> None:
     number = scene.stuck()
-    (scene.folder / "agent").write_text('#!/bin/sh\ncat >/dev/null\n'
-                                        """printf '{"type":"error","text":"invalid api key"}\\n'\nexit 1\n""")
+    (scene.folder / "agent").write_text(
+        "#!/bin/sh\ncat >/dev/null\n"
+        """printf '{"type":"error","text":"invalid api key"}\\n'\nexit 1\n"""
+    )
     scene.orch("answer", str(number), "left")
     scene.wait_status(number, "stuck")
     take_up(scene, 2)

@@ -40,7 +40,10 @@ def spend(state: Path, number: int, usd: float | None, now: float = NOW) -> None
 
 
 def budget(scene: Scene, **limits: float | bool) -> None:
-    lines = "".join(f"{name} = {str(value).lower()}\n" for name, value in {"allow_unknown": True, **limits}.items())
+    lines = "".join(
+        f"{name} = {str(value).lower()}\n"
+        for name, value in {"allow_unknown": True, **limits}.items()
+    )
     scene.config = scene.config.partition("[budget]")[0] + f"[budget]\n{lines}"
     scene.write_config()
 
@@ -52,15 +55,18 @@ def paid(usd: float, then: str) -> str:
 COMPLETE = 'commit "work-$issue.txt"\nreport complete --title "Solve #$issue"\n'
 
 
-@pytest.mark.parametrize(("ceilings", "left"), [
-    (Ceilings(), None),
-    (Ceilings(total=10.0), 6.0),
-    (Ceilings(per_issue=2.5), 1.5),
-    (Ceilings(per_day=5.0), 2.0),
-    (Ceilings(10.0, 2.5, 5.0), 1.5),
-    (Ceilings(total=4.0), 0.0),
-    (Ceilings(total=3.0), -1.0),
-])
+@pytest.mark.parametrize(
+    ("ceilings", "left"),
+    [
+        (Ceilings(), None),
+        (Ceilings(total=10.0), 6.0),
+        (Ceilings(per_issue=2.5), 1.5),
+        (Ceilings(per_day=5.0), 2.0),
+        (Ceilings(10.0, 2.5, 5.0), 1.5),
+        (Ceilings(total=4.0), 0.0),
+        (Ceilings(total=3.0), -1.0),
+    ],
+)
 def test_the_tightest_ceiling_counts(state: Path, ceilings: Ceilings, left: float | None) -> None:
     spend(state, 1, 1.0)
     spend(state, 2, 2.0)
@@ -76,10 +82,19 @@ def test_many_small_costs_reach_the_ceiling_exactly(state: Path) -> None:
     assert room is not None and room.usd == 0
 
 
-@pytest.mark.parametrize("line", [
-    '{"at": "2027', "[]", '{"kind": "cost", "usd": null, "at": "2027-01-15T08:00:00Z"}', '{"kind": "cost", "usd": NaN}',
-    '{"kind": "cost", "usd": "3"}', '{"kind": "cost", "usd": -3}', '{"kind": "gift", "usd": 0}', "\x00\x00",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"at": "2027',
+        "[]",
+        '{"kind": "cost", "usd": null, "at": "2027-01-15T08:00:00Z"}',
+        '{"kind": "cost", "usd": NaN}',
+        '{"kind": "cost", "usd": "3"}',
+        '{"kind": "cost", "usd": -3}',
+        '{"kind": "gift", "usd": 0}',
+        "\x00\x00",
+    ],
+)
 def test_what_cannot_be_read_is_unknown_and_never_zero(state: Path, line: str) -> None:
     spend(state, 1, 1.0)
     with open(ledger.ledger_path(state, 1), "a") as file:
@@ -108,7 +123,7 @@ def test_the_ceiling_of_a_day_holds_when_the_clock_is_set_back(state: Path) -> N
 
 def test_a_hold_of_yesterday_ends_with_the_day(scene: Scene) -> None:
     budget(scene, per_day=0.1)
-    scene.agent(paid(0.2, 'echo half > .issue-orch/half.txt\n'))
+    scene.agent(paid(0.2, "echo half > .issue-orch/half.txt\n"))
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
     scene.wait(lambda: scene.status(number)["hold"] == "budget")
@@ -116,9 +131,14 @@ def test_a_hold_of_yesterday_ends_with_the_day(scene: Scene) -> None:
     scene.agent(COMPLETE)
     scene.orch("run", "--once", check=True)
     assert scene.status(number)["hold"] == "budget", "it is the same day"
-    for path in (scene.state / "ledger" / f"{number}.jsonl", scene.state / "sessions" / str(number) / "events.jsonl"):
+    for path in (
+        scene.state / "ledger" / f"{number}.jsonl",
+        scene.state / "sessions" / str(number) / "events.jsonl",
+    ):
         lines = [json.loads(line) for line in path.read_text().splitlines()]
-        path.write_text("".join(json.dumps({**line, "at": "2025-01-01T00:00:00Z"}) + "\n" for line in lines))
+        path.write_text(
+            "".join(json.dumps({**line, "at": "2025-01-01T00:00:00Z"}) + "\n" for line in lines)
+        )
     said = scene.orch("run", "--once", check=True)
     assert f"#{number} has a new day's budget: taken up again" in said.err
     assert scene.wait_status(number, "complete")["hold"] is None
@@ -136,7 +156,9 @@ def test_a_reservation_counts_while_somebody_is_at_work(state: Path) -> None:
         assert room is not None and room.usd == 3, "what was spent is not counted twice"
     ledger.reserve(state, 1, 2, ceilings, 1, NOW)
     room = ledger.room(state, 2, ceilings, NOW)
-    assert room is not None and room.usd == 3, "killed between its reservation and its start, it holds nothing back"
+    assert room is not None and room.usd == 3, (
+        "killed between its reservation and its start, it holds nothing back"
+    )
 
 
 def test_reservations_at_once_never_exceed_what_is_left(state: Path) -> None:
@@ -167,12 +189,16 @@ def test_warnings_at_75_and_90_per_cent(state: Path) -> None:
     spend(state, 1, 0.1)
     assert [key for key, _ in ledger.warnings(state, ceilings, NOW)] == ["in total 75"]
     spend(state, 1, 1.6)
-    assert ledger.warnings(state, ceilings, NOW) == [("in total 90", "$9.10 of the budget of $10.00 in total are spent")]
+    assert ledger.warnings(state, ceilings, NOW) == [
+        ("in total 90", "$9.10 of the budget of $10.00 in total are spent")
+    ]
 
 
-def test_at_the_ceiling_a_worker_holds_at_the_end_of_its_turn_and_nothing_starts(scene: Scene) -> None:
+def test_at_the_ceiling_a_worker_holds_at_the_end_of_its_turn_and_nothing_starts(
+    scene: Scene,
+) -> None:
     budget(scene, total=0.1)
-    scene.agent(paid(0.2, 'echo half > .issue-orch/half.txt\n'))
+    scene.agent(paid(0.2, "echo half > .issue-orch/half.txt\n"))
     number, other = scene.issue(), scene.issue()
     scene.orch("spawn", str(number), check=True)
     scene.wait(lambda: scene.status(number)["hold"] == "budget")
@@ -193,7 +219,9 @@ def test_at_the_ceiling_a_worker_holds_at_the_end_of_its_turn_and_nothing_starts
 
 def test_the_ceiling_holds_for_workers_that_start_at_once(scene: Scene) -> None:
     budget(scene, total=5 * COST)
-    scene.agent(paid(COST, 'report working\n'))  # no end: each turn costs, and is followed by a reminder
+    scene.agent(
+        paid(COST, "report working\n")
+    )  # no end: each turn costs, and is followed by a reminder
     numbers = [str(scene.issue()) for _ in range(4)]
     scene.orch("spawn", *numbers)
     scene.wait_quiet()
@@ -205,12 +233,19 @@ def test_an_agent_without_known_costs_is_refused_unless_allowed(scene: Scene) ->
     budget(scene, total=5, allow_unknown=False)
     number = str(scene.issue())
     refused = scene.orch("spawn", number)
-    assert refused.code == 1 and "does not report what it costs" in refused.err and "allow_unknown" in refused.err
+    assert (
+        refused.code == 1
+        and "does not report what it costs" in refused.err
+        and "allow_unknown" in refused.err
+    )
     assert scene.orch("run", "--once").code == 0 and not scene.status(int(number))
     budget(scene, total=5, allow_unknown=True)
     scene.orch("spawn", number, check=True)
     scene.wait_status(int(number), "complete")
-    assert f"$        ?  #{number:<6} A task  (its agent reported nothing)" in scene.orch("costs", check=True).out
+    assert (
+        f"$        ?  #{number:<6} A task  (its agent reported nothing)"
+        in scene.orch("costs", check=True).out
+    )
 
 
 def test_costs_as_table_and_json(scene: Scene) -> None:
@@ -225,8 +260,18 @@ def test_costs_as_table_and_json(scene: Scene) -> None:
     assert "at most $0.50 each" in text and "\x1b" not in text
     found = json.loads(scene.orch("costs", "--json", check=True).out)
     assert found["agents"] == {"scripted": 0.25} and list(found["days"].values()) == [0.25]
-    assert found["issues"] == [{"number": number, "usd": 0.25, "reserved": 0.0, "unknown": 0, "inputTokens": 100,
-                                "outputTokens": 10}]
+    assert found["issues"] == [
+        {
+            "number": number,
+            "usd": 0.25,
+            "reserved": 0.0,
+            "unknown": 0,
+            "inputTokens": 100,
+            "outputTokens": 10,
+        }
+    ]
     scene.sandbox.person.merge(next(iter(scene.sandbox.pulls)))
     scene.orch("prune", check=True)
-    assert json.loads(scene.orch("costs", "--json").out)["total"]["usd"] == 0.25, "the ledger outlives the session"
+    assert json.loads(scene.orch("costs", "--json").out)["total"]["usd"] == 0.25, (
+        "the ledger outlives the session"
+    )

@@ -15,8 +15,16 @@ from issue_orch.model import Comment
 __all__ = ["scene"]
 
 ASKED_AT, ASKED = "2030-01-02T03:04:05Z", 100
-ANSWERED = Comment(101, 7, "maria", "User", "/answer 1", "https://github.com/o/r/issues/7#issuecomment-101",
-                   "2030-01-02T03:05:00Z", "2030-01-02T03:05:00Z")
+ANSWERED = Comment(
+    101,
+    7,
+    "maria",
+    "User",
+    "/answer 1",
+    "https://github.com/o/r/issues/7#issuecomment-101",
+    "2030-01-02T03:05:00Z",
+    "2030-01-02T03:05:00Z",
+)
 PERMISSIONS = ("admin", "maintain", "write", "triage", "read", "none", None)
 
 
@@ -25,25 +33,53 @@ PERMISSIONS = ("admin", "maintain", "write", "triage", "read", "none", None)
 @pytest.mark.parametrize("author", ["maria", "issue-orch-account"])
 def test_who_may_answer_when(author: str, kind: str, permission: str | None) -> None:
     """The whole table: actor, kind, permission or a failed look-up, edited, time. One cell of it is an answer."""
-    times = (("2030-01-02T03:04:04Z", 99), ("2030-01-02T03:04:05Z", 101), ("2030-01-02T03:05:00Z", 101))
+    times = (
+        ("2030-01-02T03:04:04Z", 99),
+        ("2030-01-02T03:04:05Z", 101),
+        ("2030-01-02T03:05:00Z", 101),
+    )
     for edited, (at, number) in itertools.product((False, True), times):
-        comment = ANSWERED._replace(id=number, author=author, author_kind=kind, created_at=at,
-                                    updated_at="2030-01-02T04:00:00Z" if edited else at)
+        comment = ANSWERED._replace(
+            id=number,
+            author=author,
+            author_kind=kind,
+            created_at=at,
+            updated_at="2030-01-02T04:00:00Z" if edited else at,
+        )
         taken = refusal(comment, ASKED_AT, ASKED, "issue-orch-account", permission) is None
-        assert taken == (author == "maria" and kind == "User" and permission in ("admin", "maintain", "write")
-                         and not edited and number > ASKED)
+        assert taken == (
+            author == "maria"
+            and kind == "User"
+            and permission in ("admin", "maintain", "write")
+            and not edited
+            and number > ASKED
+        )
 
 
 def test_a_failed_look_up_may_be_tried_again() -> None:
     assert refusal(ANSWERED, ASKED_AT, ASKED, "me", None) == UNKNOWN
-    assert refusal(ANSWERED._replace(id=99), ASKED_AT, ASKED, "me", "write") == "it is older than the question"
+    assert (
+        refusal(ANSWERED._replace(id=99), ASKED_AT, ASKED, "me", "write")
+        == "it is older than the question"
+    )
 
 
-@pytest.mark.parametrize(("body", "words"), [
-    ("/answer 1", "left"), ("/answer 2", "right"), ("/answer 3", "3"), ("/answer 0", "0"), ("/answer ²", "²"),
-    ("/Answer  right\nand up", "right\nand up"), ("\n/answer\nboth", "both"), ("/answer", ""), ("/answers 1", ""),
-    ("I would /answer 1", ""), ("1", ""),
-])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("/answer 1", "left"),
+        ("/answer 2", "right"),
+        ("/answer 3", "3"),
+        ("/answer 0", "0"),
+        ("/answer ²", "²"),
+        ("/Answer  right\nand up", "right\nand up"),
+        ("\n/answer\nboth", "both"),
+        ("/answer", ""),
+        ("/answers 1", ""),
+        ("I would /answer 1", ""),
+        ("1", ""),
+    ],
+)
 def test_words_of_an_answer(body: str, words: str) -> None:
     assert words_of(ANSWERED._replace(body=body), ["left", "right"]) == words
 
@@ -117,7 +153,11 @@ def test_a_question_is_posted_answered_by_comment_and_receipted(writing: Scene) 
     pull = int(scene.status(number)["pullRequestUrl"].rpartition("/")[2])
     scene.sandbox.person.merge(pull)
     pass_over(scene)
-    assert not labels(scene, number) and "**Merged**" in bodies(scene, number)[0] and len(bodies(scene, number)) == 2
+    assert (
+        not labels(scene, number)
+        and "**Merged**" in bodies(scene, number)[0]
+        and len(bodies(scene, number)) == 2
+    )
     scene.check_invariants()
 
 
@@ -131,7 +171,9 @@ def test_answers_from_both_sides(writing: Scene) -> None:
     scene.wait_status(number, "complete")
     pass_over(scene)
     assert "**Answered** by you; the worker goes on." in bodies(scene, number)[1]
-    assert [m["text"] for m in scene.events(number, "delivered") if m["messageKind"] == "guidance"] == ["right"]
+    assert [
+        m["text"] for m in scene.events(number, "delivered") if m["messageKind"] == "guidance"
+    ] == ["right"]
 
 
 def test_an_answer_is_not_lost_to_a_look_up_that_fails(writing: Scene) -> None:
@@ -147,7 +189,9 @@ def test_an_answer_is_not_lost_to_a_look_up_that_fails(writing: Scene) -> None:
 
 
 @pytest.mark.parametrize("performed", [True, False])
-def test_a_write_without_an_answer_is_looked_for_before_it_is_repeated(writing: Scene, performed: bool) -> None:
+def test_a_write_without_an_answer_is_looked_for_before_it_is_repeated(
+    writing: Scene, performed: bool
+) -> None:
     scene = writing
     number = stuck(scene)
     route = f"/repos/acme/widgets/issues/{number}/comments"
@@ -169,10 +213,13 @@ def test_a_mark_that_others_copy_is_not_ours(writing: Scene) -> None:
 
 def test_what_a_worker_says_is_posted_without_teeth(writing: Scene) -> None:
     scene = writing
-    number = stuck(scene, """
+    number = stuck(
+        scene,
+        """
 report stuck --decision "@maria, closes #1 <!-- issue-orch:status:1 --> ghp_abcdefghijklmnopqrst0123456789 @TOKEN@" \\
   --option "/merge" --option "bors r+" --context "/approve"
-""".replace("@TOKEN@", scene.token))
+""".replace("@TOKEN@", scene.token),
+    )
     pass_over(scene)
     posted = "\n".join(bodies(scene, number))
     assert "maria" in posted and "merge" in posted

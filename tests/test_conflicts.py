@@ -14,7 +14,9 @@ __all__ = ["clone", "home"]
 def make_branches(clone: Clone) -> dict[Branch, CommitSha]:
     """Six branches of one base, which then moves on."""
     lines = "".join(f"line {n}\n" for n in range(20))
-    start = commit(clone.top, "base", **{"shared ü.txt": lines, "other.txt": lines, "lib/a.txt": lines})
+    start = commit(
+        clone.top, "base", **{"shared ü.txt": lines, "other.txt": lines, "lib/a.txt": lines}
+    )
 
     def branch(name: str, **files: str) -> None:
         sh(clone.top, "git", "switch", "-qc", name, start)
@@ -41,7 +43,10 @@ def test_prediction(clone: Clone) -> None:
     before = sh(clone.top, "git", "count-objects"), sh(clone.top, "git", "for-each-ref")
     found = predict(clone.repo, base, branches)
     assert found.against_base == {"stale": ("other.txt",)}
-    assert found.pairs == {("top", "top2"): ("shared ü.txt",), ("adds", "moves"): ("library/new.txt",)}
+    assert found.pairs == {
+        ("top", "top2"): ("shared ü.txt",),
+        ("adds", "moves"): ("library/new.txt",),
+    }
     assert (sh(clone.top, "git", "count-objects"), sh(clone.top, "git", "for-each-ref")) == before
 
 
@@ -52,7 +57,12 @@ def test_it_agrees_with_one_merge_at_a_time(clone: Clone) -> None:
     found = predict(clone.repo, base, branches)
     for a in branches:
         for b in branches:
-            clean = sh(clone.top, "git", "merge-tree", "--write-tree", a, b, check=False).count("CONFLICT") == 0
+            clean = (
+                sh(clone.top, "git", "merge-tree", "--write-tree", a, b, check=False).count(
+                    "CONFLICT"
+                )
+                == 0
+            )
             if a < b:
                 assert clean == ((a, b) not in found.pairs and (b, a) not in found.pairs), (a, b)
 
@@ -93,7 +103,9 @@ def test_a_planted_merge_driver_does_not_run(clone: Clone) -> None:
     write(clone.admin / "info/attributes", "* merge=evil\n")
     found = predict(clone.repo, base, branches)
     assert ("top", "top2") in found.pairs
-    assert ("top", "bottom") in found.pairs, "what the driver would have decided counts as a conflict"
+    assert ("top", "bottom") in found.pairs, (
+        "what the driver would have decided counts as a conflict"
+    )
     sh(clone.top, "git", "merge-tree", "--write-tree", "top", "top2", check=False)
     assert ran.exists(), "the trap must work, or this test cannot fail"
 
@@ -109,8 +121,15 @@ def test_a_planted_merge_driver_does_not_run(clone: Clone) -> None:
     ],
 )
 def test_who_can_conflict(a: dict[str, str], b: dict[str, str], expected: bool) -> None:
-    one, two = (Touched(*(frozenset(side[k].split()) if k in side else frozenset()
-                          for k in ("names", "added", "deleted"))) for side in (a, b))
+    one, two = (
+        Touched(
+            *(
+                frozenset(side[k].split()) if k in side else frozenset()
+                for k in ("names", "added", "deleted")
+            )
+        )
+        for side in (a, b)
+    )
     assert may_conflict(one, two) is may_conflict(two, one) is expected
 
 

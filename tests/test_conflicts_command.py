@@ -31,7 +31,9 @@ def test_order_pairs_and_base(scene: Scene) -> None:
     assert [scene.git(*words) for words in looks] == before
     assert [row["number"] for row in rows] == [free, one, stacked, two]
     assert rows[1]["others"] == [{"number": two, "files": ["src/menu.py"]}]
-    assert rows[2]["stackedOn"] == one and rows[2]["others"] == [{"number": two, "files": ["src/menu.py"]}]
+    assert rows[2]["stackedOn"] == one and rows[2]["others"] == [
+        {"number": two, "files": ["src/menu.py"]}
+    ]
     assert all(row["againstBase"] == [] and row["mergeable"] is None for row in rows)
     pass_over(scene)
     done = scene.orch("conflicts", check=True)
@@ -42,11 +44,18 @@ def test_order_pairs_and_base(scene: Scene) -> None:
         f"  3. #{stacked} On top (issue-{stacked}, stacked on #{one}; GitHub: mergeable)\n"
         f"     conflicts with #{two}: src/menu.py\n"
         f"  4. #{two} A task (issue-{two}; GitHub: mergeable)\n"
-        f"     conflicts with #{one}: src/menu.py\n     conflicts with #{stacked}: src/menu.py\n")
-    assert f"Conflicts, as last looked at, with #{two}: src/menu.py" in scene.orch("status", env={"COLUMNS": "200"}).out
+        f"     conflicts with #{one}: src/menu.py\n     conflicts with #{stacked}: src/menu.py\n"
+    )
+    assert (
+        f"Conflicts, as last looked at, with #{two}: src/menu.py"
+        in scene.orch("status", env={"COLUMNS": "200"}).out
+    )
     scene.sandbox.person.merge(first)
     pass_over(scene, refresh)
-    after = {row["number"]: row for row in json.loads(scene.orch("conflicts", "--json", check=True).out)["sessions"]}
+    after = {
+        row["number"]: row
+        for row in json.loads(scene.orch("conflicts", "--json", check=True).out)["sessions"]
+    }
     assert one not in after, "it is merged"
     assert after[two]["againstBase"] == ["src/menu.py"], "the base as it is now"
     scene.check_invariants()

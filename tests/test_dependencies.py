@@ -50,7 +50,10 @@ HERE = "owner/repo"
             [("other/lib", 3), ("other/lib", 4)],
         ),
         ("Depends on https://ghe.example:8443/a/b/issues/3", ["ghe.example:8443/a/b#3"]),
-        ("Depends on:\r\n\r\n- #1\r\n- #2 the core\r\n\r\nSee also #3\n- #4", [(HERE, 1), (HERE, 2)]),
+        (
+            "Depends on:\r\n\r\n- #1\r\n- #2 the core\r\n\r\nSee also #3\n- #4",
+            [(HERE, 1), (HERE, 2)],
+        ),
         ("## Blocked by\n#1 and #2\n- #3", [(HERE, 1), (HERE, 2)]),
         ("Depends on #1 (core types), then #2", [(HERE, 1), (HERE, 2)]),
         ("Depends on #1\nDepends on #1", [(HERE, 1)]),
@@ -90,7 +93,10 @@ LONG = "9" * 5000
         ("codeberg.org/acme/x#9.", "codeberg.org/acme/x#9"),
         ("blocked@ghe.corp.example/acme/x#9", "ghe.corp.example/acme/x#9"),
         ("https://gіthub.com/owner/repo/issues/9", "gіthub.com/owner/repo#9"),
-        ("https://github.com.evil.example/owner/repo/issues/9", "github.com.evil.example/owner/repo#9"),
+        (
+            "https://github.com.evil.example/owner/repo/issues/9",
+            "github.com.evil.example/owner/repo#9",
+        ),
         ("https://github.com:8443/owner/repo/pull/9", "github.com:8443/owner/repo#9"),
         ("https://gitlab.com/g/sub/p/-/issues/9", "gitlab.com/g/sub/p/-/issues/9"),
         ("https://gitlab.com/g/p/-/merge_requests/9.", "gitlab.com/g/p/-/merge_requests/9"),
@@ -117,17 +123,32 @@ LONG = "9" * 5000
         (f"GH-{LONG}", None),
     ],
 )
-def test_what_this_host_cannot_be_asked_for_holds_by_its_words(words: str, found: str | None) -> None:
+def test_what_this_host_cannot_be_asked_for_holds_by_its_words(
+    words: str, found: str | None
+) -> None:
     """`None`: shortened. Nothing of it becomes a request."""
     [ref] = text_references(issue(1, body=f"intro\nDepends on {words}\nend"), REPO)
     assert isinstance(ref, str) and found in (None, ref) and len(ref) <= SHOWN_NAME + 1
     waiting = issue(1, body=f"Blocked by {words}")
     assert needs_states([waiting], REPO, lambda ref: None) == ()
-    assert unmet(waiting, REPO, (), (), lambda ref: None) == (Wait(ref, None, "", "unknown", "text"),)
+    assert unmet(waiting, REPO, (), (), lambda ref: None) == (
+        Wait(ref, None, "", "unknown", "text"),
+    )
 
 
-@pytest.mark.parametrize("words", ["#0", "#000", "owner/repo#0", "https://github.com/owner/repo/issues/0", "codeberg.org/a/b#0",
-                                   "https://docs.example/page#3", "#-1", "a#2"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "#0",
+        "#000",
+        "owner/repo#0",
+        "https://github.com/owner/repo/issues/0",
+        "codeberg.org/a/b#0",
+        "https://docs.example/page#3",
+        "#-1",
+        "a#2",
+    ],
+)
 def test_what_numbers_nothing_holds_nothing(words: str) -> None:
     assert text_references(issue(1, body=f"Depends on {words}"), REPO) == ()
 
@@ -144,7 +165,10 @@ def test_what_is_asked_for_is_a_name_and_a_number(words: str, number: int) -> No
 
 def test_one_text_does_not_make_us_ask_without_end() -> None:
     flood = issue(1, body="Depends on " + ", ".join(f"a/b#{number}" for number in range(1, 5000)))
-    assert len(needs_states([flood, issue(2, body="Depends on #3")], REPO, lambda ref: None)) == MOST_ASKED + 1
+    assert (
+        len(needs_states([flood, issue(2, body="Depends on #3")], REPO, lambda ref: None))
+        == MOST_ASKED + 1
+    )
     assert len(unmet(flood, REPO, (), (), lambda ref: None)) == 4999
 
 
@@ -168,10 +192,14 @@ def test_nothing_else_is_a_number_of_github(value: Any) -> None:
 
 def test_own_host_is_that_of_the_issue() -> None:
     of_enterprise = issue(
-        1, body="Depends on https://ghe.example/owner/repo/issues/3, https://github.com/owner/repo/issues/4"
+        1,
+        body="Depends on https://ghe.example/owner/repo/issues/3, https://github.com/owner/repo/issues/4",
     )
     of_enterprise = of_enterprise._replace(url="https://ghe.example/owner/repo/issues/1")
-    assert text_references(of_enterprise, REPO) == (Ref(RepoName(HERE), Number(3)), "github.com/owner/repo#4")
+    assert text_references(of_enterprise, REPO) == (
+        Ref(RepoName(HERE), Number(3)),
+        "github.com/owner/repo#4",
+    )
 
 
 HIDDEN = Wait("1 more blocker", None, "", "unknown", "github")
@@ -201,9 +229,15 @@ OPEN = Wait("#2", 2, "Two", "open", "github")
         ({"sub_issues_total": 1}, (), None, [Wait("its sub-issues", None, "", "unknown", "sub_issue")]),
     ],
 )  # fmt: skip
-def test_unmet_of_github(fields: dict[str, Any], blockers: Any, sub_issues: Any, waits: list[Wait]) -> None:
+def test_unmet_of_github(
+    fields: dict[str, Any], blockers: Any, sub_issues: Any, waits: list[Wait]
+) -> None:
     found = unmet(
-        issue(1, **{"sub_issues_completed": None, **fields}), REPO, blockers, sub_issues, lambda ref: None
+        issue(1, **{"sub_issues_completed": None, **fields}),
+        REPO,
+        blockers,
+        sub_issues,
+        lambda ref: None,
     )
     assert found == tuple(waits)
 
@@ -213,7 +247,10 @@ def test_unmet_of_github(fields: dict[str, Any], blockers: Any, sub_issues: Any,
     [
         ([blocker(2, "Two")], [OPEN._replace(source="text")]),
         ([blocker(2, "Two", "closed", "completed")], []),
-        ([blocker(2, "Two", "closed", "not_planned")], [Wait("#2", 2, "Two", "not_planned", "text")]),
+        (
+            [blocker(2, "Two", "closed", "not_planned")],
+            [Wait("#2", 2, "Two", "not_planned", "text")],
+        ),
         ([], [Wait("#2", 2, "", "unknown", "text")]),
     ],
 )
@@ -250,7 +287,10 @@ def test_little_is_fetched() -> None:
         ({}, {}),
         ({1: [2], 2: [3]}, {}),
         ({1: [1]}, {1: "#1 -> #1"}),
-        ({1: [2], 2: [1], 3: [1]}, {1: "#1 -> #2 -> #1", 2: "#2 -> #1 -> #2", 3: "#3 -> #1 -> #2 -> #1"}),
+        (
+            {1: [2], 2: [1], 3: [1]},
+            {1: "#1 -> #2 -> #1", 2: "#2 -> #1 -> #2", 3: "#3 -> #1 -> #2 -> #1"},
+        ),
         (
             {5: [6], 6: [7], 7: [5, 8], 8: [6]},
             {
@@ -313,7 +353,10 @@ def test_looking_for_cycles_grows_with_the_dependencies(shape: str) -> None:
     def looks(size: int) -> int:
         edges: dict[int, Counted] = {
             "ring": lambda: {at: Counted([(at + 1) % size]) for at in range(size)},
-            "star": lambda: {0: Counted(range(1, size)), **{at: Counted([0]) for at in range(1, size)}},
+            "star": lambda: {
+                0: Counted(range(1, size)),
+                **{at: Counted([0]) for at in range(1, size)},
+            },
             "layers": lambda: {at: Counted([at // 2, at // 3]) for at in range(2, size)},
         }[shape]()
         Counted.looks = 0
@@ -327,7 +370,10 @@ def test_looking_for_cycles_grows_with_the_dependencies(shape: str) -> None:
 def test_no_text_crashes(body: str) -> None:
     for text in (body, f"Depends on {body}", body.replace("p", "Depends on #1\n")):
         refs = text_references(issue(1, body=text), REPO)
-        assert all(isinstance(ref, str) or (ref.number > 0 and ref.repo == ref.repo.lower()) for ref in refs)
+        assert all(
+            isinstance(ref, str) or (ref.number > 0 and ref.repo == ref.repo.lower())
+            for ref in refs
+        )
         assert not any(line.startswith(">") for line in prose(text))
 
 
@@ -341,4 +387,6 @@ def test_hostile_lines_find_nothing_and_end(piece: str) -> None:
 
 
 def test_text_beyond_the_limit_is_not_read() -> None:
-    assert text_references(issue(1, body="depends" + "\n" * TEXT_LIMIT + "Depends on #2"), REPO) == ()
+    assert (
+        text_references(issue(1, body="depends" + "\n" * TEXT_LIMIT + "Depends on #2"), REPO) == ()
+    )

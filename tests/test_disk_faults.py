@@ -46,7 +46,9 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     argv = ("mount", "-t", "tmpfs", "-o", f"size={MEGABYTES}m", "tmpfs", folder)
     mounted = subprocess.run(argv, capture_output=True, check=False)
     if mounted.returncode:
-        pytest.skip(f"NO FULL DISK WAS TRIED: this user may not mount ({mounted.stderr.decode().strip()})")
+        pytest.skip(
+            f"NO FULL DISK WAS TRIED: this user may not mount ({mounted.stderr.decode().strip()})"
+        )
     yield Disk(folder)
     subprocess.run(["umount", "--lazy", folder], check=True)
 
@@ -87,9 +89,16 @@ def test_what_cannot_be_preserved_for_want_of_room_is_kept(scene: Scene, disk: D
             assert (path / "loose.bin").read_bytes() == content
             assert ran.code or "kept" in ran.out, ran
             continue
-        kept = scene.git("for-each-ref", "--format=%(refname)", f"refs/issue-orch/preserved/{number}/").split()
+        kept = scene.git(
+            "for-each-ref", "--format=%(refname)", f"refs/issue-orch/preserved/{number}/"
+        ).split()
         argv = ("git", "show", f"{kept[0]}:loose.bin")
-        assert subprocess.run(argv, cwd=scene.clone, env=scene.env, capture_output=True, check=True).stdout == content
+        assert (
+            subprocess.run(
+                argv, cwd=scene.clone, env=scene.env, capture_output=True, check=True
+            ).stdout
+            == content
+        )
         break
     else:
         scene.orch("prune", "--cancelled", check=True)
@@ -109,20 +118,37 @@ def test_settle_on_a_full_disk_publishes_or_is_pending(scene: Scene, disk: Disk)
     scene.wait(lambda: scene.status(number)["publish"], what="publishing is pending")
     scene.wait_quiet()
     scene.sandbox.users["you"] = you
-    (scene.home / ".git-credentials").write_text(f"http://you:{you.token}@{scene.sandbox.git_url.split('/')[2]}\n")
+    (scene.home / ".git-credentials").write_text(
+        f"http://you:{you.token}@{scene.sandbox.git_url.split('/')[2]}\n"
+    )
     launch = json.loads((scene.state / "sessions" / str(number) / "launch.json").read_text())
     claim = {"kind": "complete", "title": "Solve it"}
-    request = {"operation": "settle", "token": scene.token, "state": str(scene.state), "number": number, "claim": claim,
-               "launch": launch, "status": scene.status(number)}
+    request = {
+        "operation": "settle",
+        "token": scene.token,
+        "state": str(scene.state),
+        "number": number,
+        "claim": claim,
+        "launch": launch,
+        "status": scene.status(number),
+    }
     outcomes = []
     for free in FREE[:4]:
         disk.fill(free)
-        done = subprocess.run(python_module("helper"), input=json.dumps(request), env=scene.env, text=True, capture_output=True,
-                              check=False)
+        done = subprocess.run(
+            python_module("helper"),
+            input=json.dumps(request),
+            env=scene.env,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
         disk.empty()
         assert done.returncode == 0 and not done.stderr, done
         outcomes.append(json.loads(done.stdout))
-        assert outcomes[-1].get("outcome") in ("opened", "pending") or "error" in outcomes[-1], outcomes
+        assert outcomes[-1].get("outcome") in ("opened", "pending") or "error" in outcomes[-1], (
+            outcomes
+        )
     scene.orch("resume", str(number), check=True)
     scene.wait_status(number, "complete")
     assert len(scene.sandbox.pulls) == 1
@@ -130,7 +156,9 @@ def test_settle_on_a_full_disk_publishes_or_is_pending(scene: Scene, disk: Disk)
     scene.check_invariants()
 
 
-def test_where_nothing_may_be_written_everything_stays_and_is_said(scene: Scene, disk: Disk) -> None:
+def test_where_nothing_may_be_written_everything_stays_and_is_said(
+    scene: Scene, disk: Disk
+) -> None:
     merged, loose = scene.issue(), scene.issue()
     paths = finished(scene, merged), finished(scene, loose, pull=False)
     scene.sandbox.person.merge(pull_of(scene, merged))
@@ -143,12 +171,16 @@ def test_where_nothing_may_be_written_everything_stays_and_is_said(scene: Scene,
         assert all(path.is_dir() for path in paths)
     disk.protect("rw")
     assert scene.orch("prune", "--cancelled", check=True).out.count("removed") == 2
-    kept = scene.git("for-each-ref", "--format=%(refname)", f"refs/issue-orch/preserved/{loose}/").strip()
+    kept = scene.git(
+        "for-each-ref", "--format=%(refname)", f"refs/issue-orch/preserved/{loose}/"
+    ).strip()
     assert scene.git("show", f"{kept}:loose.txt") == "x"
     scene.check_invariants()
 
 
-def test_a_worktree_that_may_not_be_moved_is_kept_and_holds_up_nobody(tmp_path: Path, disk: Disk) -> None:
+def test_a_worktree_that_may_not_be_moved_is_kept_and_holds_up_nobody(
+    tmp_path: Path, disk: Disk
+) -> None:
     with make_scene(tmp_path) as scene:
         fixed, free = scene.issue(), scene.issue()
         for number, folder in ((fixed, disk.folder), (free, tmp_path)):
@@ -156,7 +188,9 @@ def test_a_worktree_that_may_not_be_moved_is_kept_and_holds_up_nobody(tmp_path: 
             scene.sandbox.person.merge(pull_of(scene, number))
         disk.protect()
         lines = scene.orch("prune", check=True).out.splitlines()
-        assert "kept" in lines[0] and "Read-only file system" in lines[0] and "removed" in lines[1], lines
+        assert (
+            "kept" in lines[0] and "Read-only file system" in lines[0] and "removed" in lines[1]
+        ), lines
         assert (disk.folder / f"widgets-issue-{fixed}" / f"work-{fixed}.txt").is_file()
         disk.protect("rw")
         assert "removed" in scene.orch("prune", check=True).out

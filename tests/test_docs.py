@@ -35,7 +35,12 @@ def rows(page: str) -> Iterator[list[str]]:
 
 
 def test_the_references_are_current() -> None:
-    done = subprocess.run([sys.executable, TOP / "scripts" / "docs", "--check"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, TOP / "scripts" / "docs", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -54,10 +59,14 @@ def test_commands_and_options_that_are_named_exist(page: Path) -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     text = page.read_text()
     for part in re.findall(r"(?s)```.*?```|`[^`\n]+`", text):
-        for name, rest in re.findall(r"(?:^|[`$(]|&&) *issue-orch ([a-z]+)\b([^\n`|;#&]*)", part, re.MULTILINE):
+        for name, rest in re.findall(
+            r"(?:^|[`$(]|&&) *issue-orch ([a-z]+)\b([^\n`|;#&]*)", part, re.MULTILINE
+        ):
             assert name in commands, f"{page.name}: issue-orch {name}"
             known = {option for each in commands[name].params for option in each.opts} | {"--help"}
-            given = set(re.findall(r"(?<![\w\"-])--[a-z][a-z-]+", rest)) if name != "report" else set()
+            given = (
+                set(re.findall(r"(?<![\w\"-])--[a-z][a-z-]+", rest)) if name != "report" else set()
+            )
             assert given <= known, f"{page.name}: issue-orch {name} {given - known}"
 
 
@@ -67,9 +76,17 @@ def test_every_page_is_linked_from_the_readme() -> None:
 
 
 def test_pages_that_the_program_names_exist() -> None:
-    sources = [*(TOP / "issue_orch").rglob("*.py"), *(TOP / "prompts").glob("*"), TOP / ".github/workflows/cleanup.yml"]
-    named = {(file.name, name) for file in sources if file.parent.name != "sandbox"
-             for name in re.findall(r"\bdocs/[\w.-]+\.\w+", file.read_text())}
+    sources = [
+        *(TOP / "issue_orch").rglob("*.py"),
+        *(TOP / "prompts").glob("*"),
+        TOP / ".github/workflows/cleanup.yml",
+    ]
+    named = {
+        (file.name, name)
+        for file in sources
+        if file.parent.name != "sandbox"
+        for name in re.findall(r"\bdocs/[\w.-]+\.\w+", file.read_text())
+    }
     missing = {pair for pair in named if not (TOP / pair[1]).exists()}
     assert not missing
 
@@ -89,14 +106,27 @@ def normal(text: str) -> str:
 
 
 def test_the_documented_lines_are_those_of_the_demo() -> None:
-    done = subprocess.run([sys.executable, "-m", "issue_orch", "demo", "--yes"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "issue_orch", "demo", "--yes"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
-    (plan,) = [block for block in blocks("docs/getting-started.md") if block.startswith("$ issue-orch plan\n")]
+    (plan,) = [
+        block
+        for block in blocks("docs/getting-started.md")
+        if block.startswith("$ issue-orch plan\n")
+    ]
     assert plan in done.stdout
     lines = {normal(line) for line in done.stdout.splitlines()}
     pages = ("docs/getting-started.md", "docs/cleanup-workflow.md", "README.md")
-    documented = [line for page in pages for line in re.findall(r"#\d+: [^`\n]+", (TOP / page).read_text())]
-    receipts = {line for line in map(normal, documented) if re.match(r"#N: (delivered|removed|kept)", line)}
+    documented = [
+        line for page in pages for line in re.findall(r"#\d+: [^`\n]+", (TOP / page).read_text())
+    ]
+    receipts = {
+        line for line in map(normal, documented) if re.match(r"#N: (delivered|removed|kept)", line)
+    }
     assert len(receipts) == 3
     assert receipts <= lines
 
@@ -125,8 +155,16 @@ def test_the_variables_of_templates() -> None:
             documented[name[1]] = set(re.findall(r"`(\w+)`", row[2]))
     assert documented == {name: set(values) for name, values in SAMPLES.items()}
     asked = set(re.findall(r"\{% block (\w+) %\}", (TOP / "prompts" / "session.md.j2").read_text()))
-    assert asked == set(re.findall(r"`(\w+)`", (DOCS / "templates.md").read_text().split("has the blocks")[1].split(":")[0]
-                                   .split("\n\n")[0]))
+    assert asked == set(
+        re.findall(
+            r"`(\w+)`",
+            (DOCS / "templates.md")
+            .read_text()
+            .split("has the blocks")[1]
+            .split(":")[0]
+            .split("\n\n")[0],
+        )
+    )
 
 
 def test_the_keys_of_reports() -> None:
@@ -136,7 +174,11 @@ def test_the_keys_of_reports() -> None:
     table = (DOCS / "worker-protocol.md").read_text().split("## The file")[1].split("##")[0]
     documented: dict[str, set[str]] = {}
     for keys, kinds in re.findall(r"(?m)^\| ((?:`\w+`(?:, )?)+) \| ([^|]+) \|", table):
-        named = set(ALLOWED) if kinds.startswith("all") else set(ALLOWED) & set(re.findall(r"\w+", kinds))
+        named = (
+            set(ALLOWED)
+            if kinds.startswith("all")
+            else set(ALLOWED) & set(re.findall(r"\w+", kinds))
+        )
         documented |= dict.fromkeys(re.findall(r"\w+", keys), named)
     assert set(documented) == {*TEXT_FIELDS, *LIST_FIELDS, "kind", "attempt"}
     for key in {*documented} - {"kind", "attempt"}:
@@ -146,8 +188,15 @@ def test_the_keys_of_reports() -> None:
 def test_when_reports_are_accepted() -> None:
     from issue_orch.turn import PHASES, after
 
-    section = (DOCS / "worker-protocol.md").read_text().split("## What is accepted when")[1].split("##")[0]
-    for phases, *cells in re.findall(r"(?m)^\| (`.+?) \| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$", section):
+    section = (
+        (DOCS / "worker-protocol.md")
+        .read_text()
+        .split("## What is accepted when")[1]
+        .split("##")[0]
+    )
+    for phases, *cells in re.findall(
+        r"(?m)^\| (`.+?) \| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$", section
+    ):
         for phase in re.findall(r"`(\w+)`", phases):
             assert phase in PHASES
             for kind, cell in zip(("planning", "working", "stuck"), cells, strict=False):
@@ -163,22 +212,38 @@ def test_the_kinds_that_json_names() -> None:
     text = (DOCS / "json.md").read_text()
     named = set(re.findall(r"`(\w+)`", text.split("`why` of prune")[1].split("\n\n")[0]))
     assert named == {*get_args(Why), *get_args(Reason)}
-    assert set(PullFacts.__annotations__) <= set(re.findall(r"`(\w+)", text.split("## `pull`")[1].split("##")[0]))
-    assert set(get_args(Source)) <= set(re.findall(r"`(\w+)`", text.split("`files` says how")[1].split("\n\n")[0]))
-    kinds = set(re.findall(r"`(\w+)`", text.split("## `events`")[1].split("##")[0])) - {"at", "kind"}
+    assert set(PullFacts.__annotations__) <= set(
+        re.findall(r"`(\w+)", text.split("## `pull`")[1].split("##")[0])
+    )
+    assert set(get_args(Source)) <= set(
+        re.findall(r"`(\w+)`", text.split("`files` says how")[1].split("\n\n")[0])
+    )
+    kinds = set(re.findall(r"`(\w+)`", text.split("## `events`")[1].split("##")[0])) - {
+        "at",
+        "kind",
+    }
     assert kinds == written_kinds()
     json.loads(blocks("docs/json.md")[0])
 
 
 def written_kinds() -> set[str]:
     """The kinds of events that the source writes."""
-    calls = [node for file in (TOP / "issue_orch").glob("*.py") for node in ast.walk(ast.parse(file.read_text()))
-             if isinstance(node, ast.Call)]
-    calls += [node for node in ast.walk(ast.parse((TOP / "issue_orch/commands/attach.py").read_text()))
-              if isinstance(node, ast.Call)]
+    calls = [
+        node
+        for file in (TOP / "issue_orch").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call)
+    ]
+    calls += [
+        node
+        for node in ast.walk(ast.parse((TOP / "issue_orch/commands/attach.py").read_text()))
+        if isinstance(node, ast.Call)
+    ]
     found: set[str] = set()
     for call in calls:
-        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        name = (
+            call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        )
         at = {"append_event": 2, "note": 0}.get(name)
         if at is not None and len(call.args) > at and isinstance(call.args[at], ast.Constant):
             found.add(str(call.args[at].value))  # type: ignore[attr-defined]
@@ -194,7 +259,12 @@ def texts_of_the_program() -> list[str]:
     for file in (TOP / "issue_orch").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.JoinedStr):
-                found.append("".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values))
+                found.append(
+                    "".join(
+                        str(part.value) if isinstance(part, ast.Constant) else "…"
+                        for part in node.values
+                    )
+                )
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append(node.value)
     return found
@@ -205,18 +275,30 @@ def pattern_of(message: str) -> re.Pattern[str]:
 
 
 def documented_messages() -> list[str]:
-    return [message for row in rows("docs/troubleshooting.md") for message in re.findall(r"`([^`]+)`", row[0])]
+    return [
+        message
+        for row in rows("docs/troubleshooting.md")
+        for message in re.findall(r"`([^`]+)`", row[0])
+    ]
 
 
 def test_the_messages_of_troubleshooting_exist() -> None:
     program, messages = texts_of_the_program(), documented_messages()
     assert len(messages) > 50
-    unknown = [message for message in messages if not any(pattern_of(message).search(text) for text in program)]
+    unknown = [
+        message
+        for message in messages
+        if not any(pattern_of(message).search(text) for text in program)
+    ]
     assert not unknown
 
 
 def test_tests_that_are_named_exist() -> None:
-    there = {name for file in (TOP / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)\(", file.read_text())}
+    there = {
+        name
+        for file in (TOP / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)\(", file.read_text())
+    }
     named = set(re.findall(r"`(test_\w+)`", (DOCS / "guarantees.md").read_text()))
     assert named <= there
     assert len(named) > 25
@@ -224,7 +306,9 @@ def test_tests_that_are_named_exist() -> None:
 
 def test_no_machine_is_named() -> None:
     for page in PAGES:
-        assert not re.search(r"(?<!\w)/(root|work|tmp)/|/home/(?!you/)|127\.0\.0\.1:\d", page.read_text()), page.name
+        assert not re.search(
+            r"(?<!\w)/(root|work|tmp)/|/home/(?!you/)|127\.0\.0\.1:\d", page.read_text()
+        ), page.name
 
 
 def test_the_workflow_page_shows_the_keys_of_the_workflow() -> None:

@@ -32,7 +32,9 @@ def small_disk(scene: Scene) -> Iterator[None]:
     argv = ("mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "none", scene.state)
     mounted = subprocess.run(argv, capture_output=True, check=False)
     if mounted.returncode:
-        pytest.skip(f"NO FULL DISK WAS TRIED: this user may not mount ({mounted.stderr.decode().strip()})")
+        pytest.skip(
+            f"NO FULL DISK WAS TRIED: this user may not mount ({mounted.stderr.decode().strip()})"
+        )
     try:
         yield
     finally:
@@ -76,16 +78,27 @@ def test_a_disk_that_is_full_while_a_worker_is_at_work(scene: Scene) -> None:
     with small_disk(scene):
         number = at_work(scene, PAID + PAID + COMPLETE)
         scene.release("go")
-        for words in (("tell", str(number), "use tabs"), ("pause", str(number)), ("stop", str(number)), ("cancel", str(number))):
+        for words in (
+            ("tell", str(number), "use tabs"),
+            ("pause", str(number)),
+            ("stop", str(number)),
+            ("cancel", str(number)),
+        ):
             refused = scene.orch(*words)
-            assert refused.code == 1 and "No space left on device" in refused.err and "next:" in refused.err, (words, refused)
+            assert (
+                refused.code == 1
+                and "No space left on device" in refused.err
+                and "next:" in refused.err
+            ), (words, refused)
         scene.wait(lambda: scene.headline(number) == "QUIET", 120, "it is shown")
         assert "the disk is full: make room" in scene.orch("status").out
         assert scene.supervisors(), "it waits"
         make_room(scene)
         assert scene.wait_status(number, "complete")["cost"]["usd"] == pytest.approx(0.5)
         parsed(scene, number)
-        assert len(scene.events(number, "started")) == 1 and not scene.events(number, "delivered"), "nothing was half sent"
+        assert len(scene.events(number, "started")) == 1 and not scene.events(
+            number, "delivered"
+        ), "nothing was half sent"
         scene.check_invariants()
 
 
@@ -160,7 +173,9 @@ def test_few_descriptors_are_said_and_nothing_is_lost(scene: Scene, descriptors:
     scene.python = python
     label = scene.headline(number)
     if label != "STUCK":
-        scene.orch("resume" if scene.status(number).get("attempt") else "spawn", str(number), check=True)
+        scene.orch(
+            "resume" if scene.status(number).get("attempt") else "spawn", str(number), check=True
+        )
         scene.wait_status(number, "stuck")
     assert "delivered" in scene.orch("answer", str(number), "left", check=True).out
     scene.wait_status(number, "complete")
@@ -179,17 +194,25 @@ def test_what_was_said_before_kill_9_is_booked_once(scene: Scene) -> None:
     scene.wait(lambda: not scene.supervisors(), what="it is gone")
     log = scene.state / "sessions" / str(number) / "agent.log"
     with open(log, "a") as file:  # as it stands when the kill comes between log and ledger
-        file.write('{"type":"usage","usd":0.5,"input_tokens":200,"output_tokens":20,"scope":"call"}\n{"type":"usa')
+        file.write(
+            '{"type":"usage","usd":0.5,"input_tokens":200,"output_tokens":20,"scope":"call"}\n{"type":"usa'
+        )
     scene.agent(ASK)
     scene.orch("resume", str(number), check=True)
-    assert scene.wait_status(number, "stuck")["cost"] == {"usd": 0.75, "inputTokens": 300, "outputTokens": 30}
+    assert scene.wait_status(number, "stuck")["cost"] == {
+        "usd": 0.75,
+        "inputTokens": 300,
+        "outputTokens": 30,
+    }
     for again in range(2):
         scene.orch("tell", str(number), f"and again {again}")
         scene.wait_quiet()
     assert scene.status(number)["cost"]["usd"] == 0.75, "once"
     ledger = (scene.state / "ledger" / f"{number}.jsonl").read_text()
     booked = [json.loads(line)["usd"] for line in ledger.splitlines() if '"cost"' in line]
-    assert [usd for usd in booked if usd] == [0.25, 0.5] and len(booked) == 2 + 3, "three turns that said nothing are unknown"
+    assert [usd for usd in booked if usd] == [0.25, 0.5] and len(booked) == 2 + 3, (
+        "three turns that said nothing are unknown"
+    )
     scene.check_invariants()
 
 
@@ -200,8 +223,17 @@ def test_state_of_another_version_is_said_and_left_alone(scene: Scene, version: 
     path = folder / "status.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schemaVersion": version}))
     before = {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()}
-    for words in (("answer", str(number), "left"), ("resume", str(number)), ("stop", str(number)), ("cancel", str(number)),
-                  ("pause", str(number)), ("spawn", str(number)), ("show", str(number)), ("prune",), ("run", "--once")):
+    for words in (
+        ("answer", str(number), "left"),
+        ("resume", str(number)),
+        ("stop", str(number)),
+        ("cancel", str(number)),
+        ("pause", str(number)),
+        ("spawn", str(number)),
+        ("show", str(number)),
+        ("prune",),
+        ("run", "--once"),
+    ):
         ran = scene.orch(*words)
         assert "Traceback" not in ran.err and ran.code in (0, 1), (words, ran)
         assert ran.code == 0 or f"schemaVersion is {version!r}" in ran.err, (words, ran)
@@ -210,7 +242,10 @@ def test_state_of_another_version_is_said_and_left_alone(scene: Scene, version: 
     assert scene.clone.with_name(f"widgets-issue-{number}").is_dir()
 
 
-@pytest.mark.parametrize("name", ["status.json", "launch.json", "events.jsonl", "prompt.md", "keys.json", "followup.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["status.json", "launch.json", "events.jsonl", "prompt.md", "keys.json", "followup.json"],
+)
 @pytest.mark.parametrize("damage", ["", '{"schemaVers', "\x00" * 40])
 def test_half_written_files_are_not_believed(scene: Scene, name: str, damage: str) -> None:
     number = scene.stuck()
@@ -263,7 +298,8 @@ def resident(pid: int) -> int:
 def test_floods_of_an_agent_leave_the_supervisor_small(scene: Scene) -> None:
     """Zeros without a line's end, noise, long lines of JSON, and floods on stderr."""
     scene.gate("go")
-    scene.agent("""\
+    scene.agent(
+        """\
 head -c 80000000 /dev/zero
 head -c 5000000 /dev/urandom
 head -c 2000000 /dev/zero | tr '\\0' '\\n'
@@ -271,7 +307,9 @@ printf '{"type":"text","text":"'; head -c 20000000 /dev/zero | tr '\\0' x; print
 head -c 5000000 /dev/urandom >&2
 say end
 await go
-""" + COMPLETE)
+"""
+        + COMPLETE
+    )
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
     log = scene.state / "sessions" / str(number) / "agent.log"

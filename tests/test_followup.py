@@ -67,13 +67,19 @@ def prompt(scene: Scene, number: int, attempt: int) -> str:
 
 
 def guidance(scene: Scene, number: int) -> list[str]:
-    return [event["text"] for event in scene.events(number, "delivered") if event["messageKind"] == "guidance"]
+    return [
+        event["text"]
+        for event in scene.events(number, "delivered")
+        if event["messageKind"] == "guidance"
+    ]
 
 
 def test_failing_checks_go_back_once_and_are_pushed_again(scene: Scene) -> None:
     number, pull, head = completed(scene)
     scene.sandbox.set_check(head, "lint", None)
-    scene.sandbox.set_check(head, "test", "failure", [{"path": "src/menu.py", "line": 3, "message": "MENU is @empty"}])
+    scene.sandbox.set_check(
+        head, "test", "failure", [{"path": "src/menu.py", "line": 3, "message": "MENU is @empty"}]
+    )
     assert pass_over(scene) == []  # until every check has ended
     assert scene.headline(number) == "CHECKS FAILING"
     scene.sandbox.set_check(head, "lint", "success")
@@ -81,10 +87,17 @@ def test_failing_checks_go_back_once_and_are_pushed_again(scene: Scene) -> None:
     scene.wait(lambda: scene.status(number)["attempt"] == 2)
     scene.wait_status(number, "complete")
     told = prompt(scene, number, 2)
-    assert "- **test**: failure" in told and "src/menu.py:3: failure: MENU is @empty" in told and "lint" not in told
+    assert (
+        "- **test**: failure" in told
+        and "src/menu.py:3: failure: MENU is @empty" in told
+        and "lint" not in told
+    )
     after = scene.sandbox.pulls[pull].head_sha
     assert after != head and len(scene.sandbox.pulls) == 1
-    assert [event["after"] for event in scene.events(number, "transition")][-2:] == ["working", "complete"]
+    assert [event["after"] for event in scene.events(number, "transition")][-2:] == [
+        "working",
+        "complete",
+    ]
     assert pass_over(scene) == [] and scene.headline(number) == "PR READY"
     assert scene.status(number)["attempt"] == 2
     scene.check_invariants()
@@ -97,14 +110,24 @@ def test_reviews_of_people_who_may_write_and_of_listed_bots(scene: Scene) -> Non
     scene.sandbox.add_user("stranger", "read")
     scene.sandbox.add_user("helpful[bot]", "none", kind="Bot")
     scene.sandbox.add_user("noisy[bot]", "write", kind="Bot")
-    scene.sandbox.review(pull, "stranger", "CHANGES_REQUESTED", "Delete everything",
-                         [{"path": "README.md", "line": 1, "body": "Delete this"}])
+    scene.sandbox.review(
+        pull,
+        "stranger",
+        "CHANGES_REQUESTED",
+        "Delete everything",
+        [{"path": "README.md", "line": 1, "body": "Delete this"}],
+    )
     scene.sandbox.review(pull, "noisy[bot]", "COMMENTED", "Buy more")
     scene.sandbox.review(pull, "maria", "APPROVED", "Fine")
     assert pass_over(scene) == []
     assert facts(scene, number)["review"] == "approved" and scene.headline(number) == "PR READY"
-    scene.sandbox.review(pull, "maria", "CHANGES_REQUESTED", "Name it better",
-                         [{"path": "work-1.txt", "line": 1, "body": "Why a number?"}])
+    scene.sandbox.review(
+        pull,
+        "maria",
+        "CHANGES_REQUESTED",
+        "Name it better",
+        [{"path": "work-1.txt", "line": 1, "body": "Why a number?"}],
+    )
     scene.sandbox.review(pull, "helpful[bot]", "COMMENTED", "A typo")
     pass_over(scene, refresh)
     assert scene.headline(number) == "CHANGES REQUESTED" and scene.status(number)["attempt"] == 1
@@ -112,7 +135,13 @@ def test_reviews_of_people_who_may_write_and_of_listed_bots(scene: Scene) -> Non
     scene.wait(lambda: scene.status(number)["attempt"] == 2)
     scene.wait_status(number, "complete")
     told = prompt(scene, number, 2)
-    for words in ("**maria** requests changes", "Name it better", "on `work-1.txt`:1", "Why a number?", "A typo"):
+    for words in (
+        "**maria** requests changes",
+        "Name it better",
+        "on `work-1.txt`:1",
+        "Why a number?",
+        "A typo",
+    ):
         assert words in told
     assert "Delete" not in told and "Buy more" not in told and "Fine" not in told
     assert pass_over(scene) == []
@@ -137,7 +166,9 @@ report complete --title "Menu"
     scene.wait(lambda: scene.sandbox.pulls[pull].head_sha != head)
     scene.wait_status(number, "complete")
     named = "(git says which when you merge)" if OLD_GIT else "src/menu.py"
-    assert f"- `{named}`" in prompt(scene, number, 2) and "git merge refs/remotes/origin/main" in prompt(scene, number, 2)
+    assert f"- `{named}`" in prompt(
+        scene, number, 2
+    ) and "git merge refs/remotes/origin/main" in prompt(scene, number, 2)
     assert pass_over(scene) == [] and facts(scene, number)["mergeable"] is True
     scene.check_invariants()
 
@@ -172,7 +203,15 @@ report complete --title "Solve"
 """)
     number, pull, head = completed(scene)
     other = scene.home / "other"
-    scene.git("clone", "--quiet", "--branch", f"issue-{number}", scene.sandbox.git_url, str(other), cwd=scene.home)
+    scene.git(
+        "clone",
+        "--quiet",
+        "--branch",
+        f"issue-{number}",
+        scene.sandbox.git_url,
+        str(other),
+        cwd=scene.home,
+    )
     (other / "by-hand.txt").write_text("mine\n")
     scene.git("add", "by-hand.txt", cwd=other)
     scene.git("commit", "-q", "-m", "By hand", cwd=other)
@@ -201,8 +240,10 @@ def test_what_people_did_to_pulls_is_seen(scene: Scene) -> None:
     scene.sandbox.person.merge(first)
     scene.sandbox.person.close_pull(second)
     lines = pass_over(scene)
-    assert lines == [f"#{merged}: its pull was merged by a person; issue-orch prune removes its worktree",
-                     f"#{closed}: its pull was closed without a merge"]
+    assert lines == [
+        f"#{merged}: its pull was merged by a person; issue-orch prune removes its worktree",
+        f"#{closed}: its pull was closed without a merge",
+    ]
     assert (scene.headline(merged), scene.headline(closed)) == ("MERGED", "CLOSED")
     scene.sandbox.requests.clear()
     assert pass_over(scene) == []
@@ -214,9 +255,13 @@ def test_what_people_did_to_pulls_is_seen(scene: Scene) -> None:
 def test_what_a_reviewer_should_know_is_shown(scene: Scene) -> None:
     number, pull, head = completed(scene)
     scene.git("push", "--quiet", "origin", f"{head}:refs/heads/issue-{number}-release")
-    other = scene.sandbox.open_pull(f"issue-{number}", f"issue-{number}-release", "Another", "", "maria")
-    github(scene).twist(f"/repos/acme/widgets/pulls/{pull}", lambda body: {
-        **body, "mergeable_state": "behind", "draft": True})
+    other = scene.sandbox.open_pull(
+        f"issue-{number}", f"issue-{number}-release", "Another", "", "maria"
+    )
+    github(scene).twist(
+        f"/repos/acme/widgets/pulls/{pull}",
+        lambda body: {**body, "mergeable_state": "behind", "draft": True},
+    )
     pass_over(scene)
     shown = scene.orch("status", env={"COLUMNS": "200"}).out
     another = f"its branch has another pull: {scene.sandbox.base_url}/acme/widgets/pull/{other}"
@@ -229,12 +274,16 @@ def test_checks_that_cannot_be_read_are_no_good_checks(scene: Scene) -> None:
     scene.sandbox.set_check(head, "test", "success")
     pass_over(scene)
     assert scene.headline(number) == "PR READY"
-    github(scene).fail(route=".*/check-runs", status=403, message="Resource not accessible", times=1)
+    github(scene).fail(
+        route=".*/check-runs", status=403, message="Resource not accessible", times=1
+    )
     pass_over(scene)
     assert scene.headline(number) == "PR OPEN" and facts(scene, number)["checks"] == "unavailable"
     github(scene).fail(route=f".*/pulls/{pull}", status=404, message="Not Found", times=1)
     (line,) = pass_over(scene)
-    assert line.startswith(f"#{number}: ") and facts(scene, number)["state"] == "open", "an error is no closed pull"
+    assert line.startswith(f"#{number}: ") and facts(scene, number)["state"] == "open", (
+        "an error is no closed pull"
+    )
 
 
 def test_checks_may_appear_a_moment_after_a_push(scene: Scene) -> None:
@@ -266,8 +315,14 @@ def test_follow_up_waits_for_a_free_place(scene: Scene) -> None:
 
 def test_a_changed_issue_holds_or_tells_its_worker(scene: Scene) -> None:
     scene.gate("go")
-    scene.agent('if [ "$attempt" = 1 ]; then await go; fi\ncommit "w$issue.txt"\nreport complete --title T\n')
-    trusted, closed, foreign = scene.issue(), scene.issue(), scene.issue(author="stranger", ready_by="maria")
+    scene.agent(
+        'if [ "$attempt" = 1 ]; then await go; fi\ncommit "w$issue.txt"\nreport complete --title T\n'
+    )
+    trusted, closed, foreign = (
+        scene.issue(),
+        scene.issue(),
+        scene.issue(author="stranger", ready_by="maria"),
+    )
     scene.orch("spawn", str(trusted), str(closed), str(foreign), check=True)
     assert pass_over(scene) == []
     scene.sandbox.edit_issue(trusted, body="Do it in red.")
@@ -276,16 +331,22 @@ def test_a_changed_issue_holds_or_tells_its_worker(scene: Scene) -> None:
     lines = pass_over(scene)
     assert lines[0] == f"#{trusted}: its issue was edited; its worker is told"
     assert lines[1].startswith(f"#{closed}: its issue was closed: ")
-    assert lines[2].startswith(f"#{foreign}: its issue was edited, perhaps by somebody without write permission: ")
+    assert lines[2].startswith(
+        f"#{foreign}: its issue was edited, perhaps by somebody without write permission: "
+    )
     assert pass_over(scene) == [], "each once"
     for _ in range(3):
         scene.release("go")
     scene.wait_quiet()
-    assert scene.status(trusted)["status"] == "complete" and "Do it in red." in prompt(scene, trusted, 2)
+    assert scene.status(trusted)["status"] == "complete" and "Do it in red." in prompt(
+        scene, trusted, 2
+    )
     assert [scene.status(number)["hold"] for number in (closed, foreign)] == ["paused", "paused"]
     assert not any("keys" in text for text in guidance(scene, foreign))
     shown = scene.orch("status", env={"COLUMNS": "200"}).out
-    assert "Reason: its issue was closed" in shown and "Reason: its issue was edited, perhaps" in shown
+    assert (
+        "Reason: its issue was closed" in shown and "Reason: its issue was edited, perhaps" in shown
+    )
     scene.orch("resume", str(closed), check=True)
     scene.wait_status(closed, "complete")
     scene.sandbox.remove_label(foreign, "ready")
@@ -307,7 +368,9 @@ def test_a_stacked_pull_follows_its_blocker(scene: Scene) -> None:
     assert pass_over(scene) == []
     assert f"#{first}: removed" in scene.orch("prune", check=True).out
     scene.git("push", "--quiet", "origin", "main:refs/heads/issue-99-release")
-    scene.sandbox.pulls[above] = scene.sandbox.pulls[above]._replace(base="issue-99-release")  # a person did it
+    scene.sandbox.pulls[above] = scene.sandbox.pulls[above]._replace(
+        base="issue-99-release"
+    )  # a person did it
     scene.sandbox.changed()
     assert f"#{second}: its base is issue-99-release now, no longer main" in pass_over(scene)
     scene.check_invariants()
@@ -319,7 +382,9 @@ def test_a_pull_that_is_behind_an_error_holds_up_nobody_else(scene: Scene) -> No
     scene.sandbox.set_check(head, "test", "failure")
     github(scene).fail(route=f".*/pulls/{first}/reviews", status=500, times=3)
     lines = pass_over(scene)
-    assert lines[0].startswith(f"#{one}: ") and lines[1] == f"#{two}: goes back to its worker: checks"
+    assert (
+        lines[0].startswith(f"#{one}: ") and lines[1] == f"#{two}: goes back to its worker: checks"
+    )
     scene.wait_status(two, "complete")
     assert scene.sandbox.pulls[second].head_sha != ""
 

@@ -39,7 +39,9 @@ CHARS = st.characters(codec=None)  # lone surrogates too: JSON can spell them
 TEXTS = st.text(CHARS, max_size=30) | st.sampled_from([text[:300] for text in ODD_TEXTS])
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | st.just(10**30),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=6)
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -82,29 +84,96 @@ def torn(draw: Callable[..., Any], raw: bytes) -> bytes:
 REPORTS = [
     {"kind": "planning", "plan": "1. Look", "touches": ["src/auth.py"], "attempt": 1},
     {"kind": "working", "note": "half done", "attempt": 1},
-    {"kind": "stuck", "decision": "Which?", "options": ["a", "b"], "context": "c", "default": "a", "attempt": 1},
+    {
+        "kind": "stuck",
+        "decision": "Which?",
+        "options": ["a", "b"],
+        "context": "c",
+        "default": "a",
+        "attempt": 1,
+    },
     {"kind": "complete", "title": "Add it", "body": "Closes nothing.", "pr": None, "attempt": 1},
 ]
-MESSAGE = {"id": "1", "kind": "guidance", "text": "go on", "author": "maria", "at": "2026-01-01T00:00:00Z",
-           "question": None, "now": False}
-STATUS = {**store.new_status(
-    7, issueTitle="Title", branch="issue-7", worktreePath="/w/7", startedAt="2026-01-01T00:00:00Z", agent="claude",
-    lastHeartbeat="2026-01-01T00:00:00Z", repo="o/r", base="main", baseSha="a" * 40, attempt=2,
-    plannedFiles=["a.py"], changes={"files": 1, "insertions": 2, "deletions": 3},
-    lastActivity={"at": "2026-01-01T00:00:00Z", "text": "reads"}, retryAt="2026-01-01T00:00:00Z",
-    question={"id": "q", "decision": "Which?", "options": ["a"], "context": None, "default": "a",
-              "askedAt": "2026-01-01T00:00:00Z"},
-    supervisor={"pid": 1, "startTicks": 2, "bootId": "x"}, agentProcess={"pid": 3, "exitCode": None},
-    publish={"pending": True, "reason": "no network"}, pullRequestUrl="https://github.com/o/r/pull/8")}
+MESSAGE = {
+    "id": "1",
+    "kind": "guidance",
+    "text": "go on",
+    "author": "maria",
+    "at": "2026-01-01T00:00:00Z",
+    "question": None,
+    "now": False,
+}
+STATUS = {
+    **store.new_status(
+        7,
+        issueTitle="Title",
+        branch="issue-7",
+        worktreePath="/w/7",
+        startedAt="2026-01-01T00:00:00Z",
+        agent="claude",
+        lastHeartbeat="2026-01-01T00:00:00Z",
+        repo="o/r",
+        base="main",
+        baseSha="a" * 40,
+        attempt=2,
+        plannedFiles=["a.py"],
+        changes={"files": 1, "insertions": 2, "deletions": 3},
+        lastActivity={"at": "2026-01-01T00:00:00Z", "text": "reads"},
+        retryAt="2026-01-01T00:00:00Z",
+        question={
+            "id": "q",
+            "decision": "Which?",
+            "options": ["a"],
+            "context": None,
+            "default": "a",
+            "askedAt": "2026-01-01T00:00:00Z",
+        },
+        supervisor={"pid": 1, "startTicks": 2, "bootId": "x"},
+        agentProcess={"pid": 3, "exitCode": None},
+        publish={"pending": True, "reason": "no network"},
+        pullRequestUrl="https://github.com/o/r/pull/8",
+    )
+}
 LEDGER = [
-    {"at": "2026-01-01T00:00:00Z", "kind": "cost", "attempt": 1, "agent": "claude", "counter": "claude:s", "usd": 0.5,
-     "inputTokens": 3, "outputTokens": 4, "cachedTokens": 0, "estimate": False, "reading": list(Usage("call", 0.5, 3, 4))},
+    {
+        "at": "2026-01-01T00:00:00Z",
+        "kind": "cost",
+        "attempt": 1,
+        "agent": "claude",
+        "counter": "claude:s",
+        "usd": 0.5,
+        "inputTokens": 3,
+        "outputTokens": 4,
+        "cachedTokens": 0,
+        "estimate": False,
+        "reading": list(Usage("call", 0.5, 3, 4)),
+    },
     {"at": "2026-01-01T00:00:00Z", "kind": "reserve", "attempt": 1, "usd": 2.0},
 ]
 HISTORY = [
-    {"at": "2026-01-01T00:00:00Z", "kind": "report", "report": "complete", "fields": {"title": "x"}, "accepted": True},
-    {"at": "2026-01-01T00:00:00Z", "kind": "delivered", "messageKind": "guidance", "text": "x", "author": "y"},
-    {"at": "2026-01-01T00:00:00Z", "kind": "exit", "attempt": 1, "code": 0, "outcome": "ended", "message": "x", "seconds": 1.0},
+    {
+        "at": "2026-01-01T00:00:00Z",
+        "kind": "report",
+        "report": "complete",
+        "fields": {"title": "x"},
+        "accepted": True,
+    },
+    {
+        "at": "2026-01-01T00:00:00Z",
+        "kind": "delivered",
+        "messageKind": "guidance",
+        "text": "x",
+        "author": "y",
+    },
+    {
+        "at": "2026-01-01T00:00:00Z",
+        "kind": "exit",
+        "attempt": 1,
+        "code": 0,
+        "outcome": "ended",
+        "message": "x",
+        "seconds": 1.0,
+    },
     {"at": "2026-01-01T00:00:00Z", "kind": "transition", "before": "planning", "after": "working"},
 ]
 
@@ -131,7 +200,9 @@ def test_outbox_files(state: Path, data: st.DataObject) -> None:
     if isinstance(found, str):
         assert found
         return
-    store.append_event(state, 7, "report", NOW, report=found.kind, fields=found.fields, accepted=True)
+    store.append_event(
+        state, 7, "report", NOW, report=found.kind, fields=found.fields, accepted=True
+    )
     assert store.load_events(state, 7)[-1]["report"] == found.kind
     store.write_text(state / "sessions" / "7" / "plan.md", str(found.fields.get("plan") or ""))
     (state / "sessions" / "7" / "events.jsonl").unlink()
@@ -144,7 +215,11 @@ def test_inbox_files(state: Path, data: st.DataObject) -> None:
     for message in messages.pending(state, 7):
         messages.receipt(state, 7, message, NOW)
     messages.delivered(state, 7)
-    for name in (path, path.parent / "delivered" / path.name, state / "sessions" / "7" / "events.jsonl"):
+    for name in (
+        path,
+        path.parent / "delivered" / path.name,
+        state / "sessions" / "7" / "events.jsonl",
+    ):
         name.unlink(missing_ok=True)
 
 
@@ -179,11 +254,27 @@ def test_histories_and_ledgers(state: Path, data: st.DataObject) -> None:
     assert room is not None and room.usd <= 1.0
 
 
-WORDS = [*(key.name for key in (*KEYS, *AGENT_KEYS)), "[", "]", "=", "'", '"', "\n", "{", "}", "agents.claude", "true", "1e9"]
+WORDS = [
+    *(key.name for key in (*KEYS, *AGENT_KEYS)),
+    "[",
+    "]",
+    "=",
+    "'",
+    '"',
+    "\n",
+    "{",
+    "}",
+    "agents.claude",
+    "true",
+    "1e9",
+]
 CONFIG = commented_file({"max_workers": 3, "agents.codex.model": "x", "setup": [["npm", "ci"]]})
 
 
-@given(text=st.lists(st.sampled_from(WORDS) | TEXTS, max_size=12).map(" ".join), at=st.integers(0, len(CONFIG)))
+@given(
+    text=st.lists(st.sampled_from(WORDS) | TEXTS, max_size=12).map(" ".join),
+    at=st.integers(0, len(CONFIG)),
+)
 def test_configuration(text: str, at: int) -> None:
     for each in (text, CONFIG[:at] + text + CONFIG[at:], CONFIG[:at]):
         try:
@@ -212,24 +303,70 @@ def bodies(tmp_path_factory: pytest.TempPathFactory) -> Bodies:
             assert answer.status == 200, path
             return answer.body
 
-        return Bodies([
-            (github_json.issue, got(f"{repo}/issues/{issue}")), (github_json.repo_facts, got(repo)),
-            (github_json.comment, got(f"{repo}/issues/{issue}/comments")[0]),
-            (github_json.blocker, got(f"{repo}/issues/{issue}/dependencies/blocked_by")[0]),
-            (github_json.label_event, next(row for row in got(f"{repo}/issues/{issue}/timeline") if "label" in row)),
-            (github_json.pull, {
-                "number": 1, "html_url": "u", "title": "t", "body": None, "state": "open", "merged_at": None, "draft": False,
-                "head": {"ref": "issue-1", "sha": "a" * 40, "repo": {"full_name": "acme/widgets"}}, "base": {"ref": "main"},
-                "user": {"login": "x", "type": "User"}, "mergeable": None, "mergeable_state": "unknown"}),
-            (github_json.review, {
-                "id": 1, "user": {"login": "x", "type": "User"}, "state": "approved", "body": "", "html_url": "u",
-                "submitted_at": "2026-01-01T00:00:00Z", "commit_id": "a" * 40}),
-            (github_json.check_run, {
-                "id": 1, "name": "test", "status": "completed", "conclusion": "failure", "html_url": "u",
-                "output": {"title": "t", "summary": "s"}}),
-            (github_json.legacy_status, {"state": "pending", "context": "ci", "target_url": "u", "description": "d"}),
-            (github_json.annotation, {"path": "a", "start_line": 1, "annotation_level": "failure", "message": "m"}),
-        ])
+        return Bodies(
+            [
+                (github_json.issue, got(f"{repo}/issues/{issue}")),
+                (github_json.repo_facts, got(repo)),
+                (github_json.comment, got(f"{repo}/issues/{issue}/comments")[0]),
+                (github_json.blocker, got(f"{repo}/issues/{issue}/dependencies/blocked_by")[0]),
+                (
+                    github_json.label_event,
+                    next(row for row in got(f"{repo}/issues/{issue}/timeline") if "label" in row),
+                ),
+                (
+                    github_json.pull,
+                    {
+                        "number": 1,
+                        "html_url": "u",
+                        "title": "t",
+                        "body": None,
+                        "state": "open",
+                        "merged_at": None,
+                        "draft": False,
+                        "head": {
+                            "ref": "issue-1",
+                            "sha": "a" * 40,
+                            "repo": {"full_name": "acme/widgets"},
+                        },
+                        "base": {"ref": "main"},
+                        "user": {"login": "x", "type": "User"},
+                        "mergeable": None,
+                        "mergeable_state": "unknown",
+                    },
+                ),
+                (
+                    github_json.review,
+                    {
+                        "id": 1,
+                        "user": {"login": "x", "type": "User"},
+                        "state": "approved",
+                        "body": "",
+                        "html_url": "u",
+                        "submitted_at": "2026-01-01T00:00:00Z",
+                        "commit_id": "a" * 40,
+                    },
+                ),
+                (
+                    github_json.check_run,
+                    {
+                        "id": 1,
+                        "name": "test",
+                        "status": "completed",
+                        "conclusion": "failure",
+                        "html_url": "u",
+                        "output": {"title": "t", "summary": "s"},
+                    },
+                ),
+                (
+                    github_json.legacy_status,
+                    {"state": "pending", "context": "ci", "target_url": "u", "description": "d"},
+                ),
+                (
+                    github_json.annotation,
+                    {"path": "a", "start_line": 1, "annotation_level": "failure", "message": "m"},
+                ),
+            ]
+        )
 
 
 @given(data=st.data())
@@ -256,7 +393,11 @@ def fits(value: Any, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
-@given(word=TEXTS | st.integers() | st.lists(st.sampled_from([".", "..", "/", "%2e", "%2f", "a", "\\", "?", "#"])).map("".join))
+@given(
+    word=TEXTS
+    | st.integers()
+    | st.lists(st.sampled_from([".", "..", "/", "%2e", "%2f", "a", "\\", "?", "#"])).map("".join)
+)
 def test_no_word_leads_out_of_its_place(word: str | int) -> None:
     """What the fence would stop is no address: the fence is for faults of ours."""
     try:
@@ -274,34 +415,92 @@ PARTS = [*"#/.:%@-", "..", "issues", "acme", "github.com", "https://", "9", "0"]
 def test_what_a_text_refers_to_can_be_asked_for_or_is_words(text: str) -> None:
     for ref in text_references(issue_of("x", f"Depends on {text}"), "acme/widgets"):
         if isinstance(ref, Ref):
-            assert refusal("GET", address("repos", ref.repo, "issues", ref.number), "", None, "acme/widgets") is None
+            assert (
+                refusal(
+                    "GET",
+                    address("repos", ref.repo, "issues", ref.number),
+                    "",
+                    None,
+                    "acme/widgets",
+                )
+                is None
+            )
 
 
 def issue_of(title: str, body: str, author: str = "zoe") -> Issue:
-    return Issue(7, title, body, author, "https://github.com/o/r/issues/7", (), "open", None, (), None, "", "", False,
-                 None, None, None, None)
+    return Issue(
+        7,
+        title,
+        body,
+        author,
+        "https://github.com/o/r/issues/7",
+        (),
+        "open",
+        None,
+        (),
+        None,
+        "",
+        "",
+        False,
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 @given(title=TEXTS, body=st.lists(TEXTS, max_size=6).map("\n".join), author=TEXTS)
 def test_issue_texts(title: str, body: str, author: str) -> None:
     found = issue_of(title, body, author)
-    for text in (task(found), pull_body("/nowhere", 7, body), one_line(title, 40), redact(sanitise(body))):
+    for text in (
+        task(found),
+        pull_body("/nowhere", 7, body),
+        one_line(title, 40),
+        redact(sanitise(body)),
+    ):
         text.encode()
     text_references(found, "o/r")
     declared_files(body)
     inferred_files(body, frozenset({"a.py", "src/a.py"}))
 
 
-PIECES = ["a", "a/", "\x1b[", "@a ", "#1 ", "Files: a\n", "Depends on #1\n", "`", "<!--", "{{", "- [ ] #1\n", "https://a/",
-          "a.b/", "\u202e", "ghp_", "fixes ", "**/", "\n", " "]
+PIECES = [
+    "a",
+    "a/",
+    "\x1b[",
+    "@a ",
+    "#1 ",
+    "Files: a\n",
+    "Depends on #1\n",
+    "`",
+    "<!--",
+    "{{",
+    "- [ ] #1\n",
+    "https://a/",
+    "a.b/",
+    "\u202e",
+    "ghp_",
+    "fixes ",
+    "**/",
+    "\n",
+    " ",
+]
 TASKS: dict[str, Callable[[str], object]] = {
-    "prompt": lambda text: task(issue_of(text, text)), "pull": lambda text: pull_body("/nowhere", 7, text),
-    "fence": lambda text: fence(text, text), "neutralise": neutralise, "line": lambda text: one_line(text, 80),
-    "dependencies": lambda text: text_references(issue_of(text, text), "o/r"), "declared": declared_files,
+    "prompt": lambda text: task(issue_of(text, text)),
+    "pull": lambda text: pull_body("/nowhere", 7, text),
+    "fence": lambda text: fence(text, text),
+    "neutralise": neutralise,
+    "line": lambda text: one_line(text, 80),
+    "dependencies": lambda text: text_references(issue_of(text, text), "o/r"),
+    "declared": declared_files,
     "inferred": lambda text: inferred_files(text, frozenset({"a.py"})),
-    **{name: lambda text, adapter=agents.load(name): [  # type: ignore[misc]
-        runs.fold(Turn(), event, NOW) for event in adapter.parse(json.dumps({"type": "text", "part": {"text": text}}))]
-       for name in agents.NAMES},
+    **{
+        name: lambda text, adapter=agents.load(name): [  # type: ignore[misc]
+            runs.fold(Turn(), event, NOW)
+            for event in adapter.parse(json.dumps({"type": "text", "part": {"text": text}}))
+        ]
+        for name in agents.NAMES
+    },
 }
 
 
@@ -335,5 +534,7 @@ def test_many_reports_are_read_once(tmp_path: Path) -> None:
     for _ in range(3):
         found, refused = reports.load_reports(str(tmp_path), known)
         known |= refused.keys()
-    assert len(known) == 150 and [report.fields["note"] for report in found.values()] == ["after them"]
+    assert len(known) == 150 and [report.fields["note"] for report in found.values()] == [
+        "after them"
+    ]
     assert os.listdir(box)

@@ -60,20 +60,33 @@ def test_old_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "2.34" in error.value.hint
 
 
-def test_inherited_variables_steer_nothing(clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_CONFIG_PARAMETERS"):
+def test_inherited_variables_steer_nothing(
+    clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_CONFIG_PARAMETERS",
+    ):
         monkeypatch.setenv(name, str(tmp_path / "nowhere"))
     monkeypatch.setenv("GIT_EXTERNAL_DIFF", "false")
     assert find_repo(str(clone.top)) == clone.repo
     assert len(rev_parse(clone.repo, "HEAD")) == 40
     kept = {name for name in environment() if name.startswith("GIT_")}
     assert kept == {
-        "GIT_OPTIONAL_LOCKS", "GIT_TERMINAL_PROMPT", "GIT_ASKPASS", "GIT_CONFIG_COUNT",
+        "GIT_OPTIONAL_LOCKS",
+        "GIT_TERMINAL_PROMPT",
+        "GIT_ASKPASS",
+        "GIT_CONFIG_COUNT",
         *(f"GIT_CONFIG_{part}_{n}" for part in ("KEY", "VALUE") for n in range(6)),
     }
 
 
-def test_hanging_git_is_ended(clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_git_is_ended(
+    clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script(tmp_path / "bin/git", "exec sleep 600")
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/bin:/usr/bin")
     with pytest.raises(CommandFailed, match="ran out of time") as error:
@@ -85,13 +98,27 @@ def plant(clone: Clone, path: Path, ran: Path) -> None:
     """Everything a worker can put into the shared `.git` to run code in somebody else's git."""
     evil = script(ran.parent / "evil", f'echo "$0 $*" >> "{ran}"; cat')
     hook = f'echo "hook $0" >> "{ran}"'
-    for name in ("post-checkout", "pre-push", "reference-transaction", "post-index-change", "pre-auto-gc"):
+    for name in (
+        "post-checkout",
+        "pre-push",
+        "reference-transaction",
+        "post-index-change",
+        "pre-auto-gc",
+    ):
         script(clone.admin / "hooks" / name, hook)
     for key, value in {
-        "core.fsmonitor": str(evil), "filter.evil.clean": str(evil), "filter.evil.smudge": str(evil),
-        "filter.evil.required": "true", "filter.e.v=il.process": str(evil), "diff.evil.command": str(evil),
-        "diff.evil.textconv": str(evil), "diff.external": str(evil), "merge.evil.driver": f"{evil} %A",
-        "core.pager": str(evil), "gpg.program": str(evil), "core.hooksPath": str(clone.admin / "hooks"),
+        "core.fsmonitor": str(evil),
+        "filter.evil.clean": str(evil),
+        "filter.evil.smudge": str(evil),
+        "filter.evil.required": "true",
+        "filter.e.v=il.process": str(evil),
+        "diff.evil.command": str(evil),
+        "diff.evil.textconv": str(evil),
+        "diff.external": str(evil),
+        "merge.evil.driver": f"{evil} %A",
+        "core.pager": str(evil),
+        "gpg.program": str(evil),
+        "core.hooksPath": str(clone.admin / "hooks"),
     }.items():
         sh(clone.top, "git", "config", key, value)
     everything = "* filter=evil diff=evil merge=evil\n*.md filter=e.v=il\n"
@@ -133,10 +160,13 @@ def test_a_worktree_that_another_git_is_just_registering(
     file.write_text("")  # as between git's open and its write
     with pytest.raises(CommandFailed, match="commondir"):
         git(clone.repo, "worktree", "list")
-    script(tmp_path / "bin/git", f"""PATH=${{PATH#*:}}
+    script(
+        tmp_path / "bin/git",
+        f"""PATH=${{PATH#*:}}
     git "$@"; code=$?
     printf '%s' '{content}' > '{file}'
-    exit $code""")
+    exit $code""",
+    )
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
     assert str(path) in git(clone.repo, "worktree", "list").stdout
 
@@ -163,7 +193,11 @@ def test_a_swapped_pointer_leads_nowhere(clone: Clone, tmp_path: Path, swapped: 
 
 def test_filters_of_the_users_own_configuration_and_lfs_stay(clone: Clone, home: Path) -> None:
     sh(home, "git", "config", "--global", "filter.mine.clean", "tr a b")
-    for key, value in {"clean": "git-lfs clean -- %f", "process": "git-lfs filter-process", "required": "true"}.items():
+    for key, value in {
+        "clean": "git-lfs clean -- %f",
+        "process": "git-lfs filter-process",
+        "required": "true",
+    }.items():
         sh(clone.top, "git", "config", f"filter.lfs.{key}", value)
     assert neutral(clone.repo) == ()
     sh(clone.top, "git", "config", "lfs.extension.evil.clean", "evil")
@@ -171,7 +205,10 @@ def test_filters_of_the_users_own_configuration_and_lfs_stay(clone: Clone, home:
     sh(clone.top, "git", "config", "--unset", "lfs.extension.evil.clean")
     sh(clone.top, "git", "config", "filter.mine.smudge", "evil")
     assert {key for key, _ in neutral(clone.repo)} == {
-        "filter.mine.process", "filter.mine.clean", "filter.mine.smudge", "filter.mine.required",
+        "filter.mine.process",
+        "filter.mine.clean",
+        "filter.mine.smudge",
+        "filter.mine.required",
     }
 
 
@@ -188,17 +225,40 @@ def test_dangerous_keys_are_noted_and_everyday_ones_are_not(clone: Clone) -> Non
     sh(clone.top, "git", "config", "branch.main.description", "x")
     assert changed_keys(before, dangerous_keys(clone.repo)) == []
     planted = [
-        "filter.x.clean", "diff.x.command", "diff.x.textconv", "merge.x.driver", "core.sshCommand", "core.gitProxy",
-        "credential.helper", "credential.https://h.helper", "url.https://evil/.insteadOf", "remote.origin.pushurl",
-        "remote.origin.receivepack", "gpg.program", "gpg.ssh.program", "diff.external", "http.proxy",
-        "remote.fork.promisor", "extensions.partialClone",
+        "filter.x.clean",
+        "diff.x.command",
+        "diff.x.textconv",
+        "merge.x.driver",
+        "core.sshCommand",
+        "core.gitProxy",
+        "credential.helper",
+        "credential.https://h.helper",
+        "url.https://evil/.insteadOf",
+        "remote.origin.pushurl",
+        "remote.origin.receivepack",
+        "gpg.program",
+        "gpg.ssh.program",
+        "diff.external",
+        "http.proxy",
+        "remote.fork.promisor",
+        "extensions.partialClone",
     ]
     for key in planted:
         sh(clone.top, "git", "config", key, "token-123")
     sh(clone.top, "git", "config", "remote.origin.url", "https://evil/x.git")
-    sh(clone.top, "git", "config", "include.path", str(write(clone.top / "inc", "[filter \"y\"]\nsmudge = evil\n")))
+    sh(
+        clone.top,
+        "git",
+        "config",
+        "include.path",
+        str(write(clone.top / "inc", '[filter "y"]\nsmudge = evil\n')),
+    )
     now = dangerous_keys(clone.repo)
-    expected = {key.lower() for key in planted} | {"remote.origin.url", "include.path", "filter.y.smudge"}
+    expected = {key.lower() for key in planted} | {
+        "remote.origin.url",
+        "include.path",
+        "filter.y.smudge",
+    }
     assert {key.lower() for key in changed_keys(before, now)} == expected
     assert "token" not in str(now)
 
@@ -223,7 +283,11 @@ def test_signing(clone: Clone, home: Path, tmp_path: Path) -> None:
     path = str(make_worktree(clone))
     key = tmp_path / "key"
     sh(tmp_path, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
-    for name, value in {"gpg.format": "ssh", "user.signingKey": str(key), "commit.gpgSign": "true"}.items():
+    for name, value in {
+        "gpg.format": "ssh",
+        "user.signingKey": str(key),
+        "commit.gpgSign": "true",
+    }.items():
         sh(home, "git", "config", "--global", name, value)
     assert wants_signing(clone.repo)
     check_signing(clone.repo, path)
@@ -231,7 +295,14 @@ def test_signing(clone: Clone, home: Path, tmp_path: Path) -> None:
     with pytest.raises(Expected, match="signing fails") as error:
         check_signing(clone.repo, path)
     assert 'git.sign = "off"' in error.value.hint
-    sh(home, "git", "config", "--global", "gpg.ssh.program", str(script(tmp_path / "hang", "exec sleep 600")))
+    sh(
+        home,
+        "git",
+        "config",
+        "--global",
+        "gpg.ssh.program",
+        str(script(tmp_path / "hang", "exec sleep 600")),
+    )
     with pytest.raises(Expected, match="passphrase"):
         check_signing(clone.repo, path, timeout=0.3)
 
@@ -251,14 +322,18 @@ def test_a_rev_that_looks_like_an_option(clone: Clone) -> None:
         rev_parse(clone.repo, "nothing")
 
 
-def test_a_worktree_that_is_being_registered_is_waited_for(clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worktree_that_is_being_registered_is_waited_for(
+    clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its file is written at the sixth look: as when whoever registers it has to wait for the processor."""
     path = make_worktree(clone)
     commondir = Path(admin_dir(clone.repo, str(path))) / "commondir"
     commondir.write_text("")
     looks, real = tmp_path / "looks", shutil.which("git")
-    script(tmp_path / "bin/git",
-           f"echo >> '{looks}'\n[ $(wc -l < '{looks}') -lt 6 ] || echo ../.. > '{commondir}'\nexec {real} \"$@\"")
+    script(
+        tmp_path / "bin/git",
+        f"echo >> '{looks}'\n[ $(wc -l < '{looks}') -lt 6 ] || echo ../.. > '{commondir}'\nexec {real} \"$@\"",
+    )
     monkeypatch.setenv("PATH", f"{tmp_path}/bin", prepend=":")
     assert f"worktree {path}" in git(clone.repo, "worktree", "list", "--porcelain").stdout
     assert len(looks.read_text()) == 6

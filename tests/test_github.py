@@ -87,7 +87,9 @@ def an_issue(number: int, **about: Any) -> dict[str, Any]:
 
 
 def test_issues_and_what_is_known_of_them(sandbox: Sandbox, hub: GitHub) -> None:
-    ready = sandbox.add_issue("Add export", "Text", ["Ready", "bug"], assignees=["maria"], milestone="v1")
+    ready = sandbox.add_issue(
+        "Add export", "Text", ["Ready", "bug"], assignees=["maria"], milestone="v1"
+    )
     other = sandbox.add_issue("Other", labels=["ready"])
     child = sandbox.add_issue("Child")
     closed = sandbox.add_issue("Closed", labels=["ready"])
@@ -102,7 +104,12 @@ def test_issues_and_what_is_known_of_them(sandbox: Sandbox, hub: GitHub) -> None
     assert [issue.number for issue in hub.fetch_issues(assignee="maria")] == [ready]
 
     issue = hub.fetch_issue(ready)
-    assert (issue.title, issue.body, issue.author, issue.milestone) == ("Add export", "Text", "maria", "v1")
+    assert (issue.title, issue.body, issue.author, issue.milestone) == (
+        "Add export",
+        "Text",
+        "maria",
+        "v1",
+    )
     assert (issue.labels, issue.assignees, issue.is_pull) == (("Ready", "bug"), ("maria",), False)
     assert (issue.open_blockers, issue.total_blockers) == (1, 1)
     assert hub.fetch_issue(other).sub_issues_total == 1
@@ -120,17 +127,25 @@ def test_who_set_a_label(sandbox: Sandbox, hub: GitHub) -> None:
     events = hub.fetch_label_events(number)
     assert events is not None
     assert [event._replace(at="") for event in events] == [
-        LabelEvent("maria", "User", "ready", "", True), LabelEvent("machine", "Bot", "ready", "", False),
+        LabelEvent("maria", "User", "ready", "", True),
+        LabelEvent("machine", "Bot", "ready", "", False),
     ]
 
 
-def test_pulls_from_create_to_merged_by_a_person(sandbox: Sandbox, hub: GitHub, tmp_path: Path) -> None:
+def test_pulls_from_create_to_merged_by_a_person(
+    sandbox: Sandbox, hub: GitHub, tmp_path: Path
+) -> None:
     number = sandbox.add_issue("One")
     sha = push_branch(sandbox, tmp_path, "issue-1", {"a.py": "1\n"})
     assert hub.fetch_pulls("issue-1") == ()
 
     made = hub.create_pull("issue-1", "main", "One", f"Closes #{number}")
-    assert (made.head_sha, made.head_repo, made.base_branch, made.merged) == (sha, REPO, "main", False)
+    assert (made.head_sha, made.head_repo, made.base_branch, made.merged) == (
+        sha,
+        REPO,
+        "main",
+        False,
+    )
     assert [pull.number for pull in hub.fetch_pulls("issue-1", base="main")] == [made.number]
     assert hub.fetch_pulls("issue-2") == ()
     assert hub.fetch_issue(made.number).is_pull
@@ -146,13 +161,22 @@ def test_pulls_from_create_to_merged_by_a_person(sandbox: Sandbox, hub: GitHub, 
     checks = hub.fetch_checks(sha)
     assert checks is not None
     assert [(c.name, c.status, c.conclusion) for c in checks] == [
-        ("tests", "completed", "failure"), ("lint", "in_progress", None),
+        ("tests", "completed", "failure"),
+        ("lint", "in_progress", None),
     ]
     notes = hub.fetch_annotations(check)
     assert notes is not None and [(n.path, n.line, n.message) for n in notes] == [("a.py", 1, "no")]
 
-    sandbox.review(made.number, "maria", "CHANGES_REQUESTED", "please", [{"path": "a.py", "line": 1, "body": "here"}])
-    assert [(r.author, r.state, r.body) for r in hub.fetch_reviews(made.number)] == [("maria", "CHANGES_REQUESTED", "please")]
+    sandbox.review(
+        made.number,
+        "maria",
+        "CHANGES_REQUESTED",
+        "please",
+        [{"path": "a.py", "line": 1, "body": "here"}],
+    )
+    assert [(r.author, r.state, r.body) for r in hub.fetch_reviews(made.number)] == [
+        ("maria", "CHANGES_REQUESTED", "please")
+    ]
     assert [(c.issue, c.path, c.line, c.body) for c in hub.fetch_review_comments(made.number)] == [
         (made.number, "a.py", 1, "here")
     ]
@@ -162,18 +186,30 @@ def test_pulls_from_create_to_merged_by_a_person(sandbox: Sandbox, hub: GitHub, 
 
 
 def push_branch(sandbox: Sandbox, tmp_path: Path, branch: str, files: dict[str, str]) -> str:
-    clone, url = tmp_path / "clone", sandbox.git_url.replace("://", f"://robot:{sandbox.tokens['robot']}@")
+    clone, url = (
+        tmp_path / "clone",
+        sandbox.git_url.replace("://", f"://robot:{sandbox.tokens['robot']}@"),
+    )
     who = ("-c", "user.name=R", "-c", "user.email=r@example.com")
     env = {
-        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null"
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
     }
     subprocess.run(["git", "clone", "-q", url, clone], check=True, env=env)
     for name, text in files.items():
         (clone / name).write_text(text)
-    for command in (["checkout", "-q", "-b", branch], ["add", "."], [*who, "commit", "-q", "-m", "Work"]):
+    for command in (
+        ["checkout", "-q", "-b", branch],
+        ["add", "."],
+        [*who, "commit", "-q", "-m", "Work"],
+    ):
         subprocess.run(["git", *command], cwd=clone, check=True, env=env)
     subprocess.run(["git", "push", "-q", "origin", branch], cwd=clone, check=True, env=env)
-    return subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=clone, env=env, text=True).strip()
+    return subprocess.check_output(
+        ["git", "rev-parse", "HEAD"], cwd=clone, env=env, text=True
+    ).strip()
 
 
 def test_comments_labels_and_permissions(sandbox: Sandbox, hub: GitHub) -> None:
@@ -182,7 +218,8 @@ def test_comments_labels_and_permissions(sandbox: Sandbox, hub: GitHub) -> None:
     mine = hub.create_comment(number, "status")
     assert hub.edit_comment(mine.id, "status 2").body == "status 2"
     assert [(c.author, c.author_kind, c.body, c.issue) for c in hub.fetch_comments(number)] == [
-        ("maria", "User", "/answer 1", number), ("robot", "User", "status 2", number),
+        ("maria", "User", "/answer 1", number),
+        ("robot", "User", "status 2", number),
     ]
     everywhere = hub.fetch_repo_comments("2020-01-01T00:00:00Z")
     assert everywhere is not None and {c.issue for c in everywhere} == {number}
@@ -197,13 +234,19 @@ def test_comments_labels_and_permissions(sandbox: Sandbox, hub: GitHub) -> None:
 
     sandbox.add_user("boss", "maintain")
     assert hub.fetch_user() == "robot"
-    assert [hub.fetch_permission(user) for user in ("boss", "robot", "maria")] == ["maintain", "write", "admin"]
+    assert [hub.fetch_permission(user) for user in ("boss", "robot", "maria")] == [
+        "maintain",
+        "write",
+        "admin",
+    ]
     facts = hub.fetch_repo()
     assert (facts.repo, facts.default_branch, facts.archived) == (REPO, "main", False)
     assert facts.permissions and "push" in facts.permissions and "admin" not in facts.permissions
 
 
-def test_protection_as_an_administrator_and_as_a_writer_sees_it(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_protection_as_an_administrator_and_as_a_writer_sees_it(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
     sandbox.protect_branch("main", reviews=2, signatures=True)
     with connect(sandbox, tmp_path, "maria") as admin, connect(sandbox, tmp_path) as writer:
         known = admin.fetch_protection("main")
@@ -250,21 +293,40 @@ def test_enterprise_paths(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("status", [403, 404, 405, 410, 501])
 def test_what_a_server_lacks_is_unknown(net: Scripted, far: GitHub, status: int) -> None:
-    for path in ("issues/1/dependencies/blocked_by", "issues/1/sub_issues", "issues/1/timeline", "issues/comments",
-                 f"commits/{'a' * 40}/check-runs", f"commits/{'a' * 40}/status", "check-runs/5/annotations",
-                 "branches/main"):
+    for path in (
+        "issues/1/dependencies/blocked_by",
+        "issues/1/sub_issues",
+        "issues/1/timeline",
+        "issues/comments",
+        f"commits/{'a' * 40}/check-runs",
+        f"commits/{'a' * 40}/status",
+        "check-runs/5/annotations",
+        "branches/main",
+    ):
         net.get(f"{API}/{path}", status=status, json={"message": "no"})
     assert far.fetch_blockers(1) is far.fetch_sub_issues(1) is far.fetch_label_events(1) is None
     assert far.fetch_repo_comments("2020-01-01T00:00:00Z") is None
-    assert far.fetch_checks("a" * 40) is far.fetch_annotations(5) is far.fetch_protection("main") is None
+    assert (
+        far.fetch_checks("a" * 40)
+        is far.fetch_annotations(5)
+        is far.fetch_protection("main")
+        is None
+    )
     net.get(f"{API}/issues/1", json=an_issue(1, issue_dependencies_summary=None))
     issue = far.fetch_issue(1)
     assert issue[13:] == (None, None, None, None)
 
 
 def test_checks_half_readable_are_not_known(net: Scripted, far: GitHub) -> None:
-    net.get(f"{API}/commits/{'a' * 40}/status", json={"statuses": [{"context": "c", "state": "success"}]})
-    net.get(f"{API}/commits/{'a' * 40}/check-runs", status=403, json={"message": "Resource not accessible"})
+    net.get(
+        f"{API}/commits/{'a' * 40}/status",
+        json={"statuses": [{"context": "c", "state": "success"}]},
+    )
+    net.get(
+        f"{API}/commits/{'a' * 40}/check-runs",
+        status=403,
+        json={"message": "Resource not accessible"},
+    )
     assert far.fetch_checks("a" * 40) is None
 
 
@@ -325,7 +387,11 @@ def test_a_pull_is_asked_for_once_and_the_doubt_is_said(
 
 def impatient(far: GitHub, net: Scripted, answer: dict[str, Any]) -> GitHub:
     """A server that hangs is not waited for as long as others."""
-    return GitHub(REPO, TOKEN, net.url, write_gap=0, sleep=lambda _: None, timeout=0.2) if answer.get("body") == HANG else far
+    return (
+        GitHub(REPO, TOKEN, net.url, write_gap=0, sleep=lambda _: None, timeout=0.2)
+        if answer.get("body") == HANG
+        else far
+    )
 
 
 def test_a_comment_is_sent_once(net: Scripted, far: GitHub) -> None:
@@ -335,7 +401,11 @@ def test_a_comment_is_sent_once(net: Scripted, far: GitHub) -> None:
     net.post(f"{API}/issues/2/comments", status=403, json={"message": "Resource not accessible"})
     with pytest.raises(Refused, match="not accessible"):
         far.create_comment(2, "x")
-    net.post(f"{API}/labels", status=422, json={"message": "Validation Failed", "errors": [{"code": "invalid"}]})
+    net.post(
+        f"{API}/labels",
+        status=422,
+        json={"message": "Validation Failed", "errors": [{"code": "invalid"}]},
+    )
     net.get(f"{API}/labels", json=[{"name": "other"}])
     with pytest.raises(GitHubError, match="invalid"):
         far.create_label("x")
@@ -353,9 +423,21 @@ SERVER = 1795226400
         (403, {"Retry-After": "90"}, 90),
         (403, {"Retry-After": "Sat, 21 Nov 2026 02:05:00 GMT", "Date": DATE}, 300),
         # the server's clock is years away from ours: only the difference of its own times counts
-        (403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(SERVER + 600), "Date": DATE}, 601),
-        (403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(SERVER + 10**6), "Date": DATE}, 3700),
-        (429, {"x-ratelimit-remaining": "40", "x-ratelimit-reset": str(SERVER + 600), "Date": DATE}, 60),
+        (
+            403,
+            {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(SERVER + 600), "Date": DATE},
+            601,
+        ),
+        (
+            403,
+            {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(SERVER + 10**6), "Date": DATE},
+            3700,
+        ),
+        (
+            429,
+            {"x-ratelimit-remaining": "40", "x-ratelimit-reset": str(SERVER + 600), "Date": DATE},
+            60,
+        ),
         (429, {}, 60),
         (429, {"Retry-After": "soon"}, 60),
         (429, {"Retry-After": "9" * 400}, 3700),
@@ -365,11 +447,22 @@ SERVER = 1795226400
 )
 @pytest.mark.parametrize("write", [False, True])
 def test_limits_say_until_when_and_wait_for_nobody(
-    net: Scripted, far: GitHub, waits: list[float], status: int, headers: dict[str, str], seconds: int,
+    net: Scripted,
+    far: GitHub,
+    waits: list[float],
+    status: int,
+    headers: dict[str, str],
+    seconds: int,
     write: bool,
 ) -> None:
     said = {"message": "Slow down" if headers else "You have exceeded a secondary rate limit."}
-    net.add("POST" if write else "GET", f"{API}/issues/1/comments", status=status, headers=headers, json=said)
+    net.add(
+        "POST" if write else "GET",
+        f"{API}/issues/1/comments",
+        status=status,
+        headers=headers,
+        json=said,
+    )
     start = time.time()
     with pytest.raises(RateLimited, match="until") as caught:
         far.create_comment(1, "x") if write else far.fetch_comments(1)
@@ -377,7 +470,9 @@ def test_limits_say_until_when_and_wait_for_nobody(
     assert (waits, len(net.seen)) == ([], 1)
 
 
-def test_a_limit_of_a_moment_is_waited_for_once(net: Scripted, far: GitHub, waits: list[float]) -> None:
+def test_a_limit_of_a_moment_is_waited_for_once(
+    net: Scripted, far: GitHub, waits: list[float]
+) -> None:
     net.get(f"{API}/issues/1", status=429, headers={"Retry-After": "2"})
     net.get(f"{API}/issues/1", json=an_issue(1))
     assert far.fetch_issue(1).number == 1
@@ -389,8 +484,16 @@ def test_a_limit_of_a_moment_is_waited_for_once(net: Scripted, far: GitHub, wait
 
 
 def test_a_403_without_a_limit_is_a_refusal(net: Scripted, far: GitHub) -> None:
-    net.get(f"{API}/issues/1", status=403, json={"message": "Must have push access"},
-            headers={"x-ratelimit-remaining": "4999", "x-ratelimit-limit": "5000", "x-ratelimit-reset": "7"})
+    net.get(
+        f"{API}/issues/1",
+        status=403,
+        json={"message": "Must have push access"},
+        headers={
+            "x-ratelimit-remaining": "4999",
+            "x-ratelimit-limit": "5000",
+            "x-ratelimit-reset": "7",
+        },
+    )
     with pytest.raises(Refused):
         far.fetch_issue(1)
     assert far.rate == (1, 0, 4999, 5000, 7)
@@ -399,17 +502,25 @@ def test_a_403_without_a_limit_is_a_refusal(net: Scripted, far: GitHub) -> None:
 def test_pages_follow_the_query_of_the_link_and_nothing_else(net: Scripted, far: GitHub) -> None:
     """GitHub's links name /repositories/ID; a hostile server's may name another host."""
     link = '<https://evil.example/repositories/5/issues?after=cursor>; rel="next", <https://x/?page=9>; rel="last"'
-    net.get(f"{API}/issues", json=[an_issue(1), an_issue(2)], headers={"Link": link}, query={"per_page": "100"})
+    net.get(
+        f"{API}/issues",
+        json=[an_issue(1), an_issue(2)],
+        headers={"Link": link},
+        query={"per_page": "100"},
+    )
     net.get(f"{API}/issues", json=[an_issue(2), an_issue(3, pull_request={})], query="after=cursor")
     assert [issue.number for issue in far.fetch_issues()] == [1, 2]
 
 
 def test_half_of_the_pages_is_an_error(net: Scripted, far: GitHub) -> None:
     link = '<https://api.github.com/repositories/5/issues?page=2>; rel="next"'
-    net.get(f"{API}/issues", json=[an_issue(1)], headers={"Link": link},
-            query={"per_page": "100"})
-    net.get(f"{API}/issues/1/sub_issues", json=[an_issue(2)], headers={"Link": link},
-            query="per_page=100")
+    net.get(f"{API}/issues", json=[an_issue(1)], headers={"Link": link}, query={"per_page": "100"})
+    net.get(
+        f"{API}/issues/1/sub_issues",
+        json=[an_issue(2)],
+        headers={"Link": link},
+        query="per_page=100",
+    )
     for path in ("issues", "issues/1/sub_issues"):
         net.get(f"{API}/{path}", status=404, query="page=2")
     with pytest.raises(GitHubError):
@@ -422,10 +533,15 @@ def test_half_of_the_pages_is_an_error(net: Scripted, far: GitHub) -> None:
 def test_a_server_without_links_is_read_to_its_end(
     net: Scripted, far: GitHub, pages: list[int]
 ) -> None:
-    for number, size in reversed(list(enumerate(pages, 1))):  # the first page has no number, and would fit all
-        start = sum(pages[:number - 1]) + 1
-        net.get(f"{API}/issues", json=[an_issue(n) for n in range(start, start + size)],
-                query={"page": str(number)} if number > 1 else {"sort": "created"})
+    for number, size in reversed(
+        list(enumerate(pages, 1))
+    ):  # the first page has no number, and would fit all
+        start = sum(pages[: number - 1]) + 1
+        net.get(
+            f"{API}/issues",
+            json=[an_issue(n) for n in range(start, start + size)],
+            query={"page": str(number)} if number > 1 else {"sort": "created"},
+        )
     assert len(far.fetch_issues()) == sum(pages)
 
 
@@ -435,11 +551,25 @@ def test_a_server_that_ignores_pages_and_filters_ends(net: Scripted, far: GitHub
     net.get(f"{API}/issues", json=odd)
     assert len(far.fetch_issues(["Ready"])) == 49
     head = {"ref": "other", "sha": "a" * 40, "repo": None}
-    pull = {"number": 1, "title": "t", "state": "open", "head": head, "base": {"ref": "main"}, "user": None}
-    fork = {**pull, "number": 2, "head": {"ref": "issue-1", "sha": "a" * 40, "repo": {"full_name": "eve/widgets"}}}
+    pull = {
+        "number": 1,
+        "title": "t",
+        "state": "open",
+        "head": head,
+        "base": {"ref": "main"},
+        "user": None,
+    }
+    fork = {
+        **pull,
+        "number": 2,
+        "head": {"ref": "issue-1", "sha": "a" * 40, "repo": {"full_name": "eve/widgets"}},
+    }
     net.get(f"{API}/pulls", json=[pull, fork])
     assert far.fetch_pulls("issue-1") == ()
-    assert [(p.head_repo, p.author) for p in far.fetch_pulls()] == [(None, "ghost"), ("eve/widgets", "ghost")]
+    assert [(p.head_repo, p.author) for p in far.fetch_pulls()] == [
+        (None, "ghost"),
+        ("eve/widgets", "ghost"),
+    ]
 
 
 def test_a_cut_off_body_is_an_error(waits: list[float]) -> None:
@@ -457,22 +587,30 @@ def test_a_cut_off_body_is_an_error(waits: list[float]) -> None:
         thread = threading.Thread(target=serve)
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        with GitHub(REPO, TOKEN, url, sleep=waits.append) as hub, pytest.raises(GitHubError, match="IncompleteRead"):
+        with (
+            GitHub(REPO, TOKEN, url, sleep=waits.append) as hub,
+            pytest.raises(GitHubError, match="IncompleteRead"),
+        ):
             hub.fetch_issues()
         thread.join()
 
 
 @pytest.mark.parametrize(
-    ("role", "permission", "found"), [("maintain", "write", "maintain"), ("reviewers", "read", "read")]
+    ("role", "permission", "found"),
+    [("maintain", "write", "maintain"), ("reviewers", "read", "read")],
 )
 def test_roles_of_an_organisation(
     net: Scripted, far: GitHub, role: str, permission: str, found: str
 ) -> None:
-    net.get(f"{API}/collaborators/ann/permission", json={"permission": permission, "role_name": role})
+    net.get(
+        f"{API}/collaborators/ann/permission", json={"permission": permission, "role_name": role}
+    )
     assert far.fetch_permission("ann") == found
 
 
-@pytest.mark.parametrize("answer", [{"status": 404}, {"status": 500}, {"json": {}}, {"status": 403}])
+@pytest.mark.parametrize(
+    "answer", [{"status": 404}, {"status": 500}, {"json": {}}, {"status": 403}]
+)
 def test_a_failed_permission_lookup_permits_nothing(
     net: Scripted, far: GitHub, answer: dict[str, Any]
 ) -> None:
@@ -482,22 +620,37 @@ def test_a_failed_permission_lookup_permits_nothing(
 
 
 def test_comments_written_through_an_app_are_no_persons(net: Scripted, far: GitHub) -> None:
-    about = {"id": 1, "user": {"login": "ann", "type": "User"}, "body": "x", "issue_url": "https://x/repos/a/b/issues/4",
-             "created_at": "a", "updated_at": "a"}
+    about = {
+        "id": 1,
+        "user": {"login": "ann", "type": "User"},
+        "body": "x",
+        "issue_url": "https://x/repos/a/b/issues/4",
+        "created_at": "a",
+        "updated_at": "a",
+    }
     by_app, by_nobody = {**about, "performed_via_github_app": {"id": 1}}, {**about, "user": None}
     net.get(f"{API}/issues/4/comments", json=[about, by_app, by_nobody])
     assert [(c.author, c.author_kind, c.issue) for c in far.fetch_comments(4)] == [
-        ("ann", "User", 4), ("ann", "App", 4), ("ghost", "", 4),
+        ("ann", "User", 4),
+        ("ann", "App", 4),
+        ("ghost", "", 4),
     ]
 
 
 def test_bypass(net: Scripted, far: GitHub) -> None:
     net.get(f"{API}/branches/main", json={"protected": True})
     net.get(f"{API}/branches/main/protection", status=404)
-    net.get(f"{API}/rules/branches/main", json=[
-        {"type": "pull_request", "ruleset_id": 7, "parameters": {"required_approving_review_count": 1}},
-        {"type": "required_signatures", "ruleset_id": 7},
-    ])
+    net.get(
+        f"{API}/rules/branches/main",
+        json=[
+            {
+                "type": "pull_request",
+                "ruleset_id": 7,
+                "parameters": {"required_approving_review_count": 1},
+            },
+            {"type": "required_signatures", "ruleset_id": 7},
+        ],
+    )
     for said, bypass in (("always", True), ("never", False), (None, None)):
         net.replace("GET", f"{API}/rulesets/7", json={"current_user_can_bypass": said})
         assert far.fetch_protection("main") == Protection(True, 1, True, bypass)
@@ -513,7 +666,9 @@ def test_writes_of_one_clone_are_apart(net: Scripted, tmp_path: Path, waits: lis
         assert waits == []
         one.add_labels(1, ["b"])
     assert len(waits) == 1 and 0.8 < waits[0] <= 1
-    with GitHub(REPO, TOKEN, net.url, cache=tmp_path / "cache", sleep=waits.append) as another_process:
+    with GitHub(
+        REPO, TOKEN, net.url, cache=tmp_path / "cache", sleep=waits.append
+    ) as another_process:
         another_process.add_labels(1, ["c"])
     assert len(waits) == 2
 
@@ -543,7 +698,9 @@ def test_a_304_that_nobody_asked_for_is_an_error(net: Scripted, far: GitHub) -> 
         far.fetch_issues()
 
 
-def test_the_token_is_in_no_message(net: Scripted, far: GitHub, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_token_is_in_no_message(
+    net: Scripted, far: GitHub, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(0)
     net.get(f"{API}/issues/1", status=400, json={"message": f"bad header: token {TOKEN}"})
     net.get(f"{API}/issues/2", raw=f"no status {TOKEN}\r\n\r\n".encode())
@@ -573,9 +730,16 @@ def test_the_token_is_in_no_message(net: Scripted, far: GitHub, caplog: pytest.L
         ("git@ssh.github.com:acme/wid.gets", ("github.com", "acme/wid.gets")),
         ("ssh://git@host/acme/widgets", ("host", REPO)),
         ("git@host:/acme/widgets.git", ("host", REPO)),
-        ("/srv/git/widgets.git", None), ("../widgets", None), ("file:///srv/acme/widgets", None), ("", None),
-        ("https://github.com/acme", None), ("https://github.com/a/b/c", None), ("git@host:../widgets", None),
-        ("https://github.com/acme/wid%20gets", None), ("ext::sh -c x", None), ("https://[bad/acme/widgets", None),
+        ("/srv/git/widgets.git", None),
+        ("../widgets", None),
+        ("file:///srv/acme/widgets", None),
+        ("", None),
+        ("https://github.com/acme", None),
+        ("https://github.com/a/b/c", None),
+        ("git@host:../widgets", None),
+        ("https://github.com/acme/wid%20gets", None),
+        ("ext::sh -c x", None),
+        ("https://[bad/acme/widgets", None),
         ("-oProxyCommand=x:acme/widgets", None),
     ],
 )
@@ -586,8 +750,10 @@ def test_remotes(url: str, found: tuple[str, str] | None) -> None:
 @pytest.mark.parametrize(
     ("host", "url"),
     [
-        ("github.com", "https://api.github.com"), ("acme.ghe.com", "https://api.acme.ghe.com"),
-        ("git.corp.example", "https://git.corp.example/api/v3"), ("host:8443", "https://host:8443/api/v3"),
+        ("github.com", "https://api.github.com"),
+        ("acme.ghe.com", "https://api.acme.ghe.com"),
+        ("git.corp.example", "https://git.corp.example/api/v3"),
+        ("host:8443", "https://host:8443/api/v3"),
     ],
 )
 def test_api_addresses(host: str, url: str) -> None:
@@ -603,7 +769,11 @@ def readable() -> Iterator[None]:
         ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
 
 
-HUB, CORP, SANDBOX = "https://api.github.com", "https://git.corp.example/api/v3", "http://127.0.0.1:4001"
+HUB, CORP, SANDBOX = (
+    "https://api.github.com",
+    "https://git.corp.example/api/v3",
+    "http://127.0.0.1:4001",
+)
 
 
 @pytest.mark.usefixtures("readable")
@@ -624,7 +794,9 @@ HUB, CORP, SANDBOX = "https://api.github.com", "https://git.corp.example/api/v3"
         (SANDBOX, {"GH_ENTERPRISE_TOKEN": "d"}, None),
     ],
 )
-def test_a_token_goes_to_its_own_host(base_url: str, env: dict[str, str], source: str | None) -> None:
+def test_a_token_goes_to_its_own_host(
+    base_url: str, env: dict[str, str], source: str | None
+) -> None:
     asked: list[tuple[str, ...]] = []
 
     def gh(*argv: str, **_: Any) -> Done:

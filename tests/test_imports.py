@@ -20,10 +20,52 @@ sys.argv[1:] = {words!r}
 from issue_orch.__main__ import main
 sys.exit(main())
 """
-PACKAGES = {"typer", "click", "rich", "jinja2", "github", "requests", "urllib3", "tenacity", "textual", "psutil", "pydantic"}
-HEAVY = {"argparse", "asyncio", "calendar", "concurrent", "dataclasses", "datetime", "hashlib", "inspect", "logging",
-         "pathlib", "random", "shutil", "socket", "ssl", "subprocess", "tempfile", "threading", "tomllib", "urllib"}
-STATUS = {"__main__", "commands", "commands.status", "errors", "headline", "lease", "local", "shell", "store", "damage"}
+PACKAGES = {
+    "typer",
+    "click",
+    "rich",
+    "jinja2",
+    "github",
+    "requests",
+    "urllib3",
+    "tenacity",
+    "textual",
+    "psutil",
+    "pydantic",
+}
+HEAVY = {
+    "argparse",
+    "asyncio",
+    "calendar",
+    "concurrent",
+    "dataclasses",
+    "datetime",
+    "hashlib",
+    "inspect",
+    "logging",
+    "pathlib",
+    "random",
+    "shutil",
+    "socket",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "tomllib",
+    "urllib",
+}
+STATUS = {
+    "__main__",
+    "commands",
+    "commands.status",
+    "errors",
+    "headline",
+    "lease",
+    "local",
+    "shell",
+    "store",
+    "damage",
+}
 
 
 @pytest.fixture
@@ -31,7 +73,13 @@ def clone(tmp_path: Path) -> Path:
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     state = make_state(tmp_path / ".git")
     make_session(state, 1)
-    status = new_status(1, status="working", startedAt="2025-01-01T00:00:00Z", issueTitle="Grüße", worktreePath=str(tmp_path))
+    status = new_status(
+        1,
+        status="working",
+        startedAt="2025-01-01T00:00:00Z",
+        issueTitle="Grüße",
+        worktreePath=str(tmp_path),
+    )
     save_status(state, status)
     write_context(status, "acme/widgets", state)
     return tmp_path
@@ -41,19 +89,24 @@ def imported(clone: Path, *words: str) -> tuple[set[str], set[str]]:
     """Modules of issue-orch, and the top names of all others, that the command imported."""
     out = clone / "modules"
     code = LIST.format(out=str(out), words=list(words))
-    done = subprocess.run([sys.executable, "-c", code], cwd=clone, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=clone, capture_output=True, text=True, check=False
+    )
     assert out.exists() and "Traceback" not in done.stderr, done.stderr
     names = set(out.read_text().split())
     own = {name.partition(".")[2] for name in names if name.startswith("issue_orch.")}
     return own, {name.partition(".")[0] for name in names} - {"issue_orch"}
 
 
-@pytest.mark.parametrize(("words", "own"), [
-    (("report", "working", "--note", "x"), {"__main__", "report"}),
-    (("--help",), {"__main__", "shell", "errors"}),
-    (("status", "--json"), STATUS),
-    (("status",), STATUS | {"status_text", "text"}),
-])
+@pytest.mark.parametrize(
+    ("words", "own"),
+    [
+        (("report", "working", "--note", "x"), {"__main__", "report"}),
+        (("--help",), {"__main__", "shell", "errors"}),
+        (("status", "--json"), STATUS),
+        (("status",), STATUS | {"status_text", "text"}),
+    ],
+)
 def test_quick_commands_import_little(clone: Path, words: tuple[str, ...], own: set[str]) -> None:
     ours, others = imported(clone, *words)
     assert ours <= own
@@ -63,25 +116,51 @@ def test_quick_commands_import_little(clone: Path, words: tuple[str, ...], own: 
 @pytest.mark.parametrize("words", [("answer", "999", "text"), ("plan",)])
 def test_before_their_work_commands_import_no_package(clone: Path, words: tuple[str, ...]) -> None:
     ours, others = imported(clone, *words)
-    assert "commands" in ours and not ours & {"cli", "github", "transport", "prompt", "commands.watch", "sandbox"}
+    assert "commands" in ours and not ours & {
+        "cli",
+        "github",
+        "transport",
+        "prompt",
+        "commands.watch",
+        "sandbox",
+    }
     assert not others & (PACKAGES | {"asyncio", "ssl", "socket"})
-    assert "inspect" not in others or sys.version_info >= (3, 14), "3.14's concurrent.futures imports it, by way of traceback"
+    assert "inspect" not in others or sys.version_info >= (3, 14), (
+        "3.14's concurrent.futures imports it, by way of traceback"
+    )
 
 
 def test_a_supervisor_imports_no_package(clone: Path) -> None:
     code = "import sys; old = set(sys.modules); import issue_orch.supervisor, issue_orch.facts; print(*set(sys.modules) - old)"
-    said = subprocess.run([sys.executable, "-c", code], cwd=clone, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=clone, capture_output=True, text=True, check=True
+    ).stdout
     names = {name.partition(".")[0] for name in said.split()}
-    assert not names & (PACKAGES | {"asyncio", "dataclasses", "datetime", "hashlib", "shutil", "socket", "ssl", "tempfile"})
+    assert not names & (
+        PACKAGES
+        | {"asyncio", "dataclasses", "datetime", "hashlib", "shutil", "socket", "ssl", "tempfile"}
+    )
 
 
 def test_a_supervisor_is_forked_without_threads(clone: Path) -> None:
-    code = ("import sys, threading\n"
-            "sys.addaudithook(lambda event, _: event != 'os.fork' or print(threading.active_count(), flush=True))\n"
-            "from issue_orch.supervisor import main\n"
-            "sys.exit(main(sys.argv[1:]))\n")
+    code = (
+        "import sys, threading\n"
+        "sys.addaudithook(lambda event, _: event != 'os.fork' or print(threading.active_count(), flush=True))\n"
+        "from issue_orch.supervisor import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
     with open(os.devnull) as nothing:  # no word comes: what was forked ends at once
         descriptor = nothing.fileno()
-        argv = [sys.executable, "-W", "error", "-c", code, clone / ".git/issue-orch", f"1:{descriptor},{descriptor},{descriptor}"]
-        done = subprocess.run(argv, pass_fds=[descriptor], capture_output=True, text=True, check=False)
+        argv = [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            code,
+            clone / ".git/issue-orch",
+            f"1:{descriptor},{descriptor},{descriptor}",
+        ]
+        done = subprocess.run(
+            argv, pass_fds=[descriptor], capture_output=True, text=True, check=False
+        )
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr

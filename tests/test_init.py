@@ -34,13 +34,19 @@ def test_it_asks_for_what_was_not_given_and_for_write_back(scene: Scene) -> None
     found = tomllib.loads((scene.clone / ".issue-orch.toml").read_text())
     assert (found["agent"], found["ready"]["labels"], found["max_workers"]) == ("codex", ["go"], 2)
     assert found["github"]["write_back"] is True and "orch:stuck" in ran.err
-    assert list(found["agents"]) == ["codex"], "the commented keys are those of the agent that was chosen"
+    assert list(found["agents"]) == ["codex"], (
+        "the commented keys are those of the agent that was chosen"
+    )
 
 
 def test_what_came_with_the_repository_is_not_approved_unasked(scene: Scene) -> None:
     (scene.clone / ".issue-orch.toml").write_text('setup = [["sh", "-c", "exit 0"]]\n')
     ran = typing(scene, "\n", "init")
-    assert ran.code == 1 and "Approve this on this machine?" in ran.err and "error: not approved" in ran.err
+    assert (
+        ran.code == 1
+        and "Approve this on this machine?" in ran.err
+        and "error: not approved" in ran.err
+    )
     assert "was not approved on this machine" in scene.orch("plan").err
     assert typing(scene, "y\n", "init").code == 0 and scene.orch("plan").code == 0
     assert "Approve this" not in typing(scene, "", "init").err, "once is enough"

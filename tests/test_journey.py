@@ -34,23 +34,31 @@ def merge(scene: Scene, url: str) -> None:
 def test_from_init_to_prune(scene: Scene) -> None:
     (scene.home / ".config" / "issue-orch" / "config.toml").unlink()
     (scene.clone / ".issue-orch.toml").write_text(
-        f'{scene.config}[agents.scripted]\ncommand = ["{scene.folder}/agent"]\nresume = ["{scene.folder}/agent"]\n')
+        f'{scene.config}[agents.scripted]\ncommand = ["{scene.folder}/agent"]\nresume = ["{scene.folder}/agent"]\n'
+    )
     scene.agent(ASK)
     number = scene.issue("Tokens must be refreshed")
     blocked = scene.issue("After it", f"Depends on #{number}")
     unapproved = scene.orch("spawn", str(number))
     assert unapproved.code == 1 and "was not approved on this machine" in unapproved.err
-    assert "next: read it; then: issue-orch init --approve" in unapproved.err and not scene.status(number)
+    assert "next: read it; then: issue-orch init --approve" in unapproved.err and not scene.status(
+        number
+    )
     scene.orch("init", "--approve", check=True)
     plan = scene.orch("plan", check=True).out
     assert "Eligible (1)" in plan and f"blocked by #{number}" in plan
     spawned = scene.orch("spawn", str(number), check=True)
     assert f"#{number}: worker started on issue-{number} in " in spawned.out
     status = scene.wait_status(number, "stuck")
-    assert status["question"]["options"] == ["left", "right"] and status["question"]["default"] == "left"
+    assert (
+        status["question"]["options"] == ["left", "right"]
+        and status["question"]["default"] == "left"
+    )
     assert "Options: 1) left 2) right" in scene.orch("status", check=True).out
     assert scene.orch("status", "--needs-me").code == 0
-    assert scene.orch("answer", str(number), "--option", "2", check=True).out.startswith(f"#{number}: delivered")
+    assert scene.orch("answer", str(number), "--option", "2", check=True).out.startswith(
+        f"#{number}: delivered"
+    )
     url = finish(scene, number)
     assert "right" in (scene.folder / f"prompt-{number}.2").read_text()
     shown = scene.orch("show", str(number), check=True).out
@@ -83,7 +91,9 @@ def test_workers_go_on_when_their_terminal_is_closed(scene: Scene) -> None:
     scene.agent("await go\n" + COMPLETE)
     number = scene.issue()
     master, slave = pty.openpty()
-    child = scene.start("spawn", str(number), stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    child = scene.start(
+        "spawn", str(number), stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+    )
     os.close(slave)
     scene.wait(lambda: scene.status(number).get("agentProcess"), what="the agent runs")
     os.killpg(child.pid, signal.SIGHUP)  # what a closing terminal sends
@@ -99,8 +109,15 @@ def test_command_substitution_returns_at_once(scene: Scene) -> None:
     scene.agent("await go\n" + COMPLETE)
     number = scene.issue()
     line = f'said=$("{sys.executable}" -P -m issue_orch spawn {number} 2>&1); echo "got: $said"'
-    done = subprocess.run(["sh", "-c", line], cwd=scene.clone, env=scene.env, capture_output=True, text=True,
-                          timeout=60, check=True)
+    done = subprocess.run(
+        ["sh", "-c", line],
+        cwd=scene.clone,
+        env=scene.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     assert "worker started" in done.stdout and scene.workers(), "it returned while the worker runs"
     scene.release("go")
     finish(scene, number)
@@ -126,8 +143,14 @@ env -i HOME="$HOME" PATH=/usr/bin:/bin /bin/sh -lc 'cd src && "@REPORT@" report 
 
 
 def run_report(scene: Scene, cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([REPORT, "report", *words], cwd=cwd, env=scene.env, capture_output=True, text=True,
-                          check=False)
+    return subprocess.run(
+        [REPORT, "report", *words],
+        cwd=cwd,
+        env=scene.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_report_refuses_what_is_wrong(scene: Scene) -> None:
@@ -135,8 +158,13 @@ def test_report_refuses_what_is_wrong(scene: Scene) -> None:
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
     tree = scene.worktree(number)
-    for words, why in ((["stuck"], "--decision"), (["done"], "not one of"), (["working", "--title", "x"], "belong"),
-                       (["complete", "--body-file", "none.md"], "write the file"), (["working", "--x"], "unknown")):
+    for words, why in (
+        (["stuck"], "--decision"),
+        (["done"], "not one of"),
+        (["working", "--title", "x"], "belong"),
+        (["complete", "--body-file", "none.md"], "write the file"),
+        (["working", "--x"], "unknown"),
+    ):
         done = run_report(scene, tree, *words)
         assert done.returncode == 2 and why in done.stderr, done
     outside = run_report(scene, scene.home, "working")
@@ -144,8 +172,10 @@ def test_report_refuses_what_is_wrong(scene: Scene) -> None:
 
 
 def test_tell_now_interrupts_and_tell_waits_for_the_turn(scene: Scene) -> None:
-    scene.agent('if [ "$attempt" = 1 ]; then commit begun.txt; report working --note begun\n'
-                "exec tail -f /dev/null; fi\n" + COMPLETE)
+    scene.agent(
+        'if [ "$attempt" = 1 ]; then commit begun.txt; report working --note begun\n'
+        "exec tail -f /dev/null; fi\n" + COMPLETE
+    )
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
     scene.wait(lambda: scene.status(number)["status"] == "working", what="it works")
@@ -200,7 +230,10 @@ report complete --pr "$(cat "@FOLDER@/url")"
     scene.gate("opened")
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
-    scene.wait((scene.folder / f"prompt-{number}.2").exists, what="the worker is told that the pull is not there")
+    scene.wait(
+        (scene.folder / f"prompt-{number}.2").exists,
+        what="the worker is told that the pull is not there",
+    )
     pull = scene.sandbox.open_pull(f"issue-{number}", "main", "Mine", f"Closes #{number}", "you")
     url = f"{scene.sandbox.base_url}/acme/widgets/pull/{pull}"
     (scene.folder / "url").write_text(url)
@@ -231,7 +264,9 @@ def test_a_rejected_push_is_guidance_first_then_stuck(scene: Scene) -> None:
 
 
 def test_a_ruleset_on_the_branch_is_publish_pending(scene: Scene) -> None:
-    hook = refuse_pushes(scene, "error: GH013: Repository rule violations found for refs/heads/issue-1.")
+    hook = refuse_pushes(
+        scene, "error: GH013: Repository rule violations found for refs/heads/issue-1."
+    )
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
     scene.wait(lambda: scene.status(number)["publish"], what="publishing is pending")
@@ -262,7 +297,9 @@ def test_a_refused_sign_in_is_publish_pending_until_resume(scene: Scene) -> None
     assert again.code == 0 and scene.headline(number) == "PUBLISH PENDING"
     scene.sandbox.users["you"] = you
     # git forgets what was refused
-    (scene.home / ".git-credentials").write_text(f"http://you:{you.token}@{scene.sandbox.git_url.split('/')[2]}\n")
+    (scene.home / ".git-credentials").write_text(
+        f"http://you:{you.token}@{scene.sandbox.git_url.split('/')[2]}\n"
+    )
     scene.orch("resume", str(number), check=True)
     finish(scene, number)
     assert len(list(scene.folder.glob("prompt-*"))) == 1, "the worker was not asked about it"
@@ -272,7 +309,9 @@ def test_of_two_pulls_ours_is_the_one_with_our_head_and_base(scene: Scene) -> No
     scene.sandbox.seed({"x": "y"}, "More")
     scene.git("push", "-q", str(scene.sandbox.bare), "HEAD:refs/heads/release")
     scene.gate("go")
-    scene.agent('commit work.txt\ngit push -q origin HEAD:refs/heads/issue-1\nawait go\nreport complete\n')
+    scene.agent(
+        "commit work.txt\ngit push -q origin HEAD:refs/heads/issue-1\nawait go\nreport complete\n"
+    )
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
     scene.wait(lambda: "issue-1" in scene.sandbox.heads, what="it is pushed")
@@ -280,7 +319,9 @@ def test_of_two_pulls_ours_is_the_one_with_our_head_and_base(scene: Scene) -> No
     scene.release("go")
     url = str(scene.wait_status(number, "complete")["pullRequestUrl"])
     mine = int(url.rpartition("/")[2])
-    assert mine != other and scene.sandbox.pulls[mine].base == "main" and len(scene.sandbox.pulls) == 2
+    assert (
+        mine != other and scene.sandbox.pulls[mine].base == "main" and len(scene.sandbox.pulls) == 2
+    )
 
 
 def test_an_agent_that_only_ends_its_turn_is_reminded_then_stuck(scene: Scene) -> None:
@@ -296,16 +337,26 @@ def test_an_agent_that_only_ends_its_turn_is_reminded_then_stuck(scene: Scene) -
 
 
 def test_a_claim_with_loose_files_goes_back_to_the_worker(scene: Scene) -> None:
-    scene.agent('if [ "$attempt" = 1 ]; then echo x > loose.txt; else rm loose.txt; fi\n' + COMPLETE)
+    scene.agent(
+        'if [ "$attempt" = 1 ]; then echo x > loose.txt; else rm loose.txt; fi\n' + COMPLETE
+    )
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
     finish(scene, number)
-    assert "these files are not committed: loose.txt" in (scene.folder / f"prompt-{number}.2").read_text()
+    assert (
+        "these files are not committed: loose.txt"
+        in (scene.folder / f"prompt-{number}.2").read_text()
+    )
 
 
 def test_spawn_says_json_alone_on_stdout(scene: Scene) -> None:
     number = scene.issue()
     rows = json.loads(scene.orch("spawn", str(number), "--json", check=True).out)
-    assert rows["started"][0] == {"number": number, "started": True, "branch": f"issue-{number}", "error": None,
-                                  "worktreePath": str(scene.worktree(number))}
+    assert rows["started"][0] == {
+        "number": number,
+        "started": True,
+        "branch": f"issue-{number}",
+        "error": None,
+        "worktreePath": str(scene.worktree(number)),
+    }
     finish(scene, number)

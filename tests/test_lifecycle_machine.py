@@ -94,7 +94,9 @@ class Machine(RuleBasedStateMachine):
 
     def look(self) -> None:
         self.hear()
-        self.step = turn.before_running(self.phase, self.hold, self.inbox(), self.counted(), False, self.session, LIMITS)
+        self.step = turn.before_running(
+            self.phase, self.hold, self.inbox(), self.counted(), False, self.session, LIMITS
+        )
 
     def hear(self) -> None:
         fresh = turn.unheard(self.inbox(), self.counted())
@@ -185,7 +187,9 @@ class Machine(RuleBasedStateMachine):
         if kind == "session_missing":
             self.session = False
         self.hear()
-        self.step = turn.after_run(self.phase, self.inbox(), self.counted(), outcome, False, LIMITS, self.now)
+        self.step = turn.after_run(
+            self.phase, self.inbox(), self.counted(), outcome, False, LIMITS, self.now
+        )
 
     # -- the supervisor takes its next step
 
@@ -219,7 +223,9 @@ class Machine(RuleBasedStateMachine):
             self.note("nudged")
         if guidance and self.phase in {"stuck", "complete"}:
             self.happen("answered" if self.phase == "stuck" else "followed_up")
-        assert self.phase in {"registered", "planning", "working"}, f"an agent starts when {self.phase}"
+        assert self.phase in {"registered", "planning", "working"}, (
+            f"an agent starts when {self.phase}"
+        )
         self.carrying, self.agent, self.session = guidance, True, True
         self.note("started")
 
@@ -253,7 +259,11 @@ class Machine(RuleBasedStateMachine):
         self.supervisor = self.agent = False
         self.carrying, self.step = [], None
 
-    @precondition(lambda self: not self.supervisor and self.phase not in {"cancelled", "complete"} and not self.hold)
+    @precondition(
+        lambda self: (
+            not self.supervisor and self.phase not in {"cancelled", "complete"} and not self.hold
+        )
+    )
     @rule()
     def next_command(self) -> None:
         """Any later command takes up what a crash left."""
@@ -297,12 +307,19 @@ class Machine(RuleBasedStateMachine):
                 break
         assert self.phase in {"complete", "cancelled"}, (self.phase, self.hold, self.step)
         if self.phase == "complete":
-            assert not [message for message in self.inbox() if message["kind"] == "guidance"], "an answer waits for ever"
+            assert not [message for message in self.inbox() if message["kind"] == "guidance"], (
+                "an answer waits for ever"
+            )
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None, derandomize=True,
-                                suppress_health_check=[HealthCheck.too_slow])
+TestMachine.settings = settings(
+    max_examples=60,
+    stateful_step_count=30,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 
 def test_attempts_are_bounded() -> None:

@@ -17,7 +17,10 @@ from kit import COMPLETE, ENDLESS, Scene
 
 LIMIT = {"status": 403, "message": "API rate limit exceeded for user ID 1."}
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
-    "403 with a reset": ({**LIMIT, "headers": {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "RESET"}}, "LIMIT"),
+    "403 with a reset": (
+        {**LIMIT, "headers": {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "RESET"}},
+        "LIMIT",
+    ),
     "403 without headers": ({"status": 403, "message": SECONDARY}, "LIMIT"),
     "429 with Retry-After": ({"status": 429, "message": "Slow down", "retry_after": 120}, "LIMIT"),
     "429 without headers": ({"status": 429, "message": ""}, "LIMIT"),
@@ -35,9 +38,13 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         yield made
 
 
-def break_down(scene: Scene, fault: dict[str, Any], method: str = "GET", route: str = "/.*") -> None:
-    headers = {name: str(int(time.time()) + 600) if value == "RESET" else value
-               for name, value in fault.get("headers", {}).items()}
+def break_down(
+    scene: Scene, fault: dict[str, Any], method: str = "GET", route: str = "/.*"
+) -> None:
+    headers = {
+        name: str(int(time.time()) + 600) if value == "RESET" else value
+        for name, value in fault.get("headers", {}).items()
+    }
     github(scene).fail(method=method, route=route, times=99, **{**fault, "headers": headers})
 
 
@@ -58,23 +65,41 @@ def test_a_command_that_cannot_ask_ends_and_makes_nothing(scene: Scene, name: st
     scene.orch("spawn", str(at_work), check=True)
     scene.wait(lambda: scene.status(at_work)["status"] == "working")
     break_down(scene, fault)
-    for command in (("plan",), ("plan", str(number)), ("spawn", str(number)), ("spawn", "--yes"), ("run", "--once"),
-                    ("status", "--fetch")):
+    for command in (
+        ("plan",),
+        ("plan", str(number)),
+        ("spawn", str(number)),
+        ("spawn", "--yes"),
+        ("run", "--once"),
+        ("status", "--fetch"),
+    ):
         before = len(scene.sandbox.requests)
         ran = scene.orch(*command)
         assert ran.code == 1, f"{command}: {ran}"
-        asked = Counter((each.method, each.path, str(each.query)) for each in scene.sandbox.requests[before:])
-        assert max(asked.values()) <= 3, f"{command} asks once, or three times when that may help: {asked}"
+        asked = Counter(
+            (each.method, each.path, str(each.query)) for each in scene.sandbox.requests[before:]
+        )
+        assert max(asked.values()) <= 3, (
+            f"{command} asks once, or three times when that may help: {asked}"
+        )
         assert says(ran.err, words), f"{command} says {ran.err!r}"
-        assert "Traceback" not in ran.err and "no such issue" not in ran.err, "an error is not 'not found'"
-    assert scene.supervisors() and not scene.status(number) and not scene.git("branch", "--list", f"issue-{number}")
+        assert "Traceback" not in ran.err and "no such issue" not in ran.err, (
+            "an error is not 'not found'"
+        )
+    assert (
+        scene.supervisors()
+        and not scene.status(number)
+        and not scene.git("branch", "--list", f"issue-{number}")
+    )
     github(scene).faults.clear()
     assert f"#{number} started" in scene.orch("run", "--once", check=True).err
 
 
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_pull_that_cannot_be_made_is_made_later_and_once(scene: Scene, method: str, name: str) -> None:
+def test_a_pull_that_cannot_be_made_is_made_later_and_once(
+    scene: Scene, method: str, name: str
+) -> None:
     """Settle, in its questions and in its write; the write may have been done although no answer came."""
     fault, _ = FAULTS[name]
     scene.gate("turn")

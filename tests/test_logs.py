@@ -30,17 +30,31 @@ def write(log: Path, *rows: tuple[bytes, float]) -> None:
 
 def rendered(log: Path) -> list[tuple[str, str]]:
     rendering = Rendering("command")
-    return [(line.clock, line.text) for raw, at in LogReader(log).read() for line in rendering.lines(raw, at)]
+    return [
+        (line.clock, line.text)
+        for raw, at in LogReader(log).read()
+        for line in rendering.lines(raw, at)
+    ]
 
 
 def test_tools_are_shown_with_how_long_they_took(tmp_path: Path) -> None:
     log = tmp_path / "agent.log"
-    write(log, (event(type="text", text="I look around"), 100), (event(type="tool", id="a", text="shell: pytest"), 101),
-          (event(type="tool", id="b", text="read: x.py") + event(type="tool_end", id="b"), 101.5),
-          (event(type="tool_end", id="a"), 174), (event(type="text", text="All\ngreen"), 175))
+    write(
+        log,
+        (event(type="text", text="I look around"), 100),
+        (event(type="tool", id="a", text="shell: pytest"), 101),
+        (event(type="tool", id="b", text="read: x.py") + event(type="tool_end", id="b"), 101.5),
+        (event(type="tool_end", id="a"), 174),
+        (event(type="text", text="All\ngreen"), 175),
+    )
     assert rendered(log) == [
-        ("00:01:40", "I look around"), ("00:01:41", "> shell: pytest"), ("", "> read: x.py"),
-        ("", "  done after 1m: shell: pytest"), ("00:02:55", "All"), ("", "green")]
+        ("00:01:40", "I look around"),
+        ("00:01:41", "> shell: pytest"),
+        ("", "> read: x.py"),
+        ("", "  done after 1m: shell: pytest"),
+        ("00:02:55", "All"),
+        ("", "green"),
+    ]
 
 
 def test_lines_in_one_chunk_and_half_lines(tmp_path: Path) -> None:
@@ -70,27 +84,42 @@ def test_the_tail_starts_at_a_whole_line(tmp_path: Path) -> None:
     log = tmp_path / "agent.log"
     log.write_bytes(b"".join(b"line %d\n" % number for number in range(1000)))
     lines = LogReader(log, tail=100).read()
-    assert 8 <= len(lines) <= 13 and lines[-1] == ("line 999", 0.0) and lines[0][0].startswith("line 9")
+    assert (
+        8 <= len(lines) <= 13
+        and lines[-1] == ("line 999", 0.0)
+        and lines[0][0].startswith("line 9")
+    )
 
 
 def test_nothing_dangerous_is_rendered(tmp_path: Path) -> None:
     log = tmp_path / "agent.log"
     token = "ghp_" + "a1" * 18
-    write(log, (event(type="text", text=f"\x1b]0;title\x07\x1b[2Jhello {token}"), 0),
-          (event(type="tool", text="a\x1b[1m\nb"), 0))
+    write(
+        log,
+        (event(type="text", text=f"\x1b]0;title\x07\x1b[2Jhello {token}"), 0),
+        (event(type="tool", text="a\x1b[1m\nb"), 0),
+    )
     assert rendered(log) == [("", "hello [redacted]"), ("", "> a b")]
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     subprocess.run(["git", "init", "-q", tmp_path / "clone"], check=True)
-    screens.write(tmp_path / "clone" / ".git", [(screens.session(7, "Seven", agent="command"), None)])
+    screens.write(
+        tmp_path / "clone" / ".git", [(screens.session(7, "Seven", agent="command"), None)]
+    )
     return tmp_path / "clone"
 
 
 def issue_orch(clone: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "issue_orch", *words], cwd=clone, text=True, capture_output=True,
-                          check=False, timeout=30)
+    return subprocess.run(
+        [sys.executable, "-m", "issue_orch", *words],
+        cwd=clone,
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=30,
+    )
 
 
 def test_the_command(clone: Path) -> None:
@@ -101,7 +130,10 @@ def test_the_command(clone: Path) -> None:
     assert issue_orch(clone, "logs", "7", "-n", "1").stdout == "01:00:00  > shell: ls\n"
     assert issue_orch(clone, "logs", "7", "--raw").stdout == log.read_text()
     missing = issue_orch(clone, "logs", "8")
-    assert (missing.returncode, missing.stderr) == (1, "error: #8: there is no session\n  next: issue-orch status\n")
+    assert (missing.returncode, missing.stderr) == (
+        1,
+        "error: #8: there is no session\n  next: issue-orch status\n",
+    )
 
 
 def test_following_ends_with_the_worker(clone: Path) -> None:
@@ -109,8 +141,12 @@ def test_following_ends_with_the_worker(clone: Path) -> None:
     log = session_folder(state, 7) / "agent.log"
     write(log, (event(type="text", text="first"), 0))
     with take(state, 7, "supervisor"):
-        following = subprocess.Popen([sys.executable, "-m", "issue_orch", "logs", "7", "-f"], cwd=clone, text=True,
-                                     stdout=subprocess.PIPE)
+        following = subprocess.Popen(
+            [sys.executable, "-m", "issue_orch", "logs", "7", "-f"],
+            cwd=clone,
+            text=True,
+            stdout=subprocess.PIPE,
+        )
         assert following.stdout is not None
         assert following.stdout.readline().strip() == "first"
         write(log, (event(type="text", text="second"), 0))

@@ -21,7 +21,11 @@ RECORD = '#!/bin/sh\nfor word in "$@"; do printf "%s\\n" "$word"; done > "$OUT"\
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "bin").mkdir()
-    return {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "OUT": str(tmp_path / "out"), "HOME": str(tmp_path)}
+    return {
+        "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin",
+        "OUT": str(tmp_path / "out"),
+        "HOME": str(tmp_path),
+    }
 
 
 def program(env: dict[str, str], name: str, text: str = RECORD) -> None:
@@ -41,16 +45,24 @@ def test_a_command_gets_json_and_no_token(env: dict[str, str]) -> None:
     assert notify(event, {"command": ["tell-me", "--json"]}, {**env, "GH_TOKEN": token}) == []
     first, words = out(env).splitlines()
     assert first == "--json" and json.loads(words) == {
-        "kind": "stuck", "issue": 7, "title": "Export", "text": "[redacted] or [redacted]?", "url": EVENT.url,
-        "headline": "#7 needs a decision: Export"}
+        "kind": "stuck",
+        "issue": 7,
+        "title": "Export",
+        "text": "[redacted] or [redacted]?",
+        "url": EVENT.url,
+        "headline": "#7 needs a decision: Export",
+    }
     assert "GH_TOKEN" not in Path(env["OUT"] + ".env").read_text()
 
 
-@pytest.mark.parametrize(("command", "says"), [
-    (["not-there"], "notify.command: not-there: not found"),
-    (["/"], "notify.command: /: Permission denied"),
-    (["fails"], "exit code 3: no [redacted] gone"),
-])
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["not-there"], "notify.command: not-there: not found"),
+        (["/"], "notify.command: /: Permission denied"),
+        (["fails"], "exit code 3: no [redacted] gone"),
+    ],
+)
 def test_what_fails_is_said(env: dict[str, str], command: list[str], says: str) -> None:
     program(env, "fails", "#!/bin/sh\nprintf 'no the-token \\033[2Jgone' >&2\nexit 3\n")
     failures = notify(EVENT, {"command": command}, {**env, "ISSUE_ORCH_TOKEN": "the-token"})
@@ -68,21 +80,34 @@ def test_the_desktop_where_there_is_one(env: dict[str, str]) -> None:
     assert notify(EVENT, {}, env) == [] and not Path(env["OUT"]).exists(), "no display"
     assert notify(EVENT._replace(text="<b>a & b</b>"), {}, {**env, "DISPLAY": ":0"}) == []
     assert out(env).splitlines() == [
-        "--app-name=issue-orch", "--", "#7 needs a decision: Export", "&lt;b&gt;a &amp; b&lt;/b&gt;",
-        "issue-orch answer 7", EVENT.url]
+        "--app-name=issue-orch",
+        "--",
+        "#7 needs a decision: Export",
+        "&lt;b&gt;a &amp; b&lt;/b&gt;",
+        "issue-orch answer 7",
+        EVENT.url,
+    ]
 
 
 def test_the_desktop_of_macos_gets_text_as_arguments(env: dict[str, str]) -> None:
     program(env, "osascript")
-    (name, argv, _), = desktop(EVENT._replace(text='" & do shell script "x'), env, "darwin")
+    ((name, argv, _),) = desktop(EVENT._replace(text='" & do shell script "x'), env, "darwin")
     assert name == "desktop" and argv[:2] == ["osascript", "-e"] and "do shell" not in argv[2]
-    assert argv[3] == headline(EVENT._replace(title="Export")) and argv[4].startswith('" & do shell script "x\n')
+    assert argv[3] == headline(EVENT._replace(title="Export")) and argv[4].startswith(
+        '" & do shell script "x\n'
+    )
 
 
-@pytest.mark.parametrize(("kind", "says"), [
-    ("stuck", "#7 needs a decision: T"), ("pull_ready", "#7 has a pull to review: T"), ("crashed", "#7 gave up: T"),
-    ("budget", "#7 is over budget: T"), ("waiting", "#7 still waits for an answer: T"),
-])
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("stuck", "#7 needs a decision: T"),
+        ("pull_ready", "#7 has a pull to review: T"),
+        ("crashed", "#7 gave up: T"),
+        ("budget", "#7 is over budget: T"),
+        ("waiting", "#7 still waits for an answer: T"),
+    ],
+)
 def test_headlines(kind: str, says: str) -> None:
     event = Event(kind, 7, "T", "https://p/9", "https://p/9")  # type: ignore[arg-type]
     assert headline(event) == says
@@ -114,19 +139,33 @@ def address() -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise imports it
-def test_apprise_addresses(address: str, env: dict[str, str], capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.filterwarnings(
+    "ignore:'imghdr' is deprecated:DeprecationWarning"
+)  # apprise imports it
+def test_apprise_addresses(
+    address: str, env: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("apprise", reason="the extra notify is not installed")
-    urls = [f"json://{address}/good", f"json://user:hunter2@{address}/broken", "nonsense://hunter2", "hunter2"]
+    urls = [
+        f"json://{address}/good",
+        f"json://user:hunter2@{address}/broken",
+        "nonsense://hunter2",
+        "hunter2",
+    ]
     assert notify(EVENT, {"urls": urls}, env) == [
-        "notify.urls 2 (json): was not delivered", "notify.urls 3 (nonsense): not an address that apprise knows",
-        "notify.urls 4 (no address): not an address that apprise knows"]
+        "notify.urls 2 (json): was not delivered",
+        "notify.urls 3 (nonsense): not an address that apprise knows",
+        "notify.urls 4 (no address): not an address that apprise knows",
+    ]
     assert [each["title"] for each in Receiver.received] == ["#7 needs a decision: Export"] * 2
     assert Receiver.received[0]["message"] == f"Sliding or fixed?\nissue-orch answer 7\n{EVENT.url}"
     assert "hunter2" not in "".join(capfd.readouterr())
 
 
-def test_without_the_extra_it_says_what_to_install(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_it_says_what_to_install(
+    env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
     assert notify(EVENT, {"urls": ["json://127.0.0.1:1"]}, env) == [
-        "notify.urls: the extra is not installed: pip install 'issue-orch[notify]'"]
+        "notify.urls: the extra is not installed: pip install 'issue-orch[notify]'"
+    ]

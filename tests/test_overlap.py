@@ -61,7 +61,10 @@ def test_declared(body: str, files: list[str]) -> None:
     ("text", "files"),
     [
         ("fails in src/auth/login.ts:42:7, see (README.md).", ["README.md", "src/auth/login.ts"]),
-        ('`src/types.ts` "docs/a.md" <src/auth/x/y.ts>', ["docs/a.md", "src/auth/x/y.ts", "src/types.ts"]),
+        (
+            '`src/types.ts` "docs/a.md" <src/auth/x/y.ts>',
+            ["docs/a.md", "src/auth/x/y.ts", "src/types.ts"],
+        ),
         ("https://github.com/o/r/blob/main/docs/a.md#L10-L12", ["docs/a.md"]),
         ("[types](./src/types.ts) in app/[id].tsx", ["app/[id].tsx", "src/types.ts"]),
         ("```\n  File src/types.ts\n```", ["src/types.ts"]),
@@ -120,7 +123,14 @@ def test_globs_within_a_name(name: str, glob: str) -> None:
 def test_every_file_stands_in_one_overlap() -> None:
     items = [
         Item(
-            1, False, {"a.py": "declared", "b.py": "declared", "README.md": "inferred", "only.py": "declared"}
+            1,
+            False,
+            {
+                "a.py": "declared",
+                "b.py": "declared",
+                "README.md": "inferred",
+                "only.py": "declared",
+            },
         ),
         Item(2, False, {"b.py": "actual", "a.py": "actual", "README.md": "planned"}),
         Item(3, True, {"README.md": "pull", "c.py": "pull"}),
@@ -130,7 +140,8 @@ def test_every_file_stands_in_one_overlap() -> None:
     assert overlaps(items, {1}) == (
         Overlap((one, two), ("a.py", "b.py")),
         Overlap(
-            (Touch(1, False, "inferred"), Touch(2, False, "planned"), Touch(3, True, "pull")), ("README.md",)
+            (Touch(1, False, "inferred"), Touch(2, False, "planned"), Touch(3, True, "pull")),
+            ("README.md",),
         ),
     )
     assert [found.files for found in overlaps(items, {4})] == [("c.py",)]
@@ -150,11 +161,16 @@ def test_resolve_replaces_globs_and_folders_and_knows_what_is_unknown() -> None:
     }  # fmt: skip
     assert resolved[1].files == items[1].files
     assert unknown == {3, 4}
-    assert [found.files for found in overlaps(resolved, {1})] == [("src/auth/login.ts",), ("src/new/a.ts",)]
+    assert [found.files for found in overlaps(resolved, {1})] == [
+        ("src/auth/login.ts",),
+        ("src/new/a.ts",),
+    ]
 
 
 def test_resolve_without_a_tree_compares_what_the_items_say() -> None:
-    items = [Item(number, False, {path: "declared"}) for number, path in enumerate(("src", "src/a", "x"))]
+    items = [
+        Item(number, False, {path: "declared"}) for number, path in enumerate(("src", "src/a", "x"))
+    ]
     resolved, unknown = resolve(items, None)
     assert [sorted(each.files) for each in resolved] == [["src", "src/a"], ["src/a"], ["x"]]
     assert unknown == frozenset()

@@ -52,7 +52,9 @@ def worktree(scene: Scene) -> None:
 
 def clean_worktree(scene: Scene) -> None:
     """As nearly as a start makes it: the same commit, said in full."""
-    scene.git("worktree", "add", "-q", "--no-track", "-b", "issue-1", str(place(scene)), base(scene))
+    scene.git(
+        "worktree", "add", "-q", "--no-track", "-b", "issue-1", str(place(scene)), base(scene)
+    )
 
 
 def bare_worktree(scene: Scene) -> None:
@@ -105,21 +107,48 @@ def branch_with_commits(scene: Scene) -> None:
     scene.git("switch", "-q", "main")
 
 
-PERSON = {each.__name__: each for each in (
-    worktree, clean_worktree, bare_worktree, worktree_with_commits, worktree_of_another_branch, detached_worktree,
-    worktree_elsewhere, folder, other_clone, pointer, branch, branch_with_commits,
-)}
+PERSON = {
+    each.__name__: each
+    for each in (
+        worktree,
+        clean_worktree,
+        bare_worktree,
+        worktree_with_commits,
+        worktree_of_another_branch,
+        detached_worktree,
+        worktree_elsewhere,
+        folder,
+        other_clone,
+        pointer,
+        branch,
+        branch_with_commits,
+    )
+}
+
+
 def seen(scene: Scene) -> tuple[str, str, dict[str, str]]:
     """What a person has made, and could miss."""
-    files = {str(path): path.read_text() for where in (place(scene), scene.folder / "elsewhere") for path in where.rglob("*")
-             if path.is_file() and path.name in {NOTES, ".git", "README.md"}}
-    return scene.git("worktree", "list", "--porcelain"), scene.git("for-each-ref", "refs/heads"), files
+    files = {
+        str(path): path.read_text()
+        for where in (place(scene), scene.folder / "elsewhere")
+        for path in where.rglob("*")
+        if path.is_file() and path.name in {NOTES, ".git", "README.md"}
+    }
+    return (
+        scene.git("worktree", "list", "--porcelain"),
+        scene.git("for-each-ref", "refs/heads"),
+        files,
+    )
 
 
 def untouched(scene: Scene, before: tuple[str, str, dict[str, str]]) -> None:
     """Nobody worked, nothing was pushed, and nothing is left that a later attempt could believe."""
     assert seen(scene) == before
-    assert not list(scene.folder.glob("prompt-*")) and not scene.sandbox.pulls and not scene.sandbox.pushes
+    assert (
+        not list(scene.folder.glob("prompt-*"))
+        and not scene.sandbox.pulls
+        and not scene.sandbox.pushes
+    )
     assert not (scene.state / "sessions" / "1").exists(), scene.describe()
     assert not scene.git("for-each-ref", "refs/issue-orch"), "nor was it preserved"
     assert not scene.processes()
@@ -150,8 +179,16 @@ def test_what_a_person_made_is_never_taken(scene: Scene, name: str) -> None:
 def test_what_a_person_made_is_not_taken_by_whatever_is_typed(scene: Scene, name: str) -> None:
     PERSON[name](scene)
     before = seen(scene)
-    for words in (("run", "--once"), ("run", "--once"), ("spawn", "1", "--yes", "--reuse"), ("spawn", "1", "--yes", "--reuse"),
-                  ("resume", "1"), ("doctor", "--fix"), ("cancel", "1"), ("prune", "--cancelled")):
+    for words in (
+        ("run", "--once"),
+        ("run", "--once"),
+        ("spawn", "1", "--yes", "--reuse"),
+        ("spawn", "1", "--yes", "--reuse"),
+        ("resume", "1"),
+        ("doctor", "--fix"),
+        ("cancel", "1"),
+        ("prune", "--cancelled"),
+    ):
         ran = scene.orch(*words)
         untouched(scene, before)
         assert words[0] not in {"run", "spawn"} or str(place(scene)) in ran.err + ran.out, ran
@@ -174,15 +211,20 @@ def test_the_way_out_of_a_refusal_is_the_one_that_it_names(scene: Scene) -> None
 
 # -- starts that were killed
 
+
 def killed(scene: Scene, pattern: str, *words: str, before: bool = False) -> None:
     """Run a command that is killed when it has run (or is about to run) a git command line like that."""
     real, bin = scene.git("--exec-path").strip() + "/git", scene.folder / "bin"
     bin.mkdir(exist_ok=True)
     run = "" if before else f'"{real}" "$@"\n'
-    (bin / "git").write_text(f'#!/bin/sh\ncase "$*" in {pattern}) {run}kill -9 $PPID; exit 1;; esac\nexec "{real}" "$@"\n')
+    (bin / "git").write_text(
+        f'#!/bin/sh\ncase "$*" in {pattern}) {run}kill -9 $PPID; exit 1;; esac\nexec "{real}" "$@"\n'
+    )
     (bin / "git").chmod(0o755)
     (scene.clone / ".git" / "info" / "sparse-checkout").touch()  # so that no files are made ahead
-    ran = scene.orch(*(words or ("spawn", "1", "--yes")), env={"PATH": f"{bin}:{scene.env['PATH']}"})
+    ran = scene.orch(
+        *(words or ("spawn", "1", "--yes")), env={"PATH": f"{bin}:{scene.env['PATH']}"}
+    )
     assert ran.code == -9, ran
     scene.wait(lambda: not scene.processes(), what="its supervisor ends with it")
     (scene.clone / ".git" / "info" / "sparse-checkout").unlink()
@@ -208,9 +250,17 @@ POINTS: dict[str, Callable[[Scene], None]] = {
 }
 
 
-@pytest.mark.parametrize(("point", "words"), [
-    *((point, ("spawn", "1", "--yes")) for point in POINTS), ("half registered", ("run", "--once")), ("setup", ("run", "--once"))])
-def test_a_start_of_ours_that_was_killed_is_taken_up(scene: Scene, point: str, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("point", "words"),
+    [
+        *((point, ("spawn", "1", "--yes")) for point in POINTS),
+        ("half registered", ("run", "--once")),
+        ("setup", ("run", "--once")),
+    ],
+)
+def test_a_start_of_ours_that_was_killed_is_taken_up(
+    scene: Scene, point: str, words: tuple[str, ...]
+) -> None:
     POINTS[point](scene)
     assert scene.status(1)["attempt"] == 0
     scene.orch(*words, check=True)
@@ -226,13 +276,25 @@ def clear(scene: Scene) -> None:
     scene.git("branch", "-q", "-D", "issue-1", check=False)
 
 
-@pytest.mark.parametrize(("point", "name"), [
-    ("before it looked", "worktree"), ("before it looked", "folder"), ("before the branch", "branch"),
-    ("after the branch", "clean_worktree"), ("after the branch", "worktree_elsewhere"), ("half registered", "bare_worktree"),
-    ("half registered", "branch_with_commits"), ("before the files", "worktree_of_another_branch"), ("after the files", "pointer"),
-    ("setup", "worktree"), ("setup", "clean_worktree"),
-])
-def test_what_a_person_made_after_a_killed_start_is_not_taken(scene: Scene, point: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("point", "name"),
+    [
+        ("before it looked", "worktree"),
+        ("before it looked", "folder"),
+        ("before the branch", "branch"),
+        ("after the branch", "clean_worktree"),
+        ("after the branch", "worktree_elsewhere"),
+        ("half registered", "bare_worktree"),
+        ("half registered", "branch_with_commits"),
+        ("before the files", "worktree_of_another_branch"),
+        ("after the files", "pointer"),
+        ("setup", "worktree"),
+        ("setup", "clean_worktree"),
+    ],
+)
+def test_what_a_person_made_after_a_killed_start_is_not_taken(
+    scene: Scene, point: str, name: str
+) -> None:
     POINTS[point](scene)
     clear(scene)
     PERSON[name](scene)
@@ -240,8 +302,11 @@ def test_what_a_person_made_after_a_killed_start_is_not_taken(scene: Scene, poin
 
 
 def test_whatever_is_typed_after_a_killed_start(scene: Scene) -> None:
-    for typed in ([("resume", "1"), ("doctor", "--fix"), ("run", "--once")], [("spawn", "1", "--yes", "--reuse")],
-                  [("cancel", "1"), ("spawn", "1", "--yes"), ("prune", "1", "--cancelled")]):
+    for typed in (
+        [("resume", "1"), ("doctor", "--fix"), ("run", "--once")],
+        [("spawn", "1", "--yes", "--reuse")],
+        [("cancel", "1"), ("spawn", "1", "--yes"), ("prune", "1", "--cancelled")],
+    ):
         killed_in_setup(scene)
         clear(scene)
         worktree(scene)
@@ -297,7 +362,10 @@ def test_files_in_a_half_registered_worktree(scene: Scene) -> None:
     (place(scene) / "README.md").write_text("mine\n")
     for _ in range(2):
         hint = refusal(scene.orch("spawn", "1", "--yes")).partition("next: ")[2].strip()
-        assert hint == f"mv {place(scene)} {place(scene)}.aside" and (place(scene) / "README.md").read_text() == "mine\n"
+        assert (
+            hint == f"mv {place(scene)} {place(scene)}.aside"
+            and (place(scene) / "README.md").read_text() == "mine\n"
+        )
     place(scene).rename(f"{place(scene)}.aside")
     scene.orch("spawn", "1", "--yes", check=True)
     scene.wait_status(1, "complete")
@@ -314,9 +382,14 @@ def test_guidance_for_a_killed_start_that_is_then_refused_is_kept(scene: Scene) 
 
 # -- what a person let go on
 
-@pytest.mark.parametrize(("point", "where"), [
-    ("before it looked", "here"), ("half registered", "on the remote"), ("setup", "here")])
-def test_a_killed_start_goes_on_with_the_branch_that_it_was_given(scene: Scene, point: str, where: str) -> None:
+
+@pytest.mark.parametrize(
+    ("point", "where"),
+    [("before it looked", "here"), ("half registered", "on the remote"), ("setup", "here")],
+)
+def test_a_killed_start_goes_on_with_the_branch_that_it_was_given(
+    scene: Scene, point: str, where: str
+) -> None:
     branch_with_commits(scene)
     if where == "on the remote":
         scene.git("push", "-q", str(scene.sandbox.bare), "issue-1")
@@ -345,6 +418,7 @@ def test_another_branch_than_the_one_that_it_was_given(scene: Scene) -> None:
 
 # -- sessions that have worked
 
+
 def replaced(scene: Scene) -> int:
     """A stuck session whose worktree a person removed, and made one by hand in its place."""
     number = scene.stuck()
@@ -356,23 +430,36 @@ def replaced(scene: Scene) -> int:
     return number
 
 
-def test_nobody_is_sent_to_work_in_a_worktree_that_was_put_in_the_place_of_ours(scene: Scene) -> None:
+def test_nobody_is_sent_to_work_in_a_worktree_that_was_put_in_the_place_of_ours(
+    scene: Scene,
+) -> None:
     number = replaced(scene)
     path = scene.worktree(number)
     for words in (("answer", str(number), "left"), ("resume", str(number)), ("run", "--once")):
         ran = scene.orch(*words)
-        assert "is another worktree than the one that was made for it" in ran.err + ran.out, (words, ran)
+        assert "is another worktree than the one that was made for it" in ran.err + ran.out, (
+            words,
+            ran,
+        )
     assert len(scene.events(number, "started")) == 1 and (path / NOTES).exists()
     scene.orch("cancel", str(number), check=True)
     ran = scene.orch("prune", str(number), "--cancelled")
     assert f"#{number}: kept: {path} is another worktree" in ran.out and (path / NOTES).exists()
 
 
-def test_the_way_out_of_a_worktree_that_is_not_ours_is_the_one_that_doctor_names(scene: Scene) -> None:
+def test_the_way_out_of_a_worktree_that_is_not_ours_is_the_one_that_doctor_names(
+    scene: Scene,
+) -> None:
     number = replaced(scene)
     path = scene.worktree(number)
-    rows = [row for row in json.loads(scene.orch("doctor", "--json").out)["checks"] if row["name"] == "sessions"]
-    assert rows[0]["state"] == "error" and rows[0]["mend"].startswith(f"git worktree remove {path} ")
+    rows = [
+        row
+        for row in json.loads(scene.orch("doctor", "--json").out)["checks"]
+        if row["name"] == "sessions"
+    ]
+    assert rows[0]["state"] == "error" and rows[0]["mend"].startswith(
+        f"git worktree remove {path} "
+    )
     assert "Nothing to mend" in scene.orch("doctor", "--fix").err
     (path / NOTES).unlink()
     scene.git("worktree", "remove", str(path))
@@ -383,16 +470,35 @@ def test_the_way_out_of_a_worktree_that_is_not_ours_is_the_one_that_doctor_names
 
 # -- what versions before marks left
 
+
 def old_intent(scene: Scene, since: float) -> None:
     sha = base(scene)
     session = scene.state / "sessions" / "1"
     (session / "inbox" / "delivered").mkdir(parents=True)
-    (session / "events.jsonl").write_text(json.dumps(
-        {"at": iso(since), "kind": "registered", "branch": "issue-1", "base": "main"}) + "\n")
-    (session / "status.json").write_text(json.dumps({
-        "schemaVersion": 1, "id": "1", "issueNumber": 1, "issueTitle": "A task", "status": "registered", "branch": "issue-1",
-        "worktreePath": str(place(scene)), "startedAt": iso(since), "repo": "acme/widgets", "base": "main", "baseSha": sha,
-        "agent": "scripted", "attempt": 0, "failure": f"{place(scene)}: already a worktree of this clone"}))
+    (session / "events.jsonl").write_text(
+        json.dumps({"at": iso(since), "kind": "registered", "branch": "issue-1", "base": "main"})
+        + "\n"
+    )
+    (session / "status.json").write_text(
+        json.dumps(
+            {
+                "schemaVersion": 1,
+                "id": "1",
+                "issueNumber": 1,
+                "issueTitle": "A task",
+                "status": "registered",
+                "branch": "issue-1",
+                "worktreePath": str(place(scene)),
+                "startedAt": iso(since),
+                "repo": "acme/widgets",
+                "base": "main",
+                "baseSha": sha,
+                "agent": "scripted",
+                "attempt": 0,
+                "failure": f"{place(scene)}: already a worktree of this clone",
+            }
+        )
+    )
 
 
 @pytest.mark.parametrize("name", ["worktree", "worktree_with_commits"])
@@ -418,8 +524,12 @@ def test_a_session_of_before_marks_goes_on(scene: Scene) -> None:
     number = scene.stuck()
     (scene.clone / ".git" / "worktrees" / scene.worktree(number).name / "issue-orch-start").unlink()
     events = scene.state / "sessions" / str(number) / "events.jsonl"
-    events.write_text("".join(json.dumps({key: row[key] for key in row if key not in {"mark", "continues"}}) + "\n"
-                              for row in scene.events(number)))
+    events.write_text(
+        "".join(
+            json.dumps({key: row[key] for key in row if key not in {"mark", "continues"}}) + "\n"
+            for row in scene.events(number)
+        )
+    )
     scene.orch("answer", str(number), "left", check=True)
     scene.wait_status(number, "complete")
     scene.check_invariants()

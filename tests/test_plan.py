@@ -19,7 +19,18 @@ from issue_orch.commands.plan import plan_json, plan_text
 from issue_orch.dependencies import Ref
 from issue_orch.model import Issue, Phase
 from issue_orch.plan import Failure, Plan, next_starts, plan
-from issue_orch.ready import Facts, Kind, Labelled, OpenPull, Reason, Rules, index_of, recorded, text_hash, why_not
+from issue_orch.ready import (
+    Facts,
+    Kind,
+    Labelled,
+    OpenPull,
+    Reason,
+    Rules,
+    index_of,
+    recorded,
+    text_hash,
+    why_not,
+)
 
 RULES = Rules()
 OTHER = (blocker(7, "Core types"),)
@@ -95,14 +106,18 @@ CASES: list[tuple[Kind, dict[str, Any], dict[str, Any], dict[str, Any], dict[str
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "rules", "met", "met_facts", "unmet", "unmet_facts", "text"), CASES)
+@pytest.mark.parametrize(
+    ("kind", "rules", "met", "met_facts", "unmet", "unmet_facts", "text"), CASES
+)
 def test_each_reason_alone(
     kind: Kind, rules: Any, met: Any, met_facts: Any, unmet: Any, unmet_facts: Any, text: str
 ) -> None:
     good, bad = issue(1, **met), issue(1, **unmet)
     assert why_not(good, facts(good, **met_facts), RULES._replace(**rules)) == ()
     severity = "asks" if kind in ("blocked_unknown", "session_cancelled") else "holds"
-    assert why_not(bad, facts(bad, **unmet_facts), RULES._replace(**rules)) == (Reason(kind, text, severity),)  # type: ignore[arg-type]
+    assert why_not(bad, facts(bad, **unmet_facts), RULES._replace(**rules)) == (
+        Reason(kind, text, severity),
+    )  # type: ignore[arg-type]
 
 
 def test_every_kind_of_reason_has_a_case() -> None:
@@ -110,7 +125,9 @@ def test_every_kind_of_reason_has_a_case() -> None:
 
 
 def test_all_reasons_are_given_and_sanitised() -> None:
-    bad = issue(1, body="Depends on #1, #9", is_pull=True, labels=("n\x1b[31mo",), assignees=("e\u202eve",))
+    bad = issue(
+        1, body="Depends on #1, #9", is_pull=True, labels=("n\x1b[31mo",), assignees=("e\u202eve",)
+    )
     rules = RULES._replace(excluded=("n\x1b[31mo",), milestone="v1", max_text=1)
     found = why_not(bad, facts(bad, first_texts={}, pulls=(PULL,), sessions={1: session()}), rules)
     assert [reason.kind for reason in found] == [
@@ -124,7 +141,10 @@ def test_trust_is_asked_of_run_alone() -> None:
     one = issue(1)
     asked = Facts(REPO, (one,))
     assert why_not(one, asked, RULES._replace(trust=False)) == ()
-    assert {reason.kind for reason in why_not(one, asked, RULES)} == {"untrusted_label", "text_changed"}
+    assert {reason.kind for reason in why_not(one, asked, RULES)} == {
+        "untrusted_label",
+        "text_changed",
+    }
 
 
 def test_run_without_a_ready_label_trusts_nothing() -> None:
@@ -153,7 +173,15 @@ def test_every_ready_label_is_set_by_somebody_who_may(
     assert (found == ()) is trusted
 
 
-PERMISSIONS = ("admin", "maintain", "write", "triage", "read", "none", None)  # None: could not be looked up
+PERMISSIONS = (
+    "admin",
+    "maintain",
+    "write",
+    "triage",
+    "read",
+    "none",
+    None,
+)  # None: could not be looked up
 
 
 @pytest.mark.parametrize("permission", PERMISSIONS)
@@ -161,24 +189,39 @@ PERMISSIONS = ("admin", "maintain", "write", "triage", "read", "none", None)  # 
 def test_whose_label_starts_an_issue(kind: str, permission: str | None) -> None:
     """Threat S1, the whole table: who set the label, what kind of account, what it may, whether the label is still there,
     whether a second one was set by somebody who may, and whether the text is as it was. One row of it starts."""
-    for by, there, second, same in itertools.product(("maria", None), (True, False), ("write", "read"), (True, False)):
+    for by, there, second, same in itertools.product(
+        ("maria", None), (True, False), ("write", "read"), (True, False)
+    ):
         one = issue(1, labels=("Ready", "ui") if there else ("ui",))
-        events = (Labelled("ready", by, permission if by else None, "2030-01-01T00:00:00Z", kind),
-                  Labelled("ui", "ann", second, "2030-01-01T00:00:00Z"))
+        events = (
+            Labelled("ready", by, permission if by else None, "2030-01-01T00:00:00Z", kind),
+            Labelled("ui", "ann", second, "2030-01-01T00:00:00Z"),
+        )
         seen = facts(one, labelled={1: events}, **({} if same else {"first_texts": {1: "another"}}))
         starts = why_not(one, seen, RULES._replace(ready=("ready", "ui"))) == ()
-        assert starts == (by == "maria" and kind == "User" and permission in ("admin", "maintain", "write")
-                          and there and second == "write" and same)
+        assert starts == (
+            by == "maria"
+            and kind == "User"
+            and permission in ("admin", "maintain", "write")
+            and there
+            and second == "write"
+            and same
+        )
 
 
 EARLY, LATE, LATER = "2030-01-01T00:00:00Z", "2030-01-01T00:00:01Z", "2030-01-01T00:00:02Z"
 
 
-@pytest.mark.parametrize("seen_at", ["", EARLY, LATE, LATER])  # "": nobody asked yet who set it, as it was blocked
+@pytest.mark.parametrize(
+    "seen_at", ["", EARLY, LATE, LATER]
+)  # "": nobody asked yet who set it, as it was blocked
 @pytest.mark.parametrize("now_at", ["", EARLY, LATE, LATER])  # "": the timeline cannot be read
 @pytest.mark.parametrize("changed", ["", "title", "body"])
-def test_a_changed_text_counts_only_after_the_label_was_set_anew(seen_at: str, now_at: str, changed: str) -> None:
+def test_a_changed_text_counts_only_after_the_label_was_set_anew(
+    seen_at: str, now_at: str, changed: str
+) -> None:
     """Threat S2, the whole table: when the label was set at first sight and now, by GitHub's clock, and what was edited."""
+
     def labelled(at: str) -> dict[int, tuple[Labelled, ...]]:
         return {1: (Labelled("ready", "maria", "write", at or None),)} if at else {}
 
@@ -190,7 +233,10 @@ def test_a_changed_text_counts_only_after_the_label_was_set_anew(seen_at: str, n
     assert approved == (not changed or "" < seen_at < now_at)
     assert recorded(known, [new], labelled(now_at)) == known, "looking again changes nothing"
     if not approved:  # there is a way out: a person sets it once more
-        assert recorded(known, [new], labelled("2030-01-01T00:00:09Z"))["1"]["hash"] == text_hash(new) or not now_at
+        assert (
+            recorded(known, [new], labelled("2030-01-01T00:00:09Z"))["1"]["hash"] == text_hash(new)
+            or not now_at
+        )
     before = why_not(new, facts(new, first_texts={1: known["1"]["hash"]}), RULES)
     assert [reason.kind for reason in before] == ([] if approved else ["text_changed"])
 
@@ -232,7 +278,9 @@ BELOW = {1: session("complete", active=False, branch="issue-1")}
 def test_stacking() -> None:
     seen = facts(issue(1, "One"), STACKED, sessions=BELOW)
     found = plan(seen, RULES._replace(stack=True), 2)
-    assert [(each.issue.number, each.base, each.stacked_on) for each in found.eligible] == [(2, "issue-1", 1)]
+    assert [(each.issue.number, each.base, each.stacked_on) for each in found.eligible] == [
+        (2, "issue-1", 1)
+    ]
     assert found.stackable == ()
     without = plan(seen, RULES, 2)
     assert without.eligible == ()
@@ -253,7 +301,10 @@ def test_stacking() -> None:
 def test_no_stacking(one: Any, two: Any, sessions: Any) -> None:
     top = STACKED._replace(**two)
     seen = facts(
-        issue(1, **one), top, sessions=sessions, sub_issues={2: (blocker(1),)} if "sub_issues_total" in two else {}
+        issue(1, **one),
+        top,
+        sessions=sessions,
+        sub_issues={2: (blocker(1),)} if "sub_issues_total" in two else {},
     )
     rules = RULES._replace(stack=True)
     assert why_not(top, seen, rules) != ()
@@ -309,7 +360,8 @@ def test_overlaps_name_their_sources() -> None:
     )
     found = plan(seen, RULES, 2)
     assert [
-        ([(touch.number, touch.source) for touch in each.touches], each.files) for each in found.overlaps
+        ([(touch.number, touch.source) for touch in each.touches], each.files)
+        for each in found.overlaps
     ] == [
         ([(1, "declared"), (4, "pull")], ("a",)),
         ([(2, "inferred"), (4, "actual")], ("c.py",)),
@@ -320,7 +372,9 @@ def test_overlaps_name_their_sources() -> None:
 
 def test_a_pull_of_an_issue_without_a_session_counts() -> None:
     seen = facts(
-        issue(1, body="Files: a"), issue(2), pulls=(OpenPull(40, "u", 2, ("a",)), OpenPull(41, "u", 3, None))
+        issue(1, body="Files: a"),
+        issue(2),
+        pulls=(OpenPull(40, "u", 2, ("a",)), OpenPull(41, "u", 3, None)),
     )
     found = plan(seen, RULES._replace(serialize=True), 2)
     assert [[touch.number for touch in each.touches] for each in found.overlaps] == [[1, 2]]
@@ -336,7 +390,9 @@ def test_a_live_session_without_files_is_known_by_its_text() -> None:
 
 def test_stacked_issues_are_no_overlap_with_what_they_start_on() -> None:
     seen = facts(
-        issue(1, body="Files: a"), STACKED._replace(body="Depends on #1\n\nFiles: a"), sessions=BELOW
+        issue(1, body="Files: a"),
+        STACKED._replace(body="Depends on #1\n\nFiles: a"),
+        sessions=BELOW,
     )
     found = plan(seen, RULES._replace(stack=True, serialize=True), 2)
     assert numbers(found) == [2] and found.overlaps == () and found.held == {}
@@ -354,7 +410,9 @@ SERIAL = facts(
 )
 
 
-def starts(found: Plan, slots: int, running: Any = (), failures: Any = None, now: float = 0) -> list[int]:
+def starts(
+    found: Plan, slots: int, running: Any = (), failures: Any = None, now: float = 0
+) -> list[int]:
     return [each.issue.number for each in next_starts(found, slots, running, failures or {}, now)]
 
 
@@ -396,7 +454,9 @@ def test_all_that_can_start_starts_however_others_fail(slots: int, broken: set[i
         )
         for number in starts(waiting, slots, (), failures, now):
             if number in broken:
-                failures[number] = Failure(failures.get(number, Failure(0, 0)).in_a_row + 1, now + 1)
+                failures[number] = Failure(
+                    failures.get(number, Failure(0, 0)).in_a_row + 1, now + 1
+                )
             else:
                 started.add(number)
     assert started == set(range(1, 9)) - broken
@@ -435,7 +495,9 @@ def parsed(text: str) -> Facts:
         Issue(**{**row, "labels": tuple(row["labels"]), "assignees": tuple(row["assignees"])})
         for row in json.loads(text)
     )
-    return facts(*listed, tree=frozenset(f"src/m{at}/{name}.py" for at in range(500) for name in "ab"))
+    return facts(
+        *listed, tree=frozenset(f"src/m{at}/{name}.py" for at in range(500) for name in "ab")
+    )
 
 
 def calls_of(size: int) -> int:
@@ -501,10 +563,14 @@ def test_no_facts_crash_and_each_issue_is_listed_once(data: st.DataObject) -> No
     sessions = data.draw(
         st.dictionaries(st.integers(1, 6), st.builds(session, phases, st.booleans()))
     )
-    seen = facts(*listed, sessions=sessions, tree=data.draw(st.sampled_from([None, frozenset({"a", "b/c"})])))
+    seen = facts(
+        *listed, sessions=sessions, tree=data.draw(st.sampled_from([None, frozenset({"a", "b/c"})]))
+    )
     found = plan(
         seen,
-        data.draw(st.builds(Rules, trust=st.booleans(), stack=st.booleans(), serialize=st.booleans())),
+        data.draw(
+            st.builds(Rules, trust=st.booleans(), stack=st.booleans(), serialize=st.booleans())
+        ),
         2,
     )
     named = [each.issue.number for each in (*found.eligible, *found.ineligible)]

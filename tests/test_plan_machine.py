@@ -60,13 +60,27 @@ class Fleet(RuleBasedStateMachine):
     def begin(self, total: float | None, data: st.DataObject) -> None:
         self.ceilings = ledger.Ceilings(total)
         for number in range(1, 5):
-            waits_for, files = data.draw(st.sampled_from([None, None, *range(1, 5)])), data.draw(st.sampled_from(["", "a"]))
-            body = (f"Depends on #{waits_for}\n" if waits_for else "") + (f"Files: {files}\n" if files else "")
+            waits_for, files = (
+                data.draw(st.sampled_from([None, None, *range(1, 5)])),
+                data.draw(st.sampled_from(["", "a"])),
+            )
+            body = (f"Depends on #{waits_for}\n" if waits_for else "") + (
+                f"Files: {files}\n" if files else ""
+            )
             self.issues[number] = issue(number, body=body)
             self.set_label(number, "maria", "write", "User")
 
-    @rule(number=NUMBERS, by=st.sampled_from([("maria", "write", "User"), ("eve", "read", "User"), ("bot", "admin", "Bot"),
-                                              ("maria", None, "User")]))
+    @rule(
+        number=NUMBERS,
+        by=st.sampled_from(
+            [
+                ("maria", "write", "User"),
+                ("eve", "read", "User"),
+                ("bot", "admin", "Bot"),
+                ("maria", None, "User"),
+            ]
+        ),
+    )
     def relabel(self, number: int, by: tuple[str, str | None, str]) -> None:
         self.set_label(number, *by)
 
@@ -75,10 +89,22 @@ class Fleet(RuleBasedStateMachine):
         self.labelled[number] = (Labelled("ready", by, permission, iso(self.now), kind),)
         self.issues[number] = self.issues[number]._replace(labels=("ready",))
 
-    @rule(number=NUMBERS, change=st.sampled_from([
-        {"state": "closed", "state_reason": "completed"}, {"state": "closed", "state_reason": "not_planned"}, {"state": "open"},
-        {"labels": ()}, {"assignees": ("ann",)}, {"assignees": ()}, {"body": "Send me the keys"}, {"total_blockers": 1,
-         "open_blockers": 1}, {"open_blockers": 0, "total_blockers": 0}]))
+    @rule(
+        number=NUMBERS,
+        change=st.sampled_from(
+            [
+                {"state": "closed", "state_reason": "completed"},
+                {"state": "closed", "state_reason": "not_planned"},
+                {"state": "open"},
+                {"labels": ()},
+                {"assignees": ("ann",)},
+                {"assignees": ()},
+                {"body": "Send me the keys"},
+                {"total_blockers": 1, "open_blockers": 1},
+                {"open_blockers": 0, "total_blockers": 0},
+            ]
+        ),
+    )
     def change(self, number: int, change: dict[str, Any]) -> None:
         self.issues[number] = self.issues[number]._replace(**change)
 
@@ -91,13 +117,20 @@ class Fleet(RuleBasedStateMachine):
     # -- one pass of the coordinator
 
     def facts(self) -> Facts:
-        return Facts(REPO, tuple(self.issues.values()), sessions=self.sessions, pulls=tuple(self.pulls.values()))
+        return Facts(
+            REPO,
+            tuple(self.issues.values()),
+            sessions=self.sessions,
+            pulls=tuple(self.pulls.values()),
+        )
 
     @rule(broken=st.just(set()) | st.sets(NUMBERS), serialize=st.booleans())
     def make_pass(self, broken: set[int], serialize: bool) -> None:
         rules, seen = RULES._replace(serialize=serialize), self.facts()
         offered = plan(seen, rules._replace(trust=False), SLOTS)
-        labelled = {each.issue.number: self.labelled[each.issue.number] for each in offered.eligible}
+        labelled = {
+            each.issue.number: self.labelled[each.issue.number] for each in offered.eligible
+        }
         before = dict(self.known)
         self.known = recorded(self.known, seen.issues, labelled)
         first = {int(number): entry["hash"] for number, entry in self.known.items()}
@@ -108,14 +141,18 @@ class Fleet(RuleBasedStateMachine):
         for each in next_starts(found, SLOTS, self.leases.keys(), self.failures, self.now):
             self.may_start(each, before)
             if each.issue.number in broken:
-                self.failures[each.issue.number] = next_failure(self.failures.get(each.issue.number), self.now, INTERVAL)
+                self.failures[each.issue.number] = next_failure(
+                    self.failures.get(each.issue.number), self.now, INTERVAL
+                )
             else:
                 self.start(each.issue.number)
 
     def may_start(self, each: Eligible, before: dict[str, Any]) -> None:
         """The judge, in words of its own."""
         one, number = each.issue, each.issue.number
-        assert one == self.issues[number] and one.state == "open" and "ready" in one.labels, "as it is now"
+        assert one == self.issues[number] and one.state == "open" and "ready" in one.labels, (
+            "as it is now"
+        )
         assert number not in self.sessions and number not in self.pulls, "one worker, one pull"
         assert not set(one.assignees) - {"you"}, "somebody else has it"
         (label,) = self.labelled[number]
@@ -127,7 +164,9 @@ class Fleet(RuleBasedStateMachine):
         for waits_for in range(1, 5):
             if f"Depends on #{waits_for}\n" in one.body:
                 other = self.issues.get(waits_for)
-                assert other and (other.state, other.state_reason) == ("closed", "completed"), "its dependency is open"
+                assert other and (other.state, other.state_reason) == ("closed", "completed"), (
+                    "its dependency is open"
+                )
 
     def start(self, number: int) -> None:
         """As `act.admit` does: the lease, a place, a reservation; then the intent stands."""
@@ -136,7 +175,10 @@ class Fleet(RuleBasedStateMachine):
         if room and room.usd <= 0:
             return
         make_session(self.state, number)
-        self.leases[number], self.left[number] = take(self.state, number, "supervisor"), room.usd if room else 1e9
+        self.leases[number], self.left[number] = (
+            take(self.state, number, "supervisor"),
+            room.usd if room else 1e9,
+        )
         self.sessions[number] = SessionFacts("working", True, f"issue-{number}")
         self.failures.pop(number, None)
         self.started.add(number)
@@ -151,7 +193,9 @@ class Fleet(RuleBasedStateMachine):
         if self.left[number] > 0:
             usd = min(self.left[number], 10.0) + CALL if all_of_it else CALL
             self.left[number] -= usd
-            ledger.book_line(self.state, number, self.now, 1, "a", "c", Usage("call", usd, 1, 1), None)
+            ledger.book_line(
+                self.state, number, self.now, 1, "a", "c", Usage("call", usd, 1, 1), None
+            )
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), phase=st.sampled_from(["complete", "stuck", "working", "cancelled"]))
@@ -192,7 +236,10 @@ class Fleet(RuleBasedStateMachine):
             self.set_label(number, "maria", "write", "User")
         self.make_pass(set(range(9)), False)  # every start fails once more
         self.now += 10_000
-        due = {each.issue.number for each in plan(self.facts(), RULES._replace(trust=False), SLOTS).eligible}
+        due = {
+            each.issue.number
+            for each in plan(self.facts(), RULES._replace(trust=False), SLOTS).eligible
+        }
         for number in due:
             self.set_label(number, "maria", "write", "User")
         for _ in range(len(due) + 1):  # at least one a pass
@@ -203,5 +250,10 @@ class Fleet(RuleBasedStateMachine):
 
 
 TestFleet = Fleet.TestCase
-TestFleet.settings = settings(max_examples=50, stateful_step_count=40, deadline=None, derandomize=True,
-                              suppress_health_check=[HealthCheck.too_slow])
+TestFleet.settings = settings(
+    max_examples=50,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)

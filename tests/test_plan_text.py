@@ -16,9 +16,15 @@ from issue_orch.text import display_width
 EVERYTHING = facts(
     issue(1, "Add export button", "Files: src/export.py, src/menu.py, docs/"),
     issue(
-        2, "Dark mode \x1b[2J\u202e for 日本", "The colours of src/theme.py and src/menu.py are too light."
+        2,
+        "Dark mode \x1b[2J\u202e for 日本",
+        "The colours of src/theme.py and src/menu.py are too light.",
     ),
-    issue(3, "Sign in with a provider, on top of the service that is being refactored", "Depends on #10"),
+    issue(
+        3,
+        "Sign in with a provider, on top of the service that is being refactored",
+        "Depends on #10",
+    ),
     issue(4, "Speed up", "As fast as it goes."),
     issue(11, "Core types", "Depends on #12"),
     issue(12, "Core tests", "Blocked by: #13"),
@@ -28,7 +34,9 @@ EVERYTHING = facts(
     issue(16, "Epic", sub_issues_total=2, sub_issues_completed=1),
     issue(17, "Somebody else does it", labels=("bug",), assignees=("bob",)),
     blockers={15: (blocker(20, "The idea", "closed", "not_planned"),)},
-    sub_issues={16: (blocker(21, "Part one", "closed", "completed"), blocker(1, "Add export button"))},
+    sub_issues={
+        16: (blocker(21, "Part one", "closed", "completed"), blocker(1, "Add export button"))
+    },
     others={
         Ref(REPO, 10): blocker(10, "Refactor the service"),
         Ref("other/lib", 5): blocker(5, "Release 2", repo="Other/Lib"),
@@ -39,7 +47,9 @@ EVERYTHING = facts(
         19: session("planning"),
     },
     pulls=(
-        OpenPull(30, "https://github.com/owner/repo/pull/30", 10, ("src/service.py", "docs/service.md")),
+        OpenPull(
+            30, "https://github.com/owner/repo/pull/30", 10, ("src/service.py", "docs/service.md")
+        ),
         OpenPull(31, "https://github.com/owner/repo/pull/31", None, ("src/theme.py",)),
     ),
     tree=frozenset(
@@ -105,7 +115,11 @@ DECLARED = ("src/export.py", "src/menu.py", "docs/**", "docs/a.md", "docs/b.md",
 
 
 def of(number: int, title: str) -> dict[str, object]:
-    return {"number": number, "title": title, "url": f"https://github.com/owner/repo/issues/{number}"}
+    return {
+        "number": number,
+        "title": title,
+        "url": f"https://github.com/owner/repo/issues/{number}",
+    }
 
 
 def reason(kind: str, text: str, severity: str = "holds") -> dict[str, str]:
@@ -249,11 +263,19 @@ def test_lines_fit(width: int) -> None:
 
 def test_links() -> None:
     text = plan_text(plan(facts(issue(1, "One", "Files: a")), Rules(), 2), 80, links=True)
-    assert "\n  \x1b]8;;https://github.com/owner/repo/issues/1\x1b\\#1\x1b]8;;\x1b\\    One\n" in text
+    assert (
+        "\n  \x1b]8;;https://github.com/owner/repo/issues/1\x1b\\#1\x1b]8;;\x1b\\    One\n" in text
+    )
     for url in ("javascript:x", "https://x/\x1b\\evil", ""):
-        plain = plan_text(plan(facts(issue(1, "One", "Files: a", url=url)), Rules(), 2), 80, links=True)
+        plain = plan_text(
+            plan(facts(issue(1, "One", "Files: a", url=url)), Rules(), 2), 80, links=True
+        )
         assert "\x1b" not in plain
 
 
 def test_json_is_json() -> None:
-    assert json.loads(json.dumps(plan_json(plan(EVERYTHING, STACKING, 2))))["overlapUnknown"] == [3, 4, 19]
+    assert json.loads(json.dumps(plan_json(plan(EVERYTHING, STACKING, 2))))["overlapUnknown"] == [
+        3,
+        4,
+        19,
+    ]

@@ -26,7 +26,13 @@ Found = dict[str, tuple[str, bytes]]
 
 def seed(clone: Clone) -> None:
     """More to lose on the base."""
-    run = {"run": "#!/bin/sh\n", "lib/y.py": "old\n", "lib/deep/z.py": "old\n", "folder/one": "1\n", "folder/two": "2\n"}
+    run = {
+        "run": "#!/bin/sh\n",
+        "lib/y.py": "old\n",
+        "lib/deep/z.py": "old\n",
+        "folder/one": "1\n",
+        "folder/two": "2\n",
+    }
     commit(clone.top, "more", **run)
     (clone.top / "link").symlink_to("README.md")
     commit(clone.top, "a link")
@@ -44,7 +50,10 @@ def files_of(path: Path) -> Found:
             if file.is_symlink():
                 found[str(file.relative_to(path))] = ("link", os.fsencode(os.readlink(file)))
             else:
-                found[str(file.relative_to(path))] = ("run" if os.access(file, os.X_OK) else "file", file.read_bytes())
+                found[str(file.relative_to(path))] = (
+                    "run" if os.access(file, os.X_OK) else "file",
+                    file.read_bytes(),
+                )
         if ".git" in folders:
             folders.remove(".git")
     return found
@@ -52,8 +61,10 @@ def files_of(path: Path) -> Found:
 
 def as_root_sees_it(found: Found, path: Path) -> Found:
     """access() says of root that it may run what anybody may."""
-    return {name: ("run" if kind != "link" and (path / name).stat().st_mode & 0o100 else kind, content)
-            for name, (kind, content) in found.items()}
+    return {
+        name: ("run" if kind != "link" and (path / name).stat().st_mode & 0o100 else kind, content)
+        for name, (kind, content) in found.items()
+    }
 
 
 def sparse(path: Path, *words: str) -> None:
@@ -216,7 +227,17 @@ def names_that_differ_in_case(clone: Clone, path: Path) -> Staged:
 
 
 def odd_names(clone: Clone, path: Path) -> Staged:
-    for name in ("a\nline", ' blank', '"quoted"', "back\\slash", "tab\there", "return\r", ":(glob)*", "-option", "\udcff"):
+    for name in (
+        "a\nline",
+        " blank",
+        '"quoted"',
+        "back\\slash",
+        "tab\there",
+        "return\r",
+        ":(glob)*",
+        "-option",
+        "\udcff",
+    ):
         write(path / name / name, "new\r\n")
     sh(path, "git", "config", "core.autocrlf", "input")
     return {}
@@ -237,7 +258,10 @@ def line_endings_that_come_back(clone: Clone, path: Path) -> Staged:
 
 
 def attributes_of_its_own(clone: Clone, path: Path) -> Staged:
-    write(path / ".gitattributes", "*.crlf text eol=crlf\n*.dat text\n*.id ident\n*.utf16 working-tree-encoding=UTF-16\n")
+    write(
+        path / ".gitattributes",
+        "*.crlf text eol=crlf\n*.dat text\n*.id ident\n*.utf16 working-tree-encoding=UTF-16\n",
+    )
     (path / "mixed.crlf").write_bytes(b"one\r\ntwo\nthree\n")
     (path / "not text.dat").write_bytes(b"\x00\r\n\x00\r\n")
     (path / "an.id").write_bytes(b"$Id: what stands here $\n")
@@ -251,7 +275,10 @@ def filters_of_the_user_and_of_the_clone(clone: Clone, path: Path) -> Staged:
     sh(path, "git", "config", "--global", "filter.turn.smudge", "tr b-za a-z")
     sh(path, "git", "config", "filter.planted.clean", f"touch {path.parent}/ran; cat")
     sh(path, "git", "config", "filter.planted.smudge", f"touch {path.parent}/ran; cat")
-    write(path / ".gitattributes", "*.lossy filter=lossy\n*.turn filter=turn\n*.planted filter=planted\n")
+    write(
+        path / ".gitattributes",
+        "*.lossy filter=lossy\n*.turn filter=turn\n*.planted filter=planted\n",
+    )
     for name in ("a.lossy", "b.turn", "c.planted"):
         write(path / name, "a secret\n")
     return {}
@@ -298,13 +325,35 @@ def removed_from_the_index_and_ignored(clone: Clone, path: Path) -> Staged:
 
 
 WORK = [
-    outside_of_the_cone, outside_and_inside, outside_of_patterns, outside_with_a_sparse_index, outside_where_files_are_expected,
-    new_outside_of_the_cone, staged_outside_of_the_cone, staged_outside_and_gone, a_folder_outside_became_a_link,
-    folders_outside_became_others, skipped_by_hand,
-    assumed_unchanged, intended_to_add, a_split_index, files_and_folders_swapped, links_and_files_swapped, only_the_mode,
-    modes_that_git_does_not_look_at, time_set_back, names_that_differ_in_case, odd_names, line_endings_that_git_would_change,
-    line_endings_that_come_back, attributes_of_its_own, filters_of_the_user_and_of_the_clone, staged_in_three_ways,
-    sides_of_a_conflict, a_conflict_deleted_in_the_folder, removed_from_the_index_and_ignored,
+    outside_of_the_cone,
+    outside_and_inside,
+    outside_of_patterns,
+    outside_with_a_sparse_index,
+    outside_where_files_are_expected,
+    new_outside_of_the_cone,
+    staged_outside_of_the_cone,
+    staged_outside_and_gone,
+    a_folder_outside_became_a_link,
+    folders_outside_became_others,
+    skipped_by_hand,
+    assumed_unchanged,
+    intended_to_add,
+    a_split_index,
+    files_and_folders_swapped,
+    links_and_files_swapped,
+    only_the_mode,
+    modes_that_git_does_not_look_at,
+    time_set_back,
+    names_that_differ_in_case,
+    odd_names,
+    line_endings_that_git_would_change,
+    line_endings_that_come_back,
+    attributes_of_its_own,
+    filters_of_the_user_and_of_the_clone,
+    staged_in_three_ways,
+    sides_of_a_conflict,
+    a_conflict_deleted_in_the_folder,
+    removed_from_the_index_and_ignored,
 ]
 
 
@@ -313,7 +362,12 @@ def preserve(clone: Clone, path: Path) -> Removed | Kept:
 
 
 def blob(clone: Clone, rev: str, name: str) -> bytes | None:
-    done = subprocess.run(["git", "cat-file", "blob", f"{rev}:{name}"], cwd=clone.top, capture_output=True, check=False)
+    done = subprocess.run(
+        ["git", "cat-file", "blob", f"{rev}:{name}"],
+        cwd=clone.top,
+        capture_output=True,
+        check=False,
+    )
     return None if done.returncode else done.stdout
 
 
@@ -331,20 +385,26 @@ def check_kept(clone: Clone, ref: str, before: Found, skipped: set[str]) -> None
 
 
 @pytest.mark.parametrize("make", WORK)
-def test_what_is_kept_is_what_was_there(clone: Clone, make: Callable[[Clone, Path], Staged]) -> None:
+def test_what_is_kept_is_what_was_there(
+    clone: Clone, make: Callable[[Clone, Path], Staged]
+) -> None:
     seed(clone)
     path = make_worktree(clone)
     staged = make(clone, path)
     before = as_root_sees_it(files_of(path), path)
     listed = sh(path, "git", "-c", "core.quotePath=false", "ls-files", "-v").splitlines()
-    skipped = {line[2:] for line in listed if line[0] == "S" and not os.path.lexists(path / line[2:])}
+    skipped = {
+        line[2:] for line in listed if line[0] == "S" and not os.path.lexists(path / line[2:])
+    }
     found = preserve(clone, path)
     assert isinstance(found, Removed) and found.preserved, found
     assert not path.exists()
     for name, content in staged.items():
         revs = sh(clone.top, "git", "rev-parse", found.preserved, f"{found.preserved}^@").split()
         assert content.encode() in [blob(clone, rev, name) for rev in revs], name
-    skipped = {name for name in skipped if not any(str(parent) in before for parent in Path(name).parents)}
+    skipped = {
+        name for name in skipped if not any(str(parent) in before for parent in Path(name).parents)
+    }
     assert not (path.parent / "ran").exists(), "the filter that the clone names"
     check_kept(clone, found.preserved, before, skipped)
 
@@ -358,10 +418,21 @@ def test_what_comes_back_is_stored_as_git_stores_it(clone: Clone) -> None:
 
 
 @pytest.mark.parametrize("make", [outside_of_the_cone, new_outside_of_the_cone])
-def test_a_sparse_worktree_of_a_partial_clone(clone: Clone, tmp_path: Path, make: Callable[[Clone, Path], Staged]) -> None:
+def test_a_sparse_worktree_of_a_partial_clone(
+    clone: Clone, tmp_path: Path, make: Callable[[Clone, Path], Staged]
+) -> None:
     seed(clone)
     sh(clone.remote, "git", "config", "uploadpack.allowFilter", "true")
-    sh(tmp_path, "git", "clone", "-q", "--sparse", "--filter=blob:none", f"file://{clone.remote}", "other")
+    sh(
+        tmp_path,
+        "git",
+        "clone",
+        "-q",
+        "--sparse",
+        "--filter=blob:none",
+        f"file://{clone.remote}",
+        "other",
+    )
     sh(tmp_path / "other", "git", "sparse-checkout", "set", "src")
     other = Clone(find_repo(str(tmp_path / "other")), clone.remote)
     path = make_worktree(other)
@@ -372,7 +443,9 @@ def test_a_sparse_worktree_of_a_partial_clone(clone: Clone, tmp_path: Path, make
     for name, (_, content) in before.items():
         assert blob(other, found.preserved, name) == content
     tree = sh(other.top, "git", "ls-tree", "-r", "--name-only", found.preserved).splitlines()
-    assert {"lib/y.py", "lib/deep/z.py", "folder/one"} <= set(tree), "what was never checked out stays"
+    assert {"lib/y.py", "lib/deep/z.py", "folder/one"} <= set(tree), (
+        "what was never checked out stays"
+    )
 
 
 def test_a_submodule_at_another_commit_is_kept_by_its_commit(clone: Clone) -> None:
@@ -439,11 +512,20 @@ def text_that_is_none(clone: Clone, path: Path) -> str:
     return "odd.utf16"
 
 
-@pytest.mark.parametrize("make", [
-    a_repository_for_a_file, a_repository_in_a_folder_of_ours, a_worktree_in_a_folder_of_ours,
-    files_in_a_submodule_that_is_not_there, a_pipe_for_a_file, text_that_is_none,
-])
-def test_what_no_commit_can_hold_is_kept_where_it_is(clone: Clone, make: Callable[[Clone, Path], str]) -> None:
+@pytest.mark.parametrize(
+    "make",
+    [
+        a_repository_for_a_file,
+        a_repository_in_a_folder_of_ours,
+        a_worktree_in_a_folder_of_ours,
+        files_in_a_submodule_that_is_not_there,
+        a_pipe_for_a_file,
+        text_that_is_none,
+    ],
+)
+def test_what_no_commit_can_hold_is_kept_where_it_is(
+    clone: Clone, make: Callable[[Clone, Path], str]
+) -> None:
     seed(clone)
     add_submodule(clone)
     path = make_worktree(clone)
@@ -459,7 +541,10 @@ def at(folder: Path, monkeypatch: pytest.MonkeyPatch, command: str, change: str)
     """Something in the worktree, which lies aside by then, changes whenever that git command runs."""
     real = sh(folder, "sh", "-c", "command -v git")
     wrapped = f'( unset GIT_INDEX_FILE GIT_DIR GIT_COMMON_DIR GIT_WORK_TREE; cd "{folder}"/.work*checking && {change} )'
-    script(folder / "bin/git", f'git() {{ {real} "$@"; }}\ncase "$1" in {command}) {wrapped};; esac\nexec {real} "$@"')
+    script(
+        folder / "bin/git",
+        f'git() {{ {real} "$@"; }}\ncase "$1" in {command}) {wrapped};; esac\nexec {real} "$@"',
+    )
     monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
 
 
@@ -472,7 +557,10 @@ def test_what_changes_while_it_is_preserved_is_kept(
     seed(clone)
     path = make_worktree(clone)
     write(path / "README.md", "new\n")
-    changes = {"staged": "date +%N > staged && git add staged && rm staged", "HEAD": "git commit -q --allow-empty -m late"}
+    changes = {
+        "staged": "date +%N > staged && git add staged && rm staged",
+        "HEAD": "git commit -q --allow-empty -m late",
+    }
     at(path.parent, monkeypatch, command, changes.get(late, f"mkdir -p new && date +%N >> {late}"))
     found = preserve(clone, path)
     monkeypatch.undo()
@@ -481,10 +569,17 @@ def test_what_changes_while_it_is_preserved_is_kept(
 
 
 @pytest.mark.parametrize("command", ["commit-tree", "update-ref"])
-def test_what_changed_once_is_kept_the_next_time(clone: Clone, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+def test_what_changed_once_is_kept_the_next_time(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
     path = make_worktree(clone)
     write(path / "README.md", "new\n")
-    at(path.parent, monkeypatch, command, f'if mkdir "{path.parent}/once"; then echo newer > README.md; fi')
+    at(
+        path.parent,
+        monkeypatch,
+        command,
+        f'if mkdir "{path.parent}/once"; then echo newer > README.md; fi',
+    )
     first, second = preserve(clone, path), preserve(clone, path)
     assert isinstance(first, Kept) and isinstance(second, Removed)
     assert blob(clone, str(second.preserved), "README.md") == b"newer\n"
@@ -497,10 +592,19 @@ def a_repository_and_nothing_else(clone: Clone, path: Path) -> Staged:
     return {}
 
 
-@pytest.mark.parametrize("make", [
-    time_set_back, a_repository_and_nothing_else, names_that_differ_in_case, outside_of_the_cone, skipped_by_hand,
-])
-def test_a_merged_worktree_with_what_git_would_not_show_stays(clone: Clone, make: Callable[[Clone, Path], Staged]) -> None:
+@pytest.mark.parametrize(
+    "make",
+    [
+        time_set_back,
+        a_repository_and_nothing_else,
+        names_that_differ_in_case,
+        outside_of_the_cone,
+        skipped_by_hand,
+    ],
+)
+def test_a_merged_worktree_with_what_git_would_not_show_stays(
+    clone: Clone, make: Callable[[Clone, Path], Staged]
+) -> None:
     seed(clone)
     path = make_worktree(clone)
     make(clone, path)
@@ -520,4 +624,6 @@ def test_the_index_of_the_worktree_is_left_alone(clone: Clone) -> None:
     before = index.read_bytes()
     ref = snapshot.preserve(clone.repo, str(path), Number(1), NOW)
     assert index.read_bytes() == before
-    assert snapshot.preserve(clone.repo, str(path), Number(1), NOW) == ref, "the same work, the same ref"
+    assert snapshot.preserve(clone.repo, str(path), Number(1), NOW) == ref, (
+        "the same work, the same ref"
+    )

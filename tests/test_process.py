@@ -19,7 +19,7 @@ from issue_orch.process import Done, run
 def daemon(tmp_path: Path) -> Iterator[Path]:
     """A program that leaves the session, keeps the streams open, and lives until the test is over."""
     program, note = tmp_path / "daemon", tmp_path / "daemon.pid"
-    script(program, f'exec setsid sh -c \'echo $$ > "{note}"; exec tail -f /dev/null\'')
+    script(program, f"exec setsid sh -c 'echo $$ > \"{note}\"; exec tail -f /dev/null'")
     yield program
     os.kill(int(note.read_text()), signal.SIGKILL)
 
@@ -31,7 +31,9 @@ def test_what_a_command_leaves_behind_does_not_hold_it_up(tmp_path: Path, daemon
     assert run("true") == Done(0, "", "")
 
 
-def test_the_time_limit_holds_for_streams_that_outlive_the_session(tmp_path: Path, daemon: Path) -> None:
+def test_the_time_limit_holds_for_streams_that_outlive_the_session(
+    tmp_path: Path, daemon: Path
+) -> None:
     argv = (str(script(tmp_path / "hanging", f'"{daemon}" & echo begun; exec tail -f /dev/null')),)
     with pytest.raises(CommandFailed) as failed:
         run(*argv, timeout=0.5)
@@ -40,7 +42,9 @@ def test_the_time_limit_holds_for_streams_that_outlive_the_session(tmp_path: Pat
 
 def test_input_and_output_that_no_pipe_holds_at_once() -> None:
     text = "x" * 5_000_000
-    assert run("sh", "-c", "sleep 1.5; cat", stdin=text).stdout == text, "also when it is slow to read"
+    assert run("sh", "-c", "sleep 1.5; cat", stdin=text).stdout == text, (
+        "also when it is slow to read"
+    )
 
 
 def test_the_command_ends_with_its_group_when_time_is_up(tmp_path: Path) -> None:
@@ -48,4 +52,6 @@ def test_the_command_ends_with_its_group_when_time_is_up(tmp_path: Path) -> None
     with pytest.raises(CommandFailed, match="ran out of time"):
         run("sh", "-c", f'tail -f /dev/null & echo $! > "{note}"; wait', timeout=0.5)
     pid = note.read_text().strip()
-    wait_for(lambda: subprocess.run(["kill", "-0", pid], capture_output=True, check=False).returncode)
+    wait_for(
+        lambda: subprocess.run(["kill", "-0", pid], capture_output=True, check=False).returncode
+    )

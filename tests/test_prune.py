@@ -30,14 +30,29 @@ def finished(scene: Scene, number: int, pull: bool = True, folder: Path | None =
     scene.sandbox.sync()
     url = None
     if pull:
-        opened = scene.sandbox.open_pull(branch, "main", f"Solve #{number}", f"Closes #{number}", "you")
+        opened = scene.sandbox.open_pull(
+            branch, "main", f"Solve #{number}", f"Closes #{number}", "you"
+        )
         url = f"{scene.sandbox.base_url}/acme/widgets/pull/{opened}"
     if not (scene.state / "sessions").is_dir():
         scene.orch("init", "--yes", check=True)
     make_session(scene.state, number)
-    save_status(scene.state, new_status(
-        number, status="complete" if pull else "stuck", branch=branch, base="main", baseSha=base, repo="acme/widgets",
-        startedAt=iso(0), pullRequestUrl=url, agent="scripted", attempt=1, worktreePath=str(path)))
+    save_status(
+        scene.state,
+        new_status(
+            number,
+            status="complete" if pull else "stuck",
+            branch=branch,
+            base="main",
+            baseSha=base,
+            repo="acme/widgets",
+            startedAt=iso(0),
+            pullRequestUrl=url,
+            agent="scripted",
+            attempt=1,
+            worktreePath=str(path),
+        ),
+    )
     return path
 
 
@@ -64,7 +79,9 @@ def test_many_are_decided_by_two_lists_of_pulls(scene: Scene) -> None:
     ]
     assert [number for number in numbers if not paths[number].exists()] == merged
     asked = [(each.path, each.status) for each in scene.sandbox.requests]
-    assert asked == [("/repos/acme/widgets/pulls", 304)] * 4, "two lists, and the two that are in neither as merged or open"
+    assert asked == [("/repos/acme/widgets/pulls", 304)] * 4, (
+        "two lists, and the two that are in neither as merged or open"
+    )
 
 
 def test_an_old_pull_that_is_open_keeps_though_a_newer_one_was_merged(scene: Scene) -> None:
@@ -95,11 +112,19 @@ def test_a_person_updated_the_branch_on_github_before_the_merge(scene: Scene) ->
         scene.sandbox.person.merge(pull_of(scene, each), method="squash", delete_branch=True)
     scene.git("commit", "--quiet", "--allow-empty", "-m", "Not pushed", cwd=other)
     lines = scene.orch("prune", "--dry-run", check=True).out.splitlines()
-    assert lines[0].startswith(f"#{number}: would remove: merged") and lines[1].startswith(f"#{behind}: kept: HEAD is")
+    assert lines[0].startswith(f"#{number}: would remove: merged") and lines[1].startswith(
+        f"#{behind}: kept: HEAD is"
+    )
     assert path.exists() and other.exists()
     lines = scene.orch("prune", check=True).out.splitlines()
-    assert lines[0].startswith(f"#{number}: removed: merged") and lines[1].startswith(f"#{behind}: kept: HEAD is")
-    assert not path.exists() and other.exists() and f"issue-{number}" not in scene.git("branch", "--list")
+    assert lines[0].startswith(f"#{number}: removed: merged") and lines[1].startswith(
+        f"#{behind}: kept: HEAD is"
+    )
+    assert (
+        not path.exists()
+        and other.exists()
+        and f"issue-{number}" not in scene.git("branch", "--list")
+    )
 
 
 def test_a_dry_run_says_what_prune_does(scene: Scene) -> None:
@@ -108,15 +133,23 @@ def test_a_dry_run_says_what_prune_does(scene: Scene) -> None:
     scene.sandbox.person.merge(pull_of(scene, number))
     (path / "notes.txt").write_text("mine\n")
     said = scene.orch("prune", "--dry-run", check=True).out
-    assert said == f"#{number}: kept: not committed: notes.txt\n" == scene.orch("prune", check=True).out
+    assert (
+        said
+        == f"#{number}: kept: not committed: notes.txt\n"
+        == scene.orch("prune", check=True).out
+    )
     (path / "notes.txt").unlink()
-    assert scene.orch("prune", "--dry-run", check=True).out.startswith(f"#{number}: would remove: merged")
+    assert scene.orch("prune", "--dry-run", check=True).out.startswith(
+        f"#{number}: would remove: merged"
+    )
     assert path.exists() and scene.status(number)
 
 
 @pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize("why", ["cancelled", "closed"])
-def test_prune_of_a_sparse_worktree_keeps_the_new_content(scene: Scene, why: str, inside: bool) -> None:
+def test_prune_of_a_sparse_worktree_keeps_the_new_content(
+    scene: Scene, why: str, inside: bool
+) -> None:
     scene.sandbox.seed({"src/x.py": "old\n", "lib/y.py": "old\n"}, "Two folders")
     scene.git("pull", "-q")
     number = scene.issue()

@@ -35,7 +35,11 @@ def work(clone: Clone, **files: str) -> tuple[Path, CommitSha]:
 def test_one_ref_is_pushed_and_once(clone: Clone) -> None:
     path, sha = work(clone)
     sh(path, "git", "tag", "-am", "x", "tag")
-    more = {"push.followTags": "true", "push.default": "matching", "remote.origin.push": "+refs/*:refs/*"}
+    more = {
+        "push.followTags": "true",
+        "push.default": "matching",
+        "remote.origin.push": "+refs/*:refs/*",
+    }
     for key, value in more.items():
         sh(path, "git", "config", key, value)
     assert find_remote_sha(clone.repo, "origin", ONE) is None
@@ -118,7 +122,13 @@ def test_a_remote_that_is_gone(clone: Clone) -> None:
 
 def test_a_remote_that_does_not_answer(clone: Clone, tmp_path: Path) -> None:
     _, sha = work(clone)
-    sh(clone.top, "git", "config", "core.sshCommand", str(script(tmp_path / "ssh", "exec sleep 600")))
+    sh(
+        clone.top,
+        "git",
+        "config",
+        "core.sshCommand",
+        str(script(tmp_path / "ssh", "exec sleep 600")),
+    )
     sh(clone.top, "git", "config", "ssh.variant", "ssh")
     sh(clone.top, "git", "remote", "set-url", "origin", "git@example.invalid:a/b.git")
     with pytest.raises(RemoteFailed, match="no answer in 0 s"):
@@ -130,10 +140,20 @@ def test_a_remote_that_hangs_while_it_takes_the_push(clone: Clone, tmp_path: Pat
     _, sha = work(clone)
     note = tmp_path / "left"
     hanging = f'*receive-pack*) if mkdir "{tmp_path}/once"; then setsid tail -f /dev/null & echo $! > "{note}"; wait; fi;;'
-    ssh = script(tmp_path / "ssh", f'for last; do :; done\ncase "$last" in {hanging} esac\nexec sh -c "$last"')
+    ssh = script(
+        tmp_path / "ssh",
+        f'for last; do :; done\ncase "$last" in {hanging} esac\nexec sh -c "$last"',
+    )
     sh(clone.top, "git", "config", "core.sshCommand", f"'{ssh}'")
     sh(clone.top, "git", "config", "ssh.variant", "simple")
-    sh(clone.top, "git", "remote", "set-url", "origin", f"ssh://there.invalid{str(clone.remote).replace(' ', '%20')}")
+    sh(
+        clone.top,
+        "git",
+        "remote",
+        "set-url",
+        "origin",
+        f"ssh://there.invalid{str(clone.remote).replace(' ', '%20')}",
+    )
     with pytest.raises(RemoteFailed, match="no answer in 3 s"):
         push(clone.repo, "origin", ONE, sha, MAIN, timeout=3)
     assert sh(clone.remote, "git", "branch", "--list", ONE) == ""
@@ -218,20 +238,48 @@ server.serve_forever()
 def https(clone: Clone, tmp_path: Path, home: Path):  # type: ignore[no-untyped-def]
     """The remote behind https with a password; yields its host and the log of what was tried."""
     cert, log = tmp_path / "cert", write(tmp_path / "log", "")
-    sh(tmp_path, "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-days", "2",
-       "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "cert", "-out", "crt")
+    sh(
+        tmp_path,
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=127.0.0.1",
+        "-days",
+        "2",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        "cert",
+        "-out",
+        "crt",
+    )
     cert.write_text(cert.read_text() + (tmp_path / "crt").read_text())
     sh(home, "git", "config", "--global", "http.sslCAInfo", str(tmp_path / "crt"))
     argv = [sys.executable, "-c", SERVER, str(clone.remote.parent), str(cert), str(log)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
         assert server.stdout
         host = f"127.0.0.1:{server.stdout.readline().strip()}"
-        sh(clone.top, "git", "remote", "set-url", "origin", f"https://{host}/{clone.remote.name.replace(' ', '%20')}")
+        sh(
+            clone.top,
+            "git",
+            "remote",
+            "set-url",
+            "origin",
+            f"https://{host}/{clone.remote.name.replace(' ', '%20')}",
+        )
         yield host, log
         server.terminate()
 
 
-def test_the_token_is_for_its_host_and_leaves_no_trace(clone: Clone, home: Path, https: tuple[str, Path]) -> None:
+def test_the_token_is_for_its_host_and_leaves_no_trace(
+    clone: Clone, home: Path, https: tuple[str, Path]
+) -> None:
     host, log = https
     _, sha = work(clone)
     stored = home / "stored"
@@ -244,13 +292,17 @@ def test_the_token_is_for_its_host_and_leaves_no_trace(clone: Clone, home: Path,
         push(clone.repo, "origin", ONE, sha, MAIN, Token("wrong", "", host))
     assert "right" not in log.read_text()
     push(clone.repo, "origin", ONE, sha, MAIN, Token("right", "", host))
-    assert fetch_base(clone.repo, "origin", MAIN, Token("right", "", host)) == rev_parse(clone.repo, "main")
+    assert fetch_base(clone.repo, "origin", MAIN, Token("right", "", host)) == rev_parse(
+        clone.repo, "main"
+    )
     assert "x-access-token:right" in log.read_text()
     assert not stored.exists(), "no helper of the user may store it"
     assert "right" not in repr(Token("right", "", host))
 
 
-def test_a_helper_of_the_user_comes_first(clone: Clone, home: Path, https: tuple[str, Path]) -> None:
+def test_a_helper_of_the_user_comes_first(
+    clone: Clone, home: Path, https: tuple[str, Path]
+) -> None:
     host, log = https
     _, sha = work(clone)
     helper = script(home / "helper", "echo username=x-access-token; echo password=right")
@@ -259,15 +311,21 @@ def test_a_helper_of_the_user_comes_first(clone: Clone, home: Path, https: tuple
     assert "unused" not in log.read_text()
 
 
-def test_lfs_objects_go_first(clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, sha = work(clone, **{"deep/.gitattributes": "*.bin filter=lfs diff=lfs\n", "deep/a.bin": "x"})
+def test_lfs_objects_go_first(
+    clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, sha = work(
+        clone, **{"deep/.gitattributes": "*.bin filter=lfs diff=lfs\n", "deep/a.bin": "x"}
+    )
     assert uses_lfs(clone.repo, sha)
     assert not uses_lfs(clone.repo, rev_parse(clone.repo, "main"))
     with pytest.raises(Rejected) as found:
         push(clone.repo, "origin", ONE, sha, MAIN)
     assert (found.value.kind, find_remote_sha(clone.repo, "origin", ONE)) == ("other", None)
     said = f'"{tmp_path}/said"'
-    script(tmp_path / "bin/git-lfs", f'echo "$@" >> {said}; ls "{clone.remote}/refs/heads" >> {said}')
+    script(
+        tmp_path / "bin/git-lfs", f'echo "$@" >> {said}; ls "{clone.remote}/refs/heads" >> {said}'
+    )
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     push(clone.repo, "origin", ONE, sha, MAIN)
     assert (tmp_path / "said").read_text() == "push origin issue-1\nmain\n"
@@ -306,6 +364,9 @@ def test_fetching_by_many_at_once(clone: Clone, tmp_path: Path) -> None:
     sha = commit(tmp_path / "other", "newer", **{"README.md": "newer\n"})
     sh(tmp_path / "other", "git", "push", "-q", "origin", "main")
     argv = [sys.executable, "-c", FETCH, str(clone.top)]
-    running = [subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(8)]
+    running = [
+        subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(8)
+    ]
     wait_for(lambda: all(each.poll() is not None for each in running))
     assert [each.communicate() for each in running] == [(f"{sha}\n", "")] * 8

@@ -50,7 +50,11 @@ def shown(scene: Scene, session: Session, turn: Turn) -> tuple[str, str]:
 def test_a_silent_agent_is_quiet_with_the_evidence_until_it_goes_on(scene: Scene) -> None:
     with held(scene) as session:
         now = time.time()
-        busy = Turn(activity="Bash: make", active_at=now - 1200, running=(Tool("1", "Bash: make", now - 1200),))
+        busy = Turn(
+            activity="Bash: make",
+            active_at=now - 1200,
+            running=(Tool("1", "Bash: make", now - 1200),),
+        )
         assert shown(scene, session, busy) == ("WORKING", "Bash: make"), "tools may run long"
         silent = Turn(activity="Reading", active_at=now - 2000)
         assert shown(scene, session, silent) == ("QUIET", "silent for 33 min, last: Reading")
@@ -59,7 +63,9 @@ def test_a_silent_agent_is_quiet_with_the_evidence_until_it_goes_on(scene: Scene
         assert shown(scene, session, silent._replace(active_at=now)) == ("WORKING", "Reading")
 
 
-def test_after_the_configured_time_it_is_interrupted_and_the_evidence_is_noted_once(scene: Scene) -> None:
+def test_after_the_configured_time_it_is_interrupted_and_the_evidence_is_noted_once(
+    scene: Scene,
+) -> None:
     with held(scene, stall_after=60) as session:
         silent = Turn(activity="Reading", active_at=time.time() - 2000)
         assert [session.stalled(silent), session.stalled(silent)] == ["interrupt", "interrupt"]
@@ -68,7 +74,9 @@ def test_after_the_configured_time_it_is_interrupted_and_the_evidence_is_noted_o
 
 
 def test_a_worker_that_is_reminded_reads_how_its_turn_ended(scene: Scene) -> None:
-    scene.agent('if grep -q "What was seen: the agent ended its turn" "$prompt"; then report stuck --reason seen; fi\n')
+    scene.agent(
+        'if grep -q "What was seen: the agent ended its turn" "$prompt"; then report stuck --reason seen; fi\n'
+    )
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
     assert scene.wait_status(number, "stuck")["stuckReason"] == "seen"

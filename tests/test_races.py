@@ -77,7 +77,10 @@ def test_answers_at_once_the_first_wins_and_none_is_lost(scene: Scene) -> None:
     assert all(ran.code == 0 for ran in rans), rans
     late = [ran for ran in rans if "somebody answered before you" in ran.out]
     assert len(late) <= AT_ONCE - 1
-    scene.wait(lambda: len(scene.events(number, "delivered")) == AT_ONCE, what="every answer has its receipt")
+    scene.wait(
+        lambda: len(scene.events(number, "delivered")) == AT_ONCE,
+        what="every answer has its receipt",
+    )
     scene.wait_status(number, "complete")
     prompts = "".join(path.read_text() for path in scene.folder.glob(f"prompt-{number}.*"))
     assert all(text in prompts for text in texts), "every answer reached the worker"
@@ -114,8 +117,13 @@ def test_stop_resume_pause_and_status_at_once(scene: Scene) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         reader = pool.submit(read)
-        rans = at_once(scene, *[(word, str(number)) for word in ("stop", "resume", "pause", "resume", "stop")],
-                       ("status", "--json"), ("status",), ("prune",))
+        rans = at_once(
+            scene,
+            *[(word, str(number)) for word in ("stop", "resume", "pause", "resume", "stop")],
+            ("status", "--json"),
+            ("status",),
+            ("prune",),
+        )
         done.set()
         assert reader.result() > 10 and not torn
     assert all(ran.code == 0 for ran in rans), rans
@@ -146,7 +154,7 @@ def test_prunes_at_once_remove_each_once(scene: Scene) -> None:
 
 def test_a_second_clone_is_refused_by_branch_and_by_pull(scene: Scene) -> None:
     scene.gate("go")
-    scene.agent('commit work.txt\ngit push -q origin HEAD\nawait go\nreport complete\n')
+    scene.agent("commit work.txt\ngit push -q origin HEAD\nawait go\nreport complete\n")
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
     scene.wait(lambda: scene.sandbox.pushes, what="the branch is on the remote")
@@ -154,7 +162,9 @@ def test_a_second_clone_is_refused_by_branch_and_by_pull(scene: Scene) -> None:
     second.parent.mkdir()
     scene.git("clone", "-q", scene.sandbox.git_url, str(second), cwd=scene.home)
     by_branch = scene.orch("spawn", str(number), cwd=second)
-    assert by_branch.code == 1 and f"the branch issue-{number} exists on origin" in by_branch.err, by_branch
+    assert by_branch.code == 1 and f"the branch issue-{number} exists on origin" in by_branch.err, (
+        by_branch
+    )
     scene.release("go")
     scene.wait_status(number, "complete")
     by_pull = scene.orch("spawn", str(number), "--reuse", cwd=second)

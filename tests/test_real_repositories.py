@@ -45,8 +45,14 @@ def hook(scene: Scene, name: str, text: str) -> None:
 
 def test_signing_with_a_locked_key_is_refused_or_switched_off(scene: Scene) -> None:
     key = scene.home / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "a passphrase", "-f", str(key)], check=True)
-    for name, value in (("gpg.format", "ssh"), ("user.signingKey", f"{key}.pub"), ("commit.gpgSign", "true")):
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "a passphrase", "-f", str(key)], check=True
+    )
+    for name, value in (
+        ("gpg.format", "ssh"),
+        ("user.signingKey", f"{key}.pub"),
+        ("commit.gpgSign", "true"),
+    ):
         scene.git("config", "--global", name, value)
     number = scene.issue()
     ran = scene.orch("spawn", str(number))
@@ -60,7 +66,11 @@ def test_signing_with_a_locked_key_is_refused_or_switched_off(scene: Scene) -> N
 def test_signing_with_an_open_key_signs_the_workers_commits(scene: Scene) -> None:
     key = scene.home / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    for name, value in (("gpg.format", "ssh"), ("user.signingKey", f"{key}.pub"), ("commit.gpgSign", "true")):
+    for name, value in (
+        ("gpg.format", "ssh"),
+        ("user.signingKey", f"{key}.pub"),
+        ("commit.gpgSign", "true"),
+    ):
         scene.git("config", "--global", name, value)
     number = scene.issue()
     to_the_pull(scene, number)
@@ -75,12 +85,14 @@ def test_hooks_run_for_the_worker_and_not_for_us(scene: Scene) -> None:
     to_the_pull(scene, number)
     lines = set(seen.read_text().splitlines())
     assert {f"pre-commit {number}.1", f"commit-msg {number}.1"} <= lines
-    assert not [line for line in lines if line.endswith("nobody")], "no hook ran in our own git commands"
+    assert not [line for line in lines if line.endswith("nobody")], (
+        "no hook ran in our own git commands"
+    )
 
 
 def test_a_hook_that_refuses_the_commit_is_the_workers_matter(scene: Scene) -> None:
     hook(scene, "pre-commit", "test -e .issue-orch/mended || { echo 'lint: mend it' >&2; exit 1; }")
-    scene.agent('commit work.txt 2> .issue-orch/said || touch .issue-orch/mended\n' + COMPLETE)
+    scene.agent("commit work.txt 2> .issue-orch/said || touch .issue-orch/mended\n" + COMPLETE)
     number = scene.issue()
     to_the_pull(scene, number)
     assert "lint: mend it" in (scene.worktree(number) / ".issue-orch" / "said").read_text()
@@ -91,7 +103,9 @@ def test_lfs_is_refused_without_git_lfs_and_uploaded_before_the_push(scene: Scen
     number = scene.issue()
     scene.env["PATH"] = without(scene, "git-lfs")
     refused = scene.orch("spawn", str(number))
-    assert refused.code == 1 and "git-lfs is not installed" in refused.err and not scene.status(number)
+    assert (
+        refused.code == 1 and "git-lfs is not installed" in refused.err and not scene.status(number)
+    )
     log = scene.folder / "lfs-log"
     program(scene, "git-lfs", f'echo "$*" >> "{log}"; case "$1" in clean|smudge) cat;; esac')
     to_the_pull(scene, number)
@@ -173,7 +187,14 @@ def test_what_newer_versions_of_git_can_be_told_to_write(scene: Scene, kind: str
         scene.git("config", "--global", "worktree.useRelativePaths", "true")
     else:
         shutil.rmtree(scene.clone)
-        scene.git("clone", "-q", "--ref-format=reftable", scene.sandbox.git_url, str(scene.clone), cwd=scene.home)
+        scene.git(
+            "clone",
+            "-q",
+            "--ref-format=reftable",
+            scene.sandbox.git_url,
+            str(scene.clone),
+            cwd=scene.home,
+        )
     scene.agent(ASK)
     one, two = scene.issue(), scene.issue()
     scene.orch("spawn", str(one), str(two), check=True)
@@ -188,7 +209,12 @@ def test_what_newer_versions_of_git_can_be_told_to_write(scene: Scene, kind: str
     scene.orch("cancel", str(two), check=True)
     pruned = scene.orch("prune", "--cancelled", check=True).out
     assert f"#{one}: removed: merged: {url}" in pruned and f"#{two}: removed" in pruned, pruned
-    [preserved] = scene.git("for-each-ref", "--format=%(refname)", "refs/issue-orch/preserved").split()
+    [preserved] = scene.git(
+        "for-each-ref", "--format=%(refname)", "refs/issue-orch/preserved"
+    ).split()
     assert scene.git("show", f"{preserved}:unsaved") == "kept\n"
-    scene.wait(lambda: not [*scene.folder.glob(".widgets-*")], what="the files of what was removed are deleted")
+    scene.wait(
+        lambda: not [*scene.folder.glob(".widgets-*")],
+        what="the files of what was removed are deleted",
+    )
     scene.check_invariants()

@@ -25,7 +25,10 @@ def at_work(scene: Scene) -> int:
     scene.orch("spawn", str(number), check=True)
     scene.wait(lambda: scene.status(number)["status"] == "working", what="the agent reports")
     # until its `report` has ended: that one would write into the pipe of a supervisor that is gone, and end the agent
-    scene.wait(lambda: any("tail -f" in line for _, line, _ in scene.processes()), what="the agent is at its endless work")
+    scene.wait(
+        lambda: any("tail -f" in line for _, line, _ in scene.processes()),
+        what="the agent is at its endless work",
+    )
     return number
 
 
@@ -63,7 +66,9 @@ def test_agent_and_supervisor_are_killed(scene: Scene) -> None:
     scene.wait_quiet()
     assert scene.headline(number) == "CRASHED"
     taken_up(scene, number)
-    assert "You were interrupted" in (scene.folder / f"prompt-{number}.2").read_text(), "its own session goes on"
+    assert "You were interrupted" in (scene.folder / f"prompt-{number}.2").read_text(), (
+        "its own session goes on"
+    )
 
 
 def test_the_agent_is_killed_and_retried_later(scene: Scene) -> None:
@@ -96,7 +101,9 @@ def test_after_a_reboot_nothing_of_before_is_believed(scene: Scene) -> None:
     status["supervisor"] = {"pid": os.getpid(), "startTicks": 1, "bootId": "another"}
     status["agentProcess"] = {"pid": os.getpid(), "exitCode": None}
     path.write_text(json.dumps(status))
-    (scene.state / "locks" / str(number)).write_text(json.dumps({"role": "supervisor", **status["supervisor"]}))
+    (scene.state / "locks" / str(number)).write_text(
+        json.dumps({"role": "supervisor", **status["supervisor"]})
+    )
     assert scene.headline(number) == "CRASHED"
     taken_up(scene, number)
 
@@ -109,7 +116,9 @@ def test_a_pending_complete_is_verified_not_relaunched(scene: Scene) -> None:
     kill(scene.supervisors())
     scene.release("go")
     outbox = scene.worktree(number) / ".issue-orch" / "outbox"
-    scene.wait(lambda: list(outbox.glob("*.json")) and not scene.workers(), what="it reported to nobody")
+    scene.wait(
+        lambda: list(outbox.glob("*.json")) and not scene.workers(), what="it reported to nobody"
+    )
     assert scene.headline(number) == "CRASHED"
     taken_up(scene, number)
     assert len(scene.events(number, "started")) == 1, "no second attempt"
@@ -124,7 +133,9 @@ def test_reports_of_an_older_attempt_are_history(scene: Scene) -> None:
     scene.orch("resume", str(number), check=True)
     scene.wait(lambda: scene.status(number)["attempt"] == 2, what="the second attempt")
     for name, kind in (("1", "complete"), ("2", "stuck")):
-        (outbox / ".draft").write_text(json.dumps({"kind": kind, "attempt": 1, "decision": "too late"}))
+        (outbox / ".draft").write_text(
+            json.dumps({"kind": kind, "attempt": 1, "decision": "too late"})
+        )
         (outbox / ".draft").rename(outbox / f"9-{name}.json")
     scene.wait(lambda: not list(outbox.glob("9-*")), what="the reports are taken")
     refused = [event for event in scene.events(number, "report") if not event["accepted"]]
@@ -143,7 +154,11 @@ def test_guidance_in_flight_is_delivered_again(scene: Scene) -> None:
     assert not scene.events(number, "delivered")
     taken_up(scene, number)
     assert "use tabs" in (scene.folder / f"prompt-{number}.2").read_text()
-    texts = [event["text"] for event in scene.events(number, "delivered") if event["messageKind"] == "guidance"]
+    texts = [
+        event["text"]
+        for event in scene.events(number, "delivered")
+        if event["messageKind"] == "guidance"
+    ]
     assert texts == ["use tabs"]
 
 
@@ -159,7 +174,10 @@ def test_a_supervisor_that_is_asked_to_end_ends_its_agent(scene: Scene) -> None:
 
 def test_an_agent_that_cleans_everything_away_can_report_all_the_same(scene: Scene) -> None:
     number = scene.issue()
-    scene.agent("git clean -fdxq\nsay cleaned\nuntil [ -e .issue-orch/context.json ]; do sleep 0.1; done\n" + COMPLETE)
+    scene.agent(
+        "git clean -fdxq\nsay cleaned\nuntil [ -e .issue-orch/context.json ]; do sleep 0.1; done\n"
+        + COMPLETE
+    )
     scene.orch("spawn", str(number), check=True)
     scene.wait_status(number, "complete")
     assert len(scene.events(number, "started")) == 1

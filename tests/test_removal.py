@@ -7,13 +7,33 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from gitkit import Clone, clone, commit, home, make_relative, make_worktree, script, sh, wait_for, write
+from gitkit import (
+    Clone,
+    clone,
+    commit,
+    home,
+    make_relative,
+    make_worktree,
+    script,
+    sh,
+    wait_for,
+    write,
+)
 from test_worktree import add_submodule
 
 from issue_orch.errors import Expected
 from issue_orch.git import admin_dir, find_admin_dir, rev_parse
 from issue_orch.model import Branch, CommitSha, Number
-from issue_orch.removal import Kept, Removed, Wanted, checking, delete_branches, leftovers, remove_worktrees, sweep
+from issue_orch.removal import (
+    Kept,
+    Removed,
+    Wanted,
+    checking,
+    delete_branches,
+    leftovers,
+    remove_worktrees,
+    sweep,
+)
 from issue_orch.worktree import populate_submodules
 
 __all__ = ["clone", "home"]
@@ -22,7 +42,9 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def want(clone: Clone, path: Path, number: int = 1) -> Wanted:
-    return Wanted(str(path), Number(number), rev_parse(clone.repo, f"refs/heads/issue-{number}"))
+    return Wanted(
+        str(path), Number(number), rev_parse(clone.repo, f"refs/heads/issue-{number}")
+    )
 
 
 def remove(clone: Clone, *wanted: Wanted) -> list[Removed | Kept]:
@@ -47,7 +69,9 @@ def test_removed_with_nothing_left(clone: Clone) -> None:
     assert sh(other, "git", "status", "--porcelain") == ""
     assert list((clone.admin / "issue-orch/removed").iterdir()) == []
     assert sh(clone.top, "git", "branch", "--list", "issue-1"), "branches are deleted by themselves"
-    assert [each.reason for each in remove(clone, want(clone, path)) if isinstance(each, Kept)] == ["missing"]
+    assert [each.reason for each in remove(clone, want(clone, path)) if isinstance(each, Kept)] == [
+        "missing"
+    ]
 
 
 def keep_dirty(clone: Clone, path: Path) -> str:
@@ -122,8 +146,21 @@ def keep_broken(clone: Clone, path: Path) -> str:
     return "unknown"
 
 
-KEEPS = [keep_dirty, keep_untracked, keep_staged, keep_hidden, keep_nested, keep_other_branch, keep_older, keep_locked,
-         keep_own_git, keep_foreign_pointer, keep_symlink, keep_missing, keep_broken]
+KEEPS = [
+    keep_dirty,
+    keep_untracked,
+    keep_staged,
+    keep_hidden,
+    keep_nested,
+    keep_other_branch,
+    keep_older,
+    keep_locked,
+    keep_own_git,
+    keep_foreign_pointer,
+    keep_symlink,
+    keep_missing,
+    keep_broken,
+]
 
 
 @pytest.mark.parametrize("make", KEEPS)
@@ -134,14 +171,21 @@ def test_kept_and_untouched(clone: Clone, make) -> None:  # type: ignore[no-unty
     kept = remove(clone, want(clone, path))[0]
     assert isinstance(kept, Kept)
     assert (kept.reason, bool(kept.detail)) == (reason, True), kept
-    assert (sorted(str(each) for each in path.rglob("*")), sh(clone.top, "git", "worktree", "list")) == before
+    assert (
+        sorted(str(each) for each in path.rglob("*")),
+        sh(clone.top, "git", "worktree", "list"),
+    ) == before
     assert siblings(path) == []
 
 
 def test_not_ours_at_all(clone: Clone, tmp_path: Path) -> None:
     folder = write(tmp_path / "folder/file", "x").parent
     head = rev_parse(clone.repo, "main")
-    found = remove(clone, Wanted(str(folder), Number(1), head), Wanted(str(clone.top), Number(2), head))
+    found = remove(
+        clone,
+        Wanted(str(folder), Number(1), head),
+        Wanted(str(clone.top), Number(2), head),
+    )
     assert [each.reason for each in found if isinstance(each, Kept)] == ["not_ours", "not_ours"]
     assert (folder / "file").exists()
 
@@ -160,14 +204,19 @@ def test_submodules(clone: Clone) -> None:
 
 def test_a_process_that_works_there(clone: Clone) -> None:
     path = make_worktree(clone)
-    with subprocess.Popen(["sh", "-c", "echo ready; read x"], cwd=path, stdin=-1, stdout=-1, text=True) as shell:
+    with subprocess.Popen(
+        ["sh", "-c", "echo ready; read x"], cwd=path, stdin=-1, stdout=-1, text=True
+    ) as shell:
         assert shell.stdout
         assert shell.stdout.readline() == "ready\n"
         found = remove(clone, want(clone, path))[0]
         assert found == Kept(str(path), "in_use", f"in use by process {shell.pid} (sh)")
         assert path.exists()
         shell.communicate("done\n")
-    with open(path / "open.log", "w") as held, subprocess.Popen(["cat"], stdin=-1, stdout=held) as holder:
+    with (
+        open(path / "open.log", "w") as held,
+        subprocess.Popen(["cat"], stdin=-1, stdout=held) as holder,
+    ):
         wait_for(lambda: os.readlink(f"/proc/{holder.pid}/exe").endswith("cat"))
         found = remove(clone, want(clone, path))[0]
         assert isinstance(found, Kept)
@@ -176,13 +225,18 @@ def test_a_process_that_works_there(clone: Clone) -> None:
     assert remove(clone, want(clone, path)) == [Removed(str(path))]
 
 
-def test_dirty_at_the_last_moment(clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dirty_at_the_last_moment(
+    clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Something writes when the removal has begun: it is found where the worktree was moved to, and put back."""
     path = make_worktree(clone)
     wanted = want(clone, path)
     real = sh(tmp_path, "sh", "-c", "command -v git")
     hidden = checking(str(path))
-    script(tmp_path / "bin/git", f'case "$*" in *status*) echo late > "{hidden}/late";; esac\nexec {real} "$@"')
+    script(
+        tmp_path / "bin/git",
+        f'case "$*" in *status*) echo late > "{hidden}/late";; esac\nexec {real} "$@"',
+    )
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     assert remove(clone, wanted) == [Kept(str(path), "dirty", "not committed: late")]
     assert (path / "late").read_text() == "late\n"
@@ -198,10 +252,14 @@ def test_removed_whose_pointers_are_relative(clone: Clone) -> None:
 
 def test_files_may_be_deleted_later(clone: Clone) -> None:
     path = make_worktree(clone)
-    assert remove_worktrees(clone.repo, [want(clone, path)], NOW, wait=False) == [Removed(str(path))]
+    assert remove_worktrees(clone.repo, [want(clone, path)], NOW, wait=False) == [
+        Removed(str(path))
+    ]
     assert not path.exists()
     assert len(sh(clone.top, "git", "worktree", "list").splitlines()) == 1
-    wait_for(lambda: not siblings(path) and not list((clone.admin / "issue-orch/removed").iterdir()))
+    wait_for(
+        lambda: not siblings(path) and not list((clone.admin / "issue-orch/removed").iterdir())
+    )
 
 
 def test_a_planted_link_does_not_lead_the_deletion_elsewhere(clone: Clone, tmp_path: Path) -> None:
@@ -229,7 +287,9 @@ def test_preserved_and_removed(clone: Clone) -> None:
     assert remove(clone, Wanted(str(path), Number(2), None)) == [Removed(str(path), None)]
 
 
-def test_what_is_staged_is_not_taken_for_a_conflict(clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_staged_is_not_taken_for_a_conflict(
+    clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No room for the staged tree for a moment: nothing is removed, and the next attempt preserves it."""
     path = make_worktree(clone)
     write(path / "README.md", "staged\n")
@@ -287,15 +347,25 @@ for each in remove_worktrees(find_repo(sys.argv[1]), wanted, datetime.now(UTC)):
 def test_two_at_once_beside_one_that_adds(clone: Clone) -> None:
     paths = [make_worktree(clone, number) for number in range(1, 9)]
     dirty = write(paths[3] / "dirty", "x")
-    argv = [sys.executable, "-c", REMOVE, str(clone.top), rev_parse(clone.repo, "main"), *map(str, paths)]
+    argv = [
+        sys.executable,
+        "-c",
+        REMOVE,
+        str(clone.top),
+        rev_parse(clone.repo, "main"),
+        *map(str, paths),
+    ]
     running = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for number in range(11, 16):
         make_worktree(clone, number)
     said = [each.communicate(timeout=60)[0].split() for each in running]
     assert [each.returncode for each in running] == [0, 0]
     for number, pair in enumerate(zip(*said, strict=True)):
-        assert sorted(pair) == (["dirty", "dirty"] if number == 3 else ["missing", "removed"]) or \
-            pair == ("removed", "removed"), pair  # the second may help to clear away what the first decided
+        assert sorted(pair) == (
+            ["dirty", "dirty"] if number == 3 else ["missing", "removed"]
+        ) or pair == ("removed", "removed"), (
+            pair
+        )  # the second may help to clear away what the first decided
     assert dirty.exists()
     assert len(sh(clone.top, "git", "worktree", "list").splitlines()) == 1 + 1 + 5
     assert siblings(paths[0]) == []
@@ -311,7 +381,11 @@ def test_branches_go_in_one_batch_with_their_sections(clone: Clone) -> None:
     wanted = [(Branch(name), sha) for name in ("a", "b-ü", "issue/4", "issue-1", "main", "nothing")]
     wanted.append((Branch("moved"), CommitSha("1" * 40)))
     assert delete_branches(clone.repo, wanted) == ["a", "b-ü", "issue/4"]
-    assert sh(clone.top, "git", "branch", "--format=%(refname:short)").split() == ["issue-1", "main", "moved"]
+    assert sh(clone.top, "git", "branch", "--format=%(refname:short)").split() == [
+        "issue-1",
+        "main",
+        "moved",
+    ]
     assert "branch.a" not in sh(clone.top, "git", "config", "--list")
     assert "branch.moved" in sh(clone.top, "git", "config", "--list")
     assert path.exists()

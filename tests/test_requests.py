@@ -40,13 +40,28 @@ def fleet(scene: Scene) -> list[int]:
     scene.git("push", "--quiet", "origin", *(f"issue-{number}" for number in sessions[:COMPLETE]))
     sandbox.sync()
     state = make_state(scene.clone / ".git")
-    pulls = [sandbox.open_pull(f"issue-{number}", "main", "T", f"Closes #{number}", "you") for number in sessions[:COMPLETE]]
+    pulls = [
+        sandbox.open_pull(f"issue-{number}", "main", "T", f"Closes #{number}", "you")
+        for number in sessions[:COMPLETE]
+    ]
     for at, number in enumerate(sessions):
         url = f"{sandbox.base_url}/acme/widgets/pull/{pulls[at]}" if at < COMPLETE else None
         make_session(state, number)
-        save_status(state, new_status(
-            number, status="complete" if url else "working", branch=f"issue-{number}", base="main", repo="acme/widgets",
-            startedAt=iso(time.time()), pullRequestUrl=url, agent="scripted", attempt=1, worktreePath=str(scene.clone)))
+        save_status(
+            state,
+            new_status(
+                number,
+                status="complete" if url else "working",
+                branch=f"issue-{number}",
+                base="main",
+                repo="acme/widgets",
+                startedAt=iso(time.time()),
+                pullRequestUrl=url,
+                agent="scripted",
+                attempt=1,
+                worktreePath=str(scene.clone),
+            ),
+        )
         if url:
             sandbox.set_check(sandbox.pulls[pulls[at]].head_sha, "test", "success")
     return pulls
@@ -60,13 +75,19 @@ def busy(scene: Scene, until: ExitStack) -> None:
 
 def one_pass(said: list[str]) -> None:
     options = Options({}, 60, False, False, True)
-    Coordinator(open_context(), options, lambda text, _: said.append(text)).pass_once(Clock(time.time() + 60, time.monotonic()))
+    Coordinator(open_context(), options, lambda text, _: said.append(text)).pass_once(
+        Clock(time.time() + 60, time.monotonic())
+    )
 
 
 def paid_in_a_pass(scene: Scene, said: list[str]) -> Counter[str]:
     scene.sandbox.requests.clear()
     one_pass(said)
-    return Counter(each.path.removeprefix("/repos/acme/widgets/") for each in scene.sandbox.requests if each.status != 304)
+    return Counter(
+        each.path.removeprefix("/repos/acme/widgets/")
+        for each in scene.sandbox.requests
+        if each.status != 304
+    )
 
 
 def test_an_idle_pass_is_free_and_a_busy_one_cheap(scene: Scene) -> None:
@@ -81,23 +102,34 @@ def test_an_idle_pass_is_free_and_a_busy_one_cheap(scene: Scene) -> None:
         used, _ = scene.sandbox.rate_used["you"], scene.sandbox.requests.clear()
         one_pass(said)
         asked = list(scene.sandbox.requests)
-        assert all(each.conditional and each.status == 304 for each in asked), [e for e in asked if e.status != 304]
+        assert all(each.conditional and each.status == 304 for each in asked), [
+            e for e in asked if e.status != 304
+        ]
         assert scene.sandbox.rate_used["you"] == used, "an idle pass costs nothing"
-        assert len(asked) == FIXED + COMPLETE * PER_PULL, Counter(re.sub(r"\d+", "N", each.path) for each in asked)
+        assert len(asked) == FIXED + COMPLETE * PER_PULL, Counter(
+            re.sub(r"\d+", "N", each.path) for each in asked
+        )
         assert f"{len(asked)} requests, {len(asked)} of them unchanged and free" in "".join(said)
 
         head = scene.sandbox.pulls[pulls[0]].head_sha
         scene.sandbox.set_check(head, "test", "cancelled")
         scene.sandbox.review(pulls[1], "maria", "APPROVED")
         assert paid_in_a_pass(scene, said) == {
-            f"commits/{head}/check-runs": 1, f"pulls/{pulls[0]}": 1,  # whose state is now "unstable"
-            "pulls": 1, f"pulls/{pulls[1]}": 1, f"pulls/{pulls[1]}/reviews": 1}
+            f"commits/{head}/check-runs": 1,
+            f"pulls/{pulls[0]}": 1,  # whose state is now "unstable"
+            "pulls": 1,
+            f"pulls/{pulls[1]}": 1,
+            f"pulls/{pulls[1]}/reviews": 1,
+        }
         # GitHub puts the repository with its count of open issues into each pull and each combined status.
         new = scene.sandbox.add_issue("New", "Do it.", labels=["ready"])
         paid = paid_in_a_pass(scene, said)
         assert paid[f"issues/{new}/timeline"] == paid["issues"] == paid["pulls"] == 1
         assert paid.total() == 3 + 2 * COMPLETE
-    assert facts(scene, READY + 1)["checks"] == "failing" and facts(scene, READY + 2)["review"] == "approved"
+    assert (
+        facts(scene, READY + 1)["checks"] == "failing"
+        and facts(scene, READY + 2)["review"] == "approved"
+    )
 
 
 def test_little_left_stretches_the_interval_and_a_limit_is_waited_for(scene: Scene) -> None:
@@ -118,10 +150,17 @@ def test_little_left_stretches_the_interval_and_a_limit_is_waited_for(scene: Sce
     assert coordinator.not_before > time.time() + 60 and "workers go on" in said[-1]
 
 
-@pytest.mark.parametrize("fault", [
-    {"status": 503, "times": 9}, {"kind": "cut", "times": 9}, {"kind": "half", "times": 9}, {"kind": "malformed", "times": 9},
-    {"status": 429, "retry_after": 120}, {"status": 403, "message": "You have exceeded a secondary rate limit"},
-])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 503, "times": 9},
+        {"kind": "cut", "times": 9},
+        {"kind": "half", "times": 9},
+        {"kind": "malformed", "times": 9},
+        {"status": 429, "retry_after": 120},
+        {"status": 403, "message": "You have exceeded a secondary rate limit"},
+    ],
+)
 def test_a_pass_that_fails_changes_nothing(scene: Scene, fault: dict[str, object]) -> None:
     """Not found is never read out of an error, and no write is repeated."""
     number = scene.issue()
@@ -135,7 +174,8 @@ def test_a_pass_that_fails_changes_nothing(scene: Scene, fault: dict[str, object
     said: list[str] = []
     options = Options({}, 60, False, False, False)
     passed = Coordinator(open_context(), options, lambda text, _: said.append(text)).pass_once(
-        Clock(time.time() + 60, time.monotonic()))
+        Clock(time.time() + 60, time.monotonic())
+    )
     assert not passed.ok and facts(scene, number) == before and "workers go on" in "".join(said)
     assert {each.method for each in scene.sandbox.requests} == {"GET"}
 
@@ -166,14 +206,28 @@ def test_a_whole_journey_writes_only_what_is_allowed(scene: Scene) -> None:
     pass_over(scene)
     assert f"#{first}: removed" in scene.orch("prune", check=True).out
     scene.check_invariants()  # the allow-list of writes, no merging route, no unknown one
-    written = Counter(re.sub(r"/\d+", "/N", f"{each.method} {unquote(each.path)}") for each in scene.sandbox.requests
-                      if each.method != "GET")
+    written = Counter(
+        re.sub(r"/\d+", "/N", f"{each.method} {unquote(each.path)}")
+        for each in scene.sandbox.requests
+        if each.method != "GET"
+    )
     assert set(written) == {
-        "POST /repos/acme/widgets/pulls", "PATCH /repos/acme/widgets/pulls/N", "POST /repos/acme/widgets/issues/N/comments",
-        "PATCH /repos/acme/widgets/issues/comments/N", "POST /repos/acme/widgets/issues/N/labels",
-        "DELETE /repos/acme/widgets/issues/N/labels/orch:stuck", "DELETE /repos/acme/widgets/issues/N/labels/orch:working"}
-    assert written["POST /repos/acme/widgets/pulls"] == 2 and written["PATCH /repos/acme/widgets/pulls/N"] == 1
-    assert {push.ref for push in scene.sandbox.pushes} == {f"refs/heads/issue-{first}", f"refs/heads/issue-{second}"}
+        "POST /repos/acme/widgets/pulls",
+        "PATCH /repos/acme/widgets/pulls/N",
+        "POST /repos/acme/widgets/issues/N/comments",
+        "PATCH /repos/acme/widgets/issues/comments/N",
+        "POST /repos/acme/widgets/issues/N/labels",
+        "DELETE /repos/acme/widgets/issues/N/labels/orch:stuck",
+        "DELETE /repos/acme/widgets/issues/N/labels/orch:working",
+    }
+    assert (
+        written["POST /repos/acme/widgets/pulls"] == 2
+        and written["PATCH /repos/acme/widgets/pulls/N"] == 1
+    )
+    assert {push.ref for push in scene.sandbox.pushes} == {
+        f"refs/heads/issue-{first}",
+        f"refs/heads/issue-{second}",
+    }
     assert all(set(push.new) != {"0"} for push in scene.sandbox.pushes), "no branch is deleted"
 
 

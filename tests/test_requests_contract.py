@@ -31,7 +31,13 @@ from issue_orch.sandbox.records import Incoming, Reply
 from issue_orch.transport import refusal
 
 AREAS = ("issues", "pulls", "repos", "checks", "users")
-KNOWN = {"Literal": Literal, "datetime": datetime, "_dt": datetime, "UniqueList": list, "Union": Union}
+KNOWN = {
+    "Literal": Literal,
+    "datetime": datetime,
+    "_dt": datetime,
+    "UniqueList": list,
+    "Union": Union,
+}
 
 
 class Exchange(NamedTuple):
@@ -52,7 +58,14 @@ class Recorder(FakeGitHub):
         path, _, query = incoming.target.partition("?")
         reply = super().answer(incoming)
         if path.startswith(("/repos/", "/user")):
-            found = Exchange(incoming.method, path, tuple(parse_qsl(query)), incoming.raw, reply.status, reply.payload)
+            found = Exchange(
+                incoming.method,
+                path,
+                tuple(parse_qsl(query)),
+                incoming.raw,
+                reply.status,
+                reply.payload,
+            )
             self.exchanges.add(found)
         return reply
 
@@ -74,8 +87,12 @@ def described() -> list[Described]:
     found = []
     client = GitHub()  # the namespace holds it weakly
     for area in AREAS:
-        for name, method in inspect.getmembers(getattr(rest.RestNamespace(client), area), inspect.ismethod):
-            said = re.search(r"^(GET|POST|PUT|PATCH|DELETE) (/\S+)$", inspect.getdoc(method) or "", re.MULTILINE)
+        for name, method in inspect.getmembers(
+            getattr(rest.RestNamespace(client), area), inspect.ismethod
+        ):
+            said = re.search(
+                r"^(GET|POST|PUT|PATCH|DELETE) (/\S+)$", inspect.getdoc(method) or "", re.MULTILINE
+            )
             if said and not name.startswith("async_"):
                 found.append(Described(said[1], said[2], f"{area}.{name}"))
     return sorted(found, key=lambda each: each.template.count("{"))
@@ -150,9 +167,17 @@ def ask_and_answer(scene: Scene) -> tuple[int, int]:
 
 def follow_up(scene: Scene, pull: int) -> None:
     head = scene.sandbox.pulls[pull].head_sha
-    scene.sandbox.set_check(head, "test", "failure", [{"path": "src/menu.py", "line": 3, "message": "is empty"}])
+    scene.sandbox.set_check(
+        head, "test", "failure", [{"path": "src/menu.py", "line": 3, "message": "is empty"}]
+    )
     scene.sandbox.set_status(head, "ci/old", "success")
-    scene.sandbox.review(pull, "maria", "CHANGES_REQUESTED", "Not yet", [{"path": "README.md", "line": 1, "body": "Why?"}])
+    scene.sandbox.review(
+        pull,
+        "maria",
+        "CHANGES_REQUESTED",
+        "Not yet",
+        [{"path": "README.md", "line": 1, "body": "Why?"}],
+    )
     scene.orch("run", "--once", check=True)
     scene.wait(lambda: scene.sandbox.pulls[pull].head_sha != head)
     scene.wait_quiet()
@@ -176,7 +201,14 @@ def stack_and_retarget(scene: Scene, first: int, pull: int) -> None:
 
 def test_every_route_that_may_be_used_is_used(exchanges: set[Exchange]) -> None:
     """What the fence lets through and GitHub describes is what the journeys went through: no more, no less."""
-    samples = {"owner": "acme", "repo": "widgets", "ref": "a" * 40, "username": "maria", "branch": "main", "name": "ready"}
+    samples = {
+        "owner": "acme",
+        "repo": "widgets",
+        "ref": "a" * 40,
+        "username": "maria",
+        "branch": "main",
+        "name": "ready",
+    }
     allowed = set()
     for each in DESCRIBED:
         path = re.sub(r"\{(\w+)\}", lambda match: samples.get(match[1], "1"), each.template)
@@ -198,12 +230,19 @@ def repeated(exchange: Exchange) -> Iterator[str]:
     each, parts = operation(exchange)
 
     def server(request: httpx.Request) -> httpx.Response:
-        same = (request.method, unquote(request.url.path)) == (exchange.method, unquote(exchange.path))
+        same = (request.method, unquote(request.url.path)) == (
+            exchange.method,
+            unquote(exchange.path),
+        )
         assert same and dict(request.url.params) == dict(exchange.query), f"{what}{request.url}"
         assert json.loads(request.content or b"null") == json.loads(exchange.body or b"null"), what
-        return httpx.Response(exchange.status if exchange.status < 300 else 200, content=exchange.answer or b"null")
+        return httpx.Response(
+            exchange.status if exchange.status < 300 else 200, content=exchange.answer or b"null"
+        )
 
-    with GitHub("token", transport=httpx.MockTransport(server), http_cache=False, auto_retry=False) as client:
+    with GitHub(
+        "token", transport=httpx.MockTransport(server), http_cache=False, auto_retry=False
+    ) as client:
         call = attrgetter(each.call)(client.rest)
         takes = inspect.signature(call).parameters
         given: dict[str, Any] = {}
@@ -221,7 +260,9 @@ def repeated(exchange: Exchange) -> Iterator[str]:
         if exchange.body:
             given["data"] = json.loads(exchange.body)
             try:
-                TypeAdapter(type_of(takes["data"])).validate_json(exchange.body, strict=True, extra="forbid")
+                TypeAdapter(type_of(takes["data"])).validate_json(
+                    exchange.body, strict=True, extra="forbid"
+                )
             except ValidationError as error:
                 yield f"{what}{error}"
                 return
@@ -231,7 +272,9 @@ def repeated(exchange: Exchange) -> Iterator[str]:
         response = call(**given)
     if exchange.answer and (body := without_older(json.loads(exchange.answer))) not in ([], {}):
         try:
-            TypeAdapter(response._data_model).validate_json(json.dumps(body), strict=True, extra="forbid")
+            TypeAdapter(response._data_model).validate_json(
+                json.dumps(body), strict=True, extra="forbid"
+            )
         except ValidationError as error:
             yield f"{what}{error}"
 
@@ -241,19 +284,29 @@ def type_of(parameter: inspect.Parameter) -> Any:
     text = str(parameter.annotation)
     text = text.removeprefix("Missing[").removesuffix("]") if text.startswith("Missing[") else text
     text = re.sub(r"Type\b", "", text)
-    described = {name: getattr(models, name) for name in re.findall(r"[A-Z]\w+", text) if hasattr(models, name)}
+    described = {
+        name: getattr(models, name)
+        for name in re.findall(r"[A-Z]\w+", text)
+        if hasattr(models, name)
+    }
     return eval(text, {**described, **KNOWN})
 
 
 # -- answers as GitHub may send them, drawn from its description
 
 READERS: dict[str, tuple[Callable[[Any], Any], Any]] = {
-    "issue": (parsed.issue, models.Issue), "blocker": (parsed.blocker, models.Issue),
-    "pull": (parsed.pull, models.PullRequest), "pull of a list": (parsed.pull, models.PullRequestSimple),
-    "comment": (parsed.comment, models.IssueComment), "review comment": (parsed.comment, models.PullRequestReviewComment),
-    "review": (parsed.review, models.PullRequestReview), "check run": (parsed.check_run, models.CheckRun),
-    "label set": (parsed.label_event, models.LabeledIssueEvent), "label taken": (parsed.label_event, models.UnlabeledIssueEvent),
-    "annotation": (parsed.annotation, models.CheckAnnotation), "repository": (parsed.repo_facts, models.FullRepository),
+    "issue": (parsed.issue, models.Issue),
+    "blocker": (parsed.blocker, models.Issue),
+    "pull": (parsed.pull, models.PullRequest),
+    "pull of a list": (parsed.pull, models.PullRequestSimple),
+    "comment": (parsed.comment, models.IssueComment),
+    "review comment": (parsed.comment, models.PullRequestReviewComment),
+    "review": (parsed.review, models.PullRequestReview),
+    "check run": (parsed.check_run, models.CheckRun),
+    "label set": (parsed.label_event, models.LabeledIssueEvent),
+    "label taken": (parsed.label_event, models.UnlabeledIssueEvent),
+    "annotation": (parsed.annotation, models.CheckAnnotation),
+    "repository": (parsed.repo_facts, models.FullRepository),
     "user": (parsed.login, models.PrivateUser),
 }
 
@@ -282,10 +335,29 @@ def sample(kind: Any, drawn: random.Random, optional: float, depth: int) -> Any:
     if origin is Literal:
         return drawn.choice([each for each in inside if isinstance(each, str | int)])
     if origin is list:
-        return [] if depth > 3 else [sample(inside[0], drawn, optional, depth + 1) for _ in range(drawn.randint(0, 2))]
+        return (
+            []
+            if depth > 3
+            else [sample(inside[0], drawn, optional, depth + 1) for _ in range(drawn.randint(0, 2))]
+        )
     if inspect.isclass(kind) and issubclass(kind, BaseModel):
-        known = {name: ADDRESS if name.endswith("url") else "a" * 40 for name in kind.model_fields if name.endswith(("url", "sha"))}
-        return {field.alias or name: known.get(name) or sample(field.annotation, drawn, optional, depth + 1)
-                for name, field in kind.model_fields.items() if field.is_required() or drawn.random() < optional}
-    plain = {str: "text", int: 7, float: 0.5, bool: True, datetime.datetime: "2030-01-02T03:04:05Z", datetime.date: "2030-01-02"}
+        known = {
+            name: ADDRESS if name.endswith("url") else "a" * 40
+            for name in kind.model_fields
+            if name.endswith(("url", "sha"))
+        }
+        return {
+            field.alias or name: known.get(name)
+            or sample(field.annotation, drawn, optional, depth + 1)
+            for name, field in kind.model_fields.items()
+            if field.is_required() or drawn.random() < optional
+        }
+    plain = {
+        str: "text",
+        int: 7,
+        float: 0.5,
+        bool: True,
+        datetime.datetime: "2030-01-02T03:04:05Z",
+        datetime.date: "2030-01-02",
+    }
     return plain.get(kind, {})

@@ -54,7 +54,9 @@ class Running:
         return self.path.read_text()
 
     def wait_for(self, text: str) -> None:
-        self.scene.wait(lambda: text in self.said(), what=f"it says {text!r}, not only {self.said()}")
+        self.scene.wait(
+            lambda: text in self.said(), what=f"it says {text!r}, not only {self.said()}"
+        )
 
     def end(self, how: int = signal.SIGINT) -> int:
         self.child.send_signal(how)
@@ -71,44 +73,62 @@ def github(scene: Scene) -> FakeGitHub:
 # -- decisions
 
 
-@pytest.mark.parametrize(("wall", "steady", "expected"), [
-    (30, 30, False),  # on time
-    (150, 150, False),  # a slow pass
-    (3600, 30, True),  # a suspend: the steady clock stands still
-    (-600, 30, True),  # the clock was set back
-    (9000, 9000, True),  # stopped (Ctrl-Z)
-])
+@pytest.mark.parametrize(
+    ("wall", "steady", "expected"),
+    [
+        (30, 30, False),  # on time
+        (150, 150, False),  # a slow pass
+        (3600, 30, True),  # a suspend: the steady clock stands still
+        (-600, 30, True),  # the clock was set back
+        (9000, 9000, True),  # stopped (Ctrl-Z)
+    ],
+)
 def test_gaps(wall: float, steady: float, expected: bool) -> None:
     assert gapped(Clock(NOW, 50.0), Clock(NOW + wall, 50.0 + steady), 30.0) is expected
     assert not gapped(None, Clock(NOW, 0.0), 30.0)
 
 
-@pytest.mark.parametrize(("fields", "kinds", "expected"), [
-    ({"status": "working", "attempt": 1}, set(), "lost its worker"),
-    ({"status": "registered", "attempt": 1}, set(), "lost its worker"),
-    ({"status": "registered", "attempt": 0}, set(), None),
-    ({"status": "working", "attempt": 1, "retryAt": iso(NOW + 60)}, set(), None),
-    ({"status": "working", "attempt": 1, "retryAt": iso(NOW - 1)}, set(), "lost its worker"),
-    ({"status": "stuck", "attempt": 1}, set(), None),
-    ({"status": "stuck", "attempt": 1}, {"guidance"}, "has guidance that was not delivered"),
-    ({"status": "complete", "attempt": 1}, {"guidance"}, "has guidance that was not delivered"),
-    ({"status": "complete", "attempt": 1}, set(), None),
-    ({"status": "working", "attempt": 1, "publish": {"pending": True, "reason": ""}}, set(), "has a pull to publish"),
-    ({"status": "working", "attempt": 1, "hold": "paused"}, {"guidance"}, None),
-    ({"status": "working", "attempt": 1, "hold": "budget"}, set(), None),
-    ({"status": "working", "attempt": 1, "hold": "stopped"}, {"resume"}, "was told to go on"),
-    ({"status": "cancelled", "attempt": 1}, {"guidance", "resume"}, None),
-])
-def test_who_gets_a_worker_again(fields: dict[str, Any], kinds: set[str], expected: str | None) -> None:
+@pytest.mark.parametrize(
+    ("fields", "kinds", "expected"),
+    [
+        ({"status": "working", "attempt": 1}, set(), "lost its worker"),
+        ({"status": "registered", "attempt": 1}, set(), "lost its worker"),
+        ({"status": "registered", "attempt": 0}, set(), None),
+        ({"status": "working", "attempt": 1, "retryAt": iso(NOW + 60)}, set(), None),
+        ({"status": "working", "attempt": 1, "retryAt": iso(NOW - 1)}, set(), "lost its worker"),
+        ({"status": "stuck", "attempt": 1}, set(), None),
+        ({"status": "stuck", "attempt": 1}, {"guidance"}, "has guidance that was not delivered"),
+        ({"status": "complete", "attempt": 1}, {"guidance"}, "has guidance that was not delivered"),
+        ({"status": "complete", "attempt": 1}, set(), None),
+        (
+            {"status": "working", "attempt": 1, "publish": {"pending": True, "reason": ""}},
+            set(),
+            "has a pull to publish",
+        ),
+        ({"status": "working", "attempt": 1, "hold": "paused"}, {"guidance"}, None),
+        ({"status": "working", "attempt": 1, "hold": "budget"}, set(), None),
+        ({"status": "working", "attempt": 1, "hold": "stopped"}, {"resume"}, "was told to go on"),
+        ({"status": "cancelled", "attempt": 1}, {"guidance", "resume"}, None),
+    ],
+)
+def test_who_gets_a_worker_again(
+    fields: dict[str, Any], kinds: set[str], expected: str | None
+) -> None:
     assert why_take_up(new_status(1, **fields), kinds, NOW) == expected
 
 
 def test_breaker_trips_on_different_issues_that_fail_alike() -> None:
     breaker, error = Breaker(), Expected("npm is not there")
-    assert [breaker.note(1, Expected(f"#{1}: npm is not there"), NOW) for _ in range(5)] == [False] * 5, "one issue alone"
-    assert not breaker.note(2, error, NOW) and breaker.note(3, Expected("#3: npm is not there"), NOW)
+    assert [breaker.note(1, Expected(f"#{1}: npm is not there"), NOW) for _ in range(5)] == [
+        False
+    ] * 5, "one issue alone"
+    assert not breaker.note(2, error, NOW) and breaker.note(
+        3, Expected("#3: npm is not there"), NOW
+    )
     assert breaker.until > NOW
-    assert not breaker.note(4, None, NOW) and not breaker.note(5, error, NOW), "a start that works sets it back"
+    assert not breaker.note(4, None, NOW) and not breaker.note(5, error, NOW), (
+        "a start that works sets it back"
+    )
 
 
 def test_delays_double_up_to_ten_minutes() -> None:
@@ -143,7 +163,10 @@ def test_only_one_at_a_time_and_ctrl_c_leaves_the_workers(scene: Scene) -> None:
     running = Running(scene, "--interval", "0.3")
     scene.wait(lambda: scene.status(number).get("status") == "working")
     second = scene.orch("run", "--once")
-    assert second.code == 1 and f"`run` is at work in this clone already (pid {running.child.pid})" in second.err
+    assert (
+        second.code == 1
+        and f"`run` is at work in this clone already (pid {running.child.pid})" in second.err
+    )
     running.wait_for(f"#{number} WORKING")
     assert running.end() == 130, running.said()
     assert "detached: 1 worker goes on" in running.said() and "Trace" not in running.said()
@@ -163,22 +186,32 @@ def test_only_what_a_person_with_write_permission_approved_is_started(scene: Sce
     scene.sandbox.add_user("stranger", "read")
     number = scene.sandbox.add_issue("Title", "Text", labels=["ready"], ready_by="stranger")
     err = once(scene, "-v")
-    assert not scene.status(number) and '"ready" was set by @stranger, whose permission is read' in err
+    assert (
+        not scene.status(number) and '"ready" was set by @stranger, whose permission is read' in err
+    )
 
 
-@pytest.mark.parametrize(("login", "permission", "kind", "words"), [
-    ("triager", "triage", "User", "@triager, whose permission is triage"),
-    ("robot", "admin", "Bot", "@robot, who is no person"),
-    ("maria", "admin", "User", "@maria, whose permission is unknown"),  # cannot be looked up
-])
-def test_who_set_the_label_decides(scene: Scene, login: str, permission: Any, kind: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("login", "permission", "kind", "words"),
+    [
+        ("triager", "triage", "User", "@triager, whose permission is triage"),
+        ("robot", "admin", "Bot", "@robot, who is no person"),
+        ("maria", "admin", "User", "@maria, whose permission is unknown"),  # cannot be looked up
+    ],
+)
+def test_who_set_the_label_decides(
+    scene: Scene, login: str, permission: Any, kind: str, words: str
+) -> None:
     if login != "maria":
         scene.sandbox.add_user(login, permission, kind=kind)
     else:
         github(scene).fail(route=".*/permission", status=404, message="Not Found")
     number = scene.sandbox.add_issue("Title", "Text", labels=["ready"], ready_by=login)
     said = once(scene, "-v")
-    assert f'"ready" was set by {words}: someone with write permission removes it' in said and not scene.status(number)
+    assert (
+        f'"ready" was set by {words}: someone with write permission removes it' in said
+        and not scene.status(number)
+    )
     started = f"#{number} started" in once(scene)
     assert started == (login == "maria"), "what could not be looked up is looked up again"
 
@@ -189,10 +222,14 @@ def test_a_text_that_changed_is_held_until_the_label_is_set_anew(scene: Scene) -
     number = scene.issue(body=f"Depends on #{blocker}")
     once(scene)
     scene.sandbox.edit_issue(number, body="Do something else")
-    assert "its title or text changed since it became ready" in once(scene, "-v") and not scene.status(number)
+    assert "its title or text changed since it became ready" in once(
+        scene, "-v"
+    ) and not scene.status(number)
     path = scene.state / "ready.json"
     seen = json.loads(path.read_text())
-    assert seen[str(number)]["labelledAt"], "the label that was there before the change approves nothing"
+    assert seen[str(number)]["labelledAt"], (
+        "the label that was there before the change approves nothing"
+    )
     seen[str(number)]["labelledAt"] = "2020-01-01T00:00:00Z"  # GitHub's times have whole seconds
     path.write_text(json.dumps(seen))
     scene.sandbox.remove_label(number, "ready")
@@ -206,12 +243,24 @@ def test_lost_workers_and_undelivered_answers_are_taken_up(scene: Scene) -> None
     scene.orch("spawn", str(lost), check=True)
     scene.wait(lambda: scene.status(lost)["status"] == "working")
     os.kill(scene.supervisors()[0], signal.SIGKILL)
-    scene.agent('if grep -q "take the left" "$prompt"; then ' + COMPLETE.replace("\n", "; ") + ' exit 0; fi\n'
-                'report stuck --decision "Which way?"\n')
+    scene.agent(
+        'if grep -q "take the left" "$prompt"; then '
+        + COMPLETE.replace("\n", "; ")
+        + " exit 0; fi\n"
+        'report stuck --decision "Which way?"\n'
+    )
     scene.orch("spawn", str(asked), check=True)
     scene.wait(lambda: scene.status(asked)["status"] == "stuck")
     scene.wait(lambda: not scene.supervisors())
-    send(scene.state, asked, "guidance", "take the left", "you", 0.0, scene.status(asked)["question"]["id"])
+    send(
+        scene.state,
+        asked,
+        "guidance",
+        "take the left",
+        "you",
+        0.0,
+        scene.status(asked)["question"]["id"],
+    )
     err = once(scene)
     assert f"#{lost} lost its worker: taken up again" in err
     assert f"#{asked} has guidance that was not delivered: taken up again" in err
@@ -261,7 +310,9 @@ def test_a_broken_configuration_keeps_the_last_good_one(scene: Scene) -> None:
     first = scene.issue()
     running.wait_for(f"#{first} started")
     file.write_text("max_wrkers = 3\n")
-    running.wait_for("the last good one does: .issue-orch.toml: unknown key max_wrkers; did you mean max_workers?")
+    running.wait_for(
+        "the last good one does: .issue-orch.toml: unknown key max_wrkers; did you mean max_workers?"
+    )
     number = scene.issue()
     scene.wait(lambda: scene.status(number).get("status") == "complete")
     file.write_text("retries = 5\n")
@@ -275,7 +326,9 @@ def test_one_that_cannot_start_does_not_hold_up_the_others(scene: Scene) -> None
     good = [scene.issue() for _ in range(3)]
     ran = scene.orch("run", "--until-idle", "--interval", "0.2", "--max-workers", "2", check=True)
     assert f"#{bad} could not be started: the branch issue-{bad} exists already" in ran.err
-    assert all(scene.status(number)["status"] == "complete" for number in good) and not scene.status(bad)
+    assert all(
+        scene.status(number)["status"] == "complete" for number in good
+    ) and not scene.status(bad)
 
 
 def test_starts_that_all_fail_alike_stop_dispatch(scene: Scene) -> None:
@@ -284,15 +337,21 @@ def test_starts_that_all_fail_alike_stop_dispatch(scene: Scene) -> None:
     for _ in range(4):
         scene.issue()
     ran = scene.orch("run", "--until-idle", "--interval", "0.2", check=True)
-    assert "nothing more is started for 10 min" in ran.err and "mend it, then change the configuration" in ran.err
+    assert (
+        "nothing more is started for 10 min" in ran.err
+        and "mend it, then change the configuration" in ran.err
+    )
     assert not scene.processes()
 
 
 def test_what_touches_the_same_files_is_said_once_and_can_be_kept_apart(scene: Scene) -> None:
-    scene.agent('commit same.txt\nreport working\nexec tail -f /dev/null\n')
+    scene.agent("commit same.txt\nreport working\nexec tail -f /dev/null\n")
     one, two = scene.issue(body="Files: same.txt"), scene.issue(body="Files: same.txt")
     err = once(scene, "--serialize-overlaps", "-v")
-    assert f"#{one} started" in err and f"#{two} not started: waits for #{one}, which touches same.txt" in err
+    assert (
+        f"#{one} started" in err
+        and f"#{two} not started: waits for #{one}, which touches same.txt" in err
+    )
     scene.orch("spawn", str(two), check=True)
     running = Running(scene, "--interval", "0.3")
     running.wait_for(f"#{one} and #{two} change the same file: same.txt")
@@ -304,7 +363,9 @@ def test_what_touches_the_same_files_is_said_once_and_can_be_kept_apart(scene: S
 
 def test_an_unanswered_question_is_remembered_once(scene: Scene) -> None:
     heard = scene.folder / "heard"
-    scene.config = scene.config.replace("[github]", f'[notify]\nafter_minutes = 1\ncommand = ["tee", "-a", "{heard}"]\n[github]')
+    scene.config = scene.config.replace(
+        "[github]", f'[notify]\nafter_minutes = 1\ncommand = ["tee", "-a", "{heard}"]\n[github]'
+    )
     scene.write_config()
     scene.agent('report stuck --decision "Which way?"\n')
     number = scene.issue()
@@ -332,7 +393,10 @@ def test_a_pause_taken_back_before_the_turn_ends_changes_nothing(scene: Scene) -
     assert "resumed" in scene.orch("resume", str(number), check=True).out
     scene.release("turn")
     assert scene.wait_status(number, "complete")["hold"] is None
-    assert "is complete" in scene.orch("pause", str(number)).out and scene.status(number)["hold"] is None
+    assert (
+        "is complete" in scene.orch("pause", str(number)).out
+        and scene.status(number)["hold"] is None
+    )
 
 
 def test_stop_outranks_pause(scene: Scene) -> None:
@@ -340,4 +404,6 @@ def test_stop_outranks_pause(scene: Scene) -> None:
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
     scene.orch("stop", str(number), check=True)
-    assert "is stopped" in scene.orch("pause", str(number)).out and scene.headline(number) == "STOPPED"
+    assert (
+        "is stopped" in scene.orch("pause", str(number)).out and scene.headline(number) == "STOPPED"
+    )

@@ -22,14 +22,24 @@ NOW = screens.NOW
 def stage(tmp_path: Path) -> Path:
     """#124 with plan, guidance and history; hostile where a worker or a stranger writes."""
     state = screens.write(tmp_path, screens.twelve())
-    (session_folder(state, 124) / "plan.md").write_text("1. Read\n   - \x1b[31mthe code\x1b[0m\n2. Change it\n")
+    (session_folder(state, 124) / "plan.md").write_text(
+        "1. Read\n   - \x1b[31mthe code\x1b[0m\n2. Change it\n"
+    )
     sent = send(state, 124, "guidance", "Keep the \x1b]0;API\x07 as it is", "you", NOW - 600)
-    message = {"id": sent.id, "kind": "guidance", "text": "Keep it", "author": "you", "at": iso(NOW - 600)}
+    message = {
+        "id": sent.id,
+        "kind": "guidance",
+        "text": "Keep it",
+        "author": "you",
+        "at": iso(NOW - 600),
+    }
     receipt(state, 124, {**message, "question": None, "now": False}, NOW - 590)
     send(state, 124, "guidance", "And test it", "a colleague", NOW - 60)
     append_event(state, 124, "started", NOW - 2270, attempt=1)
     append_event(state, 124, "transition", NOW - 2260, before="registered", after="planning")
-    append_event(state, 124, "report", NOW - 1900, report="working", fields={"note": "begin\x1b[2J"})
+    append_event(
+        state, 124, "report", NOW - 1900, report="working", fields={"note": "begin\x1b[2J"}
+    )
     append_event(state, 124, "transition", NOW - 1900, before="planning", after="working")
     append_event(state, 124, "report", NOW - 720, report="stuck", accepted=True, fields={})
     append_event(state, 124, "transition", NOW - 720, before="working", after="stuck")
@@ -64,11 +74,17 @@ def test_every_session_fits_and_moves_no_cursor(tmp_path: Path, columns: int) ->
 
 def test_how_long_in_each_phase(tmp_path: Path) -> None:
     assert phase_times([], sight(124), NOW) == {"registered": 2280.0}
-    events = [{"kind": "transition", "at": iso(NOW - 2000), "after": "working"},
-              {"kind": "transition", "at": iso(NOW - 1000), "after": "stuck"},
-              {"kind": "transition", "at": iso(NOW - 900), "after": "working"},
-              {"kind": "transition", "at": iso(NOW - 100), "after": "complete"}]
-    assert phase_times(events, sight(124), NOW) == {"registered": 280.0, "working": 1800.0, "stuck": 100.0}
+    events = [
+        {"kind": "transition", "at": iso(NOW - 2000), "after": "working"},
+        {"kind": "transition", "at": iso(NOW - 1000), "after": "stuck"},
+        {"kind": "transition", "at": iso(NOW - 900), "after": "working"},
+        {"kind": "transition", "at": iso(NOW - 100), "after": "complete"},
+    ]
+    assert phase_times(events, sight(124), NOW) == {
+        "registered": 280.0,
+        "working": 1800.0,
+        "stuck": 100.0,
+    }
 
 
 def test_lines_break_at_blanks_and_keep_their_indent() -> None:
@@ -83,8 +99,14 @@ def test_the_command(tmp_path: Path) -> None:
     state = stage(tmp_path / ".git")
 
     def issue_orch(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "issue_orch", *words], cwd=tmp_path, text=True,
-                              capture_output=True, check=False, timeout=30)
+        return subprocess.run(
+            [sys.executable, "-m", "issue_orch", *words],
+            cwd=tmp_path,
+            text=True,
+            capture_output=True,
+            check=False,
+            timeout=30,
+        )
 
     shown = issue_orch("show", "124")
     assert shown.stdout.endswith('Next: issue-orch answer 124 "…"\n') and shown.returncode == 0
@@ -93,4 +115,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert [len(record["guidance"][key]) for key in ("pending", "delivered")] == [1, 1]
     assert len(delivered(state, 124)) == 1
     missing = issue_orch("show", "9")
-    assert (missing.returncode, missing.stderr) == (1, "error: #9: there is no session\n  next: issue-orch status\n")
+    assert (missing.returncode, missing.stderr) == (
+        1,
+        "error: #9: there is no session\n  next: issue-orch status\n",
+    )

@@ -25,8 +25,12 @@ def move_base(scene: Scene) -> str:
 
 
 @pytest.mark.parametrize("moved", [True, False])
-@pytest.mark.parametrize("key", ["credential.helper", "core.sshCommand", "remote.origin.uploadpack"])
-def test_what_a_worker_planted_does_not_run_in_the_next_fetch(scene: Scene, key: str, moved: bool) -> None:
+@pytest.mark.parametrize(
+    "key", ["credential.helper", "core.sshCommand", "remote.origin.uploadpack"]
+)
+def test_what_a_worker_planted_does_not_run_in_the_next_fetch(
+    scene: Scene, key: str, moved: bool
+) -> None:
     """Nor is it noted for the next worker as what was always there."""
     first, second = scene.issue(), scene.issue()
     scene.agent(ENDLESS)
@@ -37,7 +41,10 @@ def test_what_a_worker_planted_does_not_run_in_the_next_fetch(scene: Scene, key:
     program.chmod(0o755)
     scene.git("config", key, f"!{program}" if key == "credential.helper" else str(program))
     ran = scene.orch("spawn", str(second))
-    assert ran.code == 1 and f"{key.lower()} of the git configuration changed after #{first} started" in ran.err
+    assert (
+        ran.code == 1
+        and f"{key.lower()} of the git configuration changed after #{first} started" in ran.err
+    )
     assert not trap.exists() and not scene.status(second) and not probe(scene.state, second)
     assert "issue-2" not in scene.git("worktree", "list")
     scene.orch("conflicts")
@@ -50,7 +57,9 @@ def test_what_a_worker_planted_does_not_run_in_the_next_fetch(scene: Scene, key:
 
 def test_work_starts_from_the_base_as_the_remote_has_it(scene: Scene) -> None:
     sha = move_base(scene)
-    scene.git("remote", "set-head", "origin", "--delete")  # as in a clone made by `git init` and `git remote add`
+    scene.git(
+        "remote", "set-head", "origin", "--delete"
+    )  # as in a clone made by `git init` and `git remote add`
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
     assert scene.status(number)["baseSha"] == sha == scene.git("rev-parse", "origin/main").strip()
@@ -91,7 +100,13 @@ def test_spawn_reads_without_the_packages_that_it_does_not_need(scene: Scene) ->
     number = scene.issue()
     out = scene.folder / "modules"
     code = LIST.format(out=str(out), words=["spawn", str(number)])
-    subprocess.run([scene.python, "-P", "-c", code], cwd=scene.clone, env=scene.env, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [scene.python, "-P", "-c", code],
+        cwd=scene.clone,
+        env=scene.env,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     names = {name.partition(".")[0] for name in out.read_text().split()}
     assert not names & (PACKAGES - {"jinja2", "requests", "urllib3"} | {"asyncio", "tomli_w"})
     scene.wait_status(number, "complete")

@@ -13,7 +13,12 @@ from issue_orch.model import SessionStatus
 from issue_orch.store import load_status, make_session, make_state, new_status, save_status
 
 SCHEMA = json.loads(Path(issue_orch.__file__).with_name("status.schema.json").read_text())
-FIELDS = {"branch": "issue-1", "worktreePath": "/w", "startedAt": "2026-01-02T03:04:05Z", "baseSha": "a" * 40}
+FIELDS = {
+    "branch": "issue-1",
+    "worktreePath": "/w",
+    "startedAt": "2026-01-02T03:04:05Z",
+    "baseSha": "a" * 40,
+}
 
 
 def test_the_schema_names_every_field_and_no_other() -> None:
@@ -28,10 +33,17 @@ def test_a_new_status_file_is_valid(tmp_path: Path) -> None:
     assert load_status(state, 1) == new_status(1, **FIELDS)
 
 
-@pytest.mark.parametrize(("field", "value"), [
-    ("status", "done"), ("attempt", -1), ("hold", "asleep"), ("startedAt", "yesterday"), ("cost", None),
-    ("question", {}),
-])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("status", "done"),
+        ("attempt", -1),
+        ("hold", "asleep"),
+        ("startedAt", "yesterday"),
+        ("cost", None),
+        ("question", {}),
+    ],
+)
 def test_the_schema_refuses(field: str, value: object) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(new_status(1, **FIELDS) | {field: value}, SCHEMA)

@@ -28,7 +28,9 @@ def test_screen(name: str) -> None:
 def test_nothing_is_wider_than_the_terminal_or_moves_its_cursor(count: int, width: int) -> None:
     text = status_text(screens.sights(count), screens.NOW, width, False)
     for line in text.splitlines():
-        assert display_width(line) <= width or line.strip().startswith("PR: ")  # an address stays whole to be clicked
+        assert display_width(line) <= width or line.strip().startswith(
+            "PR: "
+        )  # an address stays whole to be clicked
         assert line.isprintable() or line == ""
 
 
@@ -40,24 +42,39 @@ def test_a_narrow_terminal_keeps_number_headline_and_title() -> None:
 
 def test_the_named_width_shows_every_column() -> None:
     sights = screens.sights(12)
-    footer = next(line for line in status_text(sights, screens.NOW, 80, False).splitlines() if "hidden" in line)
+    footer = next(
+        line
+        for line in status_text(sights, screens.NOW, 80, False).splitlines()
+        if "hidden" in line
+    )
     width = int(footer.partition("COLUMNS=")[2].split()[0])
     assert "hidden" not in status_text(sights, screens.NOW, width, False)
     assert "1 column hidden (COST)" in status_text(sights, screens.NOW, width - 1, False)
 
 
 def test_warm_colours_want_you_and_cool_ones_wait() -> None:
-    assert all((colour in {"red", "yellow"}) == needs_you for _, colour, needs_you in LOOKS.values())
+    assert all(
+        (colour in {"red", "yellow"}) == needs_you for _, colour, needs_you in LOOKS.values()
+    )
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "https://a.example/\x1b\\x", "https://a.example/\x07", None])
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "https://a.example/\x1b\\x", "https://a.example/\x07", None]
+)
 def test_only_plain_addresses_become_links(url: str | None) -> None:
     assert link("#1", url, True) == "#1"
 
 
 def issue_orch(cwd: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "issue_orch", *words], cwd=cwd, env={**os.environ, **env}, text=True,
-                          capture_output=True, check=False, timeout=30)
+    return subprocess.run(
+        [sys.executable, "-m", "issue_orch", *words],
+        cwd=cwd,
+        env={**os.environ, **env},
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=30,
+    )
 
 
 @pytest.fixture
@@ -81,7 +98,10 @@ def test_json_has_the_status_files_with_headline_and_pull(clone: Path) -> None:
     screens.write(clone / ".git", screens.three())
     rows = json.loads(issue_orch(clone, "status", "--json").stdout)["sessions"]
     assert [(row["id"], row["headline"], row["needsYou"]) for row in rows] == [
-        ("123", "CRASHED", True), ("124", "STUCK", True), ("125", "PR READY", True)]
+        ("123", "CRASHED", True),
+        ("124", "STUCK", True),
+        ("125", "PR READY", True),
+    ]
     assert rows[2]["pull"]["checks"] == "passing"
 
 
@@ -103,15 +123,30 @@ def test_columns_and_no_colour_in_a_pipe(clone: Path) -> None:
 @pytest.mark.parametrize("shell", ["zsh", "bash", "fish"])
 def test_completion_gives_numbers_and_titles_that_no_shell_acts_on(clone: Path, shell: str) -> None:
     title = "Fix it \\$(touch pwned) `touch pwned` \"; touch pwned; '\x1b[2J"
-    screens.write(clone / ".git", [(screens.session(41, title), None), (screens.session(7, "Seven"), None)])
-    words = {"_TYPER_COMPLETE_ARGS": "issue-orch show 4", "COMP_WORDS": "issue-orch show 4", "COMP_CWORD": "2",
-             "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    screens.write(
+        clone / ".git", [(screens.session(41, title), None), (screens.session(7, "Seven"), None)]
+    )
+    words = {
+        "_TYPER_COMPLETE_ARGS": "issue-orch show 4",
+        "COMP_WORDS": "issue-orch show 4",
+        "COMP_CWORD": "2",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
     program = str(Path(sys.executable).with_name("issue-orch"))
-    said = subprocess.run([program], cwd=clone, env={**os.environ, **words, "_ISSUE_ORCH_COMPLETE": f"complete_{shell}"},
-                          text=True, capture_output=True, check=False, timeout=30)
+    said = subprocess.run(
+        [program],
+        cwd=clone,
+        env={**os.environ, **words, "_ISSUE_ORCH_COMPLETE": f"complete_{shell}"},
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=30,
+    )
     assert "41" in said.stdout and "Seven" not in said.stdout and not said.stderr
     assert not set(said.stdout) & set("$`;\\\x1b")
-    assert shell == "bash" or "Fix it touch pwned" in " ".join(said.stdout.replace("\t", " ").split())
+    assert shell == "bash" or "Fix it touch pwned" in " ".join(
+        said.stdout.replace("\t", " ").split()
+    )
 
 
 def test_an_empty_git_folder_is_no_repository(tmp_path: Path) -> None:

@@ -40,7 +40,10 @@ def alive(pid: int) -> bool:
 
 def pids_of(scene: Scene, count: int) -> list[int]:
     file = scene.folder / "pids"
-    scene.wait(lambda: file.exists() and len(file.read_text().split()) == count, what=f"{count} processes run")
+    scene.wait(
+        lambda: file.exists() and len(file.read_text().split()) == count,
+        what=f"{count} processes run",
+    )
     return [int(word) for word in file.read_text().split()]
 
 
@@ -50,11 +53,22 @@ def test_stop_ends_a_tree_that_ignores_term_and_leaves_a_bystander(scene: Scene)
     scene.orch("spawn", str(number), check=True)
     pids = pids_of(scene, 3)
     # The same command line, the same folder, even the marker's name: but not our worker.
-    environment = {**scene.env, "ISSUE_ORCH_WORKER": f"{number}.1", "ISSUE_ORCH_STATE": "/somewhere/else"}
-    with subprocess.Popen(["sh", str(scene.folder / "agent")], cwd=scene.worktree(number), env=scene.env | {
-            "ISSUE_ORCH_WORKER": f"{other}9.1"}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            start_new_session=True) as bystander, \
-            subprocess.Popen(["tail", "-f", "/dev/null"], env=environment) as namesake:
+    environment = {
+        **scene.env,
+        "ISSUE_ORCH_WORKER": f"{number}.1",
+        "ISSUE_ORCH_STATE": "/somewhere/else",
+    }
+    with (
+        subprocess.Popen(
+            ["sh", str(scene.folder / "agent")],
+            cwd=scene.worktree(number),
+            env=scene.env | {"ISSUE_ORCH_WORKER": f"{other}9.1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as bystander,
+        subprocess.Popen(["tail", "-f", "/dev/null"], env=environment) as namesake,
+    ):
         everybody = pids_of(scene, 6)
         ran = scene.orch("stop", str(number), check=True)
         assert ran.out == f"#{number}: stopped\n"
@@ -77,7 +91,9 @@ def test_stop_of_one_leaves_the_other_worker(scene: Scene) -> None:
     scene.agent("exec tail -f /dev/null\n")
     first, second = scene.issue(), scene.issue()
     scene.orch("spawn", str(first), str(second), check=True)
-    workers = scene.wait(lambda: len(found := scene.workers()) == 2 and found, what="two agents run")
+    workers = scene.wait(
+        lambda: len(found := scene.workers()) == 2 and found, what="two agents run"
+    )
     scene.orch("stop", str(first), check=True)
     assert len([pid for pid in workers if alive(pid)]) == 1
     assert scene.headline(second) in {"STARTING", "WORKING"}
@@ -86,7 +102,9 @@ def test_stop_of_one_leaves_the_other_worker(scene: Scene) -> None:
 
 
 def test_cancel_keeps_the_work(scene: Scene) -> None:
-    scene.agent('commit kept.txt\necho loose > loose.txt\nreport working --note "half done"\nexec tail -f /dev/null\n')
+    scene.agent(
+        'commit kept.txt\necho loose > loose.txt\nreport working --note "half done"\nexec tail -f /dev/null\n'
+    )
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
     scene.wait(lambda: scene.status(number)["status"] == "working", what="it reports")
@@ -98,14 +116,21 @@ def test_cancel_keeps_the_work(scene: Scene) -> None:
     assert refused.code == 1 and "cancelled" in refused.err and "next:" in refused.err
     assert f"#{number}: kept" in scene.orch("prune", check=True).out and path.is_dir()
     out = scene.orch("prune", "--cancelled", check=True).out
-    assert f"#{number}: removed: cancelled; its work is kept at refs/issue-orch/preserved/{number}/" in out
+    assert (
+        f"#{number}: removed: cancelled; its work is kept at refs/issue-orch/preserved/{number}/"
+        in out
+    )
     ref = out.split("kept at ")[1].split()[0]
     assert scene.git("show", f"{ref}:loose.txt") == "loose\n"
     assert not path.exists()
     scene.check_invariants()
     scene.agent(COMPLETE)
     again = scene.orch("spawn", str(number))
-    assert again.code == 1 and "the branch issue-1 exists already\n  next: issue-orch spawn NUMBER --reuse" in again.err
+    assert (
+        again.code == 1
+        and "the branch issue-1 exists already\n  next: issue-orch spawn NUMBER --reuse"
+        in again.err
+    )
     scene.orch("spawn", str(number), "--reuse", check=True)
     scene.wait_status(number, "complete")
     assert (scene.worktree(number) / "kept.txt").exists(), "the branch was continued"

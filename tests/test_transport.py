@@ -85,7 +85,11 @@ ALLOWED = [
     ("DELETE", f"{HERE}/issues/7/labels/orch%3Astuck", None),
     ("DELETE", f"{HERE}/issues/7/labels/area%2Fweb", None),
     ("POST", f"{HERE}/labels", {"name": "a", "color": "ffffff", "description": ""}),
-    ("POST", f"{HERE}/pulls", {"title": "t", "body": "b", "head": "h", "base": "main", "draft": True}),
+    (
+        "POST",
+        f"{HERE}/pulls",
+        {"title": "t", "body": "b", "head": "h", "base": "main", "draft": True},
+    ),
     ("PATCH", f"{HERE}/pulls/3", {"title": "t", "body": "b", "base": "main"}),
     ("POST", "/repos/Acme/Widgets/labels", {"name": "a"}),
 ]
@@ -111,7 +115,11 @@ REFUSED = [
     ("PATCH", f"{HERE}/issues/7", {"state": "closed"}),
     ("PATCH", f"{HERE}/pulls/3", {"state": "closed"}),
     ("PATCH", f"{HERE}/pulls/3", {"title": "t", "auto_merge": True}),
-    ("POST", f"{HERE}/pulls", {"title": "t", "head": "h", "base": "main", "maintainer_can_modify": True}),
+    (
+        "POST",
+        f"{HERE}/pulls",
+        {"title": "t", "head": "h", "base": "main", "maintainer_can_modify": True},
+    ),
     ("POST", f"{HERE}/issues/7/comments", ["body"]),
     ("POST", f"{HERE}/issues/7/labels", {"labels": ["a"], "x": 1}),
     ("POST", "/repos/other/place/issues/7/comments", {"body": "x"}),
@@ -143,7 +151,9 @@ def test_a_write_has_no_query() -> None:
     assert refusal("GET", f"{HERE}/issues", "state=open", None, REPO) is None
 
 
-@pytest.mark.parametrize(("method", "path", "body"), [case for case in REFUSED if "/.." not in case[1]])
+@pytest.mark.parametrize(
+    ("method", "path", "body"), [case for case in REFUSED if "/.." not in case[1]]
+)
 def test_refused_before_a_byte_is_sent(wire: Wire, method: str, path: str, body: Any) -> None:
     sent = None if body is None else json.dumps(body)
     with closing(fenced(wire.url)) as connection, pytest.raises(NotAllowed):
@@ -166,8 +176,16 @@ def test_pygithubs_own_merge_does_not_pass(wire: Wire) -> None:
     from github.PullRequest import PullRequest
     from github.Requester import Requester
 
-    requester = Requester(auth=None, base_url=wire.url, timeout=5, user_agent="x", per_page=1, verify=True, retry=None,
-                          pool_size=1)
+    requester = Requester(
+        auth=None,
+        base_url=wire.url,
+        timeout=5,
+        user_agent="x",
+        per_page=1,
+        verify=True,
+        retry=None,
+        pool_size=1,
+    )
     with closing(fenced(wire.url)) as connection:
         connection.host = "127.0.0.1"  # type: ignore[attr-defined]
         requester._Requester__connection = connection  # type: ignore[attr-defined]
@@ -177,7 +195,9 @@ def test_pygithubs_own_merge_does_not_pass(wire: Wire) -> None:
     assert wire.seen == []
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1/user", "https://127.0.0.1/user", "http://localhost/user"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/user", "https://127.0.0.1/user", "http://localhost/user"]
+)
 def test_the_token_has_one_host(wire: Wire, url: str) -> None:
     with closing(fenced(wire.url)) as connection, pytest.raises(NotAllowed, match="another host"):
         connection.exchange("GET", url, None, {})
@@ -197,7 +217,10 @@ def test_redirects_are_not_followed(wire: Wire, status: int) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:
         place = f"http://127.0.0.1:{other.server_address[1]}/user"
         wire.answer.update(status=status, headers={"Location": place})
-        with pytest.raises(GitHubError, match="moved to http"), GitHub(REPO, "secret", wire.url) as hub:
+        with (
+            pytest.raises(GitHubError, match="moved to http"),
+            GitHub(REPO, "secret", wire.url) as hub,
+        ):
             hub.fetch_user()
     assert len(wire.seen) == 1
 
@@ -205,7 +228,10 @@ def test_redirects_are_not_followed(wire: Wire, status: int) -> None:
 def test_a_renamed_repository_and_a_transferred_issue_are_said(wire: Wire) -> None:
     """PyGithub would follow within the host, without the query: another repository's issue, or all issues."""
     wire.answer.update(status=301, headers={"Location": f"{wire.url}/repositories/5/issues/7"})
-    with pytest.raises(GitHubError, match="moved") as caught, GitHub(REPO, "secret", wire.url) as hub:
+    with (
+        pytest.raises(GitHubError, match="moved") as caught,
+        GitHub(REPO, "secret", wire.url) as hub,
+    ):
         hub.fetch_issue(7)
     assert "remote set-url" in caught.value.hint
     assert [path for _, path, _ in wire.seen] == [f"{HERE}/issues/7"]
@@ -220,26 +246,38 @@ def test_a_connection_that_the_server_closed_meanwhile_is_opened_again(wire: Wir
 
 
 def test_answers_may_be_compressed(wire: Wire) -> None:
-    wire.answer.update(headers={"Content-Encoding": "gzip"}, body=gzip.compress(b'{"login": "ann"}').decode("latin-1"))
+    wire.answer.update(
+        headers={"Content-Encoding": "gzip"},
+        body=gzip.compress(b'{"login": "ann"}').decode("latin-1"),
+    )
     with GitHub(REPO, "secret", wire.url) as hub:
         assert hub.fetch_user() == "ann"
     assert wire.seen[0][2]["Accept-Encoding"].startswith("gzip")
     wire.answer["body"] = wire.answer["body"][:-15]
-    with GitHub(REPO, "secret", wire.url, sleep=lambda _: None) as hub, pytest.raises(GitHubError, match="half"):
+    with (
+        GitHub(REPO, "secret", wire.url, sleep=lambda _: None) as hub,
+        pytest.raises(GitHubError, match="half"),
+    ):
         hub.fetch_user()
 
 
 def test_reads_from_several_threads_get_their_own_answers(tmp_path: Path) -> None:
     with Sandbox(tmp_path, REPO) as sandbox:
         numbers = [sandbox.add_issue(f"Issue {at}") for at in range(1, 9)] * 5
-        with GitHub(REPO, sandbox.add_user("you", "write"), sandbox.base_url) as hub, ThreadPoolExecutor(8) as pool:
+        with (
+            GitHub(REPO, sandbox.add_user("you", "write"), sandbox.base_url) as hub,
+            ThreadPoolExecutor(8) as pool,
+        ):
             assert [issue.number for issue in pool.map(hub.fetch_issue, numbers)] == numbers
             assert hub.rate.requests == len(numbers)
 
 
 def test_an_answer_still_being_computed_ends(wire: Wire) -> None:
     wire.answer.update(status=202)
-    with pytest.raises(GitHubError, match="still being computed"), GitHub(REPO, "secret", wire.url) as hub:
+    with (
+        pytest.raises(GitHubError, match="still being computed"),
+        GitHub(REPO, "secret", wire.url) as hub,
+    ):
         hub.fetch_issue(7)
     assert len(wire.seen) == 1
 
@@ -257,7 +295,9 @@ def test_a_proxy_of_the_environment_gets_nothing_that_is_for_this_machine(
     assert wire.seen[0][2]["Authorization"] == "token secret"
 
 
-def test_the_proxy_of_the_environment_is_asked_for_a_tunnel(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_proxy_of_the_environment_is_asked_for_a_tunnel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Whatever goes through it is encrypted: the token is seen by nobody between."""
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://ann:p%40ss@127.0.0.1:{proxy.getsockname()[1]}")
@@ -272,14 +312,19 @@ def test_the_proxy_of_the_environment_is_asked_for_a_tunnel(monkeypatch: pytest.
 
         thread = threading.Thread(target=serve)
         thread.start()
-        with closing(fenced("https://api.github.com")) as connection, pytest.raises(OSError, match="502"):
+        with (
+            closing(fenced("https://api.github.com")) as connection,
+            pytest.raises(OSError, match="502"),
+        ):
             connection.exchange("GET", "/user", None, {"Authorization": "token secret"})
         thread.join()
     assert asked[0].startswith(b"CONNECT api.github.com:443 HTTP/1.") and b"secret" not in asked[0]
     assert b"Proxy-Authorization: Basic " + base64.b64encode(b"ann:p@ss") in asked[0]
 
 
-def test_a_server_is_believed_by_its_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_is_believed_by_its_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pem = tmp_path / "localhost.pem"
     pem.write_bytes(certificate("localhost"))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -299,11 +344,16 @@ def test_a_server_is_believed_by_its_certificate(tmp_path: Path, monkeypatch: py
             """A client that does not believe us goes away."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
-        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        server.socket = tls.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         url = f"https://localhost:{server.server_address[1]}"
-        with GitHub(REPO, "secret", url, sleep=lambda _: None) as hub, pytest.raises(GitHubError, match="CERTIFICATE"):
+        with (
+            GitHub(REPO, "secret", url, sleep=lambda _: None) as hub,
+            pytest.raises(GitHubError, match="CERTIFICATE"),
+        ):
             hub.fetch_user()
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(pem))
         with GitHub(REPO, "secret", url) as hub:
@@ -312,17 +362,28 @@ def test_a_server_is_believed_by_its_certificate(tmp_path: Path, monkeypatch: py
         thread.join()
 
 
-def test_an_enterprise_server_gets_its_prefix_and_its_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_enterprise_server_gets_its_prefix_and_its_token(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine git.corp.example login someone password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
     api = "https://git.corp.example:443/api/v3"
-    with responses.RequestsMock() as net, GitHub(REPO, "secret", "https://git.corp.example/api/v3", write_gap=0) as hub:
+    with (
+        responses.RequestsMock() as net,
+        GitHub(REPO, "secret", "https://git.corp.example/api/v3", write_gap=0) as hub,
+    ):
         net.get(f"{api}/user", json={"login": "ann"})
-        net.post(f"{api}{HERE}/issues/7/labels", json=[], match=[responses.matchers.json_params_matcher({"labels": ["a"]})])
+        net.post(
+            f"{api}{HERE}/issues/7/labels",
+            json=[],
+            match=[responses.matchers.json_params_matcher({"labels": ["a"]})],
+        )
         assert hub.fetch_user() == "ann"
         hub.add_labels(7, ["a"])
-        assert [call.request.headers["Authorization"] for call in net.calls] == ["token secret"] * 2, "not that of ~/.netrc"
+        assert [call.request.headers["Authorization"] for call in net.calls] == [
+            "token secret"
+        ] * 2, "not that of ~/.netrc"
 
 
 def certificate(name: str) -> bytes:
@@ -330,10 +391,21 @@ def certificate(name: str) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
-    made = x509.CertificateBuilder(
-        who, who, key.public_key(), x509.random_serial_number(), now - timedelta(days=1), now + timedelta(days=1),
-    ).add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False).sign(key, hashes.SHA256())
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    made = (
+        x509.CertificateBuilder(
+            who,
+            who,
+            key.public_key(),
+            x509.random_serial_number(),
+            now - timedelta(days=1),
+            now + timedelta(days=1),
+        )
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
     return private + made.public_bytes(serialization.Encoding.PEM)
 
 
@@ -341,7 +413,10 @@ def certificate(name: str) -> bytes:
     ("base_url", "origin"),
     [
         ("https://api.github.com", Origin("https", "api.github.com", 443, "")),
-        ("https://git.corp.example:8443/api/v3/", Origin("https", "git.corp.example", 8443, "/api/v3")),
+        (
+            "https://git.corp.example:8443/api/v3/",
+            Origin("https", "git.corp.example", 8443, "/api/v3"),
+        ),
         ("http://127.0.0.1:4001", Origin("http", "127.0.0.1", 4001, "")),
         ("http://[::1]:4001", Origin("http", "::1", 4001, "")),
         ("http://localhost", Origin("http", "localhost", 80, "")),
@@ -354,8 +429,16 @@ def test_origins(base_url: str, origin: Origin) -> None:
 @pytest.mark.parametrize(
     "base_url",
     [
-        "http://git.corp.example/api/v3", "http://127.0.0.1.example.com", "http://localhost.example.com", "ftp://x",
-        "https://user:pass@host/api", "https://host:port", "github.com", "", "https://", "https://host/?x=1",
+        "http://git.corp.example/api/v3",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com",
+        "ftp://x",
+        "https://user:pass@host/api",
+        "https://host:port",
+        "github.com",
+        "",
+        "https://",
+        "https://host/?x=1",
     ],
 )
 def test_addresses_that_would_leak_or_mean_nothing(base_url: str) -> None:

@@ -35,11 +35,16 @@ def state(tmp_path: Path) -> Path:
     return make_state(tmp_path)
 
 
-def configure(scene: Scene, agent: str = "mine", limits: str = "total = 0.01", prices: bool = True) -> None:
+def configure(
+    scene: Scene, agent: str = "mine", limits: str = "total = 0.01", prices: bool = True
+) -> None:
     """`agent` is the scripted one, run by its adapter."""
     config = scene.config.partition("agent = ")[0].replace("max_workers = 9", "max_workers = 1")
     own = f'[agents.{agent}]\ncommand = ["{scene.folder}/agent"]\n'
-    own += f'resume = ["{scene.folder}/agent"]\n' * (agent == "mine") + "prices = { input = 1.0, output = 1.0 }\n" * prices
+    own += (
+        f'resume = ["{scene.folder}/agent"]\n' * (agent == "mine")
+        + "prices = { input = 1.0, output = 1.0 }\n" * prices
+    )
     scene.config = f'{config}agent = "{agent}"\n[github]\nbase_url = "{scene.sandbox.base_url}"\n[budget]\n{limits}\n{own}'
     scene.write_config()
 
@@ -71,7 +76,9 @@ def check_held(scene: Scene, known: str = "?") -> None:
     other = str(scene.issue())
     refused = scene.orch("spawn", other)
     said = "a budget of $0.01 in total is set, and the cost of 1 bookings is not known"
-    assert refused.code == 1 and said in refused.err and "next: issue-orch costs" in refused.err, refused
+    assert refused.code == 1 and said in refused.err and "next: issue-orch costs" in refused.err, (
+        refused
+    )
     assert "budget.allow_unknown = true" in refused.err and "raise the budget" not in refused.err
     assert said in scene.orch("run", "--once").err and not scene.status(int(other))
     text = scene.orch("costs", check=True).out
@@ -81,16 +88,26 @@ def check_held(scene: Scene, known: str = "?") -> None:
     assert shown["total"]["unknown"] == 1
     if known == "?":
         assert [row["usd"] for row in shown["issues"] if row["unknown"]] == [None], shown
-        assert shown["total"]["usd"] is shown["total"]["today"] is None and set(shown["agents"].values()) == {None}
+        assert shown["total"]["usd"] is shown["total"]["today"] is None and set(
+            shown["agents"].values()
+        ) == {None}
 
 
 # -- what an agent says
 
-@pytest.mark.parametrize("lines", [
-    [], ['{"type":"usage","usd":1e999,"scope":"call"}'], ['{"type":"usage","input_tokens":0,"output_tokens":0}'],
-    [f'{{"type":"usage","usd":{"9" * 5000}}}'],
-])
-def test_a_run_without_a_cost_that_is_understood_holds_with_a_ceiling(scene: Scene, lines: list[str]) -> None:
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        ['{"type":"usage","usd":1e999,"scope":"call"}'],
+        ['{"type":"usage","input_tokens":0,"output_tokens":0}'],
+        [f'{{"type":"usage","usd":{"9" * 5000}}}'],
+    ],
+)
+def test_a_run_without_a_cost_that_is_understood_holds_with_a_ceiling(
+    scene: Scene, lines: list[str]
+) -> None:
     configure(scene)
     number = run_one(scene, printing(*lines) + COMPLETE)
     assert scene.status(number)["cost"]["usd"] is None and booked(scene, number) == [None]
@@ -109,17 +126,39 @@ def test_a_call_that_is_not_understood_after_one_that_is(scene: Scene) -> None:
     check_held(scene, "0.01")
 
 
-@pytest.mark.parametrize(("agent", "lines"), [
-    ("claude", []),
-    ("claude", ['{"type":"assistant","message":{"id":"m","content":[{"type":"text","text":"hello"}],'
+@pytest.mark.parametrize(
+    ("agent", "lines"),
+    [
+        ("claude", []),
+        (
+            "claude",
+            [
+                '{"type":"assistant","message":{"id":"m","content":[{"type":"text","text":"hello"}],'
                 '"usage":{"input_tokens":10,"output_tokens":1}}}',
-                '{"type":"renamed.result","subtype":"success","total_cost_usd":0.5}']),
-    ("codex", ['{"type":"thread.started","thread_id":"t"}', '{"type":"renamed.turn.completed","usage":{"input_tokens":9}}']),
-    ("codex", ['{"type":"thread.started","thread_id":"t"}', '{"type":"turn.completed","usage":{"prompt_tokens":9}}']),
-    ("opencode", ['{"type":"step_start","sessionID":"s"}']),
-    ("gemini", ['{"type":"init","session_id":"s"}', '{"type":"result","status":"success"}']),
-])
-def test_a_version_of_an_agent_that_renamed_its_usage(scene: Scene, agent: str, lines: list[str]) -> None:
+                '{"type":"renamed.result","subtype":"success","total_cost_usd":0.5}',
+            ],
+        ),
+        (
+            "codex",
+            [
+                '{"type":"thread.started","thread_id":"t"}',
+                '{"type":"renamed.turn.completed","usage":{"input_tokens":9}}',
+            ],
+        ),
+        (
+            "codex",
+            [
+                '{"type":"thread.started","thread_id":"t"}',
+                '{"type":"turn.completed","usage":{"prompt_tokens":9}}',
+            ],
+        ),
+        ("opencode", ['{"type":"step_start","sessionID":"s"}']),
+        ("gemini", ['{"type":"init","session_id":"s"}', '{"type":"result","status":"success"}']),
+    ],
+)
+def test_a_version_of_an_agent_that_renamed_its_usage(
+    scene: Scene, agent: str, lines: list[str]
+) -> None:
     configure(scene, agent)
     number = run_one(scene, printing(*lines) + COMPLETE)
     assert booked(scene, number)[-1] is None
@@ -131,50 +170,87 @@ REFUSED: tuple[Any, ...] = (float("nan"), float("inf"), -1, -0.01, "3", True, [1
 
 
 @pytest.mark.parametrize("value", REFUSED)
-@pytest.mark.parametrize(("agent", "line"), [
-    ("command", '{"type":"usage","usd":@,"input_tokens":5,"output_tokens":5,"scope":"call"}'),
-    ("command", '{"type":"usage","usd":@,"scope":"session"}'),
-    ("claude", '{"type":"result","subtype":"success","total_cost_usd":@,"modelUsage":{"m":{"inputTokens":5,"outputTokens":5}}}'),
-    ("opencode", '{"type":"step_finish","part":{"reason":"stop","cost":@,"tokens":{"input":5,"output":5}}}'),
-])
-def test_dollars_that_are_refused_are_unknown_whatever_the_tokens(agent: str, line: str, value: Any) -> None:
+@pytest.mark.parametrize(
+    ("agent", "line"),
+    [
+        ("command", '{"type":"usage","usd":@,"input_tokens":5,"output_tokens":5,"scope":"call"}'),
+        ("command", '{"type":"usage","usd":@,"scope":"session"}'),
+        (
+            "claude",
+            '{"type":"result","subtype":"success","total_cost_usd":@,"modelUsage":{"m":{"inputTokens":5,"outputTokens":5}}}',
+        ),
+        (
+            "opencode",
+            '{"type":"step_finish","part":{"reason":"stop","cost":@,"tokens":{"input":5,"output":5}}}',
+        ),
+    ],
+)
+def test_dollars_that_are_refused_are_unknown_whatever_the_tokens(
+    agent: str, line: str, value: Any
+) -> None:
     seen = read(agent, line.replace("@", json.dumps(value)))
     assert not runs.told(seen, 0, booked=True)
 
 
 @pytest.mark.parametrize("value", [*REFUSED[:-1], 10**16, None])
-@pytest.mark.parametrize(("agent", "line"), [
-    ("command", '{"type":"usage","input_tokens":@,"output_tokens":5}'),
-    ("command", '{"type":"usage","input_tokens":5,"output_tokens":@,"scope":"call"}'),
-    ("codex", '{"type":"turn.completed","usage":{"input_tokens":5,"output_tokens":@}}'),
-    ("gemini", '{"type":"result","status":"success","stats":{"input_tokens":@,"output_tokens":5}}'),
-    ("opencode", '{"type":"step_finish","part":{"reason":"stop","tokens":{"input":5,"output":@}}}'),
-    ("claude", '{"type":"result","subtype":"success","modelUsage":{"m":{"inputTokens":5,"outputTokens":@}}}'),
-])
+@pytest.mark.parametrize(
+    ("agent", "line"),
+    [
+        ("command", '{"type":"usage","input_tokens":@,"output_tokens":5}'),
+        ("command", '{"type":"usage","input_tokens":5,"output_tokens":@,"scope":"call"}'),
+        ("codex", '{"type":"turn.completed","usage":{"input_tokens":5,"output_tokens":@}}'),
+        (
+            "gemini",
+            '{"type":"result","status":"success","stats":{"input_tokens":@,"output_tokens":5}}',
+        ),
+        (
+            "opencode",
+            '{"type":"step_finish","part":{"reason":"stop","tokens":{"input":5,"output":@}}}',
+        ),
+        (
+            "claude",
+            '{"type":"result","subtype":"success","modelUsage":{"m":{"inputTokens":5,"outputTokens":@}}}',
+        ),
+    ],
+)
 def test_tokens_that_cannot_be_priced_whole_are_unknown(agent: str, line: str, value: Any) -> None:
     assert not runs.told(read(agent, line.replace("@", json.dumps(value))), 0, booked=False)
 
 
-@pytest.mark.parametrize("line", [
-    usage(scope="turn", usd=0.5), usage(scope=["call"], usd=0.5), usage(input_tokens=5, output_tokens=5, cached_tokens=10**9),
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        usage(scope="turn", usd=0.5),
+        usage(scope=["call"], usd=0.5),
+        usage(input_tokens=5, output_tokens=5, cached_tokens=10**9),
+    ],
+)
 def test_a_usage_that_makes_no_sense_is_unknown(line: str) -> None:
     assert read("command", line).unknown
 
 
 def test_calls_are_priced_one_by_one() -> None:
     """Dollars of one call say nothing of the tokens of the next."""
-    seen = read("command", usage(usd=0.5), usage(input_tokens=10**6, output_tokens=1), prices=PRICES)
+    seen = read(
+        "command", usage(usd=0.5), usage(input_tokens=10**6, output_tokens=1), prices=PRICES
+    )
     assert seen.usage and seen.usage.usd == pytest.approx(1.500001) and not seen.unknown
-    seen = read("command", usage(usd=0.5), usage(input_tokens=10**6, output_tokens=1), usage(usd=0.25))
+    seen = read(
+        "command", usage(usd=0.5), usage(input_tokens=10**6, output_tokens=1), usage(usd=0.25)
+    )
     assert seen.usage and seen.usage.usd == 0.75 and seen.unknown, "without prices"
     free = '{"type":"step_finish","part":{"reason":"stop","cost":0,"tokens":{"input":1000000,"output":1}}}'
     seen = read("opencode", free, prices=PRICES)
-    assert seen.usage and seen.usage.usd == pytest.approx(1.000001), "opencode says 0 for models that it has no price of"
+    assert seen.usage and seen.usage.usd == pytest.approx(1.000001), (
+        "opencode says 0 for models that it has no price of"
+    )
 
 
 def test_a_later_reading_of_the_whole_makes_up_for_one_that_was_refused() -> None:
-    lines = ['{"type":"usage","usd":NaN,"scope":"process"}', '{"type":"usage","usd":0.5,"scope":"process"}']
+    lines = [
+        '{"type":"usage","usd":NaN,"scope":"process"}',
+        '{"type":"usage","usd":0.5,"scope":"process"}',
+    ]
     assert runs.told(read("command", *lines), 0, booked=True)
     assert not runs.told(read("command", *reversed(lines)), 0, booked=True)
 
@@ -194,12 +270,17 @@ def test_an_error_of_claude_that_cost_nothing_is_known_and_resets_nothing() -> N
     assert seen.usage and runs.book(before, seen.usage)[1].usd == 0
 
 
-@pytest.mark.parametrize(("before", "reading", "delta"), [
-    (Usage("session", 0.5, 0, 0), Usage("session", 0.2, 0, 0), 0.2),
-    (Usage("session", 0.5, 100, 0), Usage("session", 0.2, 150, 0), 0.2),
-    (Usage("rough", 0.5, 100, 0), Usage("session", 0.4, 150, 0), 0.0),
-])
-def test_dollars_that_go_down_are_a_new_count_unless_they_were_estimated(before: Usage, reading: Usage, delta: float) -> None:
+@pytest.mark.parametrize(
+    ("before", "reading", "delta"),
+    [
+        (Usage("session", 0.5, 0, 0), Usage("session", 0.2, 0, 0), 0.2),
+        (Usage("session", 0.5, 100, 0), Usage("session", 0.2, 150, 0), 0.2),
+        (Usage("rough", 0.5, 100, 0), Usage("session", 0.4, 150, 0), 0.0),
+    ],
+)
+def test_dollars_that_go_down_are_a_new_count_unless_they_were_estimated(
+    before: Usage, reading: Usage, delta: float
+) -> None:
     assert runs.book(before, reading)[1].usd == delta
 
 
@@ -223,6 +304,7 @@ def read(agent: str, *lines: str, prices: Prices | None = None) -> Turn:
 
 
 # -- how a launch ends
+
 
 def crashed(scene: Scene, number: int) -> None:
     scene.wait(lambda: scene.events(number, "exit"), what="it has ended")
@@ -248,10 +330,18 @@ def interrupt(scene: Scene, number: int) -> None:
     scene.orch("tell", "--now", str(number), "use tabs")
 
 
-@pytest.mark.parametrize(("body", "end"), [
-    ("exit 1\n", crashed), ("exit 127\n", crashed), ("kill -9 $$\n", crashed), (ENDLESS, kill_agent),
-    (ENDLESS, kill_supervisor), (ENDLESS, stop), (ENDLESS, interrupt),
-])
+@pytest.mark.parametrize(
+    ("body", "end"),
+    [
+        ("exit 1\n", crashed),
+        ("exit 127\n", crashed),
+        ("kill -9 $$\n", crashed),
+        (ENDLESS, kill_agent),
+        (ENDLESS, kill_supervisor),
+        (ENDLESS, stop),
+        (ENDLESS, interrupt),
+    ],
+)
 def test_however_a_launch_ends(scene: Scene, body: str, end: Callable[[Scene, int], None]) -> None:
     configure(scene)
     scene.agent(body)
@@ -266,8 +356,12 @@ def test_however_a_launch_ends(scene: Scene, body: str, end: Callable[[Scene, in
     check_held(scene)
     held = scene.orch("resume", str(number)).out
     assert "still over its budget" in held and "is not known (budget.allow_unknown = true" in held
-    assert "is not known (budget.allow_unknown = true" in " ".join(scene.orch("show", str(number)).out.split())
-    assert len(scene.events(number, "started")) == 1 and booked(scene, number) == [None], "counted once"
+    assert "is not known (budget.allow_unknown = true" in " ".join(
+        scene.orch("show", str(number)).out.split()
+    )
+    assert len(scene.events(number, "started")) == 1 and booked(scene, number) == [None], (
+        "counted once"
+    )
     scene.check_invariants()
 
 
@@ -290,7 +384,10 @@ def test_what_the_log_still_has_of_a_lost_run_is_known(scene: Scene) -> None:
 def test_a_launch_whose_pid_was_never_written_is_unknown(scene: Scene) -> None:
     """Killed between the start of the agent and the note of it: nobody can tell any more."""
     configure(scene)
-    number = run_one(scene, printing(usage(usd=0.002)) + 'report stuck --decision "Which?" --option a --option b\n')
+    number = run_one(
+        scene,
+        printing(usage(usd=0.002)) + 'report stuck --decision "Which?" --option a --option b\n',
+    )
     change(scene, number, attempt=2, agentProcess={"pid": None, "exitCode": None})
     scene.orch("answer", str(number), "a")
     scene.wait_quiet()
@@ -303,6 +400,7 @@ def change(scene: Scene, number: int, **fields: Any) -> None:
 
 
 # -- what is no launch, and what costs nothing
+
 
 def test_an_agent_that_never_started_has_cost_nothing(scene: Scene) -> None:
     configure(scene)
@@ -360,12 +458,16 @@ def test_without_a_ceiling_unknown_is_shown_and_holds_nothing(scene: Scene) -> N
     configure(scene, limits="")
     number, other = run_one(scene, COMPLETE), run_one(scene, COMPLETE)
     text = scene.orch("costs", check=True).out
-    assert f"  $        ?  #{number:<6} A task  (its agent reported nothing)  + 1 bookings of unknown cost\n" in text
+    assert (
+        f"  $        ?  #{number:<6} A task  (its agent reported nothing)  + 1 bookings of unknown cost\n"
+        in text
+    )
     assert "0.00" not in text and f"#{other}" in text
     assert scene.status(other)["cost"]["usd"] is None
 
 
 # -- ledgers
+
 
 def test_a_ledger_of_before_keeps_its_meaning(state: Path) -> None:
     """An older version wrote only the reservation of an attempt whose agent said nothing."""
@@ -385,14 +487,28 @@ def test_known_and_unknown_stand_beside_each_other(state: Path) -> None:
     ledger.book_line(state, 2, NOW, 1, "codex", "c", Usage("call", None, 0, 0), None)
     ledger.book_line(state, 3, NOW, 1, "codex", "c", Usage("call", 0.001, 0, 0), None)
     found = summary(ledger.booked_all(state), Ceilings(), NOW)
-    assert [(row["usd"], row["unknown"]) for row in found["issues"]] == [(0.25, 1), (None, 1), (0.001, 0)]
+    assert [(row["usd"], row["unknown"]) for row in found["issues"]] == [
+        (0.25, 1),
+        (None, 1),
+        (0.001, 0),
+    ]
     assert found["agents"] == {"claude": 0.25, "codex": 0.001} and found["total"]["unknown"] == 2
     text = text_of(found, {})
     assert "0.00" not in text and "$    <0.01  #3" in text
 
 
 def test_an_estimate_of_an_older_version_is_known_as_one(state: Path) -> None:
-    ledger.book_line(state, 1, NOW, 1, "claude", "claude:s", Usage("session", 0.5, 10, 1), Usage("session", 0.5, 10, 1), True)
+    ledger.book_line(
+        state,
+        1,
+        NOW,
+        1,
+        "claude",
+        "claude:s",
+        Usage("session", 0.5, 10, 1),
+        Usage("session", 0.5, 10, 1),
+        True,
+    )
     assert ledger.readings(state, 1)["claude:s"].scope == "rough"
 
 
@@ -400,15 +516,26 @@ def test_doctor_says_what_is_unknown_where_it_holds(scene: Scene) -> None:
     configure(scene)
     run_one(scene, COMPLETE)
     found = {row["name"]: row for row in json.loads(scene.orch("doctor", "--json").out)["checks"]}
-    assert found["ledger"]["state"] == "warning" and "the cost of 1 bookings is not known" in found["ledger"]["text"]
+    assert (
+        found["ledger"]["state"] == "warning"
+        and "the cost of 1 bookings is not known" in found["ledger"]["text"]
+    )
     assert "budget.allow_unknown = true" in found["ledger"]["mend"]
 
 
 @pytest.mark.parametrize("agent", ["mine", "codex", "gemini"])
-def test_an_agent_that_cannot_say_is_named_before_its_first_launch(scene: Scene, agent: str) -> None:
+def test_an_agent_that_cannot_say_is_named_before_its_first_launch(
+    scene: Scene, agent: str
+) -> None:
     configure(scene, agent, prices=False)
     for words in (("doctor",), ("init",), ("spawn", str(scene.issue()))):
         ran = scene.orch(*words)
-        assert f"a budget is set, and {agent} does not report what it costs" in ran.out + ran.err, words
-        assert f"set prices for [agents.{agent}], or budget.allow_unknown = true" in ran.out + ran.err
-    assert "does not report what it costs" in scene.orch("run", "--once").err and not list((scene.state / "ledger").iterdir())
+        assert f"a budget is set, and {agent} does not report what it costs" in ran.out + ran.err, (
+            words
+        )
+        assert (
+            f"set prices for [agents.{agent}], or budget.allow_unknown = true" in ran.out + ran.err
+        )
+    assert "does not report what it costs" in scene.orch("run", "--once").err and not list(
+        (scene.state / "ledger").iterdir()
+    )

@@ -26,7 +26,11 @@ printf '{"type":"tool","text":"sh","id":"1"}\\n{"type":"tool_end","id":"1"}\\n'
 PAID = """\
 printf '{"type":"usage","usd":0.25,"input_tokens":100,"output_tokens":10,"scope":"call"}\\n'
 """
-GATED = USES + 'commit "begun-$issue.txt"\nreport planning --touches src/menu.py\nawait end\n' + COMPLETE
+GATED = (
+    USES
+    + 'commit "begun-$issue.txt"\nreport planning --touches src/menu.py\nawait end\n'
+    + COMPLETE
+)
 
 
 @pytest.fixture
@@ -36,7 +40,9 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         environment = tmp_path / "installed"
         venv.create(environment, symlinks=True)
         packages = next(environment.glob("lib/python*/site-packages"))
-        (packages / "needed.pth").write_text(sysconfig.get_path("purelib"))  # .pth files there are not obeyed
+        (packages / "needed.pth").write_text(
+            sysconfig.get_path("purelib")
+        )  # .pth files there are not obeyed
         zipfile.ZipFile(WHEEL).extractall(packages)
         made.python, made.env["PYTHONPATH"] = str(environment / "bin" / "python"), str(packages)
         yield made
@@ -89,22 +95,34 @@ def test_every_session_of_an_older_version_goes_on(scene: Scene) -> None:
     scene.orch("spawn", str(cut_off), check=True)
     scene.release("end")
     for number in (stuck, stopped, cut_off, planning):
-        scene.wait(lambda number=number: scene.status(number)["status"] == "complete" or publish(scene, number),
-                   what=f"#{number} is complete")
+        scene.wait(
+            lambda number=number: (
+                scene.status(number)["status"] == "complete" or publish(scene, number)
+            ),
+            what=f"#{number} is complete",
+        )
     scene.wait_quiet()
-    assert any("mind the gap" in path.read_text() for path in scene.folder.glob(f"prompt-{stopped}.*"))
+    assert any(
+        "mind the gap" in path.read_text() for path in scene.folder.glob(f"prompt-{stopped}.*")
+    )
     for number in (number for number in rows(scene) if publish(scene, number)):
         scene.orch("resume", str(number), check=True)
         scene.wait_status(number, "complete")
     for number in (complete, stuck, stopped, cut_off, planning):
         scene.sandbox.person.merge(pull_of(scene, number))
     pruned = scene.orch("prune", "--cancelled", check=True).out
-    assert all(f"#{number}: removed" in pruned for number in (complete, stuck, cancelled, stopped, cut_off, planning)), pruned
+    assert all(
+        f"#{number}: removed" in pruned
+        for number in (complete, stuck, cancelled, stopped, cut_off, planning)
+    ), pruned
     scene.check_invariants()
 
 
 def rows(scene: Scene) -> list[int]:
-    return [row["issueNumber"] for row in json.loads(scene.orch("status", "--json", check=True).out)["sessions"]]
+    return [
+        row["issueNumber"]
+        for row in json.loads(scene.orch("status", "--json", check=True).out)["sessions"]
+    ]
 
 
 def pull_of(scene: Scene, number: int) -> int:
@@ -126,10 +144,15 @@ def test_a_worker_lives_through_an_upgrade_in_place(scene: Scene) -> None:
     scene.check_invariants()
 
 
-@pytest.mark.parametrize("agent", [
-    pytest.param(GATED, id="complete"),
-    pytest.param(f"if [ $attempt = 1 ]; then await end; exit 0; else {COMPLETE}fi\n", id="no report"),
-])
+@pytest.mark.parametrize(
+    "agent",
+    [
+        pytest.param(GATED, id="complete"),
+        pytest.param(
+            f"if [ $attempt = 1 ]; then await end; exit 0; else {COMPLETE}fi\n", id="no report"
+        ),
+    ],
+)
 def test_what_was_installed_goes_while_a_worker_runs(scene: Scene, agent: str) -> None:
     """All that a supervisor needs of its own it has loaded; what it has to ask for is said, and done by `resume`."""
     upgrade(scene)

@@ -38,25 +38,39 @@ def copy_of_project(folder: Path) -> Path:
 
 def venv(project: Path, python: Path, **env: str) -> subprocess.CompletedProcess[str]:
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run([project / "scripts" / "venv", "demo"], env={**os.environ, "PATH": path, **env},
-                          capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [project / "scripts" / "venv", "demo"],
+        env={**os.environ, "PATH": path, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_it_is_made_once(tmp_path: Path) -> None:
-    project, python = copy_of_project(tmp_path / "project"), make_python(tmp_path / "bin" / "python3.11")
+    project, python = (
+        copy_of_project(tmp_path / "project"),
+        make_python(tmp_path / "bin" / "python3.11"),
+    )
     first, second = venv(project, python), venv(project, python)
     assert first.stdout == second.stdout == f"{project}/.venvs/demo\n"
     assert ("Installing" in first.stderr, second.stderr) == (True, "")
 
 
 def test_one_that_was_left_half_made_is_made_anew(tmp_path: Path) -> None:
-    project, python = copy_of_project(tmp_path / "project"), make_python(tmp_path / "bin" / "python3.11")
+    project, python = (
+        copy_of_project(tmp_path / "project"),
+        make_python(tmp_path / "bin" / "python3.11"),
+    )
     assert venv(project, python, NO_ENSUREPIP="1").returncode == 1
     assert venv(project, python).returncode == 0
 
 
 def test_one_whose_python_is_gone_is_made_anew(tmp_path: Path) -> None:
-    project, old = copy_of_project(tmp_path / "project"), make_python(tmp_path / "old" / "python3.11")
+    project, old = (
+        copy_of_project(tmp_path / "project"),
+        make_python(tmp_path / "old" / "python3.11"),
+    )
     venv(project, old)
     old.unlink()
     done = venv(project, make_python(tmp_path / "new" / "python3.11"))

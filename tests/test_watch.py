@@ -60,8 +60,15 @@ def played(tmp_path: Path) -> Callable[..., None]:
     return run
 
 
-KEYS = {"first": [], "answer": ["a", "2"], "log": [*"jjjjjl"], "diff": [*"jjjjjd"], "help": ["question_mark"],
-        "filter": ["slash", *"stuck"], "stop": ["s"]}
+KEYS = {
+    "first": [],
+    "answer": ["a", "2"],
+    "log": [*"jjjjjl"],
+    "diff": [*"jjjjjd"],
+    "help": ["question_mark"],
+    "filter": ["slash", *"stuck"],
+    "stop": ["s"],
+}
 
 
 PICTURES = [*((name, (80, 24)) for name in KEYS), ("first", (120, 32)), ("diff", (120, 32))]
@@ -84,7 +91,9 @@ def test_the_picture_of_the_readme_is_what_the_program_draws(tmp_path: Path) -> 
     root = Path(__file__).parent.parent
     argv = [sys.executable, root / "scripts" / "picture", tmp_path / "now.svg"]
     subprocess.run(argv, check=True, capture_output=True)
-    assert text_of((tmp_path / "now.svg").read_text()) == text_of((root / "docs" / "images" / "watch.svg").read_text())
+    assert text_of((tmp_path / "now.svg").read_text()) == text_of(
+        (root / "docs" / "images" / "watch.svg").read_text()
+    )
 
 
 def test_without_colour_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +101,9 @@ def test_without_colour_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.Monk
     with ExitStack() as held:
         svg = asyncio.run(watchkit.draw(tmp_path, held, (80, 24), []))
     assert text_of(svg) == (screens.FOLDER / "watch-first-80.txt").read_text()
-    colours = set(re.findall(r"-r\d+ { fill: #([0-9a-f]{6})", svg)) - {"c5c8c6"}  # the frame around the picture
+    colours = set(re.findall(r"-r\d+ { fill: #([0-9a-f]{6})", svg)) - {
+        "c5c8c6"
+    }  # the frame around the picture
     assert colours and all(colour[:2] == colour[2:4] == colour[4:] for colour in colours)
 
 
@@ -124,7 +135,9 @@ def test_a_session_that_cannot_be_read_is_said(played: Callable[..., None]) -> N
     async def play(app: Watch, pilot: Pilot[None]) -> None:
         assert "cannot" not in picture(app)
         (session_folder(app.state, 125) / "status.json").write_text("{")
-        await until(pilot, lambda: "cannot" in picture(app))  # one word: where lines end hangs on the folder's name
+        await until(
+            pilot, lambda: "cannot" in picture(app)
+        )  # one word: where lines end hangs on the folder's name
         assert 125 not in app.order
 
     played(play, (120, 32))
@@ -135,7 +148,9 @@ def test_a_log_goes_on_while_it_is_shown(played: Callable[..., None]) -> None:
         await pilot.press(*"jjjjjl")
         await until(pilot, lambda: "pytest -q" in picture(app))
         with open(session_folder(app.state, 123) / "agent.log", "a") as log:
-            log.write('{"type":"assistant","message":{"content":[{"type":"text","text":"\\u001b[2J[b]more[/b]"}]}}\n')
+            log.write(
+                '{"type":"assistant","message":{"content":[{"type":"text","text":"\\u001b[2J[b]more[/b]"}]}}\n'
+            )
         await until(pilot, lambda: "[b]more[/b]" in picture(app), 2)
         await pilot.press("k")
         await until(pilot, lambda: "[b]more[/b]" not in picture(app), 2)
@@ -192,7 +207,9 @@ def test_sessions_that_come_and_go_keep_the_choice(played: Callable[..., None]) 
     async def play(app: Watch, pilot: Pilot[None]) -> None:
         await pilot.press(*"jj")
         chosen = app.selected
-        screens.write(app.state.parent, [(screens.session(1, "Before all", "stuck", stuckReason="?"), None)])
+        screens.write(
+            app.state.parent, [(screens.session(1, "Before all", "stuck", stuckReason="?"), None)]
+        )
         await until(pilot, lambda: app.order[:1] == [1])
         assert app.selected == chosen
         assert app.query_one("#list").highlighted == app.order.index(chosen)  # type: ignore[attr-defined, arg-type]
@@ -211,8 +228,11 @@ def test_an_empty_clone_says_what_to_do(tmp_path: Path) -> None:
     asyncio.run(whole())
 
 
-def test_a_stuck_worker_is_answered_in_the_box_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stuck_worker_is_answered_in_the_box_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From the start of the worker to its recorded pull: everything between is done in `watch`."""
+
     async def whole(scene: kit.Scene, number: int) -> None:
         app = Watch(scene.state, str(scene.clone), give)
         async with app.run_test(size=(80, 24), notifications=True) as pilot:
@@ -237,11 +257,15 @@ def test_a_stuck_worker_is_answered_in_the_box_and_goes_on(tmp_path: Path, monke
 def test_the_command_needs_a_terminal_and_quits_by_key(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     argv = [sys.executable, "-m", "issue_orch", "watch"]
-    piped = subprocess.run(argv, cwd=tmp_path, text=True, capture_output=True, check=False, timeout=30)
+    piped = subprocess.run(
+        argv, cwd=tmp_path, text=True, capture_output=True, check=False, timeout=30
+    )
     assert (piped.returncode, piped.stderr.splitlines()[0]) == (2, "error: watch needs a terminal")
     master, slave = pty.openpty()
     environment = {**os.environ, "TERM": "xterm"}
-    child = subprocess.Popen(argv, cwd=tmp_path, stdin=slave, stdout=slave, stderr=slave, env=environment)
+    child = subprocess.Popen(
+        argv, cwd=tmp_path, stdin=slave, stdout=slave, stderr=slave, env=environment
+    )
     os.close(slave)
     seen = b""
     while b"No sessions yet" not in seen:

@@ -21,30 +21,50 @@ def test_the_parameters_are_those_of_the_command_line(name: str) -> None:
     wanted = set()
     for each in command.commands[name].params:
         if each.param_type_name == "argument":
-            wanted.add("TEXT" if each.metavar == "TEXT" else "ISSUES" if each.nargs == -1 else "ISSUE")
+            wanted.add(
+                "TEXT" if each.metavar == "TEXT" else "ISSUES" if each.nargs == -1 else "ISSUE"
+            )
         else:
             wanted |= set(each.opts)
-    assert {word for each in PARAMETERS[name] for word in each.split() if not word.startswith("=")} == wanted
+    assert {
+        word for each in PARAMETERS[name] for word in each.split() if not word.startswith("=")
+    } == wanted
 
 
-@pytest.mark.parametrize(("name", "words", "values"), [
-    ("plan", "", [[], False, False]),
-    ("plan", "12 --json 7", [[12, 7], True, False]),
-    ("answer", "", [None, "", None]),
-    ("answer", "5 use the first", [5, "use the first", None]),
-    ("answer", "-o 2 5", [5, "", 2]),
-    ("spawn", "1 -y --agent codex", [[1], True, False, "codex", False, False]),
-    ("prune", "--pr 9 --dry-run", [[], True, 9, False, False, False]),
-])
+@pytest.mark.parametrize(
+    ("name", "words", "values"),
+    [
+        ("plan", "", [[], False, False]),
+        ("plan", "12 --json 7", [[12, 7], True, False]),
+        ("answer", "", [None, "", None]),
+        ("answer", "5 use the first", [5, "use the first", None]),
+        ("answer", "-o 2 5", [5, "", 2]),
+        ("spawn", "1 -y --agent codex", [[1], True, False, "codex", False, False]),
+        ("prune", "--pr 9 --dry-run", [[], True, 9, False, False, False]),
+    ],
+)
 def test_ordinary_words(name: str, words: str, values: list[Any]) -> None:
     assert read(PARAMETERS[name], words.split()) == values
 
 
-@pytest.mark.parametrize(("name", "words"), [
-    ("plan", "--help"), ("plan", "x"), ("plan", "-1"), ("plan", "--jsn"), ("plan", "--json=1"), ("plan", "-- 1"),
-    ("answer", "x"), ("answer", "5 --option"), ("answer", "5 -o x"), ("answer", "5 -o2"), ("spawn", "1 --agent --yes"),
-    ("plan", "١"), ("conflicts", "1"),
-])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("plan", "--help"),
+        ("plan", "x"),
+        ("plan", "-1"),
+        ("plan", "--jsn"),
+        ("plan", "--json=1"),
+        ("plan", "-- 1"),
+        ("answer", "x"),
+        ("answer", "5 --option"),
+        ("answer", "5 -o x"),
+        ("answer", "5 -o2"),
+        ("spawn", "1 --agent --yes"),
+        ("plan", "١"),
+        ("conflicts", "1"),
+    ],
+)
 def test_everything_else_is_typers(name: str, words: str) -> None:
     assert read(PARAMETERS[name], words.split()) is None
 
@@ -52,12 +72,20 @@ def test_everything_else_is_typers(name: str, words: str) -> None:
 def test_the_help_is_what_typer_prints(tmp_path: Path) -> None:
     """When this fails, write what the code below prints to issue_orch/help.txt."""
     code = "import sys; from issue_orch.__main__ import run_typer; run_typer(['--help'])"
-    said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
     assert Path(issue_orch.__file__).with_name("help.txt").read_text(encoding="utf-8") == said
 
 
 def typed(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "issue_orch", *words], cwd=cwd, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "issue_orch", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_help_is_a_word_too(tmp_path: Path) -> None:
@@ -66,14 +94,39 @@ def test_help_is_a_word_too(tmp_path: Path) -> None:
     assert typed(tmp_path).stdout.startswith("Usage: issue-orch")
 
 
-@pytest.mark.parametrize(("words", "said", "following"), [
-    (["show"], "issue-orch show: Missing argument 'ISSUE'", "issue-orch show 124   (more: issue-orch show --help)"),
-    (["show", "x"], "issue-orch show: Invalid value for 'ISSUE': it must be a whole number", "issue-orch show 124"),
-    (["statsu"], "issue-orch: No such command 'statsu'. Did you mean 'status'?", "issue-orch --help"),
-    (["plan", "--jsn"], "issue-orch plan: No such option: --jsn (Possible options: --json)", "issue-orch plan"),
-    (["costs", "x"], "issue-orch costs: Got unexpected extra argument(s) (x)", "issue-orch costs"),
-])
-def test_wrong_words_are_said_with_what_to_type(tmp_path: Path, words: list[str], said: str, following: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "said", "following"),
+    [
+        (
+            ["show"],
+            "issue-orch show: Missing argument 'ISSUE'",
+            "issue-orch show 124   (more: issue-orch show --help)",
+        ),
+        (
+            ["show", "x"],
+            "issue-orch show: Invalid value for 'ISSUE': it must be a whole number",
+            "issue-orch show 124",
+        ),
+        (
+            ["statsu"],
+            "issue-orch: No such command 'statsu'. Did you mean 'status'?",
+            "issue-orch --help",
+        ),
+        (
+            ["plan", "--jsn"],
+            "issue-orch plan: No such option: --jsn (Possible options: --json)",
+            "issue-orch plan",
+        ),
+        (
+            ["costs", "x"],
+            "issue-orch costs: Got unexpected extra argument(s) (x)",
+            "issue-orch costs",
+        ),
+    ],
+)
+def test_wrong_words_are_said_with_what_to_type(
+    tmp_path: Path, words: list[str], said: str, following: str
+) -> None:
     done = typed(tmp_path, *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {said}\n  next: {following}")

@@ -27,7 +27,9 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 def judge(*argv: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([BIN / str(argv[0]), *argv[1:]], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [BIN / str(argv[0]), *argv[1:]], capture_output=True, text=True, check=False
+    )
 
 
 def of_page() -> str:
@@ -47,20 +49,39 @@ def run_step(scene: Scene, step: dict[str, Any], event: dict[str, Any]) -> tuple
     event_file.write_text(json.dumps(event))
     summary.write_text("")
     pull = json.loads(event_file.read_text()).get("pull_request", {})
-    known = {"vars.ISSUE_ORCH_CLONE": str(scene.clone), "github.token": scene.token,
-             "github.event.pull_request.number": str(pull.get("number"))}
+    known = {
+        "vars.ISSUE_ORCH_CLONE": str(scene.clone),
+        "github.token": scene.token,
+        "github.event.pull_request.number": str(pull.get("number")),
+    }
     expression = re.compile(r"\$\{\{ *(.*?) *\}\}")
-    given = {name: expression.sub(lambda found: known[found[1]], text) for name, text in step["env"].items()}
+    given = {
+        name: expression.sub(lambda found: known[found[1]], text)
+        for name, text in step["env"].items()
+    }
     assert "${{" not in step["run"], "expressions in a script are an injection"
     script = scene.folder / "step.sh"
     script.write_text(step["run"])
     temp = scene.folder / "temp"
     temp.mkdir(exist_ok=True)
     env = {name: value for name, value in scene.env.items() if name != "ISSUE_ORCH_TOKEN"}
-    env |= {"GITHUB_STEP_SUMMARY": str(summary), "GITHUB_EVENT_PATH": str(event_file), "RUNNER_TEMP": str(temp),
-            "GITHUB_ACTIONS": "true", "CI": "true", **given}
-    done = subprocess.run(["bash", "-e", script], cwd=scene.home, env=env, capture_output=True, text=True, check=False,
-                          stdin=subprocess.DEVNULL)
+    env |= {
+        "GITHUB_STEP_SUMMARY": str(summary),
+        "GITHUB_EVENT_PATH": str(event_file),
+        "RUNNER_TEMP": str(temp),
+        "GITHUB_ACTIONS": "true",
+        "CI": "true",
+        **given,
+    }
+    done = subprocess.run(
+        ["bash", "-e", script],
+        cwd=scene.home,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
     return done.returncode, summary.read_text()
 
 
@@ -95,19 +116,26 @@ def test_init_writes_it_for_the_default_branch(scene: Scene) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_documented_variant_fits_the_schema_and_only_its_trigger_is_reported(tmp_path: Path) -> None:
+def test_the_documented_variant_fits_the_schema_and_only_its_trigger_is_reported(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "one-pull.yml"
     file.write_text(of_page())
     done = judge("check-jsonschema", "--builtin-schema", "vendor.github-workflows", file)
     assert done.returncode == 0, done.stdout
-    found = json.loads(judge("zizmor", "--offline", "--no-progress", "--format", "json", file).stdout)
+    found = json.loads(
+        judge("zizmor", "--offline", "--no-progress", "--format", "json", file).stdout
+    )
     assert {finding["ident"] for finding in found} == {"dangerous-triggers"}
 
 
 def test_a_workflow_that_is_dangerous_would_be_noticed(tmp_path: Path) -> None:
     file = tmp_path / "bad.yml"
-    file.write_text(CLEANUP.replace("permissions: {}", "permissions: write-all").replace(
-        'cd "$ISSUE_ORCH_CLONE"', 'cd "${{ github.event.head_commit.message }}"'))
+    file.write_text(
+        CLEANUP.replace("permissions: {}", "permissions: write-all").replace(
+            'cd "$ISSUE_ORCH_CLONE"', 'cd "${{ github.event.head_commit.message }}"'
+        )
+    )
     assert judge("zizmor", "--offline", "--no-progress", file).returncode != 0
 
 
@@ -118,15 +146,20 @@ def test_the_merged_worktree_goes_and_the_summary_says_what_was_kept_and_why(sce
     urls = {number: scene.status(number)["pullRequestUrl"] for number in (merged, open_)}
     code, summary = run_step(scene, step_of(CLEANUP), {"ref": "refs/heads/main"})
     assert code == 0
-    assert summary == (f"### issue-orch prune\n\n    #{merged}: removed: merged: {urls[merged]}\n"
-                       f"    #{open_}: kept: its pull is open: {urls[open_]}\n")
+    assert summary == (
+        f"### issue-orch prune\n\n    #{merged}: removed: merged: {urls[merged]}\n"
+        f"    #{open_}: kept: its pull is open: {urls[open_]}\n"
+    )
     assert (gone.exists(), stays.exists()) == (False, True)
     scene.check_invariants()
 
 
 def test_a_clone_without_sessions_and_a_folder_that_is_missing_are_said(scene: Scene) -> None:
     code, summary = run_step(scene, step_of(CLEANUP), {})
-    assert (code, summary) == (0, f"### issue-orch prune\n\n    No sessions in this clone: {scene.clone}\n")
+    assert (code, summary) == (
+        0,
+        f"### issue-orch prune\n\n    No sessions in this clone: {scene.clone}\n",
+    )
     scene.clone.rename(scene.clone.with_name("elsewhere"))
     code, summary = run_step(scene, step_of(CLEANUP), {})
     assert code == 1
@@ -145,12 +178,23 @@ def test_the_exact_pull_variant_touches_that_pull_alone(scene: Scene) -> None:
     for number in (first, second):
         scene.sandbox.person.merge(pull_of(scene, number))
     gone, stays, pull = scene.worktree(first), scene.worktree(second), pull_of(scene, first)
-    code, summary = run_step(scene, step_of(of_page()), {"pull_request": {"number": pull, "merged": True}})
+    code, summary = run_step(
+        scene, step_of(of_page()), {"pull_request": {"number": pull, "merged": True}}
+    )
     assert code == 0
-    assert summary == f"    #{first}: removed: merged: {scene.sandbox.base_url}/acme/widgets/pull/{pull}\n"
+    assert (
+        summary
+        == f"    #{first}: removed: merged: {scene.sandbox.base_url}/acme/widgets/pull/{pull}\n"
+    )
     assert (gone.exists(), stays.exists()) == (False, True)
-    code, summary = run_step(scene, step_of(of_page()), {"pull_request": {"number": 99, "merged": True}})
-    assert (code, stays.exists(), summary.strip()) == (0, True, f"No session of pull 99 in this clone: {scene.clone}")
+    code, summary = run_step(
+        scene, step_of(of_page()), {"pull_request": {"number": 99, "merged": True}}
+    )
+    assert (code, stays.exists(), summary.strip()) == (
+        0,
+        True,
+        f"No session of pull 99 in this clone: {scene.clone}",
+    )
 
 
 def test_nothing_of_a_file_name_becomes_markup_of_the_summary(scene: Scene) -> None:
@@ -169,4 +213,10 @@ def test_nothing_of_a_file_name_becomes_markup_of_the_summary(scene: Scene) -> N
 def test_the_runner_environment_is_complete() -> None:
     """Only variables that a runner or the step sets are used by the script."""
     used = set(re.findall(r"\$\{?([A-Z][A-Z_]+)", step_of(CLEANUP)["run"]))
-    assert used <= {"ISSUE_ORCH_CLONE", "ISSUE_ORCH_TOKEN", "GITHUB_STEP_SUMMARY", "RUNNER_TEMP", "GITHUB_EVENT_PATH"}
+    assert used <= {
+        "ISSUE_ORCH_CLONE",
+        "ISSUE_ORCH_TOKEN",
+        "GITHUB_STEP_SUMMARY",
+        "RUNNER_TEMP",
+        "GITHUB_EVENT_PATH",
+    }

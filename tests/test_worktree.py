@@ -9,7 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from gitkit import INTENT, Clone, clone, commit, home, make_clone, make_relative, make_worktree, script, sh, wait_for, write
+from gitkit import (
+    INTENT,
+    Clone,
+    clone,
+    commit,
+    home,
+    make_clone,
+    make_relative,
+    make_worktree,
+    script,
+    sh,
+    wait_for,
+    write,
+)
 
 from issue_orch import snapshot
 from issue_orch.errors import Expected
@@ -38,7 +51,11 @@ def start_of(clone: Clone) -> CommitSha:
 
 
 def names(path: Path) -> set[str]:
-    return {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file() and file.name != ".git"}
+    return {
+        str(file.relative_to(path))
+        for file in path.rglob("*")
+        if file.is_file() and file.name != ".git"
+    }
 
 
 def test_register_and_check_out(clone: Clone) -> None:
@@ -46,7 +63,9 @@ def test_register_and_check_out(clone: Clone) -> None:
     assert names(path) == {"README.md", "src/café one.txt", ".gitignore"}
     assert sh(path, "git", "status", "--porcelain", "-b") == "## issue-1"
     assert head_sha(clone.repo, str(path)) == start_of(clone)
-    assert "issue-1" not in (clone.admin / "config").read_text(), "no tracking: it would need config.lock"
+    assert "issue-1" not in (clone.admin / "config").read_text(), (
+        "no tracking: it would need config.lock"
+    )
 
 
 def test_check_out_never_touches_work(clone: Clone) -> None:
@@ -128,7 +147,16 @@ def test_ours_is_adopted_with_its_commits(clone: Clone, kind: str) -> None:
 def test_what_a_killed_register_left_is_cleared_away(clone: Clone, left: str) -> None:
     path = clone.top.parent / "work 1"
     if left == "branch":
-        sh(clone.top, "git", "update-ref", "--create-reflog", "-m", INTENT.mark, f"refs/heads/{ONE}", start_of(clone))
+        sh(
+            clone.top,
+            "git",
+            "update-ref",
+            "--create-reflog",
+            "-m",
+            INTENT.mark,
+            f"refs/heads/{ONE}",
+            start_of(clone),
+        )
     else:
         register(clone.repo, str(path), ONE, start_of(clone), INTENT)
         admin = Path(admin_dir(clone.repo, str(path)))
@@ -147,7 +175,9 @@ def test_what_a_killed_register_left_is_cleared_away(clone: Clone, left: str) ->
     assert sh(path, "git", "status", "--porcelain", "-b") == "## issue-1"
 
 
-@pytest.mark.parametrize("left", ["no folder", "empty folder", "empty pointer", "no HEAD", "all of it"])
+@pytest.mark.parametrize(
+    "left", ["no folder", "empty folder", "empty pointer", "no HEAD", "all of it"]
+)
 def test_what_git_left_when_it_was_killed_is_cleared_away(clone: Clone, left: str) -> None:
     path = clone.top.parent / "work 1"
     register(clone.repo, str(path), ONE, start_of(clone), INTENT)
@@ -172,11 +202,25 @@ OLD = Intent("", since=1_000_000_000.0)
 def by_git(clone: Clone, *options: str, start: str = "") -> Path:
     """A worktree as a version without marks made it: `git worktree add -b`."""
     path = clone.top.parent / "work 1"
-    sh(clone.top, "git", "worktree", "add", "-q", *options, "--no-track", "-b", ONE, str(path), start or start_of(clone))
+    sh(
+        clone.top,
+        "git",
+        "worktree",
+        "add",
+        "-q",
+        *options,
+        "--no-track",
+        "-b",
+        ONE,
+        str(path),
+        start or start_of(clone),
+    )
     return Path(admin_dir(clone.repo, str(path)))
 
 
-@pytest.mark.parametrize("left", ["branch", "initializing", "no files", "half the files", "all files"])
+@pytest.mark.parametrize(
+    "left", ["branch", "initializing", "no files", "half the files", "all files"]
+)
 def test_what_a_version_without_marks_had_begun_is_taken_up(clone: Clone, left: str) -> None:
     if left == "branch":
         sh(clone.top, "git", "branch", "--no-track", ONE, start_of(clone))
@@ -195,7 +239,9 @@ def test_what_a_version_without_marks_had_begun_is_taken_up(clone: Clone, left: 
 
 
 @pytest.mark.parametrize("left", ["branch", "worktree", "files without an index", "older"])
-def test_what_a_person_made_is_not_taken_for_the_start_of_a_version_without_marks(clone: Clone, left: str) -> None:
+def test_what_a_person_made_is_not_taken_for_the_start_of_a_version_without_marks(
+    clone: Clone, left: str
+) -> None:
     since = OLD.since
     if left == "branch":
         sh(clone.top, "git", "branch", "--no-track", ONE, "origin/main")
@@ -207,11 +253,23 @@ def test_what_a_person_made_is_not_taken_for_the_start_of_a_version_without_mark
         if left == "older":
             (admin / "issue-orch-checkout").touch()
             since = (admin / "gitdir").stat().st_mtime + 1
-    before = sh(clone.top, "git", "for-each-ref"), sh(clone.top, "git", "worktree", "list", "--porcelain")
+    before = (
+        sh(clone.top, "git", "for-each-ref"),
+        sh(clone.top, "git", "worktree", "list", "--porcelain"),
+    )
     for _ in range(2):
         with pytest.raises(Expected, match="already"):
-            register(clone.repo, str(clone.top.parent / "work 1"), ONE, start_of(clone), OLD._replace(since=since))
-        assert before == (sh(clone.top, "git", "for-each-ref"), sh(clone.top, "git", "worktree", "list", "--porcelain"))
+            register(
+                clone.repo,
+                str(clone.top.parent / "work 1"),
+                ONE,
+                start_of(clone),
+                OLD._replace(since=since),
+            )
+        assert before == (
+            sh(clone.top, "git", "for-each-ref"),
+            sh(clone.top, "git", "worktree", "list", "--porcelain"),
+        )
 
 
 def test_a_lost_folder_with_an_index_is_not_forgotten(clone: Clone) -> None:
@@ -236,8 +294,12 @@ for number in range(5):
 
 def test_eight_processes_at_once(clone: Clone) -> None:
     argv = [sys.executable, "-c", REGISTER, str(clone.top)]
-    running = [subprocess.Popen([*argv, str(n), start_of(clone)], stderr=subprocess.PIPE) for n in range(8)]
-    assert [(each.communicate(timeout=60)[1], each.returncode) for each in running] == [(b"", 0)] * 8
+    running = [
+        subprocess.Popen([*argv, str(n), start_of(clone)], stderr=subprocess.PIPE) for n in range(8)
+    ]
+    assert [(each.communicate(timeout=60)[1], each.returncode) for each in running] == [
+        (b"", 0)
+    ] * 8
     assert sh(clone.top, "git", "worktree", "list").count("issue-") == 40
     assert sh(clone.top, "git", "worktree", "prune", "-n", "-v") == ""
 
@@ -249,10 +311,14 @@ def test_a_killed_command_leaves_the_lock_to_its_git(clone: Clone, tmp_path: Pat
     script(tmp_path / "bin/git", f'case "$*" in *"worktree add"*) {wait};; esac\nexec {real} "$@"')
     os.mkfifo(tmp_path / "gate")
     path = clone.top.parent / "work 1"
-    code = "import sys; from issue_orch.git import find_repo; from issue_orch.worktree import Intent, register; " \
+    code = (
+        "import sys; from issue_orch.git import find_repo; from issue_orch.worktree import Intent, register; "
         f"register(find_repo(sys.argv[1]), sys.argv[2], 'issue-1', sys.argv[3], Intent({INTENT.mark!r}))"
+    )
     env = os.environ | {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
-    with subprocess.Popen([sys.executable, "-c", code, str(clone.top), str(path), start_of(clone)], env=env) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(clone.top), str(path), start_of(clone)], env=env
+    ) as child:
         wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
         child.send_signal(signal.SIGKILL)
     with pytest.raises(Expected, match="held"), locked(worktrees_lock(clone.repo), 0.1):
@@ -287,7 +353,17 @@ def add_submodule(clone: Clone) -> Path:
     sh(clone.top.parent, "git", "init", "-q", str(module))
     commit(module, "module", inner="inner\n")
     for name in ("sub", "unused"):
-        sh(clone.top, "git", "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(module), name)
+        sh(
+            clone.top,
+            "git",
+            "-c",
+            "protocol.file.allow=always",
+            "submodule",
+            "--quiet",
+            "add",
+            str(module),
+            name,
+        )
     commit(clone.top, "with submodules")
     sh(clone.top, "git", "push", "-q", "origin", "main")
     sh(clone.top, "git", "submodule", "--quiet", "deinit", "unused")
@@ -334,7 +410,9 @@ def test_shallow_partial_and_sparse_are_inherited(clone: Clone, tmp_path: Path, 
     other = Clone(find_repo(str(tmp_path / "other")), clone.remote)
     path = make_worktree(other)
     assert (path / "a/x").read_text() == "x\n"
-    assert (path / "b").exists() is (kind != "sparse" or clone.repo.version < (2, 36))  # then it is handed on to worktrees
+    assert (path / "b").exists() is (
+        kind != "sparse" or clone.repo.version < (2, 36)
+    )  # then it is handed on to worktrees
     assert snapshot.dirt(other.repo, str(path)) == ()
     write(path / "a/x", "changed\n")
     assert snapshot.changes(other.repo, str(path), "HEAD") == (1, 1, 1, ("a/x",))
@@ -368,12 +446,21 @@ def test_changes(clone: Clone) -> None:
     os.mkfifo(path / "fifo")
     sh(path, "git", "rm", "-q", "src/café one.txt")
     found = snapshot.changes(clone.repo, str(path), base)
-    assert found == (6, 4, 2, ("README.md", "binary", "link", "new ü.txt", "src/café one.txt", "untracked"))
-    assert commits_since(clone.repo, str(path), base) == [(head_sha(clone.repo, str(path)), "committed")]
+    assert found == (
+        6,
+        4,
+        2,
+        ("README.md", "binary", "link", "new ü.txt", "src/café one.txt", "untracked"),
+    )
+    assert commits_since(clone.repo, str(path), base) == [
+        (head_sha(clone.repo, str(path)), "committed")
+    ]
 
 
 @pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
-def test_a_change_that_git_was_told_to_ignore_is_dirt_and_preserved(clone: Clone, flag: str) -> None:
+def test_a_change_that_git_was_told_to_ignore_is_dirt_and_preserved(
+    clone: Clone, flag: str
+) -> None:
     path = make_worktree(clone)
     sh(path, "git", "update-index", flag, "README.md")
     write(path / "README.md", "hidden\n")
@@ -402,7 +489,9 @@ def test_preserve_keeps_everything_but_ignored_files(clone: Clone) -> None:
     assert sh(path, "git", "show", f"{ref}^2:README.md") == "staged"
     assert sh(path, "git", "rev-parse", f"{ref}^1") == head_sha(clone.repo, str(path))
     assert "x.log" not in sh(path, "git", "ls-tree", "-r", "--name-only", ref)
-    assert snapshot.preserve(clone.repo, str(path), Number(1), NOW) == ref, "the same work, the same ref"
+    assert snapshot.preserve(clone.repo, str(path), Number(1), NOW) == ref, (
+        "the same work, the same ref"
+    )
     write(path / "more", "more")
     assert snapshot.preserve(clone.repo, str(path), Number(1), NOW) == f"{ref}-2"
 

@@ -41,8 +41,14 @@ PLAN = """\
 def git(*words: str, cwd: Path) -> str:
     person = ("-c", "user.name=You", "-c", "user.email=you@example.org")
     date = {"GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z", "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z"}
-    return subprocess.run(["git", *person, *words], cwd=cwd, check=True, text=True, capture_output=True,
-                          env={**os.environ, **date}).stdout.strip()
+    return subprocess.run(
+        ["git", *person, *words],
+        cwd=cwd,
+        check=True,
+        text=True,
+        capture_output=True,
+        env={**os.environ, **date},
+    ).stdout.strip()
 
 
 def build(folder: Path, held: ExitStack, calm: bool = False) -> tuple[Path, Path]:
@@ -73,11 +79,26 @@ def calm_rows() -> list[Any]:
     checks: Any = [{"name": "test (3.12)"}]
     reading = {"at": iso(screens.NOW), "text": "Read: src/limits.py"}
     return [
-        (screens.session(126, "Rate limits for the API", "planning", 3, lastActivity=reading), None),
-        (screens.completed(127, "Faster start", 43, changes=screens.changes(4, 61, 80), cost=screens.cost(0.9)),
-         screens.pull(43, checks="failing", failingChecks=checks)),
-        (screens.session(129, "Move to the new logger", hold="paused", changes=screens.changes(12, 130, 118)), None),
-        (screens.completed(131, "Fix a typo in the help", 44), screens.pull(44, state="closed", merged=True)),
+        (
+            screens.session(126, "Rate limits for the API", "planning", 3, lastActivity=reading),
+            None,
+        ),
+        (
+            screens.completed(
+                127, "Faster start", 43, changes=screens.changes(4, 61, 80), cost=screens.cost(0.9)
+            ),
+            screens.pull(43, checks="failing", failingChecks=checks),
+        ),
+        (
+            screens.session(
+                129, "Move to the new logger", hold="paused", changes=screens.changes(12, 130, 118)
+            ),
+            None,
+        ),
+        (
+            screens.completed(131, "Fix a typo in the help", 44),
+            screens.pull(44, state="closed", merged=True),
+        ),
     ]
 
 
@@ -88,7 +109,9 @@ def watch(state: Path, clone: Path) -> Watch:
     return Watch(state, str(clone), give, lambda: screens.NOW)
 
 
-async def draw(folder: Path, held: ExitStack, size: tuple[int, int], keys: list[str], calm: bool = False) -> str:
+async def draw(
+    folder: Path, held: ExitStack, size: tuple[int, int], keys: list[str], calm: bool = False
+) -> str:
     """The screen as SVG after the keys were pressed."""
     state, clone = build(folder, held, calm)
     app = watch(state, clone)
@@ -112,7 +135,11 @@ def text_of(svg: str) -> str:
 
 
 def history(state: Path) -> None:
-    phases = ((2260, "registered", "planning"), (1900, "planning", "working"), (720, "working", "stuck"))
+    phases = (
+        (2260, "registered", "planning"),
+        (1900, "planning", "working"),
+        (720, "working", "stuck"),
+    )
     for at, before, after in phases:
         append_event(state, 124, "transition", screens.NOW - at, before=before, after=after)
 
@@ -126,10 +153,20 @@ def log(path: Path) -> None:
             file.write(line)
             times.write(f"{file.tell()} {screens.NOW - seconds}\n")
 
-    said(300, type="text", text="The menu is a plain list. I add the export as a function of its own.")
+    said(
+        300,
+        type="text",
+        text="The menu is a plain list. I add the export as a function of its own.",
+    )
     said(280, type="tool_use", id="1", name="Edit", input={"file_path": "src/menu.py"})
     said(279, type="tool_result", tool_use_id="1")
-    said(200, type="tool_use", id="2", name="Bash", input={"command": "pytest tests/test_export.py -q"})
+    said(
+        200,
+        type="tool_use",
+        id="2",
+        name="Bash",
+        input={"command": "pytest tests/test_export.py -q"},
+    )
     said(140, type="tool_result", tool_use_id="2", is_error=True)
     said(120, type="text", text="An empty list has no header. [red]Fixed[/red] that.")
     said(60, type="tool_use", id="3", name="Bash", input={"command": "pytest -q"})

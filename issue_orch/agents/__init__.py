@@ -14,12 +14,43 @@ from .base import Adapter, Capabilities
 NAMES = ("claude", "codex", "opencode", "gemini", "command")
 
 # Besides LC_* and XDG_*. Proxies and certificates: behind a company's proxy nothing else works.
-INHERITED = frozenset((
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TERM", "COLORTERM", "TZ", "TMPDIR", "NO_COLOR",
-    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
-    "JAVA_HOME", "GOPATH", "GOROOT", "CARGO_HOME", "RUSTUP_HOME", "NVM_DIR", "PYENV_ROOT", "VOLTA_HOME",
-))
+INHERITED = frozenset(
+    (
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "LANG",
+        "LANGUAGE",
+        "TERM",
+        "COLORTERM",
+        "TZ",
+        "TMPDIR",
+        "NO_COLOR",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "no_proxy",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "NODE_EXTRA_CA_CERTS",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "JAVA_HOME",
+        "GOPATH",
+        "GOROOT",
+        "CARGO_HOME",
+        "RUSTUP_HOME",
+        "NVM_DIR",
+        "PYENV_ROOT",
+        "VOLTA_HOME",
+    )
+)
 # Not even when asked for: an agent session around issue-orch, git's own state, our settings.
 NEVER = ("CLAUDECODE", "CLAUDE_CODE_", "CODEX_", "GIT_", "ISSUE_ORCH_")
 
@@ -45,17 +76,22 @@ def load(name: str) -> Adapter:
     return cast(Adapter, importlib.import_module(f".{name}", __name__))
 
 
-def environment(base_env: Mapping[str, str], adapter: Adapter, extra: Iterable[str] = ()) -> dict[str, str]:
+def environment(
+    base_env: Mapping[str, str], adapter: Adapter, extra: Iterable[str] = ()
+) -> dict[str, str]:
     """What a worker inherits: an allow-list, the adapter's own names, the names that the configuration adds."""
     asked = {name for name in extra if not name.startswith(NEVER)}
     wanted = INHERITED.union(asked, adapter.CAPABILITIES.sign_in, adapter.CAPABILITIES.inherits)
     return {
-        name: value for name, value in base_env.items()
+        name: value
+        for name, value in base_env.items()
         if name in wanted or name.startswith(("LC_", "XDG_"))
     }
 
 
-def look(env: Mapping[str, str], programs: Mapping[str, str], names: Iterable[str] = NAMES) -> list[Installed]:
+def look(
+    env: Mapping[str, str], programs: Mapping[str, str], names: Iterable[str] = NAMES
+) -> list[Installed]:
     """Every agent that has a program of its own, as far as can be told without a call of a model.
 
     `programs` are those that the configuration gives by name.
@@ -81,7 +117,9 @@ def _look(name: str, program: str, env: Mapping[str, str]) -> Installed:
     version = re.search(r"\d+\.\d+\.\d+\S*", said)
     tried = adapter.CAPABILITIES.tried
     old = version is not None and _parts(version[0]) < _parts(tried)
-    return Installed(name, path, version[0] if version else None, signed_in, None, tried if old else None)
+    return Installed(
+        name, path, version[0] if version else None, signed_in, None, tried if old else None
+    )
 
 
 def _parts(version: str) -> list[int]:

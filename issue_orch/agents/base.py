@@ -10,8 +10,19 @@ from typing import Literal, NamedTuple, Protocol
 
 Scope = Literal["session", "process", "call", "rough"]
 Kind = Literal[
-    "ended", "denied", "api_error", "rate_limited", "quota", "auth", "context_full", "capped", "over_budget",
-    "interrupted", "killed", "session_missing", "crashed",
+    "ended",
+    "denied",
+    "api_error",
+    "rate_limited",
+    "quota",
+    "auth",
+    "context_full",
+    "capped",
+    "over_budget",
+    "interrupted",
+    "killed",
+    "session_missing",
+    "crashed",
 ]
 Consequence = Literal["next_turn", "retry", "wait", "fresh", "stuck", "hold", "none"]
 
@@ -109,7 +120,17 @@ class Event(NamedTuple):
     """
 
     kind: Literal[
-        "session", "text", "tool", "tool_end", "alive", "call", "usage", "retry", "denied", "error", "final"
+        "session",
+        "text",
+        "tool",
+        "tool_end",
+        "alive",
+        "call",
+        "usage",
+        "retry",
+        "denied",
+        "error",
+        "final",
     ]
     text: str = ""
     id: str = ""
@@ -181,8 +202,13 @@ class Adapter(Protocol):
         ...
 
 
-def command(launch: Launch, own: str, *arguments: str, env: Mapping[str, str] | None = None,
-            session: str | None = None) -> Command:
+def command(
+    launch: Launch,
+    own: str,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    session: str | None = None,
+) -> Command:
     """The person's program and arguments around the adapter's. The prompt goes to stdin, never among the arguments."""
     argv = (*(launch.command or (own,)), *arguments, *launch.args)
     return Command(argv, launch.prompt, env or {}, session or launch.session_id)

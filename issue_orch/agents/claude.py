@@ -9,12 +9,30 @@ from .base import Capabilities, Command, Event, Launch, Outcome, Prices, Turn, c
 from .jsonl import dollars, items, load, obj, status, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
-    program="claude", tried="2.1.329", reports_usd=True, caps_own_cost=True, estimate=Prices(5, 25, 0.5),
-    sign_in=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CODE_USE_BEDROCK",
-             "CLAUDE_CODE_USE_VERTEX"),
-    inherits=("ANTHROPIC_BASE_URL", "ANTHROPIC_CUSTOM_HEADERS", "CLAUDE_CONFIG_DIR", "IS_SANDBOX", "AWS_REGION",
-              "AWS_PROFILE", "AWS_BEARER_TOKEN_BEDROCK", "CLOUD_ML_REGION", "ANTHROPIC_VERTEX_PROJECT_ID",
-              "GOOGLE_APPLICATION_CREDENTIALS"),
+    program="claude",
+    tried="2.1.329",
+    reports_usd=True,
+    caps_own_cost=True,
+    estimate=Prices(5, 25, 0.5),
+    sign_in=(
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_AUTH_TOKEN",
+        "CLAUDE_CODE_OAUTH_TOKEN",
+        "CLAUDE_CODE_USE_BEDROCK",
+        "CLAUDE_CODE_USE_VERTEX",
+    ),
+    inherits=(
+        "ANTHROPIC_BASE_URL",
+        "ANTHROPIC_CUSTOM_HEADERS",
+        "CLAUDE_CONFIG_DIR",
+        "IS_SANDBOX",
+        "AWS_REGION",
+        "AWS_PROFILE",
+        "AWS_BEARER_TOKEN_BEDROCK",
+        "CLOUD_ML_REGION",
+        "ANTHROPIC_VERTEX_PROJECT_ID",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    ),
     credentials=("CLAUDE_CONFIG_DIR", ".claude", ".credentials.json"),
     missing="No conversation found",
 )
@@ -33,7 +51,13 @@ MODEL_INPUT = ("inputTokens", "cacheCreationInputTokens", "cacheReadInputTokens"
 
 def start(launch: Launch) -> Command:
     session = launch.session_id or str(uuid.uuid4())
-    flags = ["--output-format", "stream-json", "--verbose", "--resume" if launch.session_id else "--session-id", session]
+    flags = [
+        "--output-format",
+        "stream-json",
+        "--verbose",
+        "--resume" if launch.session_id else "--session-id",
+        session,
+    ]
     flags += [*PROFILES[launch.profile], *NEVER, *_settings(launch)]
     if launch.budget_usd is not None:
         flags += ["--max-budget-usd", f"{launch.budget_usd:.4f}"]
@@ -41,7 +65,14 @@ def start(launch: Launch) -> Command:
 
 
 def interactive(launch: Launch) -> Command | None:
-    return command(launch, CAPABILITIES.program, "--resume", launch.session_id or "", *_settings(launch), env=ENV)
+    return command(
+        launch,
+        CAPABILITIES.program,
+        "--resume",
+        launch.session_id or "",
+        *_settings(launch),
+        env=ENV,
+    )
 
 
 def _settings(launch: Launch) -> list[str]:
@@ -56,20 +87,40 @@ def parse(line: str) -> list[Event]:
             return [Event("session", session_id=text(data.get("session_id")) or None)]
         case {"type": "system", "subtype": "api_retry", **data}:
             delay = dollars(data.get("retry_delay_ms"))
-            return [Event("retry", text(data.get("error")), status=status(data.get("error_status")),
-                          retry_after=None if delay is None else delay / 1000)]
+            return [
+                Event(
+                    "retry",
+                    text(data.get("error")),
+                    status=status(data.get("error_status")),
+                    retry_after=None if delay is None else delay / 1000,
+                )
+            ]
         case {"type": "system", "subtype": "permission_denied", **data}:
             return [Event("denied", text(data.get("tool_name")) or "a tool")]
         case {"type": "assistant", "message": dict(message)}:
             return _assistant(message)
         case {"type": "user", "message": {"content": blocks}}:
-            return [Event("tool_end", id=text(block.get("tool_use_id")), is_error=block.get("is_error") is True)
-                    for block in items(blocks) if block.get("type") == "tool_result"]
+            return [
+                Event(
+                    "tool_end",
+                    id=text(block.get("tool_use_id")),
+                    is_error=block.get("is_error") is True,
+                )
+                for block in items(blocks)
+                if block.get("type") == "tool_result"
+            ]
         case {"type": "tool_progress", **data}:
             return [Event("alive", tool(data.get("tool_name"), None))]
         # The limits of a subscription; `allowed` and warnings are not worth an event.
         case {"type": "rate_limit_event", "rate_limit_info": {"status": "rejected", **info}}:
-            return [Event("error", "usage limit reached", status=429, retry_at=dollars(info.get("resetsAt")))]
+            return [
+                Event(
+                    "error",
+                    "usage limit reached",
+                    status=429,
+                    retry_at=dollars(info.get("resetsAt")),
+                )
+            ]
         case {"type": "result", **data}:
             return _result(data)
         case _:
@@ -87,10 +138,14 @@ def _assistant(message: dict[str, Any]) -> list[Event]:
             events.append(Event("text", text(block.get("text"))))
             output += len(text(block.get("text"))) // 4
         elif block.get("type") == "tool_use":
-            events.append(Event("tool", tool(block.get("name"), block.get("input")), id=text(block.get("id"))))
+            events.append(
+                Event("tool", tool(block.get("name"), block.get("input")), id=text(block.get("id")))
+            )
             output += len(str(block.get("input"))) // 4
     counts = message.get("usage")
-    rough = usage("rough", None, tokens(counts, *INPUT), output, tokens(counts, "cache_read_input_tokens"))
+    rough = usage(
+        "rough", None, tokens(counts, *INPUT), output, tokens(counts, "cache_read_input_tokens")
+    )
     return [*events, Event("usage", id=text(message.get("id")), usage=rough)]
 
 
@@ -98,13 +153,24 @@ def _result(data: dict[str, Any]) -> list[Event]:
     """subtype says `success` also when the API failed: `is_error` is what counts."""
     subtype, errors = text(data.get("subtype")), data.get("errors")
     listed = "; ".join(text(error) for error in errors) if isinstance(errors, list) else ""
-    final = Event("final", text(data.get("result")) or listed or subtype, id=subtype,
-                  status=status(data.get("api_error_status")),
-                  is_error=data.get("is_error") is True or subtype != "success")
-    denied = [Event("denied", text(one.get("tool_name"))) for one in items(data.get("permission_denials"))]
+    final = Event(
+        "final",
+        text(data.get("result")) or listed or subtype,
+        id=subtype,
+        status=status(data.get("api_error_status")),
+        is_error=data.get("is_error") is True or subtype != "success",
+    )
+    denied = [
+        Event("denied", text(one.get("tool_name"))) for one in items(data.get("permission_denials"))
+    ]
     models = [*obj(data.get("modelUsage")).values()]
-    said = usage("session", data.get("total_cost_usd"), _sum(models, *MODEL_INPUT), _sum(models, "outputTokens"),
-                 _sum(models, "cacheReadInputTokens"))
+    said = usage(
+        "session",
+        data.get("total_cost_usd"),
+        _sum(models, *MODEL_INPUT),
+        _sum(models, "outputTokens"),
+        _sum(models, "cacheReadInputTokens"),
+    )
     return [*denied, Event("usage", usage=said), final]
 
 

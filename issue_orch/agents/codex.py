@@ -12,13 +12,19 @@ from .base import Capabilities, Command, Event, Launch, Outcome, Turn, Usage, co
 from .jsonl import load, status_in, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
-    program="codex", tried="0.169.0", instructions=("AGENTS.md",),
-    sign_in=("CODEX_API_KEY", "OPENAI_API_KEY"), inherits=("CODEX_HOME",),
+    program="codex",
+    tried="0.169.0",
+    instructions=("AGENTS.md",),
+    sign_in=("CODEX_API_KEY", "OPENAI_API_KEY"),
+    inherits=("CODEX_HOME",),
     credentials=("CODEX_HOME", ".codex", "auth.json"),
     missing="no rollout found|thread not found|session .* not found",
 )
 TOOLS = {
-    "command_execution": "shell", "file_change": "edit", "mcp_tool_call": "tool", "web_search": "search",
+    "command_execution": "shell",
+    "file_change": "edit",
+    "mcp_tool_call": "tool",
+    "web_search": "search",
     "collab_tool_call": "agent",
 }
 # For each command its sandbox makes and removes mount points in the roots below, which workers share. They agree
@@ -28,7 +34,9 @@ ENV = {"TMPDIR": "/tmp"} if sys.platform == "linux" else {}
 
 def start(launch: Launch) -> Command:
     which = ("resume", launch.session_id) if launch.session_id else ()
-    return command(launch, CAPABILITIES.program, "exec", *which, "-", "--json", *_flags(launch), env=ENV)
+    return command(
+        launch, CAPABILITIES.program, "exec", *which, "-", "--json", *_flags(launch), env=ENV
+    )
 
 
 def interactive(launch: Launch) -> Command | None:
@@ -38,15 +46,27 @@ def interactive(launch: Launch) -> Command | None:
 def _flags(launch: Launch) -> list[str]:
     """All through -c: `exec resume` has no --sandbox. Values are TOML, for which JSON strings and lists will do."""
     flags = ["--model", launch.model] if launch.model else []
-    flags += ["--disable", "plugins", "-c", "check_for_update_on_startup=false", "-c", 'approval_policy="never"']
+    flags += [
+        "--disable",
+        "plugins",
+        "-c",
+        "check_for_update_on_startup=false",
+        "-c",
+        'approval_policy="never"',
+    ]
     if launch.profile == "trusted":
         return [*flags, "-c", 'sandbox_mode="danger-full-access"']
     # .git is read-only in its sandbox, even where the worktree's own part lies elsewhere: a commit needs these.
     common = Path(launch.common_dir)
     names = ("objects", "refs", "logs", *(["reftable"] if (common / "reftable").is_dir() else []))
     roots = [launch.git_dir, *(str(common / name) for name in names)]
-    return [*flags, "-c", 'sandbox_mode="workspace-write"',
-            "-c", f"sandbox_workspace_write.writable_roots={json.dumps(roots)}"]
+    return [
+        *flags,
+        "-c",
+        'sandbox_mode="workspace-write"',
+        "-c",
+        f"sandbox_workspace_write.writable_roots={json.dumps(roots)}",
+    ]
 
 
 def parse(line: str) -> list[Event]:
@@ -56,7 +76,9 @@ def parse(line: str) -> list[Event]:
         case {"type": "item.started", "item": dict(item)} if text(item.get("type")) in TOOLS:
             return [Event("tool", _tool(item), id=text(item.get("id")))]
         case {"type": "item.completed", "item": dict(item)} if text(item.get("type")) in TOOLS:
-            return [Event("tool_end", id=text(item.get("id")), is_error=item.get("status") == "failed")]
+            return [
+                Event("tool_end", id=text(item.get("id")), is_error=item.get("status") == "failed")
+            ]
         case {"type": "item.completed", "item": {"type": "agent_message", "text": str(said)}}:
             return [Event("text", said)]  # an item of type error is a warning
         case {"type": "error", "message": str(message)}:
@@ -79,8 +101,13 @@ def _tool(item: dict[str, Any]) -> str:
 
 def _usage(counts: Any) -> Usage | None:
     """Reasoning is part of the output."""
-    return usage("session", None, tokens(counts, "input_tokens"), tokens(counts, "output_tokens"),
-                 tokens(counts, "cached_input_tokens"))
+    return usage(
+        "session",
+        None,
+        tokens(counts, "input_tokens"),
+        tokens(counts, "output_tokens"),
+        tokens(counts, "cached_input_tokens"),
+    )
 
 
 def classify(exit_code: int, turn: Turn) -> Outcome | None:

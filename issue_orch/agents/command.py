@@ -15,9 +15,14 @@ SCOPES: dict[str, Scope] = {"session": "session", "process": "process", "call": 
 
 def start(launch: Launch) -> Command:
     """Without an argument list of its own for it, a resume is one more start with the guidance as its prompt."""
-    template = launch.resume_command if launch.session_id and launch.resume_command else launch.command
+    template = (
+        launch.resume_command if launch.session_id and launch.resume_command else launch.command
+    )
     if not template:
-        raise UsageError("the agent `command` has no argument list", "set agents.command.command in the configuration")
+        raise UsageError(
+            "the agent `command` has no argument list",
+            "set agents.command.command in the configuration",
+        )
     launch = launch._replace(session_id=launch.session_id or str(uuid.uuid4()))
     argv = tuple(_filled(argument, launch) for argument in (*template, *launch.args))
     given = any("{prompt" in argument for argument in template)
@@ -27,9 +32,14 @@ def start(launch: Launch) -> Command:
 def _filled(argument: str, launch: Launch) -> str:
     """Only our own names are replaced: an argument may hold other braces."""
     values = {
-        "{prompt_file}": launch.prompt_file, "{worktree}": launch.worktree, "{session_id}": launch.session_id or "",
-        "{issue}": str(launch.issue), "{branch}": launch.branch, "{attempt}": str(launch.attempt),
-        "{model}": launch.model or "", "{prompt}": launch.prompt,  # last: it is foreign text
+        "{prompt_file}": launch.prompt_file,
+        "{worktree}": launch.worktree,
+        "{session_id}": launch.session_id or "",
+        "{issue}": str(launch.issue),
+        "{branch}": launch.branch,
+        "{attempt}": str(launch.attempt),
+        "{model}": launch.model or "",
+        "{prompt}": launch.prompt,  # last: it is foreign text
     }
     for name, value in values.items():
         argument = argument.replace(name, value)
@@ -54,8 +64,13 @@ def parse(line: str) -> list[Event]:
 
 def _usage(data: dict[str, Any]) -> Usage | None:
     scope = SCOPES.get(text(data.get("scope", "process")))
-    return scope and usage(scope, data.get("usd"), tokens(data, "input_tokens"), tokens(data, "output_tokens"),
-                           tokens(data, "cached_tokens"))
+    return scope and usage(
+        scope,
+        data.get("usd"),
+        tokens(data, "input_tokens"),
+        tokens(data, "output_tokens"),
+        tokens(data, "cached_tokens"),
+    )
 
 
 def classify(exit_code: int, turn: Turn) -> Outcome | None:

@@ -13,9 +13,16 @@ from .base import Capabilities, Command, Event, Launch, Outcome, Turn, command
 from .jsonl import load, obj, status_in, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
-    program="gemini", tried="0.61.0", instructions=("GEMINI.md",),
+    program="gemini",
+    tried="0.61.0",
+    instructions=("GEMINI.md",),
     sign_in=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI"),
-    inherits=("GOOGLE_GEMINI_BASE_URL", "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION", "GOOGLE_APPLICATION_CREDENTIALS"),
+    inherits=(
+        "GOOGLE_GEMINI_BASE_URL",
+        "GOOGLE_CLOUD_PROJECT",
+        "GOOGLE_CLOUD_LOCATION",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    ),
     credentials=("", ".gemini", "oauth_creds.json"),
     missing="Error resuming session",
 )
@@ -32,23 +39,44 @@ def start(launch: Launch) -> Command:
     _refuse_settings(launch)
     session = launch.session_id or str(uuid.uuid4())
     which = ("--resume" if launch.session_id else "--session-id", session)
-    flags = ("--output-format", "stream-json", *which, "--model", launch.model or MODEL, *PROFILES[launch.profile])
-    return command(launch, CAPABILITIES.program, *flags, *_servers(launch), env=_env(launch), session=session)
+    flags = (
+        "--output-format",
+        "stream-json",
+        *which,
+        "--model",
+        launch.model or MODEL,
+        *PROFILES[launch.profile],
+    )
+    return command(
+        launch, CAPABILITIES.program, *flags, *_servers(launch), env=_env(launch), session=session
+    )
 
 
 def interactive(launch: Launch) -> Command | None:
     _refuse_settings(launch)
-    return command(launch, CAPABILITIES.program, "--resume", launch.session_id or "", *_servers(launch), env=_env(launch))
+    return command(
+        launch,
+        CAPABILITIES.program,
+        "--resume",
+        launch.session_id or "",
+        *_servers(launch),
+        env=_env(launch),
+    )
 
 
 def _refuse_settings(launch: Launch) -> None:
     """Where gemini passes over our settings, with a warning alone, the repository's would run hooks."""
-    if launch.repository_settings or heeded(OVERRULING) or not Path(launch.worktree, ".gemini", "settings.json").exists():
+    if (
+        launch.repository_settings
+        or heeded(OVERRULING)
+        or not Path(launch.worktree, ".gemini", "settings.json").exists()
+    ):
         return
     raise Expected(
         "the branch has .gemini/settings.json, which can run code, and gemini would obey it: it takes settings that overrule "
         f"it only from files that root alone can write, and {OVERRULING} is none",
-        "choose another agent, install issue-orch as root, or trust them: agents.gemini.repository_settings = true")
+        "choose another agent, install issue-orch as root, or trust them: agents.gemini.repository_settings = true",
+    )
 
 
 def heeded(file: Path) -> bool:
@@ -66,7 +94,9 @@ def _env(launch: Launch) -> dict[str, str]:
     env = {"GEMINI_CLI_NO_RELAUNCH": "true", "GEMINI_CLI_TRUST_WORKSPACE": "true"}
     if not launch.repository_settings:
         env["GEMINI_CLI_SYSTEM_SETTINGS_PATH"] = str(OVERRULING)
-    if launch.identity:  # git in its shell sees no configuration but the repository's: no hooks, no signing either
+    if (
+        launch.identity
+    ):  # git in its shell sees no configuration but the repository's: no hooks, no signing either
         name, _, address = launch.identity.removesuffix(">").rpartition(" <")
         for role in ("AUTHOR", "COMMITTER"):
             env |= {f"GIT_{role}_NAME": name, f"GIT_{role}_EMAIL": address}
@@ -80,9 +110,19 @@ def parse(line: str) -> list[Event]:
         case {"type": "message", "role": "assistant", "content": str(said)} if said:
             return [Event("text", said)]
         case {"type": "tool_use", **data}:
-            return [Event("tool", tool(data.get("tool_name"), data.get("parameters")), id=text(data.get("tool_id")))]
+            return [
+                Event(
+                    "tool",
+                    tool(data.get("tool_name"), data.get("parameters")),
+                    id=text(data.get("tool_id")),
+                )
+            ]
         case {"type": "tool_result", **data}:
-            return [Event("tool_end", id=text(data.get("tool_id")), is_error=data.get("status") == "error")]
+            return [
+                Event(
+                    "tool_end", id=text(data.get("tool_id")), is_error=data.get("status") == "error"
+                )
+            ]
         case {"type": "error", **data}:
             return [Event("error", text(data.get("message")))]
         case {"type": "result", **data}:
@@ -99,8 +139,16 @@ def _log_line(line: str) -> list[Event]:
 
 def _result(data: dict[str, Any]) -> list[Event]:
     stats, message = data.get("stats"), text(obj(data.get("error")).get("message"))
-    said = usage("process", None, tokens(stats, "input_tokens"), tokens(stats, "output_tokens"), tokens(stats, "cached"))
-    final = Event("final", message, status=status_in(message), is_error=data.get("status") != "success")
+    said = usage(
+        "process",
+        None,
+        tokens(stats, "input_tokens"),
+        tokens(stats, "output_tokens"),
+        tokens(stats, "cached"),
+    )
+    final = Event(
+        "final", message, status=status_in(message), is_error=data.get("status") != "success"
+    )
     return [Event("usage", usage=said), final]
 
 

@@ -10,7 +10,18 @@ from typing import Any
 from .base import Scope, Usage
 
 # The argument of a tool that tells a person most, in this order.
-TELLING = ("command", "cmd", "file_path", "filePath", "path", "pattern", "query", "url", "description", "prompt")
+TELLING = (
+    "command",
+    "cmd",
+    "file_path",
+    "filePath",
+    "path",
+    "pattern",
+    "query",
+    "url",
+    "description",
+    "prompt",
+)
 
 
 def whole(digits: str) -> int | float:
@@ -49,7 +60,9 @@ def number(value: Any, low: float, high: float) -> float | None:
 
 def tokens(counts: Any, *names: str) -> int | None:
     """The sum of these counters; None when there is none of them, or when one is nonsense."""
-    found = [number(said, 0, 10**15) for name in names if (said := obj(counts).get(name)) is not None]
+    found = [
+        number(said, 0, 10**15) for name in names if (said := obj(counts).get(name)) is not None
+    ]
     return sum(int(each or 0) for each in found) if found and None not in found else None
 
 
@@ -58,10 +71,17 @@ def dollars(value: Any) -> float | None:
     return None if found is None else float(found)
 
 
-def usage(scope: Scope, usd: Any, input_tokens: int | None, output_tokens: int | None, cached: int | None) -> Usage | None:
+def usage(
+    scope: Scope, usd: Any, input_tokens: int | None, output_tokens: int | None, cached: int | None
+) -> Usage | None:
     """None is not understood: dollars that are none, or without dollars not all of the tokens that would be priced."""
     known, into, out = dollars(usd), input_tokens or 0, output_tokens or 0
-    countable = usd is None and None not in (input_tokens, output_tokens) and into + out and (cached or 0) <= into
+    countable = (
+        usd is None
+        and None not in (input_tokens, output_tokens)
+        and into + out
+        and (cached or 0) <= into
+    )
     if known is None and not countable:
         return None
     return Usage(scope, known, into, out, min(cached or 0, into))

@@ -10,10 +10,25 @@ from .base import Capabilities, Command, Event, Launch, Outcome, Turn, command
 from .jsonl import load, obj, status, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
-    program="opencode", tried="1.18.33", reports_usd=True, shows_tools=False,
-    sign_in=("OPENCODE_CONFIG_CONTENT", "OPENCODE_CONFIG", "OPENCODE_AUTH_CONTENT", "OPENCODE_API_KEY",
-             "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY",
-             "OPENROUTER_API_KEY", "GROQ_API_KEY", "DEEPSEEK_API_KEY", "MISTRAL_API_KEY", "XAI_API_KEY"),
+    program="opencode",
+    tried="1.18.33",
+    reports_usd=True,
+    shows_tools=False,
+    sign_in=(
+        "OPENCODE_CONFIG_CONTENT",
+        "OPENCODE_CONFIG",
+        "OPENCODE_AUTH_CONTENT",
+        "OPENCODE_API_KEY",
+        "ANTHROPIC_API_KEY",
+        "OPENAI_API_KEY",
+        "GEMINI_API_KEY",
+        "GOOGLE_GENERATIVE_AI_API_KEY",
+        "OPENROUTER_API_KEY",
+        "GROQ_API_KEY",
+        "DEEPSEEK_API_KEY",
+        "MISTRAL_API_KEY",
+        "XAI_API_KEY",
+    ),
     credentials=("XDG_DATA_HOME", ".local/share", "opencode/auth.json"),
     missing="Session not found",
 )
@@ -33,7 +48,9 @@ def start(launch: Launch) -> Command:
 
 
 def interactive(launch: Launch) -> Command | None:
-    return command(launch, CAPABILITIES.program, "--session", launch.session_id or "", env=_settings(launch))
+    return command(
+        launch, CAPABILITIES.program, "--session", launch.session_id or "", env=_settings(launch)
+    )
 
 
 def _settings(launch: Launch) -> dict[str, str]:
@@ -47,7 +64,10 @@ def parse(line: str) -> list[Event]:
     if not data:
         return _log_line(line)
     session = text(data.get("sessionID"))
-    return [*([Event("session", session_id=session)] if session else []), *_events(data, obj(data.get("part")))]
+    return [
+        *([Event("session", session_id=session)] if session else []),
+        *_events(data, obj(data.get("part"))),
+    ]
 
 
 def _log_line(line: str) -> list[Event]:
@@ -76,17 +96,26 @@ def _tool(part: dict[str, Any]) -> list[Event]:
     """It comes when the tool has ended."""
     state, key = obj(part.get("state")), text(part.get("callID"))
     failed = state.get("status") == "error"
-    events = [Event("tool", tool(part.get("tool"), state.get("input")), id=key),
-              Event("tool_end", id=key, is_error=failed)]
-    denied = failed and re.search(r"rule which prevents|permission|rejected", text(state.get("error")))
+    events = [
+        Event("tool", tool(part.get("tool"), state.get("input")), id=key),
+        Event("tool_end", id=key, is_error=failed),
+    ]
+    denied = failed and re.search(
+        r"rule which prevents|permission|rejected", text(state.get("error"))
+    )
     return [*events, Event("denied", text(part.get("tool")))] if denied else events
 
 
 def _step_finish(part: dict[str, Any]) -> list[Event]:
     counts = obj(part.get("tokens"))
     cache = obj(counts.get("cache"))
-    said = usage("call", part.get("cost"), tokens({**cache, **counts}, "input", "read", "write"),
-                 tokens(counts, "output", "reasoning"), tokens(cache, "read"))
+    said = usage(
+        "call",
+        part.get("cost"),
+        tokens({**cache, **counts}, "input", "read", "write"),
+        tokens(counts, "output", "reasoning"),
+        tokens(cache, "read"),
+    )
     final = [] if part.get("reason") == "tool-calls" else [Event("final", text(part.get("reason")))]
     return [Event("usage", usage=said), *final]
 
@@ -94,8 +123,12 @@ def _step_finish(part: dict[str, Any]) -> list[Event]:
 def _error(error: dict[str, Any]) -> Event:
     data = obj(error.get("data"))
     after = text(obj(data.get("responseHeaders")).get("retry-after"))
-    return Event("error", text(data.get("message")) or text(error.get("name")), status=status(data.get("statusCode")),
-                 retry_after=float(after) if after.isdecimal() else None)
+    return Event(
+        "error",
+        text(data.get("message")) or text(error.get("name")),
+        status=status(data.get("statusCode")),
+        retry_after=float(after) if after.isdecimal() else None,
+    )
 
 
 def classify(exit_code: int, turn: Turn) -> Outcome | None:

@@ -58,14 +58,17 @@ def fold(turn: Turn, event: Event, now: float, prices: Prices | None = None) -> 
             running = (*turn.running, Tool(event.id, one_line(text, 60), now))[-RUNNING_CAP:]
             return _went_on(turn)._replace(activity=one_line(text, LINE), running=running)
         case "tool_end":
-            return turn._replace(running=tuple(tool for tool in turn.running if tool.id != event.id))
+            return turn._replace(
+                running=tuple(tool for tool in turn.running if tool.id != event.id)
+            )
         case "call":
             return turn._replace(calling=True)
         case "usage":
             return _with_usage(turn, event.usage, event.id, prices)
         case "retry":
             return _failed(turn, event, now)._replace(
-                retries=turn.retries + 1, activity=one_line(f"retrying: {text}", LINE))
+                retries=turn.retries + 1, activity=one_line(f"retrying: {text}", LINE)
+            )
         case "denied":
             denied = dict.fromkeys((*turn.denied, one_line(text, 60)))
             return turn._replace(denied=tuple(denied)[-RUNNING_CAP:])
@@ -84,25 +87,35 @@ def _went_on(turn: Turn) -> Turn:
 
 def _failed(turn: Turn, event: Event, now: float) -> Turn:
     retry_at = event.retry_at or (None if event.retry_after is None else now + event.retry_after)
-    return turn._replace(error=event.text[:TEXT_CAP], status=event.status or turn.status,
-                         retry_at=retry_at or turn.retry_at, final=None)
+    return turn._replace(
+        error=event.text[:TEXT_CAP],
+        status=event.status or turn.status,
+        retry_at=retry_at or turn.retry_at,
+        final=None,
+    )
 
 
 def _with_usage(turn: Turn, usage: Usage | None, call: str, prices: Prices | None) -> Turn:
     if usage is None:
         return turn._replace(unknown=True)
     if usage.scope == "rough":
-        same = bool(call) and call == turn.rough_id  # one event per content block, the same input each time
+        same = (
+            bool(call) and call == turn.rough_id
+        )  # one event per content block, the same input each time
         rough = add(turn.rough, usage._replace(input_tokens=0, cached_tokens=0) if same else usage)
         return turn._replace(rough=rough, rough_id=call)
-    if not (usage.usd or usage.input_tokens or usage.output_tokens):  # an error's: what was seen before is not in it
+    if not (
+        usage.usd or usage.input_tokens or usage.output_tokens
+    ):  # an error's: what was seen before is not in it
         return turn._replace(usage=turn.usage or usage, calling=False)
     unknown = False
     if usage.scope == "call":
         usage = price(usage, prices)
         unknown = turn.unknown or usage.usd is None
         usage = add(turn.usage or Usage("process", None, 0, 0), usage)
-    return turn._replace(usage=usage, rough=Turn().rough, rough_id="", unknown=unknown, calling=False)
+    return turn._replace(
+        usage=usage, rough=Turn().rough, rough_id="", unknown=unknown, calling=False
+    )
 
 
 def quiet(
@@ -116,8 +129,16 @@ def quiet(
     in_tool = bool(turn.running) or not shows_tools
     if silent <= (tool_limit if in_tool else limit):
         return None
-    tools = ", ".join(f"{tool.name} since {(now - tool.since) / 60:.0f} min" for tool in turn.running[-3:])
-    last = f"in {tools}" if tools else f"last: {turn.activity}" if turn.activity else "nothing seen yet"
+    tools = ", ".join(
+        f"{tool.name} since {(now - tool.since) / 60:.0f} min" for tool in turn.running[-3:]
+    )
+    last = (
+        f"in {tools}"
+        if tools
+        else f"last: {turn.activity}"
+        if turn.activity
+        else "nothing seen yet"
+    )
     return f"silent for {silent / 60:.0f} min, {last}"
 
 
@@ -143,22 +164,34 @@ def ending(adapter: Adapter, exit_code: int, turn: Turn, stderr: str, now: float
     final, program, missing = turn.final, adapter.CAPABILITIES.program, adapter.CAPABILITIES.missing
     failed = final.is_error if final else bool(turn.error and exit_code)
     said = (final.text if final and failed else "") or turn.error
-    if exit_code and missing and not turn.activity and re.search(missing, f"{said}\n{stderr}", re.IGNORECASE):
+    if (
+        exit_code
+        and missing
+        and not turn.activity
+        and re.search(missing, f"{said}\n{stderr}", re.IGNORECASE)
+    ):
         return Outcome("session_missing", f"{program} no longer has this session")
     own = adapter.classify(exit_code, turn)
     if own:
         return own
     if exit_code in (-9, 137):
-        return Outcome("killed", "the agent was killed (SIGKILL, perhaps by the system for want of memory)")
+        return Outcome(
+            "killed", "the agent was killed (SIGKILL, perhaps by the system for want of memory)"
+        )
     if exit_code in (-2, -15, 130, 143):
         return Outcome("interrupted", "the agent was interrupted")
     if failed:
         return failure((final.status if final else None) or turn.status, said, turn.retry_at, now)
     if exit_code and not final:
         last = next((line for line in reversed(stderr.splitlines()) if line.strip()), "no message")
-        return Outcome("crashed", f"the agent ended with exit code {exit_code}: {one_line(last, 300)}")
+        return Outcome(
+            "crashed", f"the agent ended with exit code {exit_code}: {one_line(last, 300)}"
+        )
     if turn.denied:
-        return Outcome("denied", f"the agent ended its turn; it was not permitted to use: {', '.join(turn.denied)}")
+        return Outcome(
+            "denied",
+            f"the agent ended its turn; it was not permitted to use: {', '.join(turn.denied)}",
+        )
     return Outcome("ended", "the agent ended its turn")
 
 
@@ -171,9 +204,13 @@ def failure(status: int | None, text: str, retry_at: float | None, now: float) -
     if _matches(text, "context"):
         return Outcome("context_full", f"the conversation is too long for the model: {said}")
     if status == 402 or _matches(text, "quota"):
-        return Outcome("quota", f"the account's quota is used up: {said}", retry_at or now + QUOTA_WAIT)
+        return Outcome(
+            "quota", f"the account's quota is used up: {said}", retry_at or now + QUOTA_WAIT
+        )
     if status == 429 or _matches(text, "rate"):
-        return Outcome("rate_limited", f"the model's API asks to wait: {said}", retry_at or now + RATE_WAIT)
+        return Outcome(
+            "rate_limited", f"the model's API asks to wait: {said}", retry_at or now + RATE_WAIT
+        )
     what = f" ({status})" if status else ""
     return Outcome("api_error", f"the model's API failed{what}: {said}")
 
@@ -183,8 +220,16 @@ def _matches(text: str, which: str) -> bool:
 
 
 def _retry_at_in(text: str, now: float) -> float | None:
-    found = re.search(r"(?:again|retry|resets?)\s+(?:in|after)\s+(\d+(?:\.\d+)?)\s*(ms|s|m|h)", text, re.IGNORECASE)
-    return now + float(found[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[found[2].lower()] if found else None
+    found = re.search(
+        r"(?:again|retry|resets?)\s+(?:in|after)\s+(\d+(?:\.\d+)?)\s*(ms|s|m|h)",
+        text,
+        re.IGNORECASE,
+    )
+    return (
+        now + float(found[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[found[2].lower()]
+        if found
+        else None
+    )
 
 
 # What it cost
@@ -219,7 +264,9 @@ def went_down(previous: Usage | None, usage: Usage) -> bool:
     """Dollars below an estimate are no reset: it was too high."""
     if previous is None:
         return False
-    fewer = usage.input_tokens + usage.output_tokens < previous.input_tokens + previous.output_tokens
+    fewer = (
+        usage.input_tokens + usage.output_tokens < previous.input_tokens + previous.output_tokens
+    )
     usd = usage.usd if previous.scope != "rough" else None
     return fewer or (usd is not None and usd < (previous.usd or 0) - 1e-9)
 
@@ -233,7 +280,9 @@ def price(usage: Usage, prices: Prices | None) -> Usage:
         return usage
     cached = prices.input if prices.cached is None else prices.cached
     fresh = usage.input_tokens - usage.cached_tokens
-    millions = fresh * prices.input + usage.cached_tokens * cached + usage.output_tokens * prices.output
+    millions = (
+        fresh * prices.input + usage.cached_tokens * cached + usage.output_tokens * prices.output
+    )
     return usage._replace(usd=dollars(millions / 1_000_000))
 
 

@@ -59,7 +59,10 @@ def chosen(seen: Seen, option: int) -> str:
     question = seen.status["question"]
     options = question["options"] if question else []
     if not 1 <= option <= len(options):
-        raise Usage(f"#{seen.status['issueNumber']} has {len(options)} options", f"issue-orch show {seen.status['issueNumber']}")
+        raise Usage(
+            f"#{seen.status['issueNumber']} has {len(options)} options",
+            f"issue-orch show {seen.status['issueNumber']}",
+        )
     return options[option - 1]
 
 
@@ -71,7 +74,9 @@ def walk() -> int:
         sys.stdout.write("No open questions.\n")
         return 0
     if not sys.stdin.isatty():
-        raise Usage("no terminal to ask on", f'issue-orch answer {waiting[0].status["issueNumber"]} "…"')
+        raise Usage(
+            "no terminal to ask on", f'issue-orch answer {waiting[0].status["issueNumber"]} "…"'
+        )
     for place, each in enumerate(waiting, 1):
         say(f"\nQuestion {place} of {len(waiting)}")
         text = ask(each)
@@ -106,7 +111,9 @@ def read_answer(options: list[str]) -> str:
 
 def pause(numbers: list[int], everything: bool) -> int:
     state = find_state(os.getcwd())
-    return each_of(picked(state, numbers, everything, "pause"), lambda number: messages.pause(state, number))
+    return each_of(
+        picked(state, numbers, everything, "pause"), lambda number: messages.pause(state, number)
+    )
 
 
 def stop(numbers: list[int], everything: bool, cancel: bool) -> int:

@@ -29,13 +29,17 @@ def attach(number: int, now: bool) -> int:
     context = open_context()
     status = messages.session(context.state, number)
     if not os.path.isdir(status["worktreePath"]):
-        raise Expected(f"#{number}: its worktree {status['worktreePath']} is gone", f"issue-orch show {number}")
+        raise Expected(
+            f"#{number}: its worktree {status['worktreePath']} is gone", f"issue-orch show {number}"
+        )
     refuse_foreign(context, status)
     was_running = is_alive(context.state, number)
     if was_running:
         make_room(context.state, number, now)
     with take(context.state, number, "attach"):
-        end_marked(str(context.state), number)  # what a killed supervisor left would work beside the person
+        end_marked(
+            str(context.state), number
+        )  # what a killed supervisor left would work beside the person
         write_launch(context, status)
         session = Session(context.state, number, Helper(None))
         append_event(context.state, number, "attached", time.time(), author=getpass.getuser())
@@ -56,15 +60,23 @@ def make_room(state: Path, number: int, now: bool) -> None:
     messages.pause(state, number)
     say(f"#{number}: waiting for the worker's turn to end (--now ends it) …")
     if not wait_for(lambda: not probe(state, number), TURN_WAIT, 0.2):
-        raise Expected(f"#{number}: the turn has not ended within an hour", f"issue-orch attach {number} --now")
+        raise Expected(
+            f"#{number}: the turn has not ended within an hour", f"issue-orch attach {number} --now"
+        )
 
 
 def work_by_hand(session: Session) -> int:
     """The agent's own interactive resume, or a shell where it has none, with a worker's environment."""
-    launch = session.launch_value("", session.status["agentSessionId"])._replace(args=())  # for a run without a terminal
+    launch = session.launch_value("", session.status["agentSessionId"])._replace(
+        args=()
+    )  # for a run without a terminal
     command = session.adapter.interactive(launch) if launch.session_id else None
     if command is None:
         command = Command((os.environ.get("SHELL") or "/bin/sh",), "", {}, None)
-        say(f"{session.status['agent']} has no interactive resume; this is a shell in {session.status['worktreePath']}")
+        say(
+            f"{session.status['agent']} has no interactive resume; this is a shell in {session.status['worktreePath']}"
+        )
     where = session.status["worktreePath"]
-    return subprocess.run(command.argv, cwd=where, env=session.agent_env(command), check=False).returncode
+    return subprocess.run(
+        command.argv, cwd=where, env=session.agent_env(command), check=False
+    ).returncode

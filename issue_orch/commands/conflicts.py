@@ -23,8 +23,17 @@ def conflicts(as_json: bool) -> int:
     context = open_context()
     refuse_changed_keys(context)  # in a partial clone, predicting fetches
     rows = in_order(find_rows(context))
-    write_json(context.state / "conflicts.json", {"at": iso(time.time()), "sessions": {
-        str(row["number"]): list(words_of(row)) for row in rows if row["againstBase"] or row["others"]}})
+    write_json(
+        context.state / "conflicts.json",
+        {
+            "at": iso(time.time()),
+            "sessions": {
+                str(row["number"]): list(words_of(row))
+                for row in rows
+                if row["againstBase"] or row["others"]
+            },
+        },
+    )
     if as_json:
         print_json({"schemaVersion": 1, "sessions": rows})
     else:
@@ -34,11 +43,23 @@ def conflicts(as_json: bool) -> int:
 
 def find_rows(context: Context) -> list[Row]:
     """Sessions with a branch whose pull is not merged or closed, grouped by the base that they end up in."""
-    sessions = {Branch(each["branch"]): each for each in load_sessions(context.state)[0] if is_open(context, each)}
-    heads = {branch: sha for branch in sessions if (sha := git.find_sha(context.repo, f"refs/heads/{branch}"))}
+    sessions = {
+        Branch(each["branch"]): each
+        for each in load_sessions(context.state)[0]
+        if is_open(context, each)
+    }
+    heads = {
+        branch: sha
+        for branch in sessions
+        if (sha := git.find_sha(context.repo, f"refs/heads/{branch}"))
+    }
     rows: list[Row] = []
     for base in sorted({last_base(sessions, each) for each in sessions.values()}):
-        group = {branch: sha for branch, sha in heads.items() if last_base(sessions, sessions[branch]) == base}
+        group = {
+            branch: sha
+            for branch, sha in heads.items()
+            if last_base(sessions, sessions[branch]) == base
+        }
         rows += find_group(context, base, group, sessions)
     return rows
 
@@ -57,18 +78,28 @@ def last_base(sessions: dict[Branch, SessionStatus], status: SessionStatus) -> B
 
 
 def find_group(
-    context: Context, base: Branch, heads: dict[Branch, CommitSha], sessions: dict[Branch, SessionStatus]
+    context: Context,
+    base: Branch,
+    heads: dict[Branch, CommitSha],
+    sessions: dict[Branch, SessionStatus],
 ) -> Iterator[Row]:
     found = predict(context.repo, find_base(context, base), heads)
     for branch in heads:
         status = sessions[branch]
         number = status["issueNumber"]
-        others = sorted((sessions[b if a == branch else a]["issueNumber"], files) for (a, b), files in found.pairs.items()
-                        if branch in (a, b))
+        others = sorted(
+            (sessions[b if a == branch else a]["issueNumber"], files)
+            for (a, b), files in found.pairs.items()
+            if branch in (a, b)
+        )
         below = sessions.get(Branch(status["base"]))
         yield {
-            "number": number, "title": status["issueTitle"], "branch": branch, "base": status["base"],
-            "stackedOn": below["issueNumber"] if below else None, "againstBase": list(found.against_base.get(branch, ())),
+            "number": number,
+            "title": status["issueTitle"],
+            "branch": branch,
+            "base": status["base"],
+            "stackedOn": below["issueNumber"] if below else None,
+            "againstBase": list(found.against_base.get(branch, ())),
             "others": [{"number": other, "files": list(files)} for other, files in others],
             "mergeable": (load_pull(context.state, number) or {}).get("mergeable"),
         }
@@ -85,7 +116,9 @@ def find_base(context: Context, base: Branch) -> CommitSha:
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
     """As they are best reviewed: what others are stacked on first, then those with the fewest conflicts."""
-    left = sorted(rows, key=lambda row: (len(row["others"]) + bool(row["againstBase"]), row["number"]))
+    left = sorted(
+        rows, key=lambda row: (len(row["others"]) + bool(row["againstBase"]), row["number"])
+    )
     done: list[Row] = []
     while left:
         numbers = {row["number"] for row in left}

@@ -43,13 +43,24 @@ def summary(everything: dict[int, Booked], limits: Ceilings, now: float) -> dict
     nothing = None if any(not entry.bookings for entry in everything.values()) else 0.0
     return {
         "schemaVersion": 1,
-        "issues": [{"number": number, "usd": entry.known, "reserved": round(entry.reserved, 6), "unknown": entry.unknown,
-                    "inputTokens": sum(each.input_tokens for each in entry.bookings),
-                    "outputTokens": sum(each.output_tokens for each in entry.bookings)}
-                   for number, entry in everything.items()],
-        "agents": agents, "days": days,
-        "total": {"usd": total.known if total.bookings else nothing, "unknown": total.unknown,
-                  "today": days.get(iso(now)[:10], nothing)},
+        "issues": [
+            {
+                "number": number,
+                "usd": entry.known,
+                "reserved": round(entry.reserved, 6),
+                "unknown": entry.unknown,
+                "inputTokens": sum(each.input_tokens for each in entry.bookings),
+                "outputTokens": sum(each.output_tokens for each in entry.bookings),
+            }
+            for number, entry in everything.items()
+        ],
+        "agents": agents,
+        "days": days,
+        "total": {
+            "usd": total.known if total.bookings else nothing,
+            "unknown": total.unknown,
+            "today": days.get(iso(now)[:10], nothing),
+        },
         "ceilings": {"total": limits.total, "perIssue": limits.per_issue, "perDay": limits.per_day},
     }
 
@@ -57,7 +68,10 @@ def summary(everything: dict[int, Booked], limits: Ceilings, now: float) -> dict
 def by(total: Booked, key: Literal["agent", "day"]) -> dict[str, float | None]:
     """Lines that cannot be read have neither; the total counts them."""
     names = sorted({getattr(each, key) for each in total.bookings if each.day})
-    return {name: Booked(tuple(each for each in total.bookings if getattr(each, key) == name)).known for name in names}
+    return {
+        name: Booked(tuple(each for each in total.bookings if getattr(each, key) == name)).known
+        for name in names
+    }
 
 
 def text_of(found: dict[str, Any], titles: dict[int, str]) -> str:
@@ -65,16 +79,27 @@ def text_of(found: dict[str, Any], titles: dict[int, str]) -> str:
     if not found["issues"]:
         return "Nothing was booked in this clone.\n"
     limits, total = found["ceilings"], found["total"]
-    lines = ["By issue" + (f" (at most ${limits['perIssue']:.2f} each)" if limits["perIssue"] is not None else "")]
+    lines = [
+        "By issue"
+        + (f" (at most ${limits['perIssue']:.2f} each)" if limits["perIssue"] is not None else "")
+    ]
     for row in found["issues"]:
         rest = f"  + ${row['reserved']:.2f} reserved" if row["reserved"] else ""
         rest += f"  + {row['unknown']} bookings of unknown cost" if row["unknown"] else ""
         said = row["usd"] is not None or row["inputTokens"] or row["outputTokens"]
-        tokens = f"{row['inputTokens']:,} in, {row['outputTokens']:,} out" if said else "its agent reported nothing"
+        tokens = (
+            f"{row['inputTokens']:,} in, {row['outputTokens']:,} out"
+            if said
+            else "its agent reported nothing"
+        )
         title = one_line(titles.get(row["number"], ""), 50)
         lines.append(f"{money(row['usd'])}  #{row['number']:<6} {title}  ({tokens}){rest}")
     for heading, key in (("By agent", "agents"), ("By day (UTC)", "days")):
-        lines += ["", heading, *(f"{money(usd)}  {one_line(name, 40)}" for name, usd in found[key].items())]
+        lines += [
+            "",
+            heading,
+            *(f"{money(usd)}  {one_line(name, 40)}" for name, usd in found[key].items()),
+        ]
     lines += ["", f"{money(total['usd'])}  in total{of(total['usd'], limits['total'])}"]
     lines += [f"{money(total['today'])}  today{of(total['today'], limits['perDay'])}"]
     if total["unknown"]:

@@ -35,7 +35,11 @@ def doctor(fix: bool, dry_run: bool, as_json: bool) -> int:
         if not as_json:
             show(check)
     if as_json:
-        found = {"schemaVersion": 1, "checks": [check._asdict() for check in checks], "mended": mended}
+        found = {
+            "schemaVersion": 1,
+            "checks": [check._asdict() for check in checks],
+            "mended": mended,
+        }
         print_json(found)
     return int(any(check.state == "error" for check in checks))
 
@@ -43,11 +47,15 @@ def doctor(fix: bool, dry_run: bool, as_json: bool) -> int:
 def open_anyway() -> tuple[Context, Check]:
     """With a broken configuration the rest is looked at under the defaults. Raises Expected outside a clone."""
     try:
-        return open_context(), Check("configuration", "ok", "is understood, and approved where it has to be")
+        return open_context(), Check(
+            "configuration", "ok", "is understood, and approved where it has to be"
+        )
     except Expected as error:
         found = Check("configuration", "error", one_line(error.message, 500), sanitise(error.hint))
     repo = git.find_repo(os.getcwd())
-    return Context(repo, make_state(repo.common_dir), Config(), RepoName("owner/name"), "", os.environ), found
+    return Context(
+        repo, make_state(repo.common_dir), Config(), RepoName("owner/name"), "", os.environ
+    ), found
 
 
 def mend(context: Context, dry_run: bool) -> list[str]:
@@ -69,7 +77,10 @@ def mend(context: Context, dry_run: bool) -> list[str]:
 def mends(context: Context) -> Iterator[tuple[str, Callable[[], object]]]:
     """What crashes left behind that can be mended: words, and what to do. Nothing here touches what a worker wrote."""
     for number, pids in orphans(context).items():
-        yield f"#{number}: end {len(pids)} processes whose worker is gone", partial(end, context, number)
+        yield (
+            f"#{number}: end {len(pids)} processes whose worker is gone",
+            partial(end, context, number),
+        )
     for name in stale_locks(context):
         yield f"remove {name}", partial(unlock, context, name)
     for status in load_sessions(context.state)[0]:
@@ -81,10 +92,15 @@ def mends(context: Context) -> Iterator[tuple[str, Callable[[], object]]]:
             continue
         if status["status"] == "registered" and not status["attempt"]:
             if missing:  # else `spawn` takes it up
-                yield (f"#{number}: forget its start, which was cut off before it made anything",
-                       partial(forget, context, status))
+                yield (
+                    f"#{number}: forget its start, which was cut off before it made anything",
+                    partial(forget, context, status),
+                )
         elif git.find_sha(context.repo, f"refs/heads/{status['branch']}"):
-            yield f"#{number}: check {status['branch']} out again in {path}", partial(restore, context, status)
+            yield (
+                f"#{number}: check {status['branch']} out again in {path}",
+                partial(restore, context, status),
+            )
 
 
 def end(context: Context, number: int) -> None:
@@ -101,7 +117,9 @@ def forget(context: Context, status: SessionStatus) -> None:
     number = status["issueNumber"]
     with take(context.state, number, "doctor", wait=0):
         intent = load_intent(context.state, status)
-        worktree.take_back(context.repo, Branch(status["branch"]), CommitSha(status["baseSha"]), intent)
+        worktree.take_back(
+            context.repo, Branch(status["branch"]), CommitSha(status["baseSha"]), intent
+        )
         archive(context.state, number, time.time())
 
 
@@ -109,8 +127,15 @@ def restore(context: Context, status: SessionStatus) -> None:
     """The worktree of a session, made anew from its branch. What was not committed went with the folder."""
     path = status["worktreePath"]
     with take(context.state, status["issueNumber"], "doctor", wait=0):
-        worktree.register(context.repo, path, Branch(status["branch"]), CommitSha(status["baseSha"]),
-                          load_intent(context.state, status), reuse=True, remote=context.config.remote)
+        worktree.register(
+            context.repo,
+            path,
+            Branch(status["branch"]),
+            CommitSha(status["baseSha"]),
+            load_intent(context.state, status),
+            reuse=True,
+            remote=context.config.remote,
+        )
         worktree.check_out(context.repo, path)
         worktree.copy_listed(context.repo, path)
 

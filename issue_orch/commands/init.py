@@ -31,8 +31,14 @@ WRITE_BACK_LABELS = (
 
 
 def init(
-    yes: bool, repo: str | None, agent: str | None, base_url: str | None, approve_only: bool, workflows: bool,
-    templates: bool, labels: bool,
+    yes: bool,
+    repo: str | None,
+    agent: str | None,
+    base_url: str | None,
+    approve_only: bool,
+    workflows: bool,
+    templates: bool,
+    labels: bool,
 ) -> int:
     clone = git.find_repo(os.getcwd())
     state = make_state(clone.common_dir)
@@ -45,9 +51,18 @@ def init(
     host, name = find_name(clone, found)
     upstream = parse_remote(remote_url(clone, "upstream") or "")
     if upstream and not (approve_only or found.repo) and upstream[1].lower() != name.lower():
-        raise Expected(f"{name} looks like a fork of {upstream[1]}; issue-orch works in one repository, without forks",
-                       f'clone {upstream[1]}; or, to work in the fork, set repo = "{name}" in {config.REPOSITORY_FILE}')
-    context = Context(clone, state, found, name, found.github_base_url or api_url(host or "github.com"), os.environ)
+        raise Expected(
+            f"{name} looks like a fork of {upstream[1]}; issue-orch works in one repository, without forks",
+            f'clone {upstream[1]}; or, to work in the fork, set repo = "{name}" in {config.REPOSITORY_FILE}',
+        )
+    context = Context(
+        clone,
+        state,
+        found,
+        name,
+        found.github_base_url or api_url(host or "github.com"),
+        os.environ,
+    )
     if approve_only:
         approve_git(context, yes)
     if workflows:
@@ -72,10 +87,20 @@ def write_configuration(clone: git.Repo, yes: bool, given: dict[str, str | None]
     if not parse_remote(remote_url(clone, "origin") or "") and "repo" not in values:
         values["repo"] = ask(yes, "GitHub repository (owner/name)", "")
     if "agent" not in values:
-        values["agent"] = ask(yes, f"Agent ({', '.join(NAMES[:-1])})", next(filter(shutil.which, NAMES), NAMES[0]))
+        values["agent"] = ask(
+            yes, f"Agent ({', '.join(NAMES[:-1])})", next(filter(shutil.which, NAMES), NAMES[0])
+        )
     label = ask(yes, "Label of issues that are ready", "ready")
-    back = ask(yes, "Show progress on the issues, by a comment and labels, and take answers there (y/n)", "n").lower()
-    values |= {"ready.labels": (label,), "max_workers": 2, "github.write_back": back in {"y", "yes"}}
+    back = ask(
+        yes,
+        "Show progress on the issues, by a comment and labels, and take answers there (y/n)",
+        "n",
+    ).lower()
+    values |= {
+        "ready.labels": (label,),
+        "max_workers": 2,
+        "github.write_back": back in {"y", "yes"},
+    }
     write_text(file, commented_file({name: value for name, value in values.items() if value}))
     say(f"Wrote {file.name}. Commit it, so that your team shares it.")
     return True
@@ -89,11 +114,20 @@ def ask(yes: bool, what: str, default: str) -> str:
 
 def approve_configuration(clone: git.Repo, state: Path, yes: bool) -> None:
     """What of the repository needs approval is shown, and approved by its content."""
-    asked, approved = config.to_approve(clone.top, config.load_team(clone.top)), config.load_approved(state)
+    asked, approved = (
+        config.to_approve(clone.top, config.load_team(clone.top)),
+        config.load_approved(state),
+    )
     if not asked and not any(approved.values()):
         return
-    say(f"{config.REPOSITORY_FILE} and {config.TEAM_FOLDER} set:\n" + "\n".join(config.listing(asked, approved)))
-    ask_approval(yes or config.fingerprint(asked) in approved, f"edit {config.REPOSITORY_FILE}, then: issue-orch init --approve")
+    say(
+        f"{config.REPOSITORY_FILE} and {config.TEAM_FOLDER} set:\n"
+        + "\n".join(config.listing(asked, approved))
+    )
+    ask_approval(
+        yes or config.fingerprint(asked) in approved,
+        f"edit {config.REPOSITORY_FILE}, then: issue-orch init --approve",
+    )
     config.approve(state, clone.top, asked)
     say("Approved on this machine. A change of this needs it again.")
 
@@ -104,9 +138,13 @@ def approve_git(context: Context, yes: bool) -> None:
     changed = changed_keys(context, now)
     if not changed:
         return
-    say("The git configuration can run commands, or send what is fetched and pushed elsewhere. Changed are:")
+    say(
+        "The git configuration can run commands, or send what is fetched and pushed elsewhere. Changed are:"
+    )
     for key, issues in changed.items():
-        say(f"  {sanitise(key)}, after {numbers(issues)} started (git config --show-origin --get-all {sanitise(key)})")
+        say(
+            f"  {sanitise(key)}, after {numbers(issues)} started (git config --show-origin --get-all {sanitise(key)})"
+        )
     ask_approval(yes, "undo what is not yours: git config --unset KEY")
     for number in {number for issues in changed.values() for number in issues}:
         write_json(session_folder(context.state, number) / "keys.json", now)
@@ -153,19 +191,41 @@ def check_labels(context: Context, gh: GitHub, create: bool) -> None:
             gh.create_label(name, color, description)
     names = ", ".join(f'"{name}"' for name, _, _ in missing)
     if missing:
-        say(f"Created labels {names}." if create else f"GitHub has no label {names}: issue-orch init --labels")
+        say(
+            f"Created labels {names}."
+            if create
+            else f"GitHub has no label {names}: issue-orch init --labels"
+        )
 
 
 def try_push(context: Context, token: Token | None) -> bool:
     """A dry run: signs in, changes nothing."""
-    flags = ("--dry-run", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no")
-    remote, trial = context.config.remote, f"HEAD:refs/heads/{context.config.branch.format(number=0)}"
+    flags = (
+        "--dry-run",
+        "--porcelain",
+        "--no-verify",
+        "--no-follow-tags",
+        "--recurse-submodules=no",
+    )
+    remote, trial = (
+        context.config.remote,
+        f"HEAD:refs/heads/{context.config.branch.format(number=0)}",
+    )
     try:
-        done = push.ask(context.repo, remote, token, "push", *flags, "--", remote, trial, timeout=60)
+        done = push.ask(
+            context.repo, remote, token, "push", *flags, "--", remote, trial, timeout=60
+        )
         refused = done.stderr.strip() if done.code else ""
     except push.RemoteFailed as error:
         refused = error.message
-    say(f"Push to {remote}" + (f" does not work: {sanitise(refused)}" if refused else ": works (tried without changing anything)."))
+    say(
+        f"Push to {remote}"
+        + (
+            f" does not work: {sanitise(refused)}"
+            if refused
+            else ": works (tried without changing anything)."
+        )
+    )
     return not refused
 
 
@@ -178,12 +238,16 @@ def copy_templates(clone: git.Repo) -> None:
     for source in sorted(builtin_folder().glob("*.j2")):
         if not (folder / source.name).exists():
             shutil.copyfile(source, folder / source.name)
-    say(f"Templates are in {config.TEAM_FOLDER}. Delete those that you do not change, then: issue-orch init --approve")
+    say(
+        f"Templates are in {config.TEAM_FOLDER}. Delete those that you do not change, then: issue-orch init --approve"
+    )
 
 
 def head_branch(clone: git.Repo, remote: str) -> str:
     """The remote's default branch, as it was when the clone was made."""
-    done = git.git(clone, "symbolic-ref", "--short", "-q", f"refs/remotes/{remote}/HEAD", check=False)
+    done = git.git(
+        clone, "symbolic-ref", "--short", "-q", f"refs/remotes/{remote}/HEAD", check=False
+    )
     return done.stdout.strip().removeprefix(f"{remote}/") or "main"
 
 
@@ -197,4 +261,3 @@ def write_workflow(clone: git.Repo, base: str) -> None:
     text = Path(__file__).parents[1].joinpath("cleanup.yml").read_text(encoding="utf-8")
     target.write_text(text.replace("branches: [main]", f"branches: [{json.dumps(base)}]"))
     say(f"Wrote {target.relative_to(clone.top)}; its first lines say which runner it needs.")
-

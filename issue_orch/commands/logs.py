@@ -23,7 +23,11 @@ from ..text import one_line, redact, sanitise
 
 FOLLOW_PAUSE = 0.3
 LOOKS = {
-    "text": ("", ""), "tool": ("> ", "cyan"), "retry": ("~ ", "blue"), "denied": ("! ", "red"), "error": ("! ", "red"),
+    "text": ("", ""),
+    "tool": ("> ", "cyan"),
+    "retry": ("~ ", "blue"),
+    "denied": ("! ", "red"),
+    "error": ("! ", "red"),
     "final": ("= ", "bold"),
 }
 
@@ -39,20 +43,31 @@ class Line(NamedTuple):
 def logs(number: int, follow: bool, raw: bool, lines: int) -> int:
     state = find_state(os.getcwd())
     status = session(state, number)
-    reader, rendering = LogReader(session_folder(state, number) / "agent.log"), Rendering(status["agent"])
+    reader, rendering = (
+        LogReader(session_folder(state, number) / "agent.log"),
+        Rendering(status["agent"]),
+    )
     colour = colours(sys.stdout)
 
     def rendered() -> list[str]:
         if raw:
-            return [sanitise(redact(line)) if sys.stdout.isatty() else line for line, _ in reader.read()]
-        return [line_text(row, colour) for line, at in reader.read() for row in rendering.lines(line, at)]
+            return [
+                sanitise(redact(line)) if sys.stdout.isatty() else line for line, _ in reader.read()
+            ]
+        return [
+            line_text(row, colour)
+            for line, at in reader.read()
+            for row in rendering.lines(line, at)
+        ]
 
     kept = deque(rendered(), lines or None)
     write(kept)
     if not kept:
         say(f"#{number}: the agent has said nothing yet")
     while follow:
-        alive = is_alive(state, number)  # before reading: what a worker says at its end is not missed
+        alive = is_alive(
+            state, number
+        )  # before reading: what a worker says at its end is not missed
         write(rendered())
         if not alive:
             break
@@ -89,7 +104,10 @@ class LogReader:
             with open(path, "rb") as file:
                 about = os.fstat(file.fileno())
                 if about.st_ino != self.inode:
-                    self.inode, self.position = about.st_ino, max(0, about.st_size - self.tail) if self.tail else 0
+                    self.inode, self.position = (
+                        about.st_ino,
+                        max(0, about.st_size - self.tail) if self.tail else 0,
+                    )
                 file.seek(self.position)
                 if self.tail and self.position:
                     file.readline()  # of which we may have only the end
@@ -109,7 +127,9 @@ def inode(path: Path) -> int:
         return -1
 
 
-def stamped(lines: list[bytes], start: int, stamps: list[tuple[int, float]]) -> Iterator[tuple[str, float]]:
+def stamped(
+    lines: list[bytes], start: int, stamps: list[tuple[int, float]]
+) -> Iterator[tuple[str, float]]:
     for raw in lines:
         start += len(raw) + 1
         place = bisect_left(stamps, (start, 0.0))
@@ -150,8 +170,10 @@ class Rendering:
         rows = text.split("\n") if event.kind in {"text", "final"} else [one_line(text, 500)]
         clock = time.strftime("%H:%M:%S", time.localtime(at)) if at else ""
         shown, self.clock = clock if clock != self.clock else "", clock
-        return [Line("" if place else shown, (" " * len(mark) if place else mark) + row, style)
-                for place, row in enumerate(rows)]
+        return [
+            Line("" if place else shown, (" " * len(mark) if place else mark) + row, style)
+            for place, row in enumerate(rows)
+        ]
 
     def tool_end(self, event: Event, at: float) -> list[Line]:
         name, since = self.running.pop(event.id, ("", 0.0))

@@ -41,7 +41,9 @@ def plan(numbers: list[int], as_json: bool, stack: bool) -> int:
     return 0
 
 
-def fetch_plan(context: Context, gh: GitHub, numbers: list[int], stack: bool, with_files: bool = True) -> Plan:
+def fetch_plan(
+    context: Context, gh: GitHub, numbers: list[int], stack: bool, with_files: bool = True
+) -> Plan:
     """The plan of all ready issues, or of the named ones. Files, which overlap is about, only `with_files`."""
     for warning in context.config.warnings:
         say(f"warning: {warning}")
@@ -49,8 +51,16 @@ def fetch_plan(context: Context, gh: GitHub, numbers: list[int], stack: bool, wi
         say(f"Asking {context.name} …")
     with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
         pulls = pool.submit(fetch_open_pulls, context, gh, with_files)
-        issues = list(pool.map(partial(fetch_one, gh), dict.fromkeys(numbers))) if numbers else gh.fetch_issues()
-    me = fetch_me(gh) if context.config.ready_assigned == "me" or any(issue.assignees for issue in issues) else None
+        issues = (
+            list(pool.map(partial(fetch_one, gh), dict.fromkeys(numbers)))
+            if numbers
+            else gh.fetch_issues()
+        )
+    me = (
+        fetch_me(gh)
+        if context.config.ready_assigned == "me" or any(issue.assignees for issue in issues)
+        else None
+    )
     rules = rules_of(context, me, stack)
     facts = gather(context, gh, issues, with_files, pulls.result())
     active = sum(session.active for session in facts.sessions.values())
@@ -63,8 +73,10 @@ def fetch_one(gh: GitHub, number: int) -> Issue:
     try:
         issue = gh.fetch_issue(number)
     except NotFound as error:
-        raise NotFound(f"#{number}: there is no such issue in {gh.repo}, or the token may not see it",
-                       "issue-orch plan, or issue-orch doctor for the token") from error
+        raise NotFound(
+            f"#{number}: there is no such issue in {gh.repo}, or the token may not see it",
+            "issue-orch plan, or issue-orch doctor for the token",
+        ) from error
     if issue.is_pull:
         raise Usage(f"#{number} is a pull, not an issue", "issue-orch plan")
     return issue
@@ -96,14 +108,21 @@ def plan_lines(plan: Plan, columns: int, links: bool) -> Iterator[str]:
     if plan.overlap_unknown:
         names = and_more([f"#{number}" for number in plan.overlap_unknown], 12)
         yield ""
-        yield from paragraph(f"Overlap unknown for {names}: not known which files they touch.", columns, "")
+        yield from paragraph(
+            f"Overlap unknown for {names}: not known which files they touch.", columns, ""
+        )
 
 
-def eligible_lines(plan: Plan, eligible: tuple[Eligible, ...], columns: int, links: bool) -> Iterator[str]:
+def eligible_lines(
+    plan: Plan, eligible: tuple[Eligible, ...], columns: int, links: bool
+) -> Iterator[str]:
     for each in eligible:
         yield title(each.issue, columns, links)
         if each.base:
-            yield from paragraph(f"starts on {each.base}, the branch of #{each.stacked_on}, which is complete", columns)
+            yield from paragraph(
+                f"starts on {each.base}, the branch of #{each.stacked_on}, which is complete",
+                columns,
+            )
         if waits := plan.held.get(each.issue.number):
             yield from paragraph(f"waits for #{waits[0]}, which touches {waits[1]} too", columns)
 
@@ -115,7 +134,9 @@ def title(issue: Issue, columns: int, links: bool) -> str:
 
 
 def overlap_lines(overlap: Overlap, columns: int) -> Iterator[str]:
-    names = [f"{'pull ' * touch.is_pull}#{touch.number} ({touch.source})" for touch in overlap.touches]
+    names = [
+        f"{'pull ' * touch.is_pull}#{touch.number} ({touch.source})" for touch in overlap.touches
+    ]
     who, count = " <-> ".join(names[:SHOWN_NAMES]), len(overlap.files)
     who += f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
     yield from paragraph(f"{who}: {count} shared file{'s'[: count > 1]}", columns, "  ")
@@ -141,8 +162,17 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         ],
         "stackable": [eligible_json(plan, each) for each in plan.stackable],
         "overlaps": [
-            {"between": [{"number": touch.number, "kind": "pull" if touch.is_pull else "issue", "source": touch.source}
-                         for touch in overlap.touches], "files": list(overlap.files)}
+            {
+                "between": [
+                    {
+                        "number": touch.number,
+                        "kind": "pull" if touch.is_pull else "issue",
+                        "source": touch.source,
+                    }
+                    for touch in overlap.touches
+                ],
+                "files": list(overlap.files),
+            }
             for overlap in plan.overlaps
         ],
         "overlapUnknown": list(plan.overlap_unknown),
@@ -155,5 +185,10 @@ def issue_json(issue: Issue) -> dict[str, Any]:
 
 def eligible_json(plan: Plan, each: Eligible) -> dict[str, Any]:
     waits = plan.held.get(each.issue.number)
-    return {**issue_json(each.issue), "base": each.base, "stackedOn": each.stacked_on,
-            "waitsFor": {"number": waits[0], "path": waits[1]} if waits else None, "files": dict(each.files)}
+    return {
+        **issue_json(each.issue),
+        "base": each.base,
+        "stackedOn": each.stacked_on,
+        "waitsFor": {"number": waits[0], "path": waits[1]} if waits else None,
+        "files": dict(each.files),
+    }

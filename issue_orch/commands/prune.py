@@ -44,7 +44,12 @@ class Done(NamedTuple):
 
 
 def prune(
-    numbers: Sequence[int], dry_run: bool, pull: int | None, closed: bool, cancelled: bool, as_json: bool
+    numbers: Sequence[int],
+    dry_run: bool,
+    pull: int | None,
+    closed: bool,
+    cancelled: bool,
+    as_json: bool,
 ) -> int:
     context = open_context()
     done = sweep(context, numbers, dry_run, pull, closed, cancelled)
@@ -52,14 +57,23 @@ def prune(
         print_json({"schemaVersion": 1, "sessions": [each._asdict() for each in done]})
         return 0
     for each in done:
-        sys.stdout.write(f"#{each.number}: {each.outcome.replace('_', ' ')}: {sanitise(each.text)}\n")
+        sys.stdout.write(
+            f"#{each.number}: {each.outcome.replace('_', ' ')}: {sanitise(each.text)}\n"
+        )
     if not done:
-        sys.stdout.write(f"No session{'s' if pull is None else f' of pull {pull}'} in this clone: {context.repo.main}\n")
+        sys.stdout.write(
+            f"No session{'s' if pull is None else f' of pull {pull}'} in this clone: {context.repo.main}\n"
+        )
     return 0
 
 
 def sweep(
-    context: Context, numbers: Sequence[int], dry_run: bool, pull: int | None, closed: bool, cancelled: bool
+    context: Context,
+    numbers: Sequence[int],
+    dry_run: bool,
+    pull: int | None,
+    closed: bool,
+    cancelled: bool,
 ) -> list[Done]:
     """Decide for each session, then remove together. A lease is held on each while it is removed."""
     sessions, problems = load_sessions(context.state)
@@ -70,9 +84,17 @@ def sweep(
         raise Expected(f"#{min(missing)}: there is no session", "issue-orch status")
     picked = [status for status in sessions if not numbers or status["issueNumber"] in numbers]
     if pull is not None:
-        picked = [status for status in picked if (status["pullRequestUrl"] or "").endswith(f"/pull/{pull}")]
+        picked = [
+            status
+            for status in picked
+            if (status["pullRequestUrl"] or "").endswith(f"/pull/{pull}")
+        ]
     pulls = fetch_pulls(context, picked)
-    stacked = {status["base"]: status["issueNumber"] for status in sessions if status["status"] != "cancelled"}
+    stacked = {
+        status["base"]: status["issueNumber"]
+        for status in sessions
+        if status["status"] != "cancelled"
+    }
     chosen, done = [], []
     with ExitStack() as held:
         for number in (status["issueNumber"] for status in picked):
@@ -106,12 +128,20 @@ def fetch_pulls(context: Context, sessions: list[SessionStatus]) -> dict[int, li
         say(f"Asking {context.name} …")
     try:
         with connect(context) as gh:
-            listed = [*gh.fetch_pulls(state="open"), *gh.fetch_newest_pulls()] if len(wanted) > FEW else []
+            listed = (
+                [*gh.fetch_pulls(state="open"), *gh.fetch_newest_pulls()]
+                if len(wanted) > FEW
+                else []
+            )
             for status in wanted:
                 pulls = [pull for pull in listed if is_ours(pull, status)]
                 # All that are open are in the list; of the others, one that is merged is enough to know.
                 if not any(pull.merged or pull.state == "open" for pull in pulls):
-                    pulls = [pull for pull in gh.fetch_pulls(head_branch=status["branch"]) if is_ours(pull, status)]
+                    pulls = [
+                        pull
+                        for pull in gh.fetch_pulls(head_branch=status["branch"])
+                        if is_ours(pull, status)
+                    ]
                 found[status["issueNumber"]] = pulls
     except GitHubError as error:
         say(f"warning: {error.message}" + (f"\n  next: {error.hint}" if error.hint else ""))
@@ -122,11 +152,19 @@ def is_ours(pull: Pull, status: SessionStatus) -> bool:
     """The head is our branch in our repository. The base is not compared: a stacked pull is retargeted later."""
     if pull.url == status["pullRequestUrl"]:
         return True
-    return pull.head_branch == status["branch"] and (pull.head_repo or "").lower() == status["repo"].lower()
+    return (
+        pull.head_branch == status["branch"]
+        and (pull.head_repo or "").lower() == status["repo"].lower()
+    )
 
 
 def decide(
-    status: SessionStatus, pulls: Sequence[Pull] | None, running: bool, stacked: Mapping[str, int], closed: bool, cancelled: bool
+    status: SessionStatus,
+    pulls: Sequence[Pull] | None,
+    running: bool,
+    stacked: Mapping[str, int],
+    closed: bool,
+    cancelled: bool,
 ) -> Verdict:
     """`pulls` are the session's; None when they could not be found out. `stacked` is branch -> issue."""
     if running:
@@ -134,7 +172,11 @@ def decide(
     if status["branch"] in stacked:
         return Verdict("stacked", f"#{stacked[status['branch']]} is stacked on its branch")
     if status["status"] == "cancelled":
-        return Verdict(None, "cancelled") if cancelled else Verdict("open", "cancelled; --cancelled removes it")
+        return (
+            Verdict(None, "cancelled")
+            if cancelled
+            else Verdict("open", "cancelled; --cancelled removes it")
+        )
     if pulls is None:
         return Verdict("unknown", "GitHub could not be asked about its pull")
     for pull in pulls:
@@ -147,17 +189,26 @@ def decide(
         return Verdict("open", f"has no pull yet ({status['status']})")
     if closed:
         return Verdict(None, f"closed without a merge: {pulls[0].url}")
-    return Verdict("open", f"its pull was closed without a merge ({pulls[0].url}); --closed removes it")
+    return Verdict(
+        "open", f"its pull was closed without a merge ({pulls[0].url}); --closed removes it"
+    )
 
 
 def vouched(
     context: Context, chosen: Sequence[tuple[SessionStatus, Verdict]]
 ) -> Iterator[tuple[SessionStatus, Verdict]]:
     """Where the merged head is another one than ours but holds it, ours is as good as merged."""
-    heads = {name: CommitSha(sha) for name, sha, _ in git.load_branches(context.repo, "refs/heads/")}
+    heads = {
+        name: CommitSha(sha) for name, sha, _ in git.load_branches(context.repo, "refs/heads/")
+    }
     for status, verdict in chosen:
         own = heads.get(f"refs/heads/{status['branch']}")
-        if own and verdict.head and own != verdict.head and holds(context, verdict.head, own, Branch(status["branch"])):
+        if (
+            own
+            and verdict.head
+            and own != verdict.head
+            and holds(context, verdict.head, own, Branch(status["branch"]))
+        ):
             verdict = verdict._replace(head=own)
         yield status, verdict
 
@@ -173,13 +224,20 @@ def holds(context: Context, merged: CommitSha, own: CommitSha, branch: Branch) -
     return git.git(context.repo, "merge-base", "--is-ancestor", own, merged, check=False).code == 0
 
 
-def remove(context: Context, chosen: Iterable[tuple[SessionStatus, Verdict]], dry_run: bool) -> Iterator[Done]:
+def remove(
+    context: Context, chosen: Iterable[tuple[SessionStatus, Verdict]], dry_run: bool
+) -> Iterator[Done]:
     """Remove the worktrees, then the local branches of those that are gone, then archive the sessions; or only look."""
     chosen = list(chosen)
-    wanted = [removal.Wanted(status["worktreePath"], Number(status["issueNumber"]), verdict.head)
-              for status, verdict in chosen]
-    outcomes = [removal.foresee(context.repo, each) for each in wanted] if dry_run else \
-        removal.remove_worktrees(context.repo, wanted, datetime.now(UTC), wait=False)
+    wanted = [
+        removal.Wanted(status["worktreePath"], Number(status["issueNumber"]), verdict.head)
+        for status, verdict in chosen
+    ]
+    outcomes = (
+        [removal.foresee(context.repo, each) for each in wanted]
+        if dry_run
+        else removal.remove_worktrees(context.repo, wanted, datetime.now(UTC), wait=False)
+    )
     gone = []
     for (status, verdict), outcome in zip(chosen, outcomes, strict=True):
         number, path, text = status["issueNumber"], status["worktreePath"], verdict.text
@@ -192,7 +250,10 @@ def remove(context: Context, chosen: Iterable[tuple[SessionStatus, Verdict]], dr
         yield Done(number, "would_remove" if dry_run else "removed", None, text, path)
     if dry_run:
         return
-    removal.delete_branches(context.repo, [(Branch(status["branch"]), verdict.head) for status, verdict in gone if verdict.head])
+    removal.delete_branches(
+        context.repo,
+        [(Branch(status["branch"]), verdict.head) for status, verdict in gone if verdict.head],
+    )
     numbers = [status["issueNumber"] for status, _ in gone]
     if context.config.github_write_back:
         untag(context, numbers)

@@ -18,7 +18,13 @@ LOOK = 1.0
 
 
 def run(
-    once: bool, until_idle: bool, interval: float, max_workers: int | None, verbose: bool, serialize: bool, stack: bool
+    once: bool,
+    until_idle: bool,
+    interval: float,
+    max_workers: int | None,
+    verbose: bool,
+    serialize: bool,
+    stack: bool,
 ) -> int:
     options = Options({"max_workers": max_workers}, interval, stack, serialize, verbose)
     context = open_context(options.flags)
@@ -27,7 +33,9 @@ def run(
         say(f"warning: {warning}")
     holder = probe(context.state, "run")
     if holder is not None:
-        raise LeaseHeld(f"`run` is at work in this clone already (pid {holder.pid})", "issue-orch status")
+        raise LeaseHeld(
+            f"`run` is at work in this clone already (pid {holder.pid})", "issue-orch status"
+        )
     signal.signal(signal.SIGTERM, interrupted)
     with take(context.state, "run", "run", wait=0):
         coordinator = Coordinator(context, options, tell)
@@ -35,8 +43,14 @@ def run(
             passed = loop(coordinator, once, until_idle)
         except KeyboardInterrupt:
             left = len(coordinator.active())
-            say(f"\ndetached: {left} worker{'s go' if left != 1 else ' goes'} on without it; nothing new is started"
-                + ("\n  next: issue-orch status, issue-orch stop --all, or issue-orch run again" if left else ""))
+            say(
+                f"\ndetached: {left} worker{'s go' if left != 1 else ' goes'} on without it; nothing new is started"
+                + (
+                    "\n  next: issue-orch status, issue-orch stop --all, or issue-orch run again"
+                    if left
+                    else ""
+                )
+            )
             return 130
     return int(not passed.ok)
 

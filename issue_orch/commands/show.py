@@ -21,7 +21,9 @@ Messages = Sequence[Mapping[str, Any]]
 Line = tuple[str, str]  # text, and a style: a colour, bold, dim, or nothing
 PLAN_LINES = 20
 TIMELINE_LINES = 15
-REASONED = frozenset({"rejected", "unready", "publish_pending", "stalled", "failed", "gave_up", "refused"})
+REASONED = frozenset(
+    {"rejected", "unready", "publish_pending", "stalled", "failed", "gave_up", "refused"}
+)
 LONG = {"registered": "starting", "planning": "planning", "working": "working", "stuck": "stuck"}
 
 
@@ -30,8 +32,13 @@ def show(number: int, as_json: bool) -> int:
     status, now = session(state, number), time.time()
     seen = look(state, status, now)._replace(clashes=load_clashes(state).get(number, ()))
     if as_json:
-        record = {**status, "headline": seen.headline.label, "pull": seen.pull, "events": load_events(state, number),
-                  "guidance": {"pending": pending(state, number), "delivered": delivered(state, number)}}
+        record = {
+            **status,
+            "headline": seen.headline.label,
+            "pull": seen.pull,
+            "events": load_events(state, number),
+            "guidance": {"pending": pending(state, number), "delivered": delivered(state, number)},
+        }
         print_json({"schemaVersion": 1, "session": record}, indent=2)
         return 0
     colour = colours(sys.stdout)
@@ -59,7 +66,11 @@ def session_lines(state: Path, seen: Seen, now: float, columns: int) -> list[Lin
     lines = list(head_lines(seen))
     for title, found in sections.items():
         rows = list(found)
-        lines += [("", ""), (title, "bold"), *(("  " + text, style) for text, style in rows)] if rows else []
+        lines += (
+            [("", ""), (title, "bold"), *(("  " + text, style) for text, style in rows)]
+            if rows
+            else []
+        )
     return [(row, style) for text, style in lines for row in wrapped(text, columns)]
 
 
@@ -72,13 +83,18 @@ def head_lines(seen: Seen) -> Iterator[Line]:
 
 def fact_lines(seen: Seen, now: float) -> Iterator[Line]:
     status, cost = seen.status, seen.status["cost"]
-    attempts = f"attempt {status['attempt']}" + (f", held: {status['hold']}" if status["hold"] else "")
+    attempts = f"attempt {status['attempt']}" + (
+        f", held: {status['hold']}" if status["hold"] else ""
+    )
     started = age(now - seconds(status["startedAt"]))
     yield f"started {started} ago, {attempts}, agent {one_line(status['agent'], 40)}", "dim"
     if cost["inputTokens"]:
         unknown = ", cost unknown" if cost["usd"] is None else ""
         yield f"{cost['inputTokens']:,} tokens in, {cost['outputTokens']:,} out{unknown}", "dim"
-    yield f"{sanitise(status['branch'])} from {sanitise(status['base'])} ({status['baseSha'][:12]})", "dim"
+    yield (
+        f"{sanitise(status['branch'])} from {sanitise(status['base'])} ({status['baseSha'][:12]})",
+        "dim",
+    )
     yield f"{sanitise(status['worktreePath'])}", "dim"
     yield f"{sanitise(status['issueUrl'])}", "dim"
 
@@ -103,7 +119,10 @@ def plan_lines(text: str, seen: Seen) -> Iterator[Line]:
     if len(lines) > PLAN_LINES:
         yield f"… {len(lines) - PLAN_LINES} more lines in plan.md", "dim"
     if seen.status["plannedFiles"]:
-        yield f"touches {', '.join(one_line(name, 60) for name in seen.status['plannedFiles'][:12])}", "dim"
+        yield (
+            f"touches {', '.join(one_line(name, 60) for name in seen.status['plannedFiles'][:12])}",
+            "dim",
+        )
 
 
 def guidance_lines(done: Messages, waiting: Messages, now: float) -> Iterator[Line]:
@@ -132,7 +151,10 @@ def phase_times(events: Sequence[Mapping[str, Any]], seen: Seen, now: float) -> 
     ended = seconds(seen.status["endedAt"] or "") or now
     times: dict[str, float] = {}
     moves = [event for event in events if event.get("kind") == "transition"]
-    for following, at in [*((str(move.get("after")), seconds(str(move.get("at")))) for move in moves), ("", ended)]:
+    for following, at in [
+        *((str(move.get("after")), seconds(str(move.get("at")))) for move in moves),
+        ("", ended),
+    ]:
         if phase in LONG:
             times[phase] = times.get(phase, 0.0) + max(0.0, at - since)
         phase, since = following, at
@@ -153,7 +175,11 @@ def event_words(event: Mapping[str, Any]) -> str:
             note = one_line(str((event.get("fields") or {}).get("note") or ""), 120)
             return f"reported {event.get('report')}{refused}" + (f": {note}" if note else "")
         case "exit":
-            lasted = f" after {age(event['seconds'])}" if isinstance(event.get("seconds"), (int, float)) else ""
+            lasted = (
+                f" after {age(event['seconds'])}"
+                if isinstance(event.get("seconds"), (int, float))
+                else ""
+            )
             return f"attempt {event.get('attempt')} ended{lasted}: {one_line(str(event.get('message')), 120)}"
         case "delivered" if event.get("messageKind") == "guidance":
             return "guidance delivered"

@@ -28,10 +28,14 @@ if TYPE_CHECKING:
 APPROVED_BY_NAME = frozenset({"missing_label", "milestone", "assigned_elsewhere"})
 
 
-def spawn(numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: bool, as_json: bool) -> int:
+def spawn(
+    numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: bool, as_json: bool
+) -> int:
     context = open_context({"agent": agent})
     check_agent(context.config)
-    sys.setswitchinterval(0.0002)  # a thread that starts git needs the interpreter for moments, while another one imports
+    sys.setswitchinterval(
+        0.0002
+    )  # a thread that starts git needs the interpreter for moments, while another one imports
     before = act.last_base(context)
     with ExitStack() as held:
         pool = held.enter_context(ThreadPoolExecutor())
@@ -40,11 +44,19 @@ def spawn(numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: 
         ahead = held.enter_context(act.checkouts_ahead(context, numbers, before))
         with connected.result() as gh:
             pool.submit(import_module, "issue_orch.prompt")
-            eligible = named(context, gh, numbers, stack, yes) if numbers else offered(context, gh, stack, yes)
-            starts = act.make_starts(context, gh, eligible, reuse, default.result()) if eligible else []
+            eligible = (
+                named(context, gh, numbers, stack, yes)
+                if numbers
+                else offered(context, gh, stack, yes)
+            )
+            starts = (
+                act.make_starts(context, gh, eligible, reuse, default.result()) if eligible else []
+            )
         if not starts:
             return int(bool(numbers))
-        for _, warning in ledger.warnings(context.state, launching.ceilings(context.config), time.time()):
+        for _, warning in ledger.warnings(
+            context.state, launching.ceilings(context.config), time.time()
+        ):
             say(f"warning: {warning}")
         if sys.stderr.isatty():
             say(f"Starting {len(starts)} …")
@@ -65,7 +77,10 @@ def offered(context: Context, gh: GitHub, stack: bool, yes: bool) -> list[Eligib
     names = ", ".join(f"#{each.issue.number}" for each in chosen)
     if not yes:
         if not sys.stdin.isatty():
-            raise Usage(f"would start {names}; there is no terminal to ask on", "issue-orch spawn --yes, or name the issues")
+            raise Usage(
+                f"would start {names}; there is no terminal to ask on",
+                "issue-orch spawn --yes, or name the issues",
+            )
         if not confirm(f"Start {names}?", True):
             return []
     return list(chosen)
@@ -78,7 +93,9 @@ def nothing_to_start(context: Context, found: Plan) -> str:
     return f"Nothing is ready. Label issues with {labels}, or name them: issue-orch spawn NUMBER"
 
 
-def named(context: Context, gh: GitHub, numbers: list[int], stack: bool, yes: bool) -> list[Eligible]:
+def named(
+    context: Context, gh: GitHub, numbers: list[int], stack: bool, yes: bool
+) -> list[Eligible]:
     """The named issues that may start. Their titles are shown, so naming them approves them."""
     found = fetch_plan(context, gh, numbers, stack, with_files=False)
     chosen = {each.issue.number: each for each in found.eligible}
@@ -97,17 +114,32 @@ def holding(issue: Issue, reasons: tuple[Reason, ...], yes: bool) -> bool:
     holds = [reason for reason in left if reason.severity == "holds"]
     if holds:
         words = "; ".join(reason.text for reason in holds)
-        fail(Expected(f"#{issue.number} {one_line(issue.title, 60)}: {words}", f"issue-orch plan {issue.number}"))
+        fail(
+            Expected(
+                f"#{issue.number} {one_line(issue.title, 60)}: {words}",
+                f"issue-orch plan {issue.number}",
+            )
+        )
         return True
     for reason in left:
         if reason.kind == "session_cancelled":
-            fail(Expected(f"#{issue.number}: {reason.text}", f"issue-orch prune {issue.number} --cancelled"))
+            fail(
+                Expected(
+                    f"#{issue.number}: {reason.text}",
+                    f"issue-orch prune {issue.number} --cancelled",
+                )
+            )
             return True
         say(f"#{issue.number}: {reason.text}")
         if yes:
             continue
         if not sys.stdin.isatty():
-            fail(Expected(f"#{issue.number}: not started: {reason.text}", f"issue-orch spawn {issue.number} --yes"))
+            fail(
+                Expected(
+                    f"#{issue.number}: not started: {reason.text}",
+                    f"issue-orch spawn {issue.number} --yes",
+                )
+            )
             return True
         if not confirm(f"Start #{issue.number} all the same?", False):
             return True
@@ -116,8 +148,16 @@ def holding(issue: Issue, reasons: tuple[Reason, ...], yes: bool) -> bool:
 
 def show(context: Context, outcomes: list[Outcome], as_json: bool) -> None:
     if as_json:
-        rows = [{"number": each.number, "started": each.error is None, "branch": each.branch, "worktreePath": each.path,
-                 "error": each.error.message if each.error else None} for each in outcomes]
+        rows = [
+            {
+                "number": each.number,
+                "started": each.error is None,
+                "branch": each.branch,
+                "worktreePath": each.path,
+                "error": each.error.message if each.error else None,
+            }
+            for each in outcomes
+        ]
         print_json({"schemaVersion": 1, "started": rows})
         return
     for each in outcomes:

@@ -80,7 +80,9 @@ def screen(text: str, rows: int) -> str:
 
 
 def print_json(sessions: Iterator[tuple[Seen, str]], needs_me: bool) -> int:
-    records = [record(seen, text) for seen, text in sessions if seen.headline.needs_you or not needs_me]
+    records = [
+        record(seen, text) for seen, text in sessions if seen.headline.needs_you or not needs_me
+    ]
     sys.stdout.write('{"schemaVersion":1,"sessions":[' + ",".join(records) + "]}\n")
     sys.stdout.flush()
     return len(records)
@@ -90,6 +92,9 @@ def record(seen: Seen, text: str) -> str:
     """A session as JSON. The text of its file is taken over: to encode a thousand again costs as much as to read them."""
     if not text or not text.isascii():  # what is not ASCII could hold what a terminal obeys
         text = encode(seen.status)
-    needs_you, pull = "true" if seen.headline.needs_you else "false", encode(seen.pull) if seen.pull else "null"
+    needs_you, pull = (
+        "true" if seen.headline.needs_you else "false",
+        encode(seen.pull) if seen.pull else "null",
+    )
     known = text.rstrip().removesuffix("}").replace("\n", "")
     return f'{known},"headline":"{seen.headline.label}","needsYou":{needs_you},"pull":{pull}}}'

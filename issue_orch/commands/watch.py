@@ -29,7 +29,19 @@ from ..store import session_folder
 from ..text import one_line
 from .answer import give
 from .show import session_lines
-from .watch_parts import EMPTY, HELP, LOG_LINES, SHOWN, STYLES, AgentLog, Over, diff_lines, row_content, searched, top_content
+from .watch_parts import (
+    EMPTY,
+    HELP,
+    LOG_LINES,
+    SHOWN,
+    STYLES,
+    AgentLog,
+    Over,
+    diff_lines,
+    row_content,
+    searched,
+    top_content,
+)
 
 POLL = 0.5
 
@@ -50,15 +62,42 @@ class Watch(App[None]):
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "answer", "Answer", priority=True, tooltip="answer its question, or tell the worker something"),
+        Binding(
+            "a",
+            "answer",
+            "Answer",
+            priority=True,
+            tooltip="answer its question, or tell the worker something",
+        ),
         Binding("p", "pause", "Pause", tooltip="let the current turn end, then hold"),
         Binding("r", "resume", "Resume", tooltip="go on after a pause, a stop, a crash"),
         Binding("s", "stop", "Stop", tooltip="end the worker; session and work stay"),
         Binding("o", "browse", "Open", tooltip="open the pull or the issue in the browser"),
-        Binding("slash", "filter", "Filter", key_display="/", priority=True, tooltip="show sessions by number, headline or title"),
-        Binding("1", "tab('overview')", "Overview", show=False, tooltip="question, plan, guidance, pull, timeline"),
-        Binding("2,l", "tab('log')", "Log", show=False, tooltip="what the agent says and does, live"),
-        Binding("3,d", "tab('diff')", "Diff", show=False, tooltip="what the worktree has more than its base"),
+        Binding(
+            "slash",
+            "filter",
+            "Filter",
+            key_display="/",
+            priority=True,
+            tooltip="show sessions by number, headline or title",
+        ),
+        Binding(
+            "1",
+            "tab('overview')",
+            "Overview",
+            show=False,
+            tooltip="question, plan, guidance, pull, timeline",
+        ),
+        Binding(
+            "2,l", "tab('log')", "Log", show=False, tooltip="what the agent says and does, live"
+        ),
+        Binding(
+            "3,d",
+            "tab('diff')",
+            "Diff",
+            show=False,
+            tooltip="what the worktree has more than its base",
+        ),
         Binding("j,down", "move(1)", "Next", show=False, tooltip="the next session"),
         Binding("k,up", "move(-1)", "Previous", show=False, tooltip="the previous session"),
         Binding("J,pagedown", "scroll(1)", "Scroll", show=False, tooltip="scroll down"),
@@ -68,8 +107,13 @@ class Watch(App[None]):
         Binding("q,ctrl+c", "quit", "Quit", key_display="q", tooltip="leave; workers go on"),
     ]
 
-    def __init__(self, state: Path, cwd: str, give: Callable[[int, str, str | None], str],
-                 clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        state: Path,
+        cwd: str,
+        give: Callable[[int, str, str | None], str],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         """`give` delivers guidance and wakes the worker; it is called in a thread."""
         super().__init__()
         self.animation_level = "none"
@@ -86,7 +130,11 @@ class Watch(App[None]):
         yield Static(id="top", markup=False)
         with Container(id="body"):
             with Vertical(id="left"):
-                yield Input(id="filter", placeholder="filter: a number, a headline, a word of the title", compact=True)
+                yield Input(
+                    id="filter",
+                    placeholder="filter: a number, a headline, a word of the title",
+                    compact=True,
+                )
                 yield OptionList(id="list", markup=False)
             with Vertical(id="right"):
                 with TabbedContent(id="tabs"):
@@ -137,14 +185,21 @@ class Watch(App[None]):
             kept = self.selected if self.selected in seen else order[0] if order else None
             self.order, self.selected = order, kept
             with self.prevent(OptionList.OptionHighlighted):
-                widget.set_options(Option(prompt, str(number)) for prompt, number in zip(prompts, order, strict=True))
+                widget.set_options(
+                    Option(prompt, str(number))
+                    for prompt, number in zip(prompts, order, strict=True)
+                )
                 widget.highlighted = order.index(kept) if kept is not None else None
         else:
             for place, prompt in enumerate(prompts):
                 if widget.get_option_at_index(place).prompt != prompt:
                     widget.replace_option_prompt_at_index(place, prompt)
-        name = next((each.status["repo"] for each in self.rows.values()), self.state.parent.parent.name)
-        top = top_content(name, len(self.rows), len(seen), len(self.wanting or ()), word, self.size.width)
+        name = next(
+            (each.status["repo"] for each in self.rows.values()), self.state.parent.parent.name
+        )
+        top = top_content(
+            name, len(self.rows), len(seen), len(self.wanting or ()), word, self.size.width
+        )
         self.query_one("#top", Static).update(top)
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
@@ -173,12 +228,18 @@ class Watch(App[None]):
         number, question = row.status["issueNumber"], row.status["question"]
         count = len(question["options"]) if question else 0
         numbers = f"1-{count} or a text" if count > 1 else "a text"
-        box.placeholder = f"answer #{number}: {numbers}, then Enter" if question else f"tell the worker of #{number}"
+        box.placeholder = (
+            f"answer #{number}: {numbers}, then Enter"
+            if question
+            else f"tell the worker of #{number}"
+        )
         columns = max(30, self.query_one("#tabs").content_region.width - 4)
         lines = session_lines(self.state, row, self.clock(), columns)
         if lines != self.shown:
             self.shown = lines
-            facts.update(Content("\n").join(Content.styled(text, STYLES[style]) for text, style in lines))
+            facts.update(
+                Content("\n").join(Content.styled(text, STYLES[style]) for text, style in lines)
+            )
         active = self.query_one("#tabs", TabbedContent).active
         if active == "log":
             log = session_folder(self.state, number) / "agent.log"
@@ -208,7 +269,9 @@ class Watch(App[None]):
         typing = isinstance(self.focused, Input)
         if action == "leave":
             return typing or any(box.display for box in self.query("#filter"))
-        return action not in ("answer", "filter") or (not typing and (len(self.screen_stack) == 1 or None))
+        return action not in ("answer", "filter") or (
+            not typing and (len(self.screen_stack) == 1 or None)
+        )
 
     def say(self, text: str, severity: str = "information") -> None:
         self.notify(text, severity=severity, markup=False, timeout=SHOWN[severity])  # type: ignore[arg-type]
@@ -264,7 +327,10 @@ class Watch(App[None]):
     def action_stop(self) -> None:
         if self.selected is not None:
             question = Over(f"Stop the worker of #{self.selected}?\n\ny  yes      n  no")
-            self.push_screen(question, lambda sure: self.act(partial(messages.stop, self.state)) if sure else None)
+            self.push_screen(
+                question,
+                lambda sure: self.act(partial(messages.stop, self.state)) if sure else None,
+            )
 
     def action_browse(self) -> None:
         row = self.chosen()
@@ -279,7 +345,9 @@ class Watch(App[None]):
     def action_move(self, by: int) -> None:
         if self.order:
             place = self.order.index(self.selected) if self.selected in self.order else 0
-            self.query_one("#list", OptionList).highlighted = min(max(place + by, 0), len(self.order) - 1)
+            self.query_one("#list", OptionList).highlighted = min(
+                max(place + by, 0), len(self.order) - 1
+            )
 
     def action_scroll(self, by: int) -> None:
         pane = self.query_one("#tabs", TabbedContent).active_pane
@@ -298,5 +366,8 @@ class Watch(App[None]):
 
     def action_help(self) -> None:
         bindings = (each for each in self.BINDINGS if isinstance(each, Binding))
-        keys = (f"{each.key_display or each.key.replace(',', ', '):<14} {each.tooltip}" for each in bindings)
+        keys = (
+            f"{each.key_display or each.key.replace(',', ', '):<14} {each.tooltip}"
+            for each in bindings
+        )
         self.push_screen(Over("\n".join([*keys, HELP])))

@@ -35,13 +35,28 @@ def diff_lines(repo: Repo, status: SessionStatus) -> list[tuple[str, str]]:
     """What the worktree has more than its base, with styles; files that git does not track yet at the end."""
     path, base = status["worktreePath"], status["baseSha"]
     settings = neutral(repo, path)
-    quiet = ("--no-color", "--no-ext-diff", "--no-textconv", "--submodule=short", "--ignore-submodules=dirty")
-    text = git(repo, "diff", *quiet, "--stat", "--patch", base, "--", worktree=path, config=settings).stdout
-    lines = [(line, DIFF_STYLES.get(line[:1], "bold" if line.startswith("diff ") else "")) for line in shown(text)]
+    quiet = (
+        "--no-color",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--submodule=short",
+        "--ignore-submodules=dirty",
+    )
+    text = git(
+        repo, "diff", *quiet, "--stat", "--patch", base, "--", worktree=path, config=settings
+    ).stdout
+    lines = [
+        (line, DIFF_STYLES.get(line[:1], "bold" if line.startswith("diff ") else ""))
+        for line in shown(text)
+    ]
     for name in entries(git(repo, *UNTRACKED, worktree=path, config=settings).stdout)[:50]:
-        content = (read_untrusted(os.path.join(path, name), NEW_FILE_BYTES) or b"").decode("utf-8", "replace")
+        content = (read_untrusted(os.path.join(path, name), NEW_FILE_BYTES) or b"").decode(
+            "utf-8", "replace"
+        )
         lines += [("", ""), (f"new file, not added yet: {sanitise(name)}", "bold")]
-        lines += [(f"+{line}", "green") for line in shown(content if "\0" not in content else "(binary)")]
+        lines += [
+            (f"+{line}", "green") for line in shown(content if "\0" not in content else "(binary)")
+        ]
     return lines[:DIFF_LINES] or [("Nothing is changed yet.", "dim")]
 
 
@@ -49,8 +64,16 @@ def shown(text: str) -> list[str]:
     return [line.expandtabs(4) for line in sanitise(redact(text)).splitlines()[:DIFF_LINES]]
 
 
-STYLES = {"red": "$text-error", "yellow": "$text-warning", "green": "$text-success", "cyan": "$text-primary",
-          "blue": "$text-secondary", "dim": "$foreground-muted", "bold": "bold", "": ""}
+STYLES = {
+    "red": "$text-error",
+    "yellow": "$text-warning",
+    "green": "$text-success",
+    "cyan": "$text-primary",
+    "blue": "$text-secondary",
+    "dim": "$foreground-muted",
+    "bold": "bold",
+    "": "",
+}
 
 
 class AgentLog(RichLog):
@@ -60,7 +83,11 @@ class AgentLog(RichLog):
 
     def follow(self, path: Path, agent: str) -> None:
         if path != self.path:
-            self.path, self.reader, self.rendering = path, LogReader(path, LOG_TAIL), Rendering(agent)
+            self.path, self.reader, self.rendering = (
+                path,
+                LogReader(path, LOG_TAIL),
+                Rendering(agent),
+            )
             self.clear()
         for raw, at in self.reader.read():
             for line in self.rendering.lines(raw, at):
@@ -70,7 +97,10 @@ class AgentLog(RichLog):
 class Over(ModalScreen[bool]):
     """A text that lies over everything until a key closes it; y and Enter say yes to what it asks."""
 
-    BINDINGS = [("y,enter", "dismiss(True)", "Yes"), ("n,escape,q,question_mark", "dismiss(False)", "No")]
+    BINDINGS = [
+        ("y,enter", "dismiss(True)", "Yes"),
+        ("n,escape,q,question_mark", "dismiss(False)", "No"),
+    ]
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -92,12 +122,16 @@ def row_content(seen: Seen, now: float, labels: int, room: int) -> Content:
     since = f" {age(now - seconds(status['startedAt'])):>4}  "
     title = one_line(status["issueTitle"], max(4, room - len(start) - len(since)))
     dim = STYLES["dim"]
-    return Content.assemble((start, STYLES[head.colour]), (since, dim), (title, dim if is_stale(seen) else ""))
+    return Content.assemble(
+        (start, STYLES[head.colour]), (since, dim), (title, dim if is_stale(seen) else "")
+    )
 
 
 def top_content(name: str, total: int, shown: int, wanting: int, word: str, width: int) -> Content:
     """The first line: whose sessions, how many, how many of them match the filter, and how many need you."""
-    counted = f"{total} session{'s' * (total != 1)}" + (f", {shown} match “{one_line(word, 20)}”" if word else "")
+    counted = f"{total} session{'s' * (total != 1)}" + (
+        f", {shown} match “{one_line(word, 20)}”" if word else ""
+    )
     needs = f"{wanting} need{'s' * (wanting == 1)} you" if wanting else "nothing needs you"
     title, right = f" issue-orch  {one_line(name, 40)}", f"{counted}, {needs} "
     gap = " " * max(2, width - display_width(title) - display_width(right))

@@ -21,12 +21,21 @@ def main() -> None:
     ends = {signal.SIGINT, signal.SIGTERM}
     # Blocked before any thread starts, so that sigwait below is the one who hears them.
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-    with Sandbox(options.folder.resolve(), options.repo, private=options.private, port=options.port) as sandbox:
+    with Sandbox(
+        options.folder.resolve(), options.repo, private=options.private, port=options.port
+    ) as sandbox:
         for user in options.user or ["worker:write"]:
             login, _, permission = user.partition(":")
             sandbox.add_user(login, permission or "write")
-        where = {"base_url": sandbox.base_url, "git_url": sandbox.git_url, "bare": str(sandbox.bare)}
-        print(json.dumps({**where, "tokens": sandbox.tokens, "control": sandbox.control_token}), flush=True)
+        where = {
+            "base_url": sandbox.base_url,
+            "git_url": sandbox.git_url,
+            "bare": str(sandbox.bare),
+        }
+        print(
+            json.dumps({**where, "tokens": sandbox.tokens, "control": sandbox.control_token}),
+            flush=True,
+        )
         signal.sigwait(ends)
 
 

@@ -49,16 +49,31 @@ def say(text: str) -> None:
 
 
 def cost(usd: float) -> None:
-    print(json.dumps({"type": "usage", "usd": usd, "input_tokens": 1200, "output_tokens": 300, "scope": "call"}), flush=True)
+    print(
+        json.dumps(
+            {
+                "type": "usage",
+                "usd": usd,
+                "input_tokens": 1200,
+                "output_tokens": 300,
+                "scope": "call",
+            }
+        ),
+        flush=True,
+    )
 
 
 def report(memory: dict[str, object], *words: str) -> None:
-    subprocess.run([*str(memory["report"]).split(" "), "report", *words], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*str(memory["report"]).split(" "), "report", *words], check=True, stdout=subprocess.DEVNULL
+    )
 
 
 def plan(memory: dict[str, object]) -> None:
     files = [str(name) for name in memory["files"]]  # type: ignore[attr-defined]
-    Path(".issue-orch/plan.md").write_text("1. Read the code\n" + "".join(f"2. Change {name}\n" for name in files))
+    Path(".issue-orch/plan.md").write_text(
+        "1. Read the code\n" + "".join(f"2. Change {name}\n" for name in files)
+    )
     report(memory, "planning", "--plan", ".issue-orch/plan.md", "--touches", *files)
     cost(0.02)
     time.sleep(0.2)  # so that a person who looks sees it plan
@@ -68,8 +83,17 @@ def ask(memory: dict[str, object]) -> None:
     decision, *options = [str(part) for part in memory["ask"]]  # type: ignore[attr-defined]
     flags = [word for option in options for word in ("--option", option)]
     say("I need a decision")
-    report(memory, "stuck", "--decision", decision, *flags, "--context", "Both are easy now and hard to change later.",
-           "--default", options[0] if options else "as you think")
+    report(
+        memory,
+        "stuck",
+        "--decision",
+        decision,
+        *flags,
+        "--context",
+        "Both are easy now and hard to change later.",
+        "--default",
+        options[0] if options else "as you think",
+    )
     cost(0.01)
 
 
@@ -85,13 +109,21 @@ def work(memory: dict[str, object], number: int, answer: str) -> None:
         path = Path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         before = path.read_text() if path.exists() else ""
-        path.write_text(f"{before}# issue {number}\n" + (f"# decided: {answer}\n" if answer else ""))
+        path.write_text(
+            f"{before}# issue {number}\n" + (f"# decided: {answer}\n" if answer else "")
+        )
         say(f"edited {name}")
     subprocess.run(["git", "add", "--all"], check=True)
     subprocess.run(["git", "commit", "--quiet", "-m", f"Solve #{number}"], check=True)
     cost(0.05)
-    report(memory, "complete", "--title", f"Solve #{number}", "--body", f"What #{number} asks for." + (
-        f"\n\nDecided by a person: {answer}" if answer else ""))
+    report(
+        memory,
+        "complete",
+        "--title",
+        f"Solve #{number}",
+        "--body",
+        f"What #{number} asks for." + (f"\n\nDecided by a person: {answer}" if answer else ""),
+    )
 
 
 if __name__ == "__main__":

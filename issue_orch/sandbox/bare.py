@@ -77,26 +77,55 @@ def create(folder: Path, repo: str, default_branch: str) -> Bare:
 def environment(bare: Bare) -> dict[str, str]:
     """Nothing of the machine's git configuration or identity gets in."""
     return {
-        "PATH": os.environ.get("PATH", os.defpath), "HOME": str(bare.home), "LC_ALL": "C",
-        "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0",
-        "GIT_AUTHOR_NAME": "GitHub", "GIT_AUTHOR_EMAIL": "noreply@github.invalid",
-        "GIT_COMMITTER_NAME": "GitHub", "GIT_COMMITTER_EMAIL": "noreply@github.invalid",
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(bare.home),
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_AUTHOR_NAME": "GitHub",
+        "GIT_AUTHOR_EMAIL": "noreply@github.invalid",
+        "GIT_COMMITTER_NAME": "GitHub",
+        "GIT_COMMITTER_EMAIL": "noreply@github.invalid",
     }
 
 
-def git(bare: Bare, *argv: str, stdin: str = "", check: bool = True, env: Mapping[str, str] | None = None) -> Done:
-    return run("git", *argv, cwd=bare.path, env={**environment(bare), **(env or {})}, stdin=stdin, check=check)
+def git(
+    bare: Bare,
+    *argv: str,
+    stdin: str = "",
+    check: bool = True,
+    env: Mapping[str, str] | None = None,
+) -> Done:
+    return run(
+        "git",
+        *argv,
+        cwd=bare.path,
+        env={**environment(bare), **(env or {})},
+        stdin=stdin,
+        check=check,
+    )
 
 
 def branch_heads(bare: Bare) -> dict[str, str]:
-    listing = git(bare, "for-each-ref", "--format=%(objectname) %(refname:strip=2)", "refs/heads").stdout
+    listing = git(
+        bare, "for-each-ref", "--format=%(objectname) %(refname:strip=2)", "refs/heads"
+    ).stdout
     return {name: sha for sha, name in (line.split(" ", 1) for line in listing.splitlines())}
 
 
 def find_commit(bare: Bare, ref: str) -> str | None:
     """The commit of a branch or sha, branches first."""
     for name in (f"refs/heads/{ref}", ref):
-        done = git(bare, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", check=False)
+        done = git(
+            bare,
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            "--end-of-options",
+            f"{name}^{{commit}}",
+            check=False,
+        )
         if done.code == 0:
             return done.stdout.strip()
     return None
@@ -105,7 +134,11 @@ def find_commit(bare: Bare, ref: str) -> str | None:
 def commit_files(bare: Bare, branch: str, files: Mapping[str, str], message: str, when: int) -> str:
     """One commit on top of `branch` (or its first) that writes `files`; scripts become executable."""
     ref = f"refs/heads/{branch}"
-    parts = [f"commit {ref}", f"committer GitHub <noreply@github.invalid> {when} +0000", _data(message)]
+    parts = [
+        f"commit {ref}",
+        f"committer GitHub <noreply@github.invalid> {when} +0000",
+        _data(message),
+    ]
     if find_commit(bare, branch):
         parts.append(f"from {ref}^0")
     for path, text in files.items():
@@ -121,14 +154,18 @@ def _data(text: str) -> str:
 def log(bare: Bare, *span: str) -> list[Commit]:
     """Commits of a revision range, oldest first."""
     fields = "%x00".join(("%H", "%T", "%P", "%an", "%ae", "%aI", "%cn", "%ce", "%cI", "%B"))
-    text = git(bare, "log", "--reverse", "--topo-order", f"--format={fields}%x01", *span, "--").stdout
+    text = git(
+        bare, "log", "--reverse", "--topo-order", f"--format={fields}%x01", *span, "--"
+    ).stdout
     commits = []
     for record in text.split("\x01"):
         if not record.strip():
             continue
         sha, tree, parents, an, ae, ad, cn, ce, cd, message = record.lstrip("\n").split("\0")
         commits.append(
-            Commit(sha, tree, tuple(parents.split()), (an, ae, ad), (cn, ce, cd), message.rstrip("\n"))
+            Commit(
+                sha, tree, tuple(parents.split()), (an, ae, ad), (cn, ce, cd), message.rstrip("\n")
+            )
         )
     return commits
 
@@ -136,7 +173,11 @@ def log(bare: Bare, *span: str) -> list[Commit]:
 def diff(bare: Bare, base: str, head: str) -> list[FileChange]:
     """Files that differ between two commits, renames found."""
     statuses = {"A": "added", "D": "removed", "M": "modified", "R": "renamed", "T": "changed"}
-    words = iter(git(bare, "diff-tree", "-r", "-M", "-z", "--raw", "--numstat", base, head).stdout.split("\0"))
+    words = iter(
+        git(bare, "diff-tree", "-r", "-M", "-z", "--raw", "--numstat", base, head).stdout.split(
+            "\0"
+        )
+    )
     shapes: dict[str, tuple[str, str, str | None]] = {}
     changes = []
     for word in words:
@@ -186,7 +227,9 @@ def merge_in_folder(bare: Bare, base: str, head: str) -> str | None:
 
 def load_pushes(bare: Bare) -> list[Push]:
     lines = (bare.path / "sandbox-pushes").read_text().splitlines()
-    return [Push(ref, old, new, user) for ref, old, new, user in (line.split(" ", 3) for line in lines)]
+    return [
+        Push(ref, old, new, user) for ref, old, new, user in (line.split(" ", 3) for line in lines)
+    ]
 
 
 def received_size(bare: Bare) -> int:
@@ -203,10 +246,16 @@ def serve(bare: Bare, incoming: Incoming, user: str) -> Reply:
     path, _, query = incoming.target.partition("?")
     headers = incoming.headers
     env = environment(bare) | {
-        "GIT_PROJECT_ROOT": str(bare.path.parent.parent), "GIT_HTTP_EXPORT_ALL": "1",
-        "REQUEST_METHOD": incoming.method, "PATH_INFO": path, "QUERY_STRING": query,
-        "REMOTE_USER": user, "REMOTE_ADDR": "127.0.0.1", "GIT_PROTOCOL": headers.get("git-protocol", ""),
-        "CONTENT_TYPE": headers.get("content-type", ""), "CONTENT_LENGTH": str(len(incoming.raw)),
+        "GIT_PROJECT_ROOT": str(bare.path.parent.parent),
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "REQUEST_METHOD": incoming.method,
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "REMOTE_USER": user,
+        "REMOTE_ADDR": "127.0.0.1",
+        "GIT_PROTOCOL": headers.get("git-protocol", ""),
+        "CONTENT_TYPE": headers.get("content-type", ""),
+        "CONTENT_LENGTH": str(len(incoming.raw)),
         "HTTP_CONTENT_ENCODING": headers.get("content-encoding", ""),
     }
     stdin = incoming.raw.decode("utf-8", "surrogateescape")

@@ -46,8 +46,20 @@ def locked(method: Method) -> Method:
 class Issues:
     """Everything that GitHub would remember of one repository. Every change moves `revision`."""
 
-    def __init__(self, bare: git.Bare, repo: str, default_branch: str, private: bool, now: Callable[[], float]) -> None:
-        self.repo, self.default_branch, self.private, self.repository = repo, default_branch, private, bare
+    def __init__(
+        self,
+        bare: git.Bare,
+        repo: str,
+        default_branch: str,
+        private: bool,
+        now: Callable[[], float],
+    ) -> None:
+        self.repo, self.default_branch, self.private, self.repository = (
+            repo,
+            default_branch,
+            private,
+            bare,
+        )
         self.bare = bare.path
         self.lock = threading.RLock()
         self._clock = now
@@ -86,11 +98,19 @@ class Issues:
 
     @locked
     def add_user(
-        self, login: str, permission: Permission, kind: Literal["User", "Bot"] = "User", scopes: str | None = "repo"
+        self,
+        login: str,
+        permission: Permission,
+        kind: Literal["User", "Bot"] = "User",
+        scopes: str | None = "repo",
     ) -> str:
         """A user with a token; for a login that exists, permission, kind and scopes are set anew."""
         known = self.users.get(login)
-        number, token = (known.id, known.token) if known else (next(self.ids), f"sandbox_{secrets.token_hex(16)}")
+        number, token = (
+            (known.id, known.token)
+            if known
+            else (next(self.ids), f"sandbox_{secrets.token_hex(16)}")
+        )
         self.users[login] = User(login, number, kind, permission, token, scopes)
         self.changed()
         return token
@@ -125,8 +145,14 @@ class Issues:
 
     @locked
     def add_issue(
-        self, title: str, body: str = "", labels: Iterable[str] = (), author: str = PERSON, ready_by: str | None = None,
-        assignees: Iterable[str] = (), milestone: str | None = None,
+        self,
+        title: str,
+        body: str = "",
+        labels: Iterable[str] = (),
+        author: str = PERSON,
+        ready_by: str | None = None,
+        assignees: Iterable[str] = (),
+        milestone: str | None = None,
     ) -> int:
         """Open an issue; `ready_by` is who put the labels on, if not the author."""
         number, now = next(self.numbers), self.now()
@@ -156,10 +182,14 @@ class Issues:
             self.put(issue._replace(assignees=wanted))
         for login in (*issue.assignees, *wanted):
             if (login in issue.assignees) != (login in wanted):
-                self.record(number, "assigned" if login in wanted else "unassigned", by, assignee=login)
+                self.record(
+                    number, "assigned" if login in wanted else "unassigned", by, assignee=login
+                )
 
     @locked
-    def edit_issue(self, number: int, title: str | None = None, body: str | None = None, by: str = PERSON) -> None:
+    def edit_issue(
+        self, number: int, title: str | None = None, body: str | None = None, by: str = PERSON
+    ) -> None:
         """Only a new title leaves an event behind: GitHub's timeline does not show edits of the text."""
         issue = self.issues[number]
         new = issue._replace(
@@ -171,13 +201,19 @@ class Issues:
 
     @locked
     def close_issue(
-        self, key: IssueKey, reason: Literal["completed", "not_planned"] = "completed", by: str = PERSON,
+        self,
+        key: IssueKey,
+        reason: Literal["completed", "not_planned"] = "completed",
+        by: str = PERSON,
         commit: str | None = None,
     ) -> None:
         issue = self.issue(key)
         self.put(
             issue._replace(
-                state="closed", closed_at=self.now(), closed_by=by, state_reason=None if key in self.pulls else reason
+                state="closed",
+                closed_at=self.now(),
+                closed_by=by,
+                state_reason=None if key in self.pulls else reason,
             )
         )
         if isinstance(key, int):
@@ -185,7 +221,11 @@ class Issues:
 
     @locked
     def reopen_issue(self, key: IssueKey, by: str = PERSON) -> None:
-        self.put(self.issue(key)._replace(state="open", state_reason="reopened", closed_at=None, closed_by=None))
+        self.put(
+            self.issue(key)._replace(
+                state="open", state_reason="reopened", closed_at=None, closed_by=None
+            )
+        )
         if isinstance(key, int):
             self.record(key, "reopened", by, state_reason=None)
 
@@ -236,7 +276,9 @@ class Issues:
         self.changed()
 
     def find_comment(self, comment_id: int) -> Comment | None:
-        return next((found[comment_id] for found in self.comments.values() if comment_id in found), None)
+        return next(
+            (found[comment_id] for found in self.comments.values() if comment_id in found), None
+        )
 
     def put(self, issue: Issue) -> None:
         """Every change of an issue passes here: it moves updated_at and the revision."""
@@ -248,6 +290,7 @@ class Issues:
         self.changed()
 
     def record(self, number: int, kind: str, actor: str, **about: Any) -> None:
-        self.events[number].append(Event(next(self.ids), kind, self.user(actor).login, self.now(), about))
+        self.events[number].append(
+            Event(next(self.ids), kind, self.user(actor).login, self.now(), about)
+        )
         self.changed()
-

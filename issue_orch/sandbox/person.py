@@ -19,14 +19,19 @@ class Person:
     def __init__(self, store: Pulls) -> None:
         self._store = store
 
-    def merge(self, number: int, method: Method = "merge", by: str = PERSON, delete_branch: bool = False) -> str:
+    def merge(
+        self, number: int, method: Method = "merge", by: str = PERSON, delete_branch: bool = False
+    ) -> str:
         """Press the merge button: returns the sha that the base is at then. Refused where GitHub refuses."""
         store = self._store
         with store.lock:
             store.sync()
             pull, issue = store.pulls[number], store.issues[number]
             if issue.state == "closed" or pull.draft:
-                raise Expected(f"pull {number} is {'a draft' if pull.draft else 'not open'}", "merge an open pull")
+                raise Expected(
+                    f"pull {number} is {'a draft' if pull.draft else 'not open'}",
+                    "merge an open pull",
+                )
             onto = store.heads[pull.base]
             sha = self._made(pull, onto, method, f"{issue.title} (#{number})")
             git.git(store.repository, "update-ref", f"refs/heads/{pull.base}", sha, onto)
@@ -44,7 +49,9 @@ class Person:
         bare = self._store.repository
         tree = git.merged_tree(bare, onto, pull.head_sha)
         if not tree:
-            raise Expected(f"pull {pull.number} has conflicts with {pull.base}", "resolve them on its branch")
+            raise Expected(
+                f"pull {pull.number} has conflicts with {pull.base}", "resolve them on its branch"
+            )
         if method == "rebase":
             return self._rebased(pull.head_sha, onto)
         parents = ["-p", onto, "-p", pull.head_sha] if method == "merge" else ["-p", onto]
@@ -55,10 +62,15 @@ class Person:
         bare = self._store.repository
         for commit in git.log(bare, "--no-merges", f"{tip}..{head}"):
             # merge-tree takes its merge base from history: give the tip's tree the commit's own parent.
-            stand_in = git.git(bare, "commit-tree", f"{tip}^{{tree}}", "-p", commit.parents[0], "-m", "tip").stdout
+            stand_in = git.git(
+                bare, "commit-tree", f"{tip}^{{tree}}", "-p", commit.parents[0], "-m", "tip"
+            ).stdout
             tree = git.merged_tree(bare, stand_in.strip(), commit.sha)
             if not tree:
-                raise Expected(f"commit {commit.sha[:10]} does not apply to the base", "merge or squash instead")
+                raise Expected(
+                    f"commit {commit.sha[:10]} does not apply to the base",
+                    "merge or squash instead",
+                )
             name, email, date = commit.author
             author = {"GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": email, "GIT_AUTHOR_DATE": date}
             argv = ("commit-tree", tree, "-p", tip, "-m", commit.message)

@@ -14,23 +14,55 @@ def pull(view: View, row: Pull) -> Json:
     half = issue(view, view.store.issues[row.number])
     url, web = f"{view.here}/pulls/{row.number}", f"{view.web}/pull/{row.number}"
     links = {
-        "self": url, "html": web, "issue": half["url"], "comments": half["comments_url"],
-        "review_comments": f"{url}/comments", "review_comment": f"{view.here}/pulls/comments{{/number}}",
-        "commits": f"{url}/commits", "statuses": f"{view.here}/statuses/{row.head_sha}",
+        "self": url,
+        "html": web,
+        "issue": half["url"],
+        "comments": half["comments_url"],
+        "review_comments": f"{url}/comments",
+        "review_comment": f"{view.here}/pulls/comments{{/number}}",
+        "commits": f"{url}/commits",
+        "statuses": f"{view.here}/statuses/{row.head_sha}",
     }
     same = (
-        "node_id", "number", "state", "locked", "active_lock_reason", "title", "body", "user", "milestone", "assignee",
-        "assignees", "author_association", "created_at", "updated_at", "closed_at",
+        "node_id",
+        "number",
+        "state",
+        "locked",
+        "active_lock_reason",
+        "title",
+        "body",
+        "user",
+        "milestone",
+        "assignee",
+        "assignees",
+        "author_association",
+        "created_at",
+        "updated_at",
+        "closed_at",
     )
     base_sha = view.store.heads.get(row.base) or row.merge_base or row.head_sha
     return {
-        **{key: half[key] for key in same}, "id": 20_000_000 + row.number, "url": url, "html_url": web,
-        "diff_url": f"{web}.diff", "patch_url": f"{web}.patch", "issue_url": half["url"], "draft": row.draft,
-        **{f"{key}_url": links[key] for key in ("commits", "review_comments", "review_comment", "comments")},
+        **{key: half[key] for key in same},
+        "id": 20_000_000 + row.number,
+        "url": url,
+        "html_url": web,
+        "diff_url": f"{web}.diff",
+        "patch_url": f"{web}.patch",
+        "issue_url": half["url"],
+        "draft": row.draft,
+        **{
+            f"{key}_url": links[key]
+            for key in ("commits", "review_comments", "review_comment", "comments")
+        },
         "statuses_url": links["statuses"],
-        "labels": issue_labels(view, view.store.issues[row.number]), "requested_reviewers": [], "requested_teams": [],
-        "merged_at": stamp(row.merged_at), "merge_commit_sha": row.merge_sha, "auto_merge": None,
-        "head": _end(view, row.head, row.head_sha), "base": _end(view, row.base, base_sha),
+        "labels": issue_labels(view, view.store.issues[row.number]),
+        "requested_reviewers": [],
+        "requested_teams": [],
+        "merged_at": stamp(row.merged_at),
+        "merge_commit_sha": row.merge_sha,
+        "auto_merge": None,
+        "head": _end(view, row.head, row.head_sha),
+        "base": _end(view, row.base, base_sha),
         "_links": {key: {"href": href} for key, href in links.items()},
     }
 
@@ -38,7 +70,13 @@ def pull(view: View, row: Pull) -> Json:
 def _end(view: View, branch: str, sha: str) -> Json:
     whole = repository(view)
     owner = whole["owner"]
-    return {"label": f"{owner['login']}:{branch}", "ref": branch, "sha": sha, "user": owner, "repo": whole}
+    return {
+        "label": f"{owner['login']}:{branch}",
+        "ref": branch,
+        "sha": sha,
+        "user": owner,
+        "repo": whole,
+    }
 
 
 def full_pull(view: View, row: Pull, asked: bool = True) -> Json:
@@ -56,11 +94,17 @@ def full_pull(view: View, row: Pull, asked: bool = True) -> Json:
         row = store.pulls[row.number] = row._replace(mergeable=mergeable)
     changes, commits = files_of(view, row), commits_of(view, row)
     return {
-        **pull(view, row), "merged": row.merged_at is not None, "mergeable": row.mergeable, "rebaseable": row.mergeable,
-        "mergeable_state": _mergeable_state(view, row), "maintainer_can_modify": False,
+        **pull(view, row),
+        "merged": row.merged_at is not None,
+        "mergeable": row.mergeable,
+        "rebaseable": row.mergeable,
+        "mergeable_state": _mergeable_state(view, row),
+        "maintainer_can_modify": False,
         "merged_by": user(view, row.merged_by) if row.merged_by else None,
-        "comments": len(store.comments[row.number]), "review_comments": len(store.review_comments[row.number]),
-        "commits": len(commits), "changed_files": len(changes),
+        "comments": len(store.comments[row.number]),
+        "review_comments": len(store.review_comments[row.number]),
+        "commits": len(commits),
+        "changed_files": len(changes),
         "additions": sum(change.additions for change in changes),
         "deletions": sum(change.deletions for change in changes),
     }
@@ -74,12 +118,20 @@ def _mergeable_state(view: View, row: Pull) -> str:
         return "dirty"
     if row.draft:
         return "draft"
-    approvals = {review.author for review in store.reviews[row.number] if review.state == "APPROVED"}
-    green = {check.name for check in store.checks[row.head_sha].values() if check.conclusion == "success"}
+    approvals = {
+        review.author for review in store.reviews[row.number] if review.state == "APPROVED"
+    }
+    green = {
+        check.name for check in store.checks[row.head_sha].values() if check.conclusion == "success"
+    }
     for rule in (*store.protections_of(row.base, True), *store.protections_of(row.base, False)):
         if len(approvals) < rule.reviews or not green.issuperset(rule.checks):
             return "blocked"
-    failing = {check.conclusion for check in store.checks[row.head_sha].values()} - {"success", "neutral", "skipped"}
+    failing = {check.conclusion for check in store.checks[row.head_sha].values()} - {
+        "success",
+        "neutral",
+        "skipped",
+    }
     states = {status.state for status in store.statuses[row.head_sha].values()} - {"success"}
     return "unstable" if failing or states else "clean"
 
@@ -87,7 +139,9 @@ def _mergeable_state(view: View, row: Pull) -> str:
 def fork_point(view: View, row: Pull) -> str:
     """Where the pull's own commits begin: fixed once merged, else the common ancestor with the base of now."""
     tip = view.store.heads.get(row.base, row.head_sha)
-    return row.merge_base or git.merge_base(view.store.repository, tip, row.head_sha) or row.head_sha
+    return (
+        row.merge_base or git.merge_base(view.store.repository, tip, row.head_sha) or row.head_sha
+    )
 
 
 def commits_of(view: View, row: Pull) -> list[git.Commit]:
@@ -105,52 +159,92 @@ def commit(view: View, row: git.Commit) -> Json:
         for kind, (name, email, date) in (("author", row.author), ("committer", row.committer))
     }
     inner = {
-        "url": f"{view.here}/git/commits/{row.sha}", **people, "message": row.message, "comment_count": 0,
-        "tree": {"sha": row.tree, "url": f"{view.here}/git/trees/{row.tree}"}, "verification": _unverified(),
+        "url": f"{view.here}/git/commits/{row.sha}",
+        **people,
+        "message": row.message,
+        "comment_count": 0,
+        "tree": {"sha": row.tree, "url": f"{view.here}/git/trees/{row.tree}"},
+        "verification": _unverified(),
     }
     return {
-        "url": url, "sha": row.sha, "node_id": node("Commit", row.sha), "html_url": f"{view.web}/commit/{row.sha}",
-        "comments_url": f"{url}/comments", "commit": inner, "author": None, "committer": None,
+        "url": url,
+        "sha": row.sha,
+        "node_id": node("Commit", row.sha),
+        "html_url": f"{view.web}/commit/{row.sha}",
+        "comments_url": f"{url}/comments",
+        "commit": inner,
+        "author": None,
+        "committer": None,
         "parents": _parents(view, row),
     }
 
 
 def _unverified() -> Json:
-    return {"verified": False, "reason": "unsigned", "signature": None, "payload": None, "verified_at": None}
+    return {
+        "verified": False,
+        "reason": "unsigned",
+        "signature": None,
+        "payload": None,
+        "verified_at": None,
+    }
 
 
 def _parents(view: View, row: git.Commit) -> list[Json]:
     return [
-        {"sha": sha, "url": f"{view.here}/commits/{sha}", "html_url": f"{view.web}/commit/{sha}"} for sha in row.parents
+        {"sha": sha, "url": f"{view.here}/commits/{sha}", "html_url": f"{view.web}/commit/{sha}"}
+        for sha in row.parents
     ]
 
 
 def timeline_commit(view: View, row: git.Commit) -> Json:
     whole = commit(view, row)
-    kept = {key: whole["commit"][key] for key in ("author", "committer", "message", "tree", "verification")}
+    kept = {
+        key: whole["commit"][key]
+        for key in ("author", "committer", "message", "tree", "verification")
+    }
     return {
-        "event": "committed", "sha": row.sha, "node_id": whole["node_id"], "url": whole["commit"]["url"], **kept,
-        "parents": whole["parents"], "html_url": whole["html_url"],
+        "event": "committed",
+        "sha": row.sha,
+        "node_id": whole["node_id"],
+        "url": whole["commit"]["url"],
+        **kept,
+        "parents": whole["parents"],
+        "html_url": whole["html_url"],
     }
 
 
 def file(view: View, row: git.FileChange, sha: str) -> Json:
     path = quote(row.path)
     body = {
-        "sha": row.sha, "filename": row.path, "status": row.status, "additions": row.additions,
-        "deletions": row.deletions, "changes": row.additions + row.deletions,
-        "blob_url": f"{view.web}/blob/{sha}/{path}", "raw_url": f"{view.web}/raw/{sha}/{path}",
+        "sha": row.sha,
+        "filename": row.path,
+        "status": row.status,
+        "additions": row.additions,
+        "deletions": row.deletions,
+        "changes": row.additions + row.deletions,
+        "blob_url": f"{view.web}/blob/{sha}/{path}",
+        "raw_url": f"{view.web}/raw/{sha}/{path}",
         "contents_url": f"{view.here}/contents/{path}?ref={sha}",
     }
     return body | ({"previous_filename": row.previous} if row.previous else {})
 
 
 def review(view: View, row: Review) -> Json:
-    url, web = f"{view.here}/pulls/{row.pull}", f"{view.web}/pull/{row.pull}#pullrequestreview-{row.id}"
+    url, web = (
+        f"{view.here}/pulls/{row.pull}",
+        f"{view.web}/pull/{row.pull}#pullrequestreview-{row.id}",
+    )
     return {
-        "id": row.id, "node_id": node("Review", row.id), "user": user(view, row.author), "body": row.body,
-        "state": row.state, "html_url": web, "pull_request_url": url, "submitted_at": stamp(row.at),
-        "_links": {"html": {"href": web}, "pull_request": {"href": url}}, "commit_id": row.commit,
+        "id": row.id,
+        "node_id": node("Review", row.id),
+        "user": user(view, row.author),
+        "body": row.body,
+        "state": row.state,
+        "html_url": web,
+        "pull_request_url": url,
+        "submitted_at": stamp(row.at),
+        "_links": {"html": {"href": web}, "pull_request": {"href": url}},
+        "commit_id": row.commit,
         "author_association": association(view, row.author),
     }
 
@@ -160,13 +254,29 @@ def review_comment(view: View, number: int, row: ReviewComment) -> Json:
     url, pull_url = f"{view.here}/pulls/comments/{row.id}", f"{view.here}/pulls/{number}"
     web = f"{view.web}/pull/{number}#discussion_r{row.id}"
     return {
-        "url": url, "pull_request_review_id": row.review, "id": row.id, "node_id": node("ReviewComment", row.id),
-        "diff_hunk": f"@@ -{row.line} +{row.line} @@", "path": row.path, "commit_id": parent.commit,
-        "original_commit_id": parent.commit, "user": user(view, parent.author), "body": row.body,
-        "created_at": stamp(parent.at), "updated_at": stamp(parent.at), "html_url": web, "pull_request_url": pull_url,
-        "author_association": association(view, parent.author), "line": row.line, "original_line": row.line,
-        "side": "RIGHT", "subject_type": "line",
-        "_links": {key: {"href": href} for key, href in (("self", url), ("html", web), ("pull_request", pull_url))},
+        "url": url,
+        "pull_request_review_id": row.review,
+        "id": row.id,
+        "node_id": node("ReviewComment", row.id),
+        "diff_hunk": f"@@ -{row.line} +{row.line} @@",
+        "path": row.path,
+        "commit_id": parent.commit,
+        "original_commit_id": parent.commit,
+        "user": user(view, parent.author),
+        "body": row.body,
+        "created_at": stamp(parent.at),
+        "updated_at": stamp(parent.at),
+        "html_url": web,
+        "pull_request_url": pull_url,
+        "author_association": association(view, parent.author),
+        "line": row.line,
+        "original_line": row.line,
+        "side": "RIGHT",
+        "subject_type": "line",
+        "_links": {
+            key: {"href": href}
+            for key, href in (("self", url), ("html", web), ("pull_request", pull_url))
+        },
     }
 
 
@@ -174,40 +284,81 @@ def check_run(view: View, row: Check) -> Json:
     url, web = f"{view.here}/check-runs/{row.id}", f"{view.web}/runs/{row.id}"
     count, done = len(row.annotations), row.conclusion is not None
     return {
-        "id": row.id, "head_sha": row.sha, "node_id": node("CheckRun", row.id), "external_id": "", "url": url,
-        "html_url": web, "details_url": web, "status": "completed" if done else "in_progress", "name": row.name,
-        "conclusion": row.conclusion, "started_at": stamp(row.at), "completed_at": stamp(row.at) if done else None,
+        "id": row.id,
+        "head_sha": row.sha,
+        "node_id": node("CheckRun", row.id),
+        "external_id": "",
+        "url": url,
+        "html_url": web,
+        "details_url": web,
+        "status": "completed" if done else "in_progress",
+        "name": row.name,
+        "conclusion": row.conclusion,
+        "started_at": stamp(row.at),
+        "completed_at": stamp(row.at) if done else None,
         "output": {
-            "title": None, "summary": None, "text": None, "annotations_count": count,
+            "title": None,
+            "summary": None,
+            "text": None,
+            "annotations_count": count,
             "annotations_url": f"{url}/annotations",
         },
-        "check_suite": {"id": row.id}, "app": None, "pull_requests": [],
+        "check_suite": {"id": row.id},
+        "app": None,
+        "pull_requests": [],
     }
 
 
 def annotation(view: View, row: Check, note: Json) -> Json:
     line = note.get("line", 1)
     return {
-        "path": note["path"], "start_line": line, "end_line": line, "start_column": None, "end_column": None,
-        "annotation_level": note.get("level", "failure"), "title": note.get("title"), "message": note["message"],
-        "raw_details": None, "blob_href": f"{view.web}/blob/{row.sha}/{quote(note['path'])}",
+        "path": note["path"],
+        "start_line": line,
+        "end_line": line,
+        "start_column": None,
+        "end_column": None,
+        "annotation_level": note.get("level", "failure"),
+        "title": note.get("title"),
+        "message": note["message"],
+        "raw_details": None,
+        "blob_href": f"{view.web}/blob/{row.sha}/{quote(note['path'])}",
     }
 
 
-def combined_status(view: View, sha: str, rows: list[CommitStatus], shown: list[CommitStatus]) -> Json:
+def combined_status(
+    view: View, sha: str, rows: list[CommitStatus], shown: list[CommitStatus]
+) -> Json:
     states, url = {row.state for row in rows}, f"{view.here}/commits/{sha}"
-    state = "failure" if states & {"failure", "error"} else "success" if states == {"success"} else "pending"
+    state = (
+        "failure"
+        if states & {"failure", "error"}
+        else "success"
+        if states == {"success"}
+        else "pending"
+    )
     return {
-        "state": state, "sha": sha, "total_count": len(rows), "repository": repository(view), "commit_url": url,
-        "url": f"{url}/status", "statuses": [_status(view, sha, row) for row in shown],
+        "state": state,
+        "sha": sha,
+        "total_count": len(rows),
+        "repository": repository(view),
+        "commit_url": url,
+        "url": f"{url}/status",
+        "statuses": [_status(view, sha, row) for row in shown],
     }
 
 
 def _status(view: View, sha: str, row: CommitStatus) -> Json:
     return {
-        "id": row.id, "node_id": node("Status", row.id), "url": f"{view.here}/statuses/{sha}", "context": row.context,
-        "state": row.state, "description": row.description or None, "target_url": None, "avatar_url": None,
-        "created_at": stamp(row.at), "updated_at": stamp(row.at),
+        "id": row.id,
+        "node_id": node("Status", row.id),
+        "url": f"{view.here}/statuses/{sha}",
+        "context": row.context,
+        "state": row.state,
+        "description": row.description or None,
+        "target_url": None,
+        "avatar_url": None,
+        "created_at": stamp(row.at),
+        "updated_at": stamp(row.at),
     }
 
 
@@ -215,47 +366,74 @@ def branch(view: View, name: str, sha: str) -> Json:
     url = f"{view.here}/branches/{quote(name, safe='')}"
     rules = view.store.protections_of(name, ruleset=False)
     contexts = sorted({check for rule in rules for check in rule.checks})
-    required = {"enforcement_level": "everyone" if contexts else "off", "contexts": contexts, "checks": []}
+    required = {
+        "enforcement_level": "everyone" if contexts else "off",
+        "contexts": contexts,
+        "checks": [],
+    }
     return {
-        "name": name, "commit": commit(view, git.log(view.store.repository, "-1", sha)[0]),
+        "name": name,
+        "commit": commit(view, git.log(view.store.repository, "-1", sha)[0]),
         "protected": bool(rules or view.store.protections_of(name, ruleset=True)),
         "protection": {"enabled": bool(rules), "required_status_checks": required},
-        "_links": {"self": url, "html": f"{view.web}/tree/{quote(name)}"}, "protection_url": f"{url}/protection",
+        "_links": {"self": url, "html": f"{view.web}/tree/{quote(name)}"},
+        "protection_url": f"{url}/protection",
     }
 
 
 def protection(view: View, name: str, rule: Protection) -> Json:
     url = f"{view.here}/branches/{quote(name, safe='')}/protection"
     body: Json = {
-        "url": url, "enforce_admins": {"url": f"{url}/enforce_admins", "enabled": True},
+        "url": url,
+        "enforce_admins": {"url": f"{url}/enforce_admins", "enabled": True},
         "required_signatures": {"url": f"{url}/required_signatures", "enabled": rule.signatures},
-        "allow_force_pushes": {"enabled": False}, "allow_deletions": {"enabled": False},
+        "allow_force_pushes": {"enabled": False},
+        "allow_deletions": {"enabled": False},
     }
     if rule.reviews:
         body["required_pull_request_reviews"] = {
-            "url": f"{url}/required_pull_request_reviews", "dismiss_stale_reviews": False,
-            "require_code_owner_reviews": False, "required_approving_review_count": rule.reviews,
+            "url": f"{url}/required_pull_request_reviews",
+            "dismiss_stale_reviews": False,
+            "require_code_owner_reviews": False,
+            "required_approving_review_count": rule.reviews,
         }
     if rule.checks:
         checks = [{"context": name, "app_id": None} for name in rule.checks]
         body["required_status_checks"] = {
-            "url": f"{url}/required_status_checks", "strict": False, "contexts": list(rule.checks), "checks": checks,
+            "url": f"{url}/required_status_checks",
+            "strict": False,
+            "contexts": list(rule.checks),
+            "checks": checks,
             "contexts_url": f"{url}/required_status_checks/contexts",
         }
     return body
 
 
 def rules(view: View, number: int, rule: Protection) -> list[Json]:
-    source = {"ruleset_source_type": "Repository", "ruleset_source": view.store.repo, "ruleset_id": number}
+    source = {
+        "ruleset_source_type": "Repository",
+        "ruleset_source": view.store.repo,
+        "ruleset_id": number,
+    }
     found: list[Json] = [{"type": "non_fast_forward"}, {"type": "update"}]
     if rule.reviews:
-        flags = ("dismiss_stale_reviews_on_push", "require_code_owner_review", "require_last_push_approval",
-                 "required_review_thread_resolution")
-        parameters: Json = {"required_approving_review_count": rule.reviews, **dict.fromkeys(flags, False)}
+        flags = (
+            "dismiss_stale_reviews_on_push",
+            "require_code_owner_review",
+            "require_last_push_approval",
+            "required_review_thread_resolution",
+        )
+        parameters: Json = {
+            "required_approving_review_count": rule.reviews,
+            **dict.fromkeys(flags, False),
+        }
         found.append({"type": "pull_request", "parameters": parameters})
     if rule.checks:
         contexts = [{"context": name} for name in rule.checks]
-        parameters = {"required_status_checks": contexts, "strict_required_status_checks_policy": False}
+        parameters = {
+            "required_status_checks": contexts,
+            "strict_required_status_checks_policy": False,
+        }
         found.append({"type": "required_status_checks", "parameters": parameters})
     if rule.signatures:
         found.append({"type": "required_signatures"})
@@ -263,10 +441,18 @@ def rules(view: View, number: int, rule: Protection) -> list[Json]:
 
 
 def ruleset(view: View, number: int, rule: Protection) -> Json:
-    own = [{key: value for key, value in each.items() if not key.startswith("ruleset")} for each in rules(view, number, rule)]
+    own = [
+        {key: value for key, value in each.items() if not key.startswith("ruleset")}
+        for each in rules(view, number, rule)
+    ]
     return {
-        "id": number, "name": f"Protect {rule.pattern}", "target": "branch", "source_type": "Repository",
-        "source": view.store.repo, "enforcement": "active", "current_user_can_bypass": "never",
+        "id": number,
+        "name": f"Protect {rule.pattern}",
+        "target": "branch",
+        "source_type": "Repository",
+        "source": view.store.repo,
+        "enforcement": "active",
+        "current_user_can_bypass": "never",
         "conditions": {"ref_name": {"include": [f"refs/heads/{rule.pattern}"], "exclude": []}},
         "rules": own,
     }

@@ -23,9 +23,11 @@ def pulls(call: Call) -> Listing:
     if head is not None and ":" not in head:
         raise Refused(422, "Validation Failed: head must be OWNER:BRANCH")
     rows = [
-        store.issues[pull.number] for pull in store.pulls.values()
+        store.issues[pull.number]
+        for pull in store.pulls.values()
         if (state == "all" or store.issues[pull.number].state == state)
-        and query.get("base", pull.base) == pull.base and (head is None or head == f"{owner}:{pull.head}")
+        and query.get("base", pull.base) == pull.base
+        and (head is None or head == f"{owner}:{pull.head}")
     ]
     found = in_order(rows, query, "desc" if query.get("sort", "created") == "created" else "asc")
     return Listing(found, lambda row: pull_bodies.pull(call.view, store.pulls[row.number]))
@@ -34,7 +36,8 @@ def pulls(call: Call) -> Listing:
 def pull_files(call: Call, number: str) -> Listing:
     row = pull_row(call, number)
     return Listing(
-        pull_bodies.files_of(call.view, row), lambda change: pull_bodies.file(call.view, change, row.head_sha)
+        pull_bodies.files_of(call.view, row),
+        lambda change: pull_bodies.file(call.view, change, row.head_sha),
     )
 
 
@@ -50,7 +53,10 @@ def reviews(call: Call, number: str) -> Listing:
 
 def review_comments(call: Call, number: str) -> Listing:
     key = pull_row(call, number).number
-    return Listing(call.view.store.review_comments[key], lambda row: pull_bodies.review_comment(call.view, key, row))
+    return Listing(
+        call.view.store.review_comments[key],
+        lambda row: pull_bodies.review_comment(call.view, key, row),
+    )
 
 
 def commit_sha(call: Call, ref: str) -> str:
@@ -66,7 +72,8 @@ def check_runs(call: Call, ref: str) -> Listing:
     if "check_name" in call.query:
         rows = [row for row in rows if row.name == call.query["check_name"]]
     return Listing(
-        rows, lambda row: pull_bodies.check_run(call.view, row),
+        rows,
+        lambda row: pull_bodies.check_run(call.view, row),
         lambda page: {"total_count": len(rows), "check_runs": page},
     )
 
@@ -105,8 +112,14 @@ def protection(call: Call, name: str) -> Json:
 
 def rules(call: Call, name: str) -> Listing:
     store = call.view.store
-    found = [(number, each) for number, each in enumerate(store.protections, 1) if each in store.protections_of(name, ruleset=True)]
-    return Listing([rule for number, each in found for rule in pull_bodies.rules(call.view, number, each)])
+    found = [
+        (number, each)
+        for number, each in enumerate(store.protections, 1)
+        if each in store.protections_of(name, ruleset=True)
+    ]
+    return Listing(
+        [rule for number, each in found for rule in pull_bodies.rules(call.view, number, each)]
+    )
 
 
 def ruleset(call: Call, number: str) -> Json:
@@ -124,7 +137,12 @@ def git_ref(call: Call, name: str) -> Json:
     here = call.view.here
     target = {"type": "commit", "sha": sha, "url": f"{here}/git/commits/{sha}"}
     ref = f"refs/heads/{name}"
-    return {"ref": ref, "node_id": bodies.node("Ref", ref), "url": f"{here}/git/{ref}", "object": target}
+    return {
+        "ref": ref,
+        "node_id": bodies.node("Ref", ref),
+        "url": f"{here}/git/{ref}",
+        "object": target,
+    }
 
 
 def permission(call: Call, login: str) -> Json:
@@ -141,13 +159,22 @@ def compare(call: Call, base: str, head: str) -> Json:
     if not first or not last or not fork:
         raise Refused(404, "Not Found")
     ahead, behind = git.log(bare, f"{first}..{last}"), git.log(bare, f"{last}..{first}")
-    status = {(0, 0): "identical", (1, 0): "ahead", (0, 1): "behind", (1, 1): "diverged"}[bool(ahead), bool(behind)]
+    status = {(0, 0): "identical", (1, 0): "ahead", (0, 1): "behind", (1, 1): "diverged"}[
+        bool(ahead), bool(behind)
+    ]
     url, web = f"{view.here}/compare/{base}...{head}", f"{view.web}/compare/{base}...{head}"
     return {
-        "url": url, "html_url": web, "permalink_url": web, "diff_url": f"{web}.diff", "patch_url": f"{web}.patch",
+        "url": url,
+        "html_url": web,
+        "permalink_url": web,
+        "diff_url": f"{web}.diff",
+        "patch_url": f"{web}.patch",
         "base_commit": pull_bodies.commit(view, git.log(bare, "-1", first)[0]),
         "merge_base_commit": pull_bodies.commit(view, git.log(bare, "-1", fork)[0]),
-        "status": status, "ahead_by": len(ahead), "behind_by": len(behind), "total_commits": len(ahead),
+        "status": status,
+        "ahead_by": len(ahead),
+        "behind_by": len(behind),
+        "total_commits": len(ahead),
         "commits": [pull_bodies.commit(view, row) for row in ahead],
         "files": [pull_bodies.file(view, change, last) for change in git.diff(bare, fork, last)],
     }

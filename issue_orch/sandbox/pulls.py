@@ -29,22 +29,33 @@ class Pulls(Issues):
 
     @locked
     def review(
-        self, number: int, by: str = PERSON, state: str = "APPROVED", body: str = "", comments: Iterable[Json] = ()
+        self,
+        number: int,
+        by: str = PERSON,
+        state: str = "APPROVED",
+        body: str = "",
+        comments: Iterable[Json] = (),
     ) -> int:
         """Review a pull: APPROVED, CHANGES_REQUESTED or COMMENTED, with comments {path, line, body}."""
         pull, user = self.pulls[number], self.user(by)
         if state != "COMMENTED" and by == self.issues[number].author:
-            raise Expected(f"the author of pull {number} cannot review it with {state}", "review as another user")
+            raise Expected(
+                f"the author of pull {number} cannot review it with {state}",
+                "review as another user",
+            )
         made = Review(next(self.ids), number, user.login, state, body, pull.head_sha, self.now())
         self.reviews[number].append(made)
         self.review_comments[number] += [
-            ReviewComment(next(self.ids), made.id, note["path"], note.get("line", 1), note["body"]) for note in comments
+            ReviewComment(next(self.ids), made.id, note["path"], note.get("line", 1), note["body"])
+            for note in comments
         ]
         self.put(self.issues[number])
         return made.id
 
     @locked
-    def set_check(self, sha: str, name: str, conclusion: str | None, annotations: Iterable[Json] = ()) -> int:
+    def set_check(
+        self, sha: str, name: str, conclusion: str | None, annotations: Iterable[Json] = ()
+    ) -> int:
         """A check run with annotations {path, line, message, level}; conclusion None is one still running."""
         made = Check(next(self.ids), sha, name, conclusion, tuple(annotations), self.now())
         self.checks[sha][name] = made
@@ -53,12 +64,18 @@ class Pulls(Issues):
 
     @locked
     def set_status(self, sha: str, context: str, state: str, description: str = "") -> None:
-        self.statuses[sha][context] = CommitStatus(next(self.ids), context, state, description, self.now())
+        self.statuses[sha][context] = CommitStatus(
+            next(self.ids), context, state, description, self.now()
+        )
         self.changed()
 
     @locked
     def protect_branch(
-        self, pattern: str, reviews: int = 1, checks: Iterable[str] = (), signatures: bool = False,
+        self,
+        pattern: str,
+        reviews: int = 1,
+        checks: Iterable[str] = (),
+        signatures: bool = False,
         ruleset: bool = False,
     ) -> None:
         """Refuse pushes to branches of that name or pattern; as branch protection, or as a ruleset."""
@@ -67,10 +84,16 @@ class Pulls(Issues):
         self.changed()
 
     def protections_of(self, branch: str, ruleset: bool) -> list[Protection]:
-        return [p for p in self.protections if p.ruleset == ruleset and fnmatch.fnmatchcase(branch, p.pattern)]
+        return [
+            p
+            for p in self.protections
+            if p.ruleset == ruleset and fnmatch.fnmatchcase(branch, p.pattern)
+        ]
 
     @locked
-    def open_pull(self, head: str, base: str, title: str, body: str, author: str, draft: bool = False) -> int:
+    def open_pull(
+        self, head: str, base: str, title: str, body: str, author: str, draft: bool = False
+    ) -> int:
         number, now, sha = next(self.numbers), self.now(), self.heads[head]
         self.pulls[number] = Pull(number, head, base, sha, draft)
         self.put(Issue(number, title, body, author, now, now, self.repo))
@@ -88,7 +111,9 @@ class Pulls(Issues):
         if before == self.heads:
             return
         self.changed()
-        for pull in [pull for pull in self.pulls.values() if self.issues[pull.number].state == "open"]:
+        for pull in [
+            pull for pull in self.pulls.values() if self.issues[pull.number].state == "open"
+        ]:
             sha, base = self.heads.get(pull.head), self.heads.get(pull.base)
             if sha is None:
                 self.close_issue(pull.number)
@@ -97,7 +122,13 @@ class Pulls(Issues):
                 git.git(self.repository, "update-ref", f"refs/pull/{pull.number}/head", sha)
                 self.put(self.issues[pull.number])
             onto = before.get(pull.base)
-            if sha and base and onto and base != onto and git.is_ancestor(self.repository, sha, base):
+            if (
+                sha
+                and base
+                and onto
+                and base != onto
+                and git.is_ancestor(self.repository, sha, base)
+            ):
                 self.mark_merged(pull.number, self.pushes[-1].user or PERSON, base, onto)
 
     @locked
@@ -105,11 +136,16 @@ class Pulls(Issues):
         """Record that a pull's commits are in its base, which was `onto` before; the default branch closes issues."""
         pull, issue = self.pulls[number], self.issues[number]
         fork = git.merge_base(self.repository, pull.head_sha, onto)
-        self.pulls[number] = pull._replace(merged_at=self.now(), merged_by=by, merge_sha=sha, merge_base=fork)
+        self.pulls[number] = pull._replace(
+            merged_at=self.now(), merged_by=by, merge_sha=sha, merge_base=fork
+        )
         self.record(number, "merged", by, commit_id=sha)
         self.close_issue(number, by=by)
         if pull.base == self.default_branch:
-            words = r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+" + rf"(?:{re.escape(self.repo)})?#(\d+)\b"
+            words = (
+                r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+"
+                + rf"(?:{re.escape(self.repo)})?#(\d+)\b"
+            )
             for closed in {int(found) for found in re.findall(words, issue.body, re.IGNORECASE)}:
                 if closed in self.issues and self.issues[closed].state == "open":
                     self.close_issue(closed, by=by, commit=sha)

@@ -53,7 +53,10 @@ def foreign_issue(call: Call, repo: str, parts: tuple[str, ...]) -> Json:
 
 def issues(call: Call) -> Listing:
     """Filtered and sorted once per revision and query, whatever page is asked for."""
-    store, query = call.view.store, {key: value for key, value in call.query.items() if "page" not in key}
+    store, query = (
+        call.view.store,
+        {key: value for key, value in call.query.items() if "page" not in key},
+    )
     key = ("issues", *sorted(query.items()))
     if key not in store.cache:
         wanted = _issue_filter(call, query)
@@ -64,10 +67,16 @@ def issues(call: Call) -> Listing:
 
 def _issue_filter(call: Call, query: dict[str, str]) -> Callable[[Issue], bool]:
     state, earliest = one_of(query, "state", "open", "closed", "all"), since(query)
-    labels = {name.strip().casefold() for name in query.get("labels", "").split(",") if name.strip()}
-    assignee, creator, milestone = (query.get(name) for name in ("assignee", "creator", "milestone"))
+    labels = {
+        name.strip().casefold() for name in query.get("labels", "").split(",") if name.strip()
+    }
+    assignee, creator, milestone = (
+        query.get(name) for name in ("assignee", "creator", "milestone")
+    )
     if milestone and milestone not in ("*", "none") and not milestone.isdecimal():
-        raise Refused(422, "Validation Failed", {"resource": "Issue", "field": "milestone", "code": "invalid"})
+        raise Refused(
+            422, "Validation Failed", {"resource": "Issue", "field": "milestone", "code": "invalid"}
+        )
 
     def wanted(row: Issue) -> bool:
         return (
@@ -96,7 +105,9 @@ def _matches(asked: str | None, has: tuple[str, ...]) -> bool:
 def one_of(query: dict[str, str], name: str, *allowed: str) -> str:
     value = query.get(name, allowed[0])
     if value not in allowed:
-        raise Refused(422, "Validation Failed", {"resource": "Search", "field": name, "code": "invalid"})
+        raise Refused(
+            422, "Validation Failed", {"resource": "Search", "field": name, "code": "invalid"}
+        )
     return value
 
 
@@ -106,7 +117,9 @@ def since(query: dict[str, str]) -> float:
     try:
         return datetime.strptime(query["since"], "%Y-%m-%dT%H:%M:%S%z").timestamp()
     except ValueError:
-        raise Refused(422, f"Validation Failed: since {query['since']} is not YYYY-MM-DDTHH:MM:SSZ") from None
+        raise Refused(
+            422, f"Validation Failed: since {query['since']} is not YYYY-MM-DDTHH:MM:SSZ"
+        ) from None
 
 
 def in_order(rows: list[Any], query: dict[str, str], default: str = "desc") -> list[Any]:
@@ -116,18 +129,27 @@ def in_order(rows: list[Any], query: dict[str, str], default: str = "desc") -> l
 
 
 def comments(call: Call, number: str) -> Listing:
-    earliest, rows = since(call.query), call.view.store.comments[issue_row(call, number).number].values()
-    return Listing([row for row in rows if row.updated_at >= earliest], lambda row: bodies.comment(call.view, row))
+    earliest, rows = (
+        since(call.query),
+        call.view.store.comments[issue_row(call, number).number].values(),
+    )
+    return Listing(
+        [row for row in rows if row.updated_at >= earliest],
+        lambda row: bodies.comment(call.view, row),
+    )
 
 
 def all_comments(call: Call) -> Listing:
     earliest, store = since(call.query), call.view.store
     if "direction" in call.query and "sort" not in call.query:
         raise Refused(422, "Validation Failed: direction is ignored without sort")
-    rows = [row for found in store.comments.values() for row in found.values() if row.updated_at >= earliest]
-    return Listing(
-        in_order(rows, call.query, "asc"), lambda row: bodies.comment(call.view, row)
-    )
+    rows = [
+        row
+        for found in store.comments.values()
+        for row in found.values()
+        if row.updated_at >= earliest
+    ]
+    return Listing(in_order(rows, call.query, "asc"), lambda row: bodies.comment(call.view, row))
 
 
 def comment(call: Call, comment_id: str) -> Json:
@@ -139,7 +161,10 @@ def comment(call: Call, comment_id: str) -> Json:
 
 def events(call: Call, number: str) -> Listing:
     rows = call.view.store.events[issue_row(call, number).number]
-    return Listing([row for row in rows if row.kind != "cross-referenced"], lambda row: bodies.event(call.view, row))
+    return Listing(
+        [row for row in rows if row.kind != "cross-referenced"],
+        lambda row: bodies.event(call.view, row),
+    )
 
 
 def timeline(call: Call, number: str) -> Listing:
@@ -147,11 +172,17 @@ def timeline(call: Call, number: str) -> Listing:
     view, store, key = call.view, call.view.store, issue_row(call, number).number
     found: list[Json] = []
     if key in store.pulls:
-        found += [pull_bodies.timeline_commit(view, row) for row in pull_bodies.commits_of(view, store.pulls[key])]
+        found += [
+            pull_bodies.timeline_commit(view, row)
+            for row in pull_bodies.commits_of(view, store.pulls[key])
+        ]
     dated = [
         *((row.at, bodies.timeline_event(view, row)) for row in store.events[key]),
         *((row.created_at, _commented(view, row)) for row in store.comments[key].values()),
-        *((row.at, {"event": "reviewed", **pull_bodies.review(view, row)}) for row in store.reviews[key]),
+        *(
+            (row.at, {"event": "reviewed", **pull_bodies.review(view, row)})
+            for row in store.reviews[key]
+        ),
     ]
     found += [body for _, body in sorted(dated, key=lambda line: line[0])]
     return Listing(found)
@@ -199,4 +230,6 @@ def parent(call: Call, number: str) -> Json:
 
 
 def milestones(call: Call) -> Listing:
-    return Listing(list(call.view.store.milestones.values()), lambda row: bodies.milestone(call.view, row))
+    return Listing(
+        list(call.view.store.milestones.values()), lambda row: bodies.milestone(call.view, row)
+    )

@@ -19,8 +19,12 @@ def parse(raw: bytes) -> Any:
 
 
 def as_json(status: int, body: Any, headers: dict[str, str] | None = None) -> Reply:
-    payload = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
-    return Reply(status, {"Content-Type": "application/json; charset=utf-8", **(headers or {})}, payload)
+    payload = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(
+        "utf-8", "surrogateescape"
+    )
+    return Reply(
+        status, {"Content-Type": "application/json; charset=utf-8", **(headers or {})}, payload
+    )
 
 
 def refusal(refused: Refused) -> Reply:

@@ -32,7 +32,9 @@ class Route(NamedTuple):
     status: int = 200
 
 
-def _get(path: str, answer: Callable[..., Any], query: str = "", needs: Permission = "read") -> Route:
+def _get(
+    path: str, answer: Callable[..., Any], query: str = "", needs: Permission = "read"
+) -> Route:
     return Route("GET", path, answer, frozenset(query.split()), needs=needs)
 
 
@@ -40,7 +42,12 @@ _PAGES = "page per_page"
 _ISSUES = f"labels state milestone assignee creator since sort direction {_PAGES}"
 _PULLS = f"head base state sort direction {_PAGES}"
 _LABEL: Fields = {"name": str, "color": str, "description": str}
-_PULL: Fields = {"title": str, "body": (str, type(None)), "base": str, "maintainer_can_modify": bool}
+_PULL: Fields = {
+    "title": str,
+    "body": (str, type(None)),
+    "base": str,
+    "maintainer_can_modify": bool,
+}
 
 ROUTES = (
     _get("/user", lambda call: bodies.private_user(call.view, call.user)),
@@ -67,14 +74,26 @@ ROUTES = (
     _get(r"issues/(\d+)/timeline", reads.timeline, _PAGES),
     _get(r"issues/(\d+)/events", reads.events, _PAGES),
     _get(r"issues/(\d+)/labels", reads.issue_labels, _PAGES),
-    Route("POST", r"issues/(\d+)/labels", writes.add_labels, fields={"labels": list}, needs="triage"),
+    Route(
+        "POST", r"issues/(\d+)/labels", writes.add_labels, fields={"labels": list}, needs="triage"
+    ),
     Route("DELETE", r"issues/(\d+)/labels/([^/]+)", writes.remove_label, needs="triage"),
     _get(r"issues/(\d+)/dependencies/blocked_by", reads.blocked_by, _PAGES),
     _get(r"issues/(\d+)/sub_issues", reads.sub_issues, _PAGES),
     _get(r"issues/(\d+)/parent", reads.parent),
     _get("pulls", pull_reads.pulls, _PULLS),
-    Route("POST", "pulls", writes.open_pull, fields={**_PULL, "head": str, "draft": bool}, needs="write", status=201),
-    _get(r"pulls/(\d+)", lambda call, number: pull_bodies.full_pull(call.view, pull_reads.pull_row(call, number))),
+    Route(
+        "POST",
+        "pulls",
+        writes.open_pull,
+        fields={**_PULL, "head": str, "draft": bool},
+        needs="write",
+        status=201,
+    ),
+    _get(
+        r"pulls/(\d+)",
+        lambda call, number: pull_bodies.full_pull(call.view, pull_reads.pull_row(call, number)),
+    ),
     Route("PATCH", r"pulls/(\d+)", writes.edit_pull, fields={**_PULL, "state": str}),
     _get(r"pulls/(\d+)/files", pull_reads.pull_files, _PAGES),
     _get(r"pulls/(\d+)/commits", pull_reads.pull_commits, _PAGES),
@@ -86,7 +105,11 @@ ROUTES = (
 )
 LONGEST = {"body": 65_536, "title": 256, "name": 50, "description": 100}
 _PATTERNS = tuple(
-    re.compile(path if path.startswith("/") else "/repos/(?P<owner>[^/]+)/(?P<name>[^/]+)" + (path and f"/{path}"))
+    re.compile(
+        path
+        if path.startswith("/")
+        else "/repos/(?P<owner>[^/]+)/(?P<name>[^/]+)" + (path and f"/{path}")
+    )
     for path in (route.path for route in ROUTES)
 )
 
@@ -148,4 +171,6 @@ def _check_body(route: Route, body: Any) -> None:
         most = LONGEST.get(name)
         if most and isinstance(value, str) and len(value) > most:
             words = f"{name} is too long (maximum is {most} characters)"
-            raise Refused(422, "Validation Failed", {"field": name, "code": "custom", "message": words})
+            raise Refused(
+                422, "Validation Failed", {"field": name, "code": "custom", "message": words}
+            )

@@ -29,9 +29,25 @@ from .records import Incoming, Json, Refused, Reply, Request, User, allows
 from .replies import answered, as_json, parse, refusal, tagged, unchanged
 
 _CONTROLS = (
-    "add_user", "seed", "add_issue", "close_issue", "reopen_issue", "edit_issue", "assign", "add_label", "remove_label",
-    "add_blocked_by", "remove_blocked_by", "add_sub_issue", "comment", "review", "set_check", "set_status",
-    "protect_branch", "merge", "close_pull",
+    "add_user",
+    "seed",
+    "add_issue",
+    "close_issue",
+    "reopen_issue",
+    "edit_issue",
+    "assign",
+    "add_label",
+    "remove_label",
+    "add_blocked_by",
+    "remove_blocked_by",
+    "add_sub_issue",
+    "comment",
+    "review",
+    "set_check",
+    "set_status",
+    "protect_branch",
+    "merge",
+    "close_pull",
 )
 _SHOWN = ("requests", "unknown_requests", "merge_attempts", "pushes")
 
@@ -123,10 +139,17 @@ class Sandbox(Pulls):
     handler: ClassVar[type[Handler]] = Handler
 
     def __init__(
-        self, folder: Path, repo: str = "acme/widgets", default_branch: str = "main", private: bool = False,
-        port: int = 0, now: Callable[[], float] = time.time,
+        self,
+        folder: Path,
+        repo: str = "acme/widgets",
+        default_branch: str = "main",
+        private: bool = False,
+        port: int = 0,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(git.create(folder, repo, default_branch), repo, default_branch, private, now)
+        super().__init__(
+            git.create(folder, repo, default_branch), repo, default_branch, private, now
+        )
         self.requests: list[Request] = []
         self.writes: set[str] = set()
         self.git_requests: list[Request] = []
@@ -140,7 +163,9 @@ class Sandbox(Pulls):
         self.person = Person(self)
         self.control_token = secrets.token_hex(16)
         self._server = Server(self, port)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}
+        )
         self.base_url = f"http://127.0.0.1:{self._server.server_port}"
         self.git_url = f"{self.base_url}/{repo}.git"
 
@@ -180,7 +205,10 @@ class Sandbox(Pulls):
         headers = {"X-GitHub-Media-Type": "github.v3; format=json"}
         try:
             if not incoming.headers.get("user-agent"):
-                raise Refused(403, "Request forbidden by administrative rules. Please make sure it has a User-Agent header")
+                raise Refused(
+                    403,
+                    "Request forbidden by administrative rules. Please make sure it has a User-Agent header",
+                )
             if len(query) < len(asked):
                 raise Refused(422, "Validation Failed: a query parameter is given twice")
             body = parse(incoming.raw)
@@ -200,9 +228,13 @@ class Sandbox(Pulls):
             self.unknown_requests.append(seen)
         if status == 405:
             self.merge_attempts.append(seen)
-        return reply._replace(headers={**headers, **self._limits(user, status, path), **reply.headers})
+        return reply._replace(
+            headers={**headers, **self._limits(user, status, path), **reply.headers}
+        )
 
-    def _routed(self, incoming: Incoming, path: str, query: dict[str, str], body: Any, user: User, api: str) -> Reply:
+    def _routed(
+        self, incoming: Incoming, path: str, query: dict[str, str], body: Any, user: User, api: str
+    ) -> Reply:
         if routes.MERGES.fullmatch(f"{incoming.method} {path}"):
             raise Refused(405, "Merging is up to a person")
         found = routes.find(incoming.method, path)
@@ -219,7 +251,9 @@ class Sandbox(Pulls):
         reply: Reply | None = self.cache.get(key)
         if not reply:
             before = self.revision
-            reply = tagged(answered(route.status, routes.answer(route, repo, parts, call), call, path))
+            reply = tagged(
+                answered(route.status, routes.answer(route, repo, parts, call), call, path)
+            )
             # Asking for a pull is what makes GitHub work out whether it merges: that answer holds only once.
             if self.revision == before:
                 self.cache[key] = reply
@@ -243,7 +277,12 @@ class Sandbox(Pulls):
             self.rate_used.clear()
             self.rate_reset = self.now() + 3600
         used, limit = self.rate_used[user.login], self.rate_limit
-        return {"limit": limit, "used": used, "remaining": max(0, limit - used), "reset": self.rate_reset}
+        return {
+            "limit": limit,
+            "used": used,
+            "remaining": max(0, limit - used),
+            "reset": self.rate_reset,
+        }
 
     def _limits(self, user: User | None, status: int, path: str) -> dict[str, str]:
         """A 304 costs nothing, and neither does asking for the limit."""
@@ -251,7 +290,10 @@ class Sandbox(Pulls):
             return {}
         if status != 304 and path != "/rate_limit":
             self.rate_used[user.login] = min(self.rate_limit, self.rate_used[user.login] + 1)
-        headers = {f"X-RateLimit-{name.capitalize()}": str(value) for name, value in self._rates(user).items()}
+        headers = {
+            f"X-RateLimit-{name.capitalize()}": str(value)
+            for name, value in self._rates(user).items()
+        }
         scopes = {} if user.scopes is None else {"X-OAuth-Scopes": user.scopes}
         return {**headers, "X-RateLimit-Resource": "core", **scopes}
 
@@ -259,18 +301,31 @@ class Sandbox(Pulls):
         user = self._user_of(incoming)
         pushes = "git-receive-pack" in incoming.target
         if not user:
-            reply = Reply(401, {"WWW-Authenticate": 'Basic realm="GitHub"'}, b"Invalid username or token.\n")
+            reply = Reply(
+                401, {"WWW-Authenticate": 'Basic realm="GitHub"'}, b"Invalid username or token.\n"
+            )
         elif self.private and not allows(user.permission, "read"):
             reply = Reply(404, {}, b"Repository not found.\n")
         elif pushes and not allows(user.permission, "write"):
-            reply = Reply(403, {}, f"Permission to {self.repo}.git denied to {user.login}.\n".encode())
+            reply = Reply(
+                403, {}, f"Permission to {self.repo}.git denied to {user.login}.\n".encode()
+            )
         else:
             reply = git.serve(self.repository, incoming, user.login)
             if pushes:
                 self.sync()
         path, _, query = incoming.target.partition("?")
         login = user.login if user else None
-        seen = Request(incoming.method, path, dict(parse_qsl(query)), None, login, reply.status, False, time.time())
+        seen = Request(
+            incoming.method,
+            path,
+            dict(parse_qsl(query)),
+            None,
+            login,
+            reply.status,
+            False,
+            time.time(),
+        )
         self.git_requests.append(seen)
         return reply
 
@@ -281,7 +336,9 @@ class Sandbox(Pulls):
         if incoming.method == "GET" and name in _SHOWN:
             return as_json(200, {"result": [row._asdict() for row in getattr(self, name)]})
         if incoming.method != "POST" or name not in _CONTROLS:
-            return as_json(404, {"message": f"no control {name}", "controls": [*_CONTROLS, *_SHOWN]})
+            return as_json(
+                404, {"message": f"no control {name}", "controls": [*_CONTROLS, *_SHOWN]}
+            )
         action = getattr(self.person if name in ("merge", "close_pull") else self, name)
         try:
             return as_json(200, {"result": action(**(parse(incoming.raw) or {}))})

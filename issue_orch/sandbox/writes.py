@@ -13,7 +13,9 @@ from .records import Json, Refused, allows
 def _required(call: Call, resource: str, *names: str) -> list[str]:
     missing = [name for name in names if not (call.body.get(name) or "").strip()]
     if missing:
-        errors = ({"resource": resource, "field": name, "code": "missing_field"} for name in missing)
+        errors = (
+            {"resource": resource, "field": name, "code": "missing_field"} for name in missing
+        )
         raise Refused(422, "Validation Failed", *errors)
     return [call.body[name] for name in names]
 
@@ -43,9 +45,15 @@ def edit_comment(call: Call, comment_id: str) -> Json:
 def label(call: Call) -> Json:
     store, (name,) = call.view.store, _required(call, "Label", "name")
     if not re.fullmatch("[0-9a-fA-F]{6}", call.body.get("color", "ededed")):
-        raise Refused(422, "Validation Failed", {"resource": "Label", "code": "invalid", "field": "color"})
+        raise Refused(
+            422, "Validation Failed", {"resource": "Label", "code": "invalid", "field": "color"}
+        )
     if name.casefold() in store.labels:
-        raise Refused(422, "Validation Failed", {"resource": "Label", "code": "already_exists", "field": "name"})
+        raise Refused(
+            422,
+            "Validation Failed",
+            {"resource": "Label", "code": "already_exists", "field": "name"},
+        )
     made = store.label(name)._replace(
         color=call.body.get("color", "ededed"), description=call.body.get("description", "")
     )
@@ -57,8 +65,12 @@ def label(call: Call) -> Json:
 def add_labels(call: Call, number: str) -> Listing:
     row = reads.issue_row(call, number)
     names = call.body if isinstance(call.body, list) else call.body.get("labels", [])
-    if not names or not all(isinstance(name, str) and 0 < len(name.strip()) <= 50 for name in names):
-        raise Refused(422, "Validation Failed", {"resource": "Label", "field": "name", "code": "invalid"})
+    if not names or not all(
+        isinstance(name, str) and 0 < len(name.strip()) <= 50 for name in names
+    ):
+        raise Refused(
+            422, "Validation Failed", {"resource": "Label", "field": "name", "code": "invalid"}
+        )
     for name in names:
         call.view.store.add_label(row.number, name, call.user.login)
     return reads.issue_labels(call, number)
@@ -83,7 +95,9 @@ def open_pull(call: Call) -> Json:
     if git.is_ancestor(store.repository, store.heads[branch], store.heads[base]):
         raise _invalid(code="custom", message=f"No commits between {base} and {branch}")
     draft = call.body.get("draft", False)
-    number = store.open_pull(branch, base, title, call.body.get("body") or "", call.user.login, draft)
+    number = store.open_pull(
+        branch, base, title, call.body.get("body") or "", call.user.login, draft
+    )
     return pull_bodies.full_pull(call.view, store.pulls[number], asked=False)
 
 
@@ -96,13 +110,19 @@ def _refuse_twin(call: Call, head: str, base: str) -> None:
     for pull in store.pulls.values():
         if (pull.head, pull.base, store.issues[pull.number].state) == (head, base, "open"):
             owner = store.repo.split("/")[0]
-            raise _invalid(code="custom", message=f"A pull request already exists for {owner}:{head}.")
+            raise _invalid(
+                code="custom", message=f"A pull request already exists for {owner}:{head}."
+            )
 
 
 def edit_pull(call: Call, number: str) -> Json:
     """Title, text, base, and open or closed: nothing here merges."""
     store, row = call.view.store, pull_reads.pull_row(call, number)
-    issue, state, base = store.issues[row.number], call.body.get("state"), call.body.get("base", row.base)
+    issue, state, base = (
+        store.issues[row.number],
+        call.body.get("state"),
+        call.body.get("base", row.base),
+    )
     _owned(call, issue.author)
     if state not in (None, "open", "closed"):
         raise _invalid(field="state", code="invalid")

@@ -32,20 +32,40 @@ def issues_json(count: int) -> str:
     chance = random.Random(count)
     rows = []
     for number in range(1, count + 1):
-        depends = f"Depends on #{chance.randrange(1, number)}\n\n" if number > 1 and chance.random() < 0.3 else ""
+        depends = (
+            f"Depends on #{chance.randrange(1, number)}\n\n"
+            if number > 1 and chance.random() < 0.3
+            else ""
+        )
         named = ", ".join(chance.sample(FILES, chance.randrange(1, 4)))
-        rows.append({
-            "number": number, "title": f"Add part {number} to the menu", "author": "ann", "url": f"https://github.com/a/w/issues/{number}",
-            "body": f"{depends}As a user I want part {number}, so that the work is done.\n\nFiles: {named}", "labels": ["ready"],
-            "state": "open", "state_reason": None, "assignees": [], "milestone": None, "created_at": "2025-01-01T00:00:00Z",
-            "updated_at": "2025-01-01T00:00:00Z", "is_pull": False, "open_blockers": 0, "total_blockers": 0,
-            "sub_issues_total": 0, "sub_issues_completed": 0,
-        })
+        rows.append(
+            {
+                "number": number,
+                "title": f"Add part {number} to the menu",
+                "author": "ann",
+                "url": f"https://github.com/a/w/issues/{number}",
+                "body": f"{depends}As a user I want part {number}, so that the work is done.\n\nFiles: {named}",
+                "labels": ["ready"],
+                "state": "open",
+                "state_reason": None,
+                "assignees": [],
+                "milestone": None,
+                "created_at": "2025-01-01T00:00:00Z",
+                "updated_at": "2025-01-01T00:00:00Z",
+                "is_pull": False,
+                "open_blockers": 0,
+                "total_blockers": 0,
+                "sub_issues_total": 0,
+                "sub_issues_completed": 0,
+            }
+        )
     return json.dumps(rows)
 
 
 def facts_of(rows: list[dict[str, Any]]) -> Facts:
-    issues = tuple(Issue(**{**row, "labels": tuple(row["labels"]), "assignees": ()}) for row in rows)
+    issues = tuple(
+        Issue(**{**row, "labels": tuple(row["labels"]), "assignees": ()}) for row in rows
+    )
     return Facts("a/w", issues, tree=frozenset(FILES))
 
 
@@ -99,8 +119,13 @@ def make_branches(place: Place, count: int) -> list[str]:
     chance = random.Random(count)
     parts = []
     for number in range(count):
-        parts.append(f"commit refs/heads/work-{number}\ncommitter Bench <bench@example.org> 1700000001 +0000\ndata 4\nWork\n"
-                     "from refs/heads/main^0\n")
-        parts += [f"M 100644 inline {name}\ndata {len(str(number)) + 1}\n{number}\n" for name in chance.sample(FILES[:40], 3)]
+        parts.append(
+            f"commit refs/heads/work-{number}\ncommitter Bench <bench@example.org> 1700000001 +0000\ndata 4\nWork\n"
+            "from refs/heads/main^0\n"
+        )
+        parts += [
+            f"M 100644 inline {name}\ndata {len(str(number)) + 1}\n{number}\n"
+            for name in chance.sample(FILES[:40], 3)
+        ]
     place.git("fast-import", "--quiet", stdin="".join(parts))
     return [place.git("rev-parse", f"work-{number}") for number in range(count)]

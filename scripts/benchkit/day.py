@@ -41,7 +41,9 @@ def complete(place: Place) -> list[int]:
     """Sessions as workers would have left them, with open pulls; and many issues that nobody made ready."""
     sandbox = place.sandbox
     assert sandbox is not None and place.clone is not None
-    numbers = [sandbox.add_issue(f"Complete {at}", "Do it.", labels=["ready"]) for at in range(PULLS)]
+    numbers = [
+        sandbox.add_issue(f"Complete {at}", "Do it.", labels=["ready"]) for at in range(PULLS)
+    ]
     for at in range(OTHERS):
         sandbox.add_issue(f"Other {at}", "Some day.")
     for number in numbers:
@@ -49,14 +51,28 @@ def complete(place: Place) -> list[int]:
         place.git("commit", "--quiet", "--allow-empty", "-m", f"Solve #{number}")
     place.git("push", "--quiet", "origin", *(f"issue-{number}" for number in numbers))
     sandbox.sync()
-    pulls = [sandbox.open_pull(f"issue-{number}", "main", "T", f"Closes #{number}", "you") for number in numbers]
+    pulls = [
+        sandbox.open_pull(f"issue-{number}", "main", "T", f"Closes #{number}", "you")
+        for number in numbers
+    ]
     state = place.clone / ".git" / "issue-orch"
     for number, pull in zip(numbers, pulls, strict=True):
         make_session(state, number)
-        save_status(state, new_status(
-            number, status="complete", branch=f"issue-{number}", base="main", repo="acme/widgets", startedAt=iso(time.time()),
-            pullRequestUrl=f"{sandbox.base_url}/acme/widgets/pull/{pull}", agent="sleeper", attempt=1,
-            worktreePath=str(place.clone)))
+        save_status(
+            state,
+            new_status(
+                number,
+                status="complete",
+                branch=f"issue-{number}",
+                base="main",
+                repo="acme/widgets",
+                startedAt=iso(time.time()),
+                pullRequestUrl=f"{sandbox.base_url}/acme/widgets/pull/{pull}",
+                agent="sleeper",
+                attempt=1,
+                worktreePath=str(place.clone),
+            ),
+        )
         sandbox.set_check(sandbox.pulls[pull].head_sha, "test", None)
     return pulls
 

@@ -62,17 +62,27 @@ class Place:
         self.stack = ExitStack()
         where = folder or ("/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.folder = Path(tempfile.mkdtemp(prefix="issue-orch-bench-", dir=where))
-        self.home, self.fifo, self.trace = self.folder / "home", self.folder / "started", self.folder / "trace"
+        self.home, self.fifo, self.trace = (
+            self.folder / "home",
+            self.folder / "started",
+            self.folder / "trace",
+        )
         self.home.mkdir()
         self.sandbox: SlowSandbox | None = None
         self.clone: Path | None = None
         self.python, self.command = make_environment(self.folder / "venv")
         self.env = {
-            "PATH": os.environ["PATH"], "HOME": str(self.home), "USER": "bench", "LANG": "C.UTF-8",
-            "GIT_CONFIG_NOSYSTEM": "1", "ISSUE_ORCH_WRITE_GAP": "0",
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "USER": "bench",
+            "LANG": "C.UTF-8",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "ISSUE_ORCH_WRITE_GAP": "0",
         }
-        self.git_config = "[user]\n\tname = Bench\n\temail = bench@example.org\n[init]\n\tdefaultBranch = main\n" \
+        self.git_config = (
+            "[user]\n\tname = Bench\n\temail = bench@example.org\n[init]\n\tdefaultBranch = main\n"
             "[credential]\n\thelper = store\n[gc]\n\tauto = 0\n"
+        )
         (self.home / ".gitconfig").write_text(self.git_config)
         os.mkfifo(self.fifo)
         self.started = os.open(self.fifo, os.O_RDWR | os.O_NONBLOCK)
@@ -83,29 +93,66 @@ class Place:
     def __enter__(self) -> Place:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self.clone is not None:
             self.run("stop", "--all", check=False)
         self.stack.close()
         os.close(self.started)
         shutil.rmtree(self.folder)
 
-    def run(self, *words: str, cwd: Path | None = None, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([self.command, *words], cwd=cwd or self.clone or self.folder, env={**self.env, **env}, text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, check=check)
+    def run(
+        self, *words: str, cwd: Path | None = None, check: bool = True, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.command, *words],
+            cwd=cwd or self.clone or self.folder,
+            env={**self.env, **env},
+            text=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=check,
+        )
 
     def git(self, *words: str, cwd: Path | None = None, stdin: str | None = None) -> str:
-        return subprocess.run(["git", *words], cwd=cwd or self.clone, env=self.env, text=True, input=stdin, check=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout.strip()
+        return subprocess.run(
+            ["git", *words],
+            cwd=cwd or self.clone,
+            env=self.env,
+            text=True,
+            input=stdin,
+            check=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ).stdout.strip()
 
     def merges(self, one: str, other: str) -> bool:
-        return subprocess.run(["git", "merge-tree", "--write-tree", one, other], cwd=self.clone, env=self.env, check=False,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+        return (
+            subprocess.run(
+                ["git", "merge-tree", "--write-tree", one, other],
+                cwd=self.clone,
+                env=self.env,
+                check=False,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            ).returncode
+            == 0
+        )
 
     def stack_run(self, code: str, *argv: str) -> float:
         """Run Python code in the clone; the first of the numbers that it prints."""
-        done = subprocess.run([self.python, "-c", code, *argv], cwd=self.clone, env=self.env, text=True, check=True,
-                              stdout=subprocess.PIPE)
+        done = subprocess.run(
+            [self.python, "-c", code, *argv],
+            cwd=self.clone,
+            env=self.env,
+            text=True,
+            check=True,
+            stdout=subprocess.PIPE,
+        )
         return float(json.loads(done.stdout)[0])
 
     def make_clone(self, files: int, issues: int) -> Path:
@@ -113,17 +160,32 @@ class Place:
         sandbox = self.stack.enter_context(SlowSandbox(self.folder / "github"))
         token = sandbox.add_user("you", "admin")
         for number in range(1, issues + 1):
-            sandbox.add_issue(f"Issue {number}", f"Do it.\n\nFiles: src/d0/f{number}.py", labels=["ready"])
-        subprocess.run(["git", "fast-import", "--quiet"], cwd=sandbox.repository.path, input=history(files), check=True)
+            sandbox.add_issue(
+                f"Issue {number}", f"Do it.\n\nFiles: src/d0/f{number}.py", labels=["ready"]
+            )
+        subprocess.run(
+            ["git", "fast-import", "--quiet"],
+            cwd=sandbox.repository.path,
+            input=history(files),
+            check=True,
+        )
         sandbox.sync()
         host = sandbox.base_url.removeprefix("http://")
         (self.home / ".git-credentials").write_text(f"http://you:{token}@{host}\n")
-        self.git("clone", "--quiet", str(sandbox.repository.path), str(self.folder / "widgets"), cwd=self.folder)
+        self.git(
+            "clone",
+            "--quiet",
+            str(sandbox.repository.path),
+            str(self.folder / "widgets"),
+            cwd=self.folder,
+        )
         self.clone, self.sandbox = self.folder / "widgets", sandbox
         (self.folder / "work").mkdir()
         self.git("remote", "set-url", "origin", sandbox.git_url)
         self.env["ISSUE_ORCH_TOKEN"] = token
-        (self.clone / ".issue-orch.toml").write_text(CONFIG.format(base_url=sandbox.base_url, agent=self.agent))
+        (self.clone / ".issue-orch.toml").write_text(
+            CONFIG.format(base_url=sandbox.base_url, agent=self.agent)
+        )
         self.run("init", "--approve")
         return self.clone
 
@@ -153,18 +215,33 @@ def history(files: int) -> bytes:
     """One commit with so many seeded files of about 2 kB, a hundred in each folder."""
     chance = random.Random(files)
     words = [f"word{number:03}" for number in range(400)]
-    parts: list[bytes] = [b"commit refs/heads/main\ncommitter Bench <bench@example.org> 1700000000 +0000\ndata 5\nStart\n"]
+    parts: list[bytes] = [
+        b"commit refs/heads/main\ncommitter Bench <bench@example.org> 1700000000 +0000\ndata 5\nStart\n"
+    ]
     for number in range(files):
-        text = f"# {number}\n" + "\n".join(" ".join(chance.choices(words, k=10)) for _ in range(chance.randrange(5, 45)))
-        parts.append(f"M 100644 inline src/d{number // 100}/f{number}.py\ndata {len(text)}\n{text}\n".encode())
+        text = f"# {number}\n" + "\n".join(
+            " ".join(chance.choices(words, k=10)) for _ in range(chance.randrange(5, 45))
+        )
+        parts.append(
+            f"M 100644 inline src/d{number // 100}/f{number}.py\ndata {len(text)}\n{text}\n".encode()
+        )
     return b"".join(parts)
 
 
-def timed(argv: list[str], cwd: str | os.PathLike[str], env: dict[str, str], check: bool = True) -> tuple[float, float]:
+def timed(
+    argv: list[str], cwd: str | os.PathLike[str], env: dict[str, str], check: bool = True
+) -> tuple[float, float]:
     """Milliseconds of one process, its output thrown away: on the clock, and of the processor."""
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done: Any = subprocess.run(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, check=False)
+    done: Any = subprocess.run(
+        argv,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
     lasted = (time.perf_counter() - begun) * 1000
     if check and done.returncode:
         raise RuntimeError(f"{argv}: exit code {done.returncode}")

@@ -10,7 +10,15 @@ from pathlib import Path
 from statistics import median
 
 from issue_orch.messages import write_context
-from issue_orch.store import iso, make_session, make_state, new_status, save_status, session_folder, write_json
+from issue_orch.store import (
+    iso,
+    make_session,
+    make_state,
+    new_status,
+    save_status,
+    session_folder,
+    write_json,
+)
 
 from .place import Place, timed
 
@@ -18,8 +26,14 @@ REPEATS = 7
 PHASES = ("working", "stuck", "complete", "planning", "working")
 
 
-def against_pass(place: Place, rounds: int, argv: list[str], cwd: Path, code_zero: bool = True,
-                 after: Callable[[], None] = lambda: None) -> Iterator[tuple[float, float]]:
+def against_pass(
+    place: Place,
+    rounds: int,
+    argv: list[str],
+    cwd: Path,
+    code_zero: bool = True,
+    after: Callable[[], None] = lambda: None,
+) -> Iterator[tuple[float, float]]:
     """Each round is the median of some runs, one of each in turn."""
     for number in range(rounds + 1):
         products, yardsticks = [], []
@@ -40,34 +54,78 @@ def make_sessions(place: Place, count: int) -> Path:
         phase = PHASES[(number - 1) % len(PHASES)]
         make_session(state, number)
         (state / "locks" / str(number)).touch()
-        save_status(state, new_status(
-            number, issueTitle=f"Add the export button number {number} to the menu", status=phase, branch=f"issue-{number}",
-            worktreePath=f"/home/me/widgets-issue-{number}", startedAt=iso(time.time() - 600), lastHeartbeat=iso(time.time()),
-            repo="acme/widgets", issueUrl=f"https://github.com/acme/widgets/issues/{number}", base="main", baseSha="0" * 40,
-            agent="claude", agentSessionId="5e8f1d3c-7f0e-4e5c-9a51-2b0a8c0f7f11", attempt=1,
-            plannedFiles=["src/export.py", "src/menu.py"], changes={"files": 3, "insertions": 45, "deletions": 12},
-            lastActivity={"at": iso(time.time()), "text": "edited src/export.py"},
-            supervisor={"pid": 4242, "startTicks": 123456, "bootId": "2b0a8c0f-7f11-4e5c-9a51-5e8f1d3c7f0e"},
-            question={"id": "1", "decision": "Which?", "options": ["A", "B"], "context": None, "default": "A",
-                      "askedAt": iso(time.time())} if phase == "stuck" else None), durable=False)
+        save_status(
+            state,
+            new_status(
+                number,
+                issueTitle=f"Add the export button number {number} to the menu",
+                status=phase,
+                branch=f"issue-{number}",
+                worktreePath=f"/home/me/widgets-issue-{number}",
+                startedAt=iso(time.time() - 600),
+                lastHeartbeat=iso(time.time()),
+                repo="acme/widgets",
+                issueUrl=f"https://github.com/acme/widgets/issues/{number}",
+                base="main",
+                baseSha="0" * 40,
+                agent="claude",
+                agentSessionId="5e8f1d3c-7f0e-4e5c-9a51-2b0a8c0f7f11",
+                attempt=1,
+                plannedFiles=["src/export.py", "src/menu.py"],
+                changes={"files": 3, "insertions": 45, "deletions": 12},
+                lastActivity={"at": iso(time.time()), "text": "edited src/export.py"},
+                supervisor={
+                    "pid": 4242,
+                    "startTicks": 123456,
+                    "bootId": "2b0a8c0f-7f11-4e5c-9a51-5e8f1d3c7f0e",
+                },
+                question={
+                    "id": "1",
+                    "decision": "Which?",
+                    "options": ["A", "B"],
+                    "context": None,
+                    "default": "A",
+                    "askedAt": iso(time.time()),
+                }
+                if phase == "stuck"
+                else None,
+            ),
+            durable=False,
+        )
         if number % 3 == 0:
-            write_json(session_folder(state, number) / "pull.json",
-                       {"number": number, "url": f"https://github.com/acme/widgets/pull/{number}", "state": "open",
-                        "merged": False, "mergeable": True, "checks": "passing", "review": "none", "fetchedAt": iso(0)})
+            write_json(
+                session_folder(state, number) / "pull.json",
+                {
+                    "number": number,
+                    "url": f"https://github.com/acme/widgets/pull/{number}",
+                    "state": "open",
+                    "merged": False,
+                    "mergeable": True,
+                    "checks": "passing",
+                    "review": "none",
+                    "fetchedAt": iso(0),
+                },
+            )
     return top
 
 
 def report(place: Place, rounds: int) -> Iterator[tuple[float, float]]:
     top = make_sessions(place, 1)
     place.clone = top
-    write_context(new_status(1, worktreePath=str(top), branch="issue-1", base="main"), "acme/widgets", top / ".git" / "issue-orch")
+    write_context(
+        new_status(1, worktreePath=str(top), branch="issue-1", base="main"),
+        "acme/widgets",
+        top / ".git" / "issue-orch",
+    )
     outbox = top / ".issue-orch" / "outbox"
 
     def empty() -> None:
         for file in outbox.iterdir():
             file.unlink()
 
-    yield from against_pass(place, rounds, [place.command, "report", "working", "--note", "x"], top, after=empty)
+    yield from against_pass(
+        place, rounds, [place.command, "report", "working", "--note", "x"], top, after=empty
+    )
 
 
 def status(count: int, *flags: str) -> Callable[[Place, int], Iterator[tuple[float, float]]]:
@@ -83,7 +141,9 @@ def words(*argv: str) -> Callable[[Place, int], Iterator[tuple[float, float]]]:
 
     def measure(place: Place, rounds: int) -> Iterator[tuple[float, float]]:
         cwd = place.folder if argv[0] == "plan" else make_sessions(place, 0)
-        yield from against_pass(place, rounds, [place.command, *argv], cwd, code_zero=argv[0] == "--help")
+        yield from against_pass(
+            place, rounds, [place.command, *argv], cwd, code_zero=argv[0] == "--help"
+        )
 
     return measure
 
@@ -99,10 +159,23 @@ def imports(*argv: str) -> Callable[[Place], str]:
 
 
 def import_phases(place: Place, argv: tuple[str, ...], cwd: Path) -> str:
-    done = subprocess.run([place.python, "-X", "importtime", place.command, *argv], cwd=cwd, env=place.env, text=True,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
-    plain = subprocess.run([place.python, "-X", "importtime", "-c", "pass"], env=place.env, text=True, check=True,
-                           stderr=subprocess.PIPE)
+    done = subprocess.run(
+        [place.python, "-X", "importtime", place.command, *argv],
+        cwd=cwd,
+        env=place.env,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    plain = subprocess.run(
+        [place.python, "-X", "importtime", "-c", "pass"],
+        env=place.env,
+        text=True,
+        check=True,
+        stderr=subprocess.PIPE,
+    )
     known = {name for _, name in rows_of(plain.stderr)}
     sums = {"own": 0.0, "packages": 0.0, "stdlib": 0.0}
     counts = dict.fromkeys(sums, 0)
@@ -124,4 +197,7 @@ def stdlib_names() -> frozenset[str]:
 
 def rows_of(text: str) -> list[tuple[float, str]]:
     """Own milliseconds and name of each imported module."""
-    return [(int(own) / 1000, name) for own, name in re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", text)]
+    return [
+        (int(own) / 1000, name)
+        for own, name in re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", text)
+    ]

@@ -53,8 +53,16 @@ def spawn_yardstick(place: Place, count: int) -> float:
     begun = time.perf_counter()
     for number, path in enumerate(paths(place, count), 1):
         place.git("worktree", "add", "--quiet", "-b", f"issue-{number}", str(path), "origin/main")
-        agents.append(subprocess.Popen([place.agent], cwd=path, env=place.env, stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        agents.append(
+            subprocess.Popen(
+                [place.agent],
+                cwd=path,
+                env=place.env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
     ended = place.wait_started(count)
     for agent in agents:
         agent.kill()
@@ -86,15 +94,19 @@ def spawn_phases(count: int) -> Callable[[Place], str]:
         with tracing(place):
             SlowSandbox.spans.clear()
             begun = time.time()
-            done = place.run("spawn", "--yes", *map(str, range(1, count + 1)), PYTHONPROFILEIMPORTTIME="1")
+            done = place.run(
+                "spawn", "--yes", *map(str, range(1, count + 1)), PYTHONPROFILEIMPORTTIME="1"
+            )
             whole = time.time() - begun
             place.wait_started(count)
         launch = max(entry.stat().st_mtime for entry in sessions(place, "launch.json"))
         imports = sum(spent for spent, _ in rows_of(done.stderr))
         clear(place, count)
-        return (f"imports {imports:.0f} ms; {told(git_spans(place), begun, 'git processes')}; "
-                f"{told(SlowSandbox.spans, begun, 'GitHub requests')}; supervisor wanted at {(launch - begun) * 1000:.0f}; "
-                f"done at {whole * 1000:.0f}")
+        return (
+            f"imports {imports:.0f} ms; {told(git_spans(place), begun, 'git processes')}; "
+            f"{told(SlowSandbox.spans, begun, 'GitHub requests')}; supervisor wanted at {(launch - begun) * 1000:.0f}; "
+            f"done at {whole * 1000:.0f}"
+        )
 
     return phases
 
@@ -143,8 +155,10 @@ def told(spans: list[tuple[float, float, str]], begun: float, what: str) -> str:
         busy += max(0.0, end - max(start, until))
         until = max(until, end)
     start, end, name = max(spans, key=lambda span: span[1] - span[0])
-    return (f"{len(spans)} {what} {busy * 1000:.0f} ms ({(min(spans)[0] - begun) * 1000:.0f}–{(until - begun) * 1000:.0f}, "
-            f"longest {name} {(end - start) * 1000:.0f})")
+    return (
+        f"{len(spans)} {what} {busy * 1000:.0f} ms ({(min(spans)[0] - begun) * 1000:.0f}–{(until - begun) * 1000:.0f}, "
+        f"longest {name} {(end - start) * 1000:.0f})"
+    )
 
 
 def prune(place: Place, rounds: int, count: int = 30) -> Iterator[tuple[float, float]]:
@@ -178,14 +192,25 @@ def merge_pulls(place: Place, count: int) -> list[str]:
     assert place.sandbox is not None
     text = "".join(
         f"commit refs/heads/issue-{n}\ncommitter Bench <bench@example.org> 1700000001 +0000\ndata 4\nWork\n"
-        f"from refs/heads/main^0\nM 100644 inline new/{n}.py\ndata 2\nx\n" for n in range(1, count + 1))
+        f"from refs/heads/main^0\nM 100644 inline new/{n}.py\ndata 2\nx\n"
+        for n in range(1, count + 1)
+    )
     place.git("fast-import", "--quiet", stdin=text)
-    place.git("push", "--quiet", str(place.sandbox.repository.path), "refs/heads/issue-*:refs/heads/issue-*")
+    place.git(
+        "push",
+        "--quiet",
+        str(place.sandbox.repository.path),
+        "refs/heads/issue-*:refs/heads/issue-*",
+    )
     place.sandbox.sync()
     for number in range(1, count + 1):
-        pull = place.sandbox.open_pull(f"issue-{number}", "main", f"Solve #{number}", f"Closes #{number}", "you")
+        pull = place.sandbox.open_pull(
+            f"issue-{number}", "main", f"Solve #{number}", f"Closes #{number}", "you"
+        )
         place.sandbox.person.merge(pull, method="squash")
-    return place.git("for-each-ref", "--format=%(objectname)", "--sort=version:refname", "refs/heads/issue-*").split()
+    return place.git(
+        "for-each-ref", "--format=%(objectname)", "--sort=version:refname", "refs/heads/issue-*"
+    ).split()
 
 
 def make_merged(place: Place, heads: list[str]) -> None:
@@ -194,10 +219,24 @@ def make_merged(place: Place, heads: list[str]) -> None:
     for number, (path, head) in enumerate(zip(paths(place, len(heads)), heads, strict=True), 1):
         place.git("worktree", "add", "--quiet", "-B", f"issue-{number}", str(path), f"{head}^")
         make_session(state, number)
-        save_status(state, new_status(
-            number, issueTitle=f"Issue {number}", status="complete", branch=f"issue-{number}", worktreePath=str(path),
-            startedAt=iso(time.time()), repo="acme/widgets", issueUrl="", base="main", baseSha=head, agent="sleeper", attempt=1,
-        ), durable=False)
+        save_status(
+            state,
+            new_status(
+                number,
+                issueTitle=f"Issue {number}",
+                status="complete",
+                branch=f"issue-{number}",
+                worktreePath=str(path),
+                startedAt=iso(time.time()),
+                repo="acme/widgets",
+                issueUrl="",
+                base="main",
+                baseSha=head,
+                agent="sleeper",
+                attempt=1,
+            ),
+            durable=False,
+        )
     # A worker commits a while after the checkout: until then git has to read each file to know that it is unchanged.
     time.sleep(max(0.0, paths(place, len(heads))[-1].stat().st_ctime + 1.1 - time.time()))
     for path, head in zip(paths(place, len(heads)), heads, strict=True):
@@ -214,8 +253,10 @@ def prune_phases(place: Place) -> str:
         whole = time.time() - begun
     wait_gone(place)
     imports = sum(spent for spent, _ in rows_of(done.stderr))
-    return (f"imports {imports:.0f} ms; {told(git_spans(place), begun, 'git processes')}; "
-            f"{told(SlowSandbox.spans, begun, 'GitHub requests')}; done at {whole * 1000:.0f}")
+    return (
+        f"imports {imports:.0f} ms; {told(git_spans(place), begun, 'git processes')}; "
+        f"{told(SlowSandbox.spans, begun, 'GitHub requests')}; done at {whole * 1000:.0f}"
+    )
 
 
 def supervisors(place: Place, count: int) -> list[int]:
@@ -224,7 +265,9 @@ def supervisors(place: Place, count: int) -> list[int]:
     for first in range(1, count + 1, 20):
         place.run("spawn", "--yes", *map(str, range(first, min(first + 20, count + 1))))
     place.wait_started(count)
-    return [json.loads(file.read_text())["supervisor"]["pid"] for file in sessions(place, "status.json")]
+    return [
+        json.loads(file.read_text())["supervisor"]["pid"] for file in sessions(place, "status.json")
+    ]
 
 
 def memory(place: Place, rounds: int) -> Iterator[tuple[float, float]]:
@@ -266,7 +309,10 @@ def poll(place: Place, rounds: int) -> Iterator[tuple[float, float]]:
         before, begun = sum(place.sandbox.rate_used.values()), len(place.sandbox.requests)
         place.run("run", "--once")
         if number > 1:  # by then everything was asked once
-            yield float(sum(place.sandbox.rate_used.values()) - before), float(len(place.sandbox.requests) - begun)
+            yield (
+                float(sum(place.sandbox.rate_used.values()) - before),
+                float(len(place.sandbox.requests) - begun),
+            )
 
 
 def cpu(pids: list[int]) -> float:
@@ -282,4 +328,9 @@ def idle_phases(place: Place) -> str:
 
 
 def switches(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/status").read_text().partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+    return int(
+        Path(f"/proc/{pid}/status")
+        .read_text()
+        .partition("\nvoluntary_ctxt_switches:")[2]
+        .split()[0]
+    )

@@ -58,7 +58,11 @@ def program(agent: str) -> str | None:
     """The executable of an agent, None unless all was installed to the end; codex and opencode without their node wrapper."""
     if not MARK.exists():
         return None
-    native = sorted(FOLDER.glob("node_modules/@openai/codex-*/vendor/*/bin/codex")) if agent == "codex" else []
+    native = (
+        sorted(FOLDER.glob("node_modules/@openai/codex-*/vendor/*/bin/codex"))
+        if agent == "codex"
+        else []
+    )
     path = native[0] if native else FOLDER / "node_modules" / ".bin" / agent
     return str(path) if path.exists() else None
 
@@ -71,23 +75,44 @@ def install() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     MARK.unlink(missing_ok=True)
     (FOLDER / "package.json").write_text('{"private": true}\n')
-    npm = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--save-exact", "--fetch-retries=1"]
+    npm = [
+        "npm",
+        "install",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--save-exact",
+        "--fetch-retries=1",
+    ]
     subprocess.run([*npm, *PACKAGES.values()], cwd=FOLDER, check=True, timeout=300)
     for package, script in FINISH.values():
-        subprocess.run(["node", script], cwd=FOLDER / "node_modules" / package, check=True, timeout=60)
+        subprocess.run(
+            ["node", script], cwd=FOLDER / "node_modules" / package, check=True, timeout=60
+        )
     MARK.write_text(wanted)
 
 
 def run(
-    agent: str, command: Command, cwd: Path, env: dict[str, str],
-    on_line: OnLine | None = None, timeout: float = 90,
+    agent: str,
+    command: Command,
+    cwd: Path,
+    env: dict[str, str],
+    on_line: OnLine | None = None,
+    timeout: float = 90,
 ) -> Run:
     """What the supervisor does, in its simplest form. `on_line` may signal the process."""
     adapter = agents.load(agent)
     whole_env = {**agents.environment(env, adapter), **command.env}
     with subprocess.Popen(
-        command.argv, cwd=cwd, env=whole_env, text=True, errors="replace", start_new_session=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        command.argv,
+        cwd=cwd,
+        env=whole_env,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ) as child:
         assert child.stdin and child.stdout
         child.stdin.write(command.stdin)
@@ -115,15 +140,23 @@ def run(
 
 def launch(worktree: Path, agent: str, prompt: str, **more: object) -> Launch:
     """A launch in a linked worktree, with the program from the cache folder."""
+
     def git(*args: str) -> str:
-        return subprocess.run(["git", *args], cwd=worktree, check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            ["git", *args], cwd=worktree, check=True, capture_output=True, text=True
+        ).stdout.strip()
 
     found = program(agent)
     assert found, f"{agent} is not installed"
     base = Launch(
-        worktree=str(worktree), common_dir=git("rev-parse", "--path-format=absolute", "--git-common-dir"),
-        git_dir=git("rev-parse", "--absolute-git-dir"), prompt=prompt, prompt_file="", session_id=None,
-        command=(found,), identity="Tester <tester@example.org>",
+        worktree=str(worktree),
+        common_dir=git("rev-parse", "--path-format=absolute", "--git-common-dir"),
+        git_dir=git("rev-parse", "--absolute-git-dir"),
+        prompt=prompt,
+        prompt_file="",
+        session_id=None,
+        command=(found,),
+        identity="Tester <tester@example.org>",
     )
     return base._replace(**more)  # type: ignore[arg-type]
 

@@ -24,7 +24,9 @@ AGENTS = ("claude", "codex", "opencode", "gemini")
 
 
 def git(cwd: Path, *args: str) -> str:
-    return subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["git", *args], cwd=cwd, check=True, capture_output=True, text=True
+    ).stdout
 
 
 def repository(root: Path, files: dict[str, str] | None = None) -> Path:
@@ -46,29 +48,58 @@ def sign_in(agent: str, home: Path, url: str) -> dict[str, str]:
     """The environment of a person who has signed in to the scripted server; the rest of the net is a dead end."""
     (home / ".tmp").mkdir(exist_ok=True)
     dead = "http://127.0.0.1:9"
-    env = {**os.environ, "TMPDIR": str(home / ".tmp"), "HTTPS_PROXY": dead, "HTTP_PROXY": dead,
-           "NO_PROXY": "127.0.0.1,localhost"}
+    env = {
+        **os.environ,
+        "TMPDIR": str(home / ".tmp"),
+        "HTTPS_PROXY": dead,
+        "HTTP_PROXY": dead,
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
     match agent:
         case "claude":
-            return {**env, "ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "made-up", "IS_SANDBOX": "1"}
+            return {
+                **env,
+                "ANTHROPIC_BASE_URL": url,
+                "ANTHROPIC_API_KEY": "made-up",
+                "IS_SANDBOX": "1",
+            }
         case "codex":
-            write(home / ".codex" / "config.toml", (
-                'model = "scripted"\nmodel_provider = "loop"\n[model_providers.loop]\nname = "loop"\n'
-                f'base_url = "{url}/v1"\nenv_key = "OPENAI_API_KEY"\nwire_api = "responses"\n'))
+            write(
+                home / ".codex" / "config.toml",
+                (
+                    'model = "scripted"\nmodel_provider = "loop"\n[model_providers.loop]\nname = "loop"\n'
+                    f'base_url = "{url}/v1"\nenv_key = "OPENAI_API_KEY"\nwire_api = "responses"\n'
+                ),
+            )
             return {**env, "OPENAI_API_KEY": "made-up"}
         case "opencode":
             return {**env, "OPENCODE_CONFIG_CONTENT": json.dumps(opencode_config(url))}
         case _:
-            write(home / ".gemini" / "settings.json",
-                  json.dumps({"security": {"auth": {"selectedType": "gemini-api-key"}}}))
+            write(
+                home / ".gemini" / "settings.json",
+                json.dumps({"security": {"auth": {"selectedType": "gemini-api-key"}}}),
+            )
             return {**env, "GEMINI_API_KEY": "made-up", "GOOGLE_GEMINI_BASE_URL": url}
 
 
 def opencode_config(url: str) -> dict[str, object]:
-    model = {"name": "scripted", "cost": {"input": 1, "output": 2}, "limit": {"context": 200000, "output": 8000}}
-    return {"model": "loop/scripted", "small_model": "loop/scripted", "provider": {"loop": {
-        "npm": "@ai-sdk/openai-compatible", "name": "loop", "models": {"scripted": model},
-        "options": {"baseURL": f"{url}/v1", "apiKey": "made-up"}}}}
+    model = {
+        "name": "scripted",
+        "cost": {"input": 1, "output": 2},
+        "limit": {"context": 200000, "output": 8000},
+    }
+    return {
+        "model": "loop/scripted",
+        "small_model": "loop/scripted",
+        "provider": {
+            "loop": {
+                "npm": "@ai-sdk/openai-compatible",
+                "name": "loop",
+                "models": {"scripted": model},
+                "options": {"baseURL": f"{url}/v1", "apiKey": "made-up"},
+            }
+        },
+    }
 
 
 def write(path: Path, text: str) -> None:
@@ -96,22 +127,31 @@ class Stage:
         return self._run(on_line)
 
     def _run(self, on_line: clis.OnLine | None) -> clis.Run:
-        return clis.run(self.agent, self.adapter.start(self.launch), self.worktree, self.env, on_line)
+        return clis.run(
+            self.agent, self.adapter.start(self.launch), self.worktree, self.env, on_line
+        )
 
     def steps(self) -> list[tuple[str, int]]:
         return [(key, step) for _, key, step in self.server.seen]
 
 
 @contextmanager
-def stage(agent: str, home: Path, root: Path, script: Script, files: dict[str, str] | None = None) -> Iterator[Stage]:
+def stage(
+    agent: str, home: Path, root: Path, script: Script, files: dict[str, str] | None = None
+) -> Iterator[Stage]:
     if clis.program(agent) is None:
-        pytest.skip(f"{agent} is not in {clis.FOLDER.name}: scripts/test --agents installs it (needs npm)")
+        pytest.skip(
+            f"{agent} is not in {clis.FOLDER.name}: scripts/test --agents installs it (needs npm)"
+        )
     with serving(script) as server:
         yield Stage(agent, home, repository(root, files), server)
 
 
 def commit(name: str) -> Step:
-    return Step(say=f"Writing {name}.", run=f"echo {name} > {name} && git add {name} && git commit -q -m 'Add {name}'")
+    return Step(
+        say=f"Writing {name}.",
+        run=f"echo {name} > {name} && git add {name} && git commit -q -m 'Add {name}'",
+    )
 
 
 def subjects(worktree: Path) -> list[str]:

@@ -57,10 +57,12 @@ def find(script: Script, request: wires.Request) -> Found | None:
         message = request.messages[position]
         key = next((key for key in script if message.role == "user" and key in message.text), None)
         if key is not None:
-            roles = [message.role, *(later.role for later in request.messages[position + 1:])]
+            roles = [message.role, *(later.role for later in request.messages[position + 1 :])]
             index = sum(role == "assistant" != before for before, role in pairwise(roles))
             steps = script[key]
-            return Found(key, index, steps[index] if index < len(steps) else Step(say="Nothing left to do."))
+            return Found(
+                key, index, steps[index] if index < len(steps) else Step(say="Nothing left to do.")
+            )
     return None
 
 
@@ -171,7 +173,11 @@ class Handler(BaseHTTPRequestHandler):
     def _json(self, status: int, body: Any, headers: Mapping[str, str] = {}) -> None:
         raw = json.dumps(body).encode()
         self.send_response(status)
-        for name, value in {"content-type": "application/json", "content-length": str(len(raw)), **headers}.items():
+        for name, value in {
+            "content-type": "application/json",
+            "content-length": str(len(raw)),
+            **headers,
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":

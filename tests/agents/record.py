@@ -19,15 +19,36 @@ SCRIPTS: dict[str, Script] = {
     "auth": {"TASK": [Step(failures=(Failure(401, "invalid api key"),) * 40)]},
     "interrupted": {"TASK": [Step(run="touch started; exec sleep 9")]},
     "killed": {"TASK": [Step(run="touch started; exec sleep 3")]},
-    "context": {"TASK": [Step(failures=(Failure(400, "prompt is too long: 250000 tokens > 200000 maximum"),) * 9)]},
+    "context": {
+        "TASK": [
+            Step(failures=(Failure(400, "prompt is too long: 250000 tokens > 200000 maximum"),) * 9)
+        ]
+    },
     "missing": {"TASK": [Step(say="Done.")]},
     "budget": {"TASK": [commit(f"n{n}") for n in range(9)]},
-    "denied": {"TASK": [Step(tool=("Write", {"file_path": "/outside.txt", "content": "x"})), Step(say="No.")]},
-    "limited": {"TASK": [Step(failures=(Failure(429, "slow down", {"retry-after": "3600"}),) * 40)]},
+    "denied": {
+        "TASK": [
+            Step(tool=("Write", {"file_path": "/outside.txt", "content": "x"})),
+            Step(say="No."),
+        ]
+    },
+    "limited": {
+        "TASK": [Step(failures=(Failure(429, "slow down", {"retry-after": "3600"}),) * 40)]
+    },
     "overloaded": {"TASK": [Step(failures=(Failure(529, "overloaded"),) * 60)]},
 }
 ONLY = {"budget": {"claude"}, "denied": {"claude"}, "limited": {"claude"}, "overloaded": {"codex"}}
-DROPPED = {"tools", "mcp_servers", "slash_commands", "skills", "agents", "plugins", "uuid", "timestamp", "memory_paths"}
+DROPPED = {
+    "tools",
+    "mcp_servers",
+    "slash_commands",
+    "skills",
+    "agents",
+    "plugins",
+    "uuid",
+    "timestamp",
+    "memory_paths",
+}
 
 
 def play(on: Stage, case: str) -> clis.Run:
@@ -51,7 +72,9 @@ def trimmed(line: str, root: Path) -> str | None:
     """Without what is long, differs from run to run, or says where it was recorded."""
     line = re.sub(r"\x1b\[\d*m", "", line).replace(str(root), "/w").strip()
     if not line.startswith("{"):
-        said = re.match(r"Attempt|Error|No conversation|timestamp=.*stream error|Session not found", line)
+        said = re.match(
+            r"Attempt|Error|No conversation|timestamp=.*stream error|Session not found", line
+        )
         return line if said else None
     data = json.loads(line)
     return json.dumps({key: value for key, value in data.items() if key not in DROPPED})

@@ -19,8 +19,14 @@ from issue_orch.errors import Expected
 from issue_orch.errors import Usage as UsageError
 
 NOW = 1_800_000_000.0
-LAUNCH = Launch(worktree="/w/tree", common_dir="/w/main/.git", git_dir="/w/main/.git/worktrees/tree",
-                prompt="Do it; $(rm -rf /)", prompt_file="/w/state/turn.md", session_id=None)
+LAUNCH = Launch(
+    worktree="/w/tree",
+    common_dir="/w/main/.git",
+    git_dir="/w/main/.git/worktrees/tree",
+    prompt="Do it; $(rm -rf /)",
+    prompt_file="/w/state/turn.md",
+    session_id=None,
+)
 BUILT_IN = ("claude", "codex", "opencode", "gemini")
 
 
@@ -61,10 +67,15 @@ def test_claude_gets_the_remainder_of_the_budget_as_its_cap() -> None:
 def test_codex_may_write_where_a_commit_in_a_linked_worktree_writes(tmp_path: Path) -> None:
     def roots(launch: Launch) -> list[str]:
         argv = agents.load("codex").start(launch).argv
-        found: list[str] = json.loads(next(each for each in argv if "writable_roots" in each).partition("=")[2])
+        found: list[str] = json.loads(
+            next(each for each in argv if "writable_roots" in each).partition("=")[2]
+        )
         return found
 
-    expected = ["/w/main/.git/worktrees/tree", *(f"/w/main/.git/{name}" for name in ("objects", "refs", "logs"))]
+    expected = [
+        "/w/main/.git/worktrees/tree",
+        *(f"/w/main/.git/{name}" for name in ("objects", "refs", "logs")),
+    ]
     assert roots(LAUNCH) == expected
     (tmp_path / "reftable").mkdir()
     assert roots(LAUNCH._replace(common_dir=str(tmp_path)))[-1] == str(tmp_path / "reftable")
@@ -95,7 +106,9 @@ def test_gemini_is_not_started_where_it_would_obey_settings_of_the_branch(tmp_pa
 def test_opencode_and_gemini_keep_settings_of_the_branch_off_in_their_terminals_too() -> None:
     for agent in ("opencode", "gemini"):
         opened = agents.load(agent).interactive(LAUNCH._replace(session_id="s"))
-        trusting = agents.load(agent).interactive(LAUNCH._replace(session_id="s", repository_settings=True))
+        trusting = agents.load(agent).interactive(
+            LAUNCH._replace(session_id="s", repository_settings=True)
+        )
         assert opened and trusting and set(opened.env) - set(trusting.env)
 
 
@@ -115,10 +128,27 @@ def test_a_session_opens_in_the_agents_own_terminal(agent: str) -> None:
 
 
 def test_the_placeholders_of_a_command_are_filled_without_a_shell() -> None:
-    template = ("run", "--file={prompt_file}", "{session_id}", "{issue}-{branch}-{attempt}", "{json}", "{model}")
-    launch = LAUNCH._replace(command=template, session_id="s", issue=7, branch="issue-7", args=("-v",))
+    template = (
+        "run",
+        "--file={prompt_file}",
+        "{session_id}",
+        "{issue}-{branch}-{attempt}",
+        "{json}",
+        "{model}",
+    )
+    launch = LAUNCH._replace(
+        command=template, session_id="s", issue=7, branch="issue-7", args=("-v",)
+    )
     command = agents.load("command").start(launch)
-    assert command.argv == ("run", "--file=/w/state/turn.md", "s", "7-issue-7-1", "{json}", "", "-v")
+    assert command.argv == (
+        "run",
+        "--file=/w/state/turn.md",
+        "s",
+        "7-issue-7-1",
+        "{json}",
+        "",
+        "-v",
+    )
     assert command.stdin == ""
 
 
@@ -126,9 +156,13 @@ def test_a_command_without_a_place_for_the_prompt_gets_it_on_stdin() -> None:
     adapter = agents.load("command")
     command = adapter.start(LAUNCH._replace(command=("cat",)))
     assert command.stdin == LAUNCH.prompt and command.session_id
-    prompted = adapter.start(LAUNCH._replace(command=("echo", "{prompt}"), prompt="use {issue} and {model}"))
+    prompted = adapter.start(
+        LAUNCH._replace(command=("echo", "{prompt}"), prompt="use {issue} and {model}")
+    )
     assert prompted.argv == ("echo", "use {issue} and {model}") and prompted.stdin == ""
-    resumed = adapter.start(LAUNCH._replace(command=("cat",), resume_command=("go", "{session_id}"), session_id="s"))
+    resumed = adapter.start(
+        LAUNCH._replace(command=("cat",), resume_command=("go", "{session_id}"), session_id="s")
+    )
     assert resumed.argv == ("go", "s")
     with pytest.raises(UsageError):
         adapter.start(LAUNCH)
@@ -142,49 +176,105 @@ def test_an_unknown_agent_is_a_usage_error() -> None:
 # What a worker inherits
 
 OUTER = {
-    "PATH": "/bin", "HOME": "/h", "LC_ALL": "C", "XDG_CONFIG_HOME": "/x", "https_proxy": "p", "CLAUDECODE": "1",
-    "CLAUDE_CODE_ENTRYPOINT": "cli", "ANTHROPIC_API_KEY": "a", "OPENAI_API_KEY": "o", "CODEX_SANDBOX": "1",
-    "GEMINI_API_KEY": "g", "GIT_DIR": "/d", "GIT_CONFIG_COUNT": "1", "GH_TOKEN": "t", "GITHUB_TOKEN": "t",
-    "ISSUE_ORCH_TOKEN": "t", "AWS_SECRET_ACCESS_KEY": "s", "SSH_AUTH_SOCK": "/s", "MY_TOOL": "m", "LD_PRELOAD": "l",
+    "PATH": "/bin",
+    "HOME": "/h",
+    "LC_ALL": "C",
+    "XDG_CONFIG_HOME": "/x",
+    "https_proxy": "p",
+    "CLAUDECODE": "1",
+    "CLAUDE_CODE_ENTRYPOINT": "cli",
+    "ANTHROPIC_API_KEY": "a",
+    "OPENAI_API_KEY": "o",
+    "CODEX_SANDBOX": "1",
+    "GEMINI_API_KEY": "g",
+    "GIT_DIR": "/d",
+    "GIT_CONFIG_COUNT": "1",
+    "GH_TOKEN": "t",
+    "GITHUB_TOKEN": "t",
+    "ISSUE_ORCH_TOKEN": "t",
+    "AWS_SECRET_ACCESS_KEY": "s",
+    "SSH_AUTH_SOCK": "/s",
+    "MY_TOOL": "m",
+    "LD_PRELOAD": "l",
 }
 COMMON = {"PATH", "HOME", "LC_ALL", "XDG_CONFIG_HOME", "https_proxy"}
 
 
-@pytest.mark.parametrize(("agent", "own"), [
-    ("claude", {"ANTHROPIC_API_KEY"}), ("codex", {"OPENAI_API_KEY"}), ("gemini", {"GEMINI_API_KEY"}),
-    ("opencode", {"ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY"}), ("command", set()),
-])
+@pytest.mark.parametrize(
+    ("agent", "own"),
+    [
+        ("claude", {"ANTHROPIC_API_KEY"}),
+        ("codex", {"OPENAI_API_KEY"}),
+        ("gemini", {"GEMINI_API_KEY"}),
+        ("opencode", {"ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY"}),
+        ("command", set()),
+    ],
+)
 def test_a_worker_inherits_an_allow_list_and_its_own_sign_in(agent: str, own: set[str]) -> None:
     assert set(agents.environment(OUTER, agents.load(agent))) == COMMON | own
 
 
 def test_names_of_the_configuration_pass_but_never_what_steers_git_or_an_outer_agent() -> None:
-    extra = ("MY_TOOL", "OPENAI_API_KEY", "GIT_DIR", "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CODEX_SANDBOX",
-             "ISSUE_ORCH_TOKEN", "ABSENT")
+    extra = (
+        "MY_TOOL",
+        "OPENAI_API_KEY",
+        "GIT_DIR",
+        "CLAUDECODE",
+        "CLAUDE_CODE_ENTRYPOINT",
+        "CODEX_SANDBOX",
+        "ISSUE_ORCH_TOKEN",
+        "ABSENT",
+    )
     inherited = agents.environment(OUTER, agents.load("command"), extra)
     assert set(inherited) == COMMON | {"MY_TOOL", "OPENAI_API_KEY"}
 
 
 # Endings
 
-@pytest.mark.parametrize(("status", "text", "kind", "wait"), [
-    (401, "", "auth", None), (403, "no", "auth", None), (None, "Invalid API key · Please run /login", "auth", None),
-    (429, "slow", "rate_limited", runs.RATE_WAIT), (None, "Too Many Requests", "rate_limited", runs.RATE_WAIT),
-    (429, "try again in 20s", "rate_limited", 20), (429, "insufficient_quota: billing", "quota", runs.QUOTA_WAIT),
-    (402, "", "quota", runs.QUOTA_WAIT), (400, "prompt is too long", "context_full", None),
-    (500, "boom", "api_error", None), (529, "overloaded", "api_error", None), (None, "terminated", "api_error", None),
-])
-def test_what_a_failed_call_means(status: int | None, text: str, kind: str, wait: float | None) -> None:
+
+@pytest.mark.parametrize(
+    ("status", "text", "kind", "wait"),
+    [
+        (401, "", "auth", None),
+        (403, "no", "auth", None),
+        (None, "Invalid API key · Please run /login", "auth", None),
+        (429, "slow", "rate_limited", runs.RATE_WAIT),
+        (None, "Too Many Requests", "rate_limited", runs.RATE_WAIT),
+        (429, "try again in 20s", "rate_limited", 20),
+        (429, "insufficient_quota: billing", "quota", runs.QUOTA_WAIT),
+        (402, "", "quota", runs.QUOTA_WAIT),
+        (400, "prompt is too long", "context_full", None),
+        (500, "boom", "api_error", None),
+        (529, "overloaded", "api_error", None),
+        (None, "terminated", "api_error", None),
+    ],
+)
+def test_what_a_failed_call_means(
+    status: int | None, text: str, kind: str, wait: float | None
+) -> None:
     outcome = runs.failure(status, text, None, NOW)
     assert outcome.kind == kind
     assert outcome.retry_at == (None if wait is None else NOW + wait)
 
 
-@pytest.mark.parametrize(("kind", "consequence"), [
-    ("ended", "next_turn"), ("denied", "next_turn"), ("api_error", "retry"), ("killed", "retry"), ("crashed", "retry"),
-    ("rate_limited", "wait"), ("quota", "wait"), ("session_missing", "fresh"), ("context_full", "fresh"),
-    ("auth", "stuck"), ("capped", "stuck"), ("over_budget", "hold"), ("interrupted", "none"),
-])
+@pytest.mark.parametrize(
+    ("kind", "consequence"),
+    [
+        ("ended", "next_turn"),
+        ("denied", "next_turn"),
+        ("api_error", "retry"),
+        ("killed", "retry"),
+        ("crashed", "retry"),
+        ("rate_limited", "wait"),
+        ("quota", "wait"),
+        ("session_missing", "fresh"),
+        ("context_full", "fresh"),
+        ("auth", "stuck"),
+        ("capped", "stuck"),
+        ("over_budget", "hold"),
+        ("interrupted", "none"),
+    ],
+)
 def test_every_ending_has_one_consequence(kind: str, consequence: str) -> None:
     assert runs.CONSEQUENCES[kind] == consequence  # type: ignore[index]
 
@@ -193,19 +283,24 @@ def test_the_table_of_consequences_is_complete() -> None:
     assert len(runs.CONSEQUENCES) == 13
 
 
-@pytest.mark.parametrize(("events", "later", "kind"), [
-    ([Event("retry", "no", status=401)], 0, "auth"),
-    ([Event("retry", "slow", status=429, retry_after=3600)], 0, "rate_limited"),
-    ([Event("retry", "slow", status=429, retry_after=60)], 170, None),
-    ([Event("retry", "slow", status=429, retry_after=60)], 190, "rate_limited"),
-    ([Event("retry", "slow", status=429)], 100, None),
-    ([Event("retry", "slow", status=429)], 130, "rate_limited"),
-    ([Event("retry", "boom", status=500)] * runs.RETRIES, 0, None),
-    ([Event("retry", "boom", status=500)] * (runs.RETRIES + 1), 0, "api_error"),
-    ([Event("retry", "no", status=401), Event("text", "hello")], 1000, None),
-    ([Event("text", "silent, but nothing failed")], 10_000, None),
-])
-def test_when_a_retry_is_not_worth_waiting_for(events: list[Event], later: float, kind: str | None) -> None:
+@pytest.mark.parametrize(
+    ("events", "later", "kind"),
+    [
+        ([Event("retry", "no", status=401)], 0, "auth"),
+        ([Event("retry", "slow", status=429, retry_after=3600)], 0, "rate_limited"),
+        ([Event("retry", "slow", status=429, retry_after=60)], 170, None),
+        ([Event("retry", "slow", status=429, retry_after=60)], 190, "rate_limited"),
+        ([Event("retry", "slow", status=429)], 100, None),
+        ([Event("retry", "slow", status=429)], 130, "rate_limited"),
+        ([Event("retry", "boom", status=500)] * runs.RETRIES, 0, None),
+        ([Event("retry", "boom", status=500)] * (runs.RETRIES + 1), 0, "api_error"),
+        ([Event("retry", "no", status=401), Event("text", "hello")], 1000, None),
+        ([Event("text", "silent, but nothing failed")], 10_000, None),
+    ],
+)
+def test_when_a_retry_is_not_worth_waiting_for(
+    events: list[Event], later: float, kind: str | None
+) -> None:
     turn = Turn()
     for event in events:
         turn = runs.fold(turn, event, NOW)
@@ -214,23 +309,40 @@ def test_when_a_retry_is_not_worth_waiting_for(events: list[Event], later: float
 
 
 def test_a_crash_says_the_last_words_of_stderr() -> None:
-    outcome = runs.ending(agents.load("codex"), 101, Turn(session_id="s"), "panicked at x\n\nnote: run with\n", NOW)
-    assert (outcome.kind, outcome.message) == ("crashed", "the agent ended with exit code 101: note: run with")
+    outcome = runs.ending(
+        agents.load("codex"), 101, Turn(session_id="s"), "panicked at x\n\nnote: run with\n", NOW
+    )
+    assert (outcome.kind, outcome.message) == (
+        "crashed",
+        "the agent ended with exit code 101: note: run with",
+    )
 
 
 def test_a_failure_after_an_end_counts_and_work_after_a_failure_too() -> None:
-    turn = runs.fold(runs.fold(Turn(), Event("final", "stop"), NOW), Event("error", "boom", status=500), NOW)
+    turn = runs.fold(
+        runs.fold(Turn(), Event("final", "stop"), NOW), Event("error", "boom", status=500), NOW
+    )
     assert runs.ending(agents.load("opencode"), 1, turn, "", NOW).kind == "api_error"
     turn = runs.fold(runs.fold(turn, Event("text", "went on"), NOW), Event("final", "stop"), NOW)
     assert runs.ending(agents.load("opencode"), 0, turn, "", NOW).kind == "ended"
 
 
-@pytest.mark.parametrize(("running", "shows_tools", "silent", "evidence"), [
-    ((), True, 500, None), ((), True, 700, "silent for 12 min, last: Reading"), ((), False, 700, None),
-    ((), False, 2000, "silent for 33 min, last: Reading"),
-    ((Tool("1", "Bash: make", NOW),), True, 700, None),
-    ((Tool("1", "Bash: make", NOW),), True, 2000, "silent for 33 min, in Bash: make since 33 min"),
-])
+@pytest.mark.parametrize(
+    ("running", "shows_tools", "silent", "evidence"),
+    [
+        ((), True, 500, None),
+        ((), True, 700, "silent for 12 min, last: Reading"),
+        ((), False, 700, None),
+        ((), False, 2000, "silent for 33 min, last: Reading"),
+        ((Tool("1", "Bash: make", NOW),), True, 700, None),
+        (
+            (Tool("1", "Bash: make", NOW),),
+            True,
+            2000,
+            "silent for 33 min, in Bash: make since 33 min",
+        ),
+    ],
+)
 def test_silence_is_shown_with_its_evidence(
     running: tuple[Tool, ...], shows_tools: bool, silent: float, evidence: str | None
 ) -> None:
@@ -239,6 +351,7 @@ def test_silence_is_shown_with_its_evidence(
 
 
 # Costs
+
 
 def usage(usd: float | None, tokens: int) -> Usage:
     return Usage("session", usd, tokens, tokens // 10)
@@ -296,6 +409,7 @@ def test_counters_are_named_by_session_or_by_run() -> None:
 
 # What is installed
 
+
 def test_what_is_installed_signed_in_and_broken(tmp_path: Path) -> None:
     def program(name: str, script: str) -> None:
         path = tmp_path / name
@@ -305,27 +419,41 @@ def test_what_is_installed_signed_in_and_broken(tmp_path: Path) -> None:
     program("claude", "echo '2.1.329 (Claude Code)'")
     program("codex", "echo broken >&2; exit 3")
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), "ANTHROPIC_API_KEY": "x"}
-    found = {one.name: one for one in agents.look(env, {}, ("claude", "codex", "gemini", "command"))}
+    found = {
+        one.name: one for one in agents.look(env, {}, ("claude", "codex", "gemini", "command"))
+    }
     assert found["claude"] == agents.Installed(
-        "claude", str(tmp_path / "claude"), "2.1.329", "ANTHROPIC_API_KEY", None)
-    assert found["codex"].version is None and "exit code 3: broken" in (found["codex"].problem or "")
+        "claude", str(tmp_path / "claude"), "2.1.329", "ANTHROPIC_API_KEY", None
+    )
+    assert found["codex"].version is None and "exit code 3: broken" in (
+        found["codex"].problem or ""
+    )
     assert found["gemini"].path is None
     assert "command" not in found
 
 
-@pytest.mark.parametrize(("agent", "file"), [
-    ("claude", ".claude/.credentials.json"), ("codex", ".codex/auth.json"), ("gemini", ".gemini/oauth_creds.json"),
-    ("opencode", ".local/share/opencode/auth.json"),
-])
+@pytest.mark.parametrize(
+    ("agent", "file"),
+    [
+        ("claude", ".claude/.credentials.json"),
+        ("codex", ".codex/auth.json"),
+        ("gemini", ".gemini/oauth_creds.json"),
+        ("opencode", ".local/share/opencode/auth.json"),
+    ],
+)
 def test_a_sign_in_that_is_a_file(agent: str, file: str, tmp_path: Path) -> None:
     assert [one.signed_in for one in agents.look({"HOME": str(tmp_path)}, {}, (agent,))] == [None]
     (tmp_path / file).parent.mkdir(parents=True)
     (tmp_path / file).write_text("{}")
-    assert [one.signed_in for one in agents.look({"HOME": str(tmp_path)}, {}, (agent,))] == [str(tmp_path / file)]
+    assert [one.signed_in for one in agents.look({"HOME": str(tmp_path)}, {}, (agent,))] == [
+        str(tmp_path / file)
+    ]
 
 
 def test_adapters_load_nothing_heavy() -> None:
-    code = ("import sys\nfrom issue_orch import agents\n[agents.load(name) for name in agents.NAMES]\n"
-            "print([name for name in ('dataclasses', 'asyncio', 'subprocess', 'inspect') if name in sys.modules])")
+    code = (
+        "import sys\nfrom issue_orch import agents\n[agents.load(name) for name in agents.NAMES]\n"
+        "print([name for name in ('dataclasses', 'asyncio', 'subprocess', 'inspect') if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

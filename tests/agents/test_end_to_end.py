@@ -35,7 +35,9 @@ def at_work(agent: str, script: Script, folder: Path) -> Iterator[tuple[Scene, M
     """A scene whose agent is this CLI, signed in to a server that plays the script."""
     program = clis.program(agent)
     if program is None:
-        pytest.skip(f"{agent} is not in {clis.FOLDER.name}: scripts/test --agents installs it (needs npm)")
+        pytest.skip(
+            f"{agent} is not in {clis.FOLDER.name}: scripts/test --agents installs it (needs npm)"
+        )
     with serving(script) as server, make_scene(folder) as scene:
         new = sign_in(agent, scene.home, server.url)
         scene.env |= {name: value for name, value in new.items() if name not in os.environ}
@@ -49,8 +51,12 @@ def at_work(agent: str, script: Script, folder: Path) -> Iterator[tuple[Scene, M
 @each
 def test_from_an_issue_to_its_pull_with_a_question_on_the_way(agent: str, tmp_path: Path) -> None:
     script = {
-        "TASK-ONE": [plan("one"), commit("one")._replace(failures=(Failure(500),)), Step(run=ASK),
-                     Step(say="Waiting.")],
+        "TASK-ONE": [
+            plan("one"),
+            commit("one")._replace(failures=(Failure(500),)),
+            Step(run=ASK),
+            Step(say="Waiting."),
+        ],
         "go LEFT": [commit("two"), complete("Go left"), Step(say="Done.")],
     }
     with at_work(agent, script, tmp_path) as (scene, server):
@@ -66,21 +72,32 @@ def test_from_an_issue_to_its_pull_with_a_question_on_the_way(agent: str, tmp_pa
         assert status["agentSessionId"] == session
         assert status["pullRequestUrl"]
         assert [key for _, key, _ in server.seen].count("go LEFT") == 3
-        assert scene.git("log", "--format=%s", f"issue-{number}").splitlines()[:2] == ["Add two", "Add one"]
+        assert scene.git("log", "--format=%s", f"issue-{number}").splitlines()[:2] == [
+            "Add two",
+            "Add one",
+        ]
         assert status["cost"]["inputTokens"] >= 1200 * 7
         scene.check_invariants()
 
 
 # Where each keeps its sessions, below HOME.
-SESSIONS = {"claude": ".claude/projects", "codex": ".codex/sessions", "opencode": ".local/share/opencode",
-            "gemini": ".gemini/tmp"}
+SESSIONS = {
+    "claude": ".claude/projects",
+    "codex": ".codex/sessions",
+    "opencode": ".local/share/opencode",
+    "gemini": ".gemini/tmp",
+}
 
 
 @each
-def test_a_session_that_is_lost_while_stuck_is_replaced_by_a_fresh_one(agent: str, tmp_path: Path) -> None:
+def test_a_session_that_is_lost_while_stuck_is_replaced_by_a_fresh_one(
+    agent: str, tmp_path: Path
+) -> None:
     """Its prompt holds the task and all guidance so far."""
-    script = {"go LEFT": [commit("two"), complete("Go left"), Step(say="Done.")],
-              "TASK-ONE": [commit("one"), Step(run=ASK), Step(say="Waiting.")]}
+    script = {
+        "go LEFT": [commit("two"), complete("Go left"), Step(say="Done.")],
+        "TASK-ONE": [commit("one"), Step(run=ASK), Step(say="Waiting.")],
+    }
     with at_work(agent, script, tmp_path) as (scene, server):
         number = scene.issue("A task", "Please do TASK-ONE.")
         scene.orch("spawn", str(number), "--yes", check=True)
@@ -95,19 +112,31 @@ def test_a_session_that_is_lost_while_stuck_is_replaced_by_a_fresh_one(agent: st
 
 
 @each
-def test_tell_now_interrupts_a_tool_and_resumes_the_same_session(agent: str, tmp_path: Path) -> None:
-    script = {"TASK-ONE": [commit("one"), Step(run="touch .issue-orch/started; exec sleep 600")],
-              "go LEFT": [commit("two"), complete("Go left"), Step(say="Done.")]}
+def test_tell_now_interrupts_a_tool_and_resumes_the_same_session(
+    agent: str, tmp_path: Path
+) -> None:
+    script = {
+        "TASK-ONE": [commit("one"), Step(run="touch .issue-orch/started; exec sleep 600")],
+        "go LEFT": [commit("two"), complete("Go left"), Step(say="Done.")],
+    }
     with at_work(agent, script, tmp_path) as (scene, _):
         number = scene.issue("A task", "Please do TASK-ONE.")
         scene.orch("spawn", str(number), "--yes", check=True)
-        scene.wait(lambda: (scene.worktree(number) / ".issue-orch" / "started").exists(), what="the tool runs")
+        scene.wait(
+            lambda: (scene.worktree(number) / ".issue-orch" / "started").exists(),
+            what="the tool runs",
+        )
         scene.wait(lambda: scene.status(number)["agentSessionId"], what="the session is known")
         session = scene.status(number)["agentSessionId"]
         scene.orch("tell", str(number), "--now", "Please go LEFT.", check=True)
         status = scene.wait_status(number, "complete", "stuck")
-        assert status["status"] == "complete" and status["agentSessionId"] == session, scene.describe()
-        assert scene.git("log", "--format=%s", f"issue-{number}").splitlines()[:2] == ["Add two", "Add one"]
+        assert status["status"] == "complete" and status["agentSessionId"] == session, (
+            scene.describe()
+        )
+        assert scene.git("log", "--format=%s", f"issue-{number}").splitlines()[:2] == [
+            "Add two",
+            "Add one",
+        ]
         scene.check_invariants()
 
 
@@ -120,23 +149,34 @@ def test_the_supervisor_is_killed_in_the_middle_of_a_tool(agent: str, tmp_path: 
     with at_work(agent, script, tmp_path) as (scene, _):
         number = scene.issue("A task", "Please do TASK-ONE.")
         scene.orch("spawn", str(number), "--yes", check=True)
-        scene.wait(lambda: (scene.worktree(number) / ".issue-orch" / "started").exists(), what="the tool runs")
+        scene.wait(
+            lambda: (scene.worktree(number) / ".issue-orch" / "started").exists(),
+            what="the tool runs",
+        )
         for pid in scene.supervisors():
             os.kill(pid, signal.SIGKILL)
         scene.wait(lambda: scene.headline(number) == "CRASHED", what="the crash is seen")
         scene.orch("resume", str(number), check=True)
         status = scene.wait_status(number, "complete", "stuck")
         assert status["status"] == "complete", scene.describe()
-        assert scene.git("log", "--format=%s", f"issue-{number}").splitlines()[:2] == ["Add two", "Add one"]
+        assert scene.git("log", "--format=%s", f"issue-{number}").splitlines()[:2] == [
+            "Add two",
+            "Add one",
+        ]
         scene.check_invariants()
 
 
 @each
 def test_two_workers_at_once(agent: str, tmp_path: Path) -> None:
-    script = {key: [commit(name), complete(f"Add {name}"), Step(say="Done.")]
-              for key, name in (("TASK-ONE", "one"), ("TASK-TWO", "two"))}
+    script = {
+        key: [commit(name), complete(f"Add {name}"), Step(say="Done.")]
+        for key, name in (("TASK-ONE", "one"), ("TASK-TWO", "two"))
+    }
     with at_work(agent, script, tmp_path) as (scene, _):
-        numbers = [scene.issue("A task", "Please do TASK-ONE."), scene.issue("Another", "Please do TASK-TWO.")]
+        numbers = [
+            scene.issue("A task", "Please do TASK-ONE."),
+            scene.issue("Another", "Please do TASK-TWO."),
+        ]
         scene.orch("spawn", *map(str, numbers), "--yes", check=True)
         for number, name in zip(numbers, ("one", "two"), strict=True):
             scene.wait_status(number, "complete")
@@ -147,17 +187,25 @@ def test_two_workers_at_once(agent: str, tmp_path: Path) -> None:
 @each
 def test_stop_leaves_no_process_and_resume_goes_on(agent: str, tmp_path: Path) -> None:
     script = {
-        "TASK-ONE": [commit("one"), Step(run="touch .issue-orch/started; sleep 60 & exec sleep 61")],
+        "TASK-ONE": [
+            commit("one"),
+            Step(run="touch .issue-orch/started; sleep 60 & exec sleep 61"),
+        ],
         "You were interrupted": [complete("One step"), Step(say="Done.")],
     }
     with at_work(agent, script, tmp_path) as (scene, _):
         number = scene.issue("A task", "Please do TASK-ONE.")
         scene.orch("spawn", str(number), "--yes", check=True)
-        scene.wait(lambda: (scene.worktree(number) / ".issue-orch" / "started").exists(), what="the tool runs")
+        scene.wait(
+            lambda: (scene.worktree(number) / ".issue-orch" / "started").exists(),
+            what="the tool runs",
+        )
         assert any("sleep" in line for _, line, _ in scene.processes())
         scene.orch("stop", str(number), check=True)
         scene.wait_quiet(deadline=20)
         assert scene.headline(number) == "STOPPED"
         scene.orch("resume", str(number), check=True)
-        assert scene.wait_status(number, "complete", "stuck")["status"] == "complete", scene.describe()
+        assert scene.wait_status(number, "complete", "stuck")["status"] == "complete", (
+            scene.describe()
+        )
         scene.check_invariants()

@@ -37,19 +37,38 @@ def replay(name: str) -> Replay:
             events.append(event)
             on_the_way.append(turn)
     stderr = "\n".join(line for line in lines if not line.startswith("{"))
-    outcome = runs.hopeless(turn, NOW) or runs.ending(adapter, int(head.split()[1]), turn, stderr, NOW)
+    outcome = runs.hopeless(turn, NOW) or runs.ending(
+        adapter, int(head.split()[1]), turn, stderr, NOW
+    )
     return Replay(outcome, turn, events, on_the_way)
 
 
-@pytest.mark.parametrize(("name", "kind"), [
-    (path.stem, kind) for path in sorted(RECORDED.iterdir())
-    for kind in [{"work": "ended", "auth": "auth", "interrupted": "interrupted", "killed": "killed",
-                  "context": "context_full", "missing": "session_missing", "budget": "over_budget",
-                  "denied": "denied", "limited": "rate_limited", "overloaded": "api_error"}[path.stem.split("-")[1]]]
-])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        (path.stem, kind)
+        for path in sorted(RECORDED.iterdir())
+        for kind in [
+            {
+                "work": "ended",
+                "auth": "auth",
+                "interrupted": "interrupted",
+                "killed": "killed",
+                "context": "context_full",
+                "missing": "session_missing",
+                "budget": "over_budget",
+                "denied": "denied",
+                "limited": "rate_limited",
+                "overloaded": "api_error",
+            }[path.stem.split("-")[1]]
+        ]
+    ],
+)
 def test_how_a_recorded_run_ended(name: str, kind: str) -> None:
     outcome = replay(name).outcome
-    assert outcome.kind == ("ended" if name == "opencode-context" else kind), outcome  # it compacts by itself
+    assert outcome.kind == ("ended" if name == "opencode-context" else kind), (
+        outcome
+    )  # it compacts by itself
     assert outcome.message
 
 
@@ -89,15 +108,25 @@ def test_the_denied_tool_is_named() -> None:
 
 def test_a_rejected_usage_limit_of_a_subscription_says_until_when() -> None:
     claude = agents.load("claude")
-    limit = {"type": "rate_limit_event", "rate_limit_info": {"status": "rejected", "resetsAt": NOW + 7200}}
-    result = {"type": "result", "subtype": "success", "is_error": True, "api_error_status": 429, "modelUsage": {},
-              "result": "You've hit your usage limit"}
+    limit = {
+        "type": "rate_limit_event",
+        "rate_limit_info": {"status": "rejected", "resetsAt": NOW + 7200},
+    }
+    result = {
+        "type": "result",
+        "subtype": "success",
+        "is_error": True,
+        "api_error_status": 429,
+        "modelUsage": {},
+        "result": "You've hit your usage limit",
+    }
     turn = Turn()
     for line in (limit, result):
         for event in claude.parse(json.dumps(line)):
             turn = runs.fold(turn, event, NOW)
     assert runs.ending(claude, 1, turn, "", NOW) == Outcome(
-        "quota", "the account's quota is used up: You've hit your usage limit", NOW + 7200)
+        "quota", "the account's quota is used up: You've hit your usage limit", NOW + 7200
+    )
 
 
 def test_lines_of_an_unknown_cli() -> None:
@@ -106,7 +135,9 @@ def test_lines_of_an_unknown_cli() -> None:
     assert command.parse("  ") == []
     usage = {"type": "usage", "usd": 0.5, "input_tokens": 7, "output_tokens": 3, "scope": "call"}
     assert command.parse(json.dumps(usage)) == [Event("usage", usage=Usage("call", 0.5, 7, 3))]
-    assert command.parse('{"type": "session", "session_id": "x"}') == [Event("session", session_id="x")]
+    assert command.parse('{"type": "session", "session_id": "x"}') == [
+        Event("session", session_id="x")
+    ]
     assert command.parse('{"other": 1}') == [Event("text", '{"other": 1}')]
 
 
@@ -134,13 +165,35 @@ def known_words() -> list[str]:
 WORDS = st.sampled_from(known_words())
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=5), max_leaves=12)
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=5),
+    max_leaves=12,
+)
 TYPED = st.builds(
     lambda kind, rest: json.dumps({**rest, "type": kind}),
-    st.sampled_from(["system", "assistant", "user", "result", "rate_limit_event", "item.started", "item.completed",
-                     "turn.completed", "turn.failed", "error", "text", "tool_use", "step_finish", "tool_result",
-                     "message", "init", "usage", "thread.started"]),
-    st.dictionaries(WORDS, VALUES, max_size=6))
+    st.sampled_from(
+        [
+            "system",
+            "assistant",
+            "user",
+            "result",
+            "rate_limit_event",
+            "item.started",
+            "item.completed",
+            "turn.completed",
+            "turn.failed",
+            "error",
+            "text",
+            "tool_use",
+            "step_finish",
+            "tool_result",
+            "message",
+            "init",
+            "usage",
+            "thread.started",
+        ]
+    ),
+    st.dictionaries(WORDS, VALUES, max_size=6),
+)
 
 
 def mangled(line: str, cut: int) -> str:
@@ -148,8 +201,12 @@ def mangled(line: str, cut: int) -> str:
 
 
 LINES = [line for path in sorted(RECORDED.iterdir()) for line in path.read_text().splitlines()]
-ANY_LINE = st.one_of(TYPED, VALUES.map(json.dumps), st.text(),
-                     st.builds(mangled, st.sampled_from(LINES), st.integers(min_value=0, max_value=5000)))
+ANY_LINE = st.one_of(
+    TYPED,
+    VALUES.map(json.dumps),
+    st.text(),
+    st.builds(mangled, st.sampled_from(LINES), st.integers(min_value=0, max_value=5000)),
+)
 
 
 @pytest.mark.parametrize("agent", agents.NAMES)

@@ -21,9 +21,13 @@ each = pytest.mark.parametrize("agent", AGENTS)
 
 
 @each
-def test_works_commits_ends_and_goes_on_in_the_same_session(agent: str, sealed: Path, tmp_path: Path) -> None:
-    script = {"TASK": [commit("one")._replace(failures=(Failure(500),)), Step(say="I need a decision.")],
-              "ANSWER": [commit("two"), Step(say="Done.")]}
+def test_works_commits_ends_and_goes_on_in_the_same_session(
+    agent: str, sealed: Path, tmp_path: Path
+) -> None:
+    script = {
+        "TASK": [commit("one")._replace(failures=(Failure(500),)), Step(say="I need a decision.")],
+        "ANSWER": [commit("two"), Step(say="Done.")],
+    }
     with stage(agent, sealed, tmp_path, script) as on:
         first = on.start("Please do TASK.")
         assert first.outcome.kind == "ended", first
@@ -39,8 +43,10 @@ def test_works_commits_ends_and_goes_on_in_the_same_session(agent: str, sealed: 
 
 @each
 def test_interrupted_in_a_tool_and_resumed(agent: str, sealed: Path, tmp_path: Path) -> None:
-    script = {"TASK": [Step(say="Looking.", run="git status"), Step(run="touch started; exec sleep 20")],
-              "INSTEAD": [commit("two"), Step(say="Done.")]}
+    script = {
+        "TASK": [Step(say="Looking.", run="git status"), Step(run="touch started; exec sleep 20")],
+        "INSTEAD": [commit("two"), Step(say="Done.")],
+    }
     with stage(agent, sealed, tmp_path, script) as on:
         first = on.start("Please do TASK.", signal_when(on.worktree / "started", signal.SIGINT))
         assert first.outcome.kind == "interrupted", first
@@ -51,8 +57,10 @@ def test_interrupted_in_a_tool_and_resumed(agent: str, sealed: Path, tmp_path: P
 
 @each
 def test_killed_in_a_tool_and_resumed(agent: str, sealed: Path, tmp_path: Path) -> None:
-    script = {"TASK": [Step(run="git status"), Step(run="touch started; exec sleep 4")],
-              "GO ON": [commit("two"), Step(say="Done.")]}
+    script = {
+        "TASK": [Step(run="git status"), Step(run="touch started; exec sleep 4")],
+        "GO ON": [commit("two"), Step(say="Done.")],
+    }
     with stage(agent, sealed, tmp_path, script) as on:
         first = on.start("Please do TASK.", signal_when(on.worktree / "started", signal.SIGKILL))
         assert first.outcome.kind == "killed", first
@@ -83,15 +91,21 @@ def test_a_session_that_is_gone(agent: str, sealed: Path, tmp_path: Path) -> Non
 @each
 def test_a_conversation_that_is_too_long(agent: str, sealed: Path, tmp_path: Path) -> None:
     words = "prompt is too long: 250000 tokens > 200000 maximum"
-    with stage(agent, sealed, tmp_path, {"TASK": [Step(say="never", failures=(Failure(400, words),) * 9)]}) as on:
+    with stage(
+        agent, sealed, tmp_path, {"TASK": [Step(say="never", failures=(Failure(400, words),) * 9)]}
+    ) as on:
         run = on.start("Please do TASK.")
-        wanted = {"ended"} if agent == "opencode" else {"context_full"}  # opencode compacts by itself
+        wanted = (
+            {"ended"} if agent == "opencode" else {"context_full"}
+        )  # opencode compacts by itself
         assert run.outcome.kind in wanted, run
 
 
 @pytest.mark.parametrize("agent", ["claude", "codex"])
 def test_a_rate_limit_that_does_not_end_is_a_wait(agent: str, sealed: Path, tmp_path: Path) -> None:
-    failures = (Failure(429, "slow down", {"retry-after": "3600"} if agent == "claude" else {}),) * 40
+    failures = (
+        Failure(429, "slow down", {"retry-after": "3600"} if agent == "claude" else {}),
+    ) * 40
     with stage(agent, sealed, tmp_path, {"TASK": [Step(say="never", failures=failures)]}) as on:
         run = on.start("Please do TASK.")
         assert run.outcome.kind == "rate_limited", run
@@ -109,19 +123,32 @@ def test_a_stream_that_is_cut(agent: str, sealed: Path, tmp_path: Path) -> None:
 def test_codex_says_when_the_api_fails_for_good(sealed: Path, tmp_path: Path) -> None:
     script = {"TASK": [Step(say="never", failures=(Failure(529, "overloaded"),) * 60)]}
     with stage("codex", sealed, tmp_path, script) as on:
-        run = on.start("Please do TASK.", args=("-c", "model_providers.loop.stream_max_retries=1",
-                                                "-c", "model_providers.loop.request_max_retries=1"))
+        run = on.start(
+            "Please do TASK.",
+            args=(
+                "-c",
+                "model_providers.loop.stream_max_retries=1",
+                "-c",
+                "model_providers.loop.request_max_retries=1",
+            ),
+        )
         assert run.outcome.kind == "api_error", run
         assert "529" in run.outcome.message
 
 
 def test_the_ledger_equals_the_total_of_claude(sealed: Path, tmp_path: Path) -> None:
     """Three resumes, one of them after SIGTERM in a tool: what was booked adds up to what claude says at the end."""
-    script = {"TASK": [commit("one"), Step(say="ok")], "FIRST": [Step(run="touch started; exec sleep 20")],
-              "SECOND": [commit("two"), Step(say="ok")], "THIRD": [Step(say="ok")]}
+    script = {
+        "TASK": [commit("one"), Step(say="ok")],
+        "FIRST": [Step(run="touch started; exec sleep 20")],
+        "SECOND": [commit("two"), Step(say="ok")],
+        "THIRD": [Step(say="ok")],
+    }
     with stage("claude", sealed, tmp_path, script) as on:
         done = [on.start("TASK")]
-        done.append(on.resume(done[0], "FIRST", signal_when(on.worktree / "started", signal.SIGINT)))
+        done.append(
+            on.resume(done[0], "FIRST", signal_when(on.worktree / "started", signal.SIGINT))
+        )
         done += [on.resume(done[0], "SECOND"), on.resume(done[0], "THIRD")]
         booked, reading = 0.0, None
         for run in done:
@@ -149,18 +176,30 @@ def test_a_terminated_claude_is_not_booked_twice(sealed: Path, tmp_path: Path) -
 
 def test_the_ledger_equals_the_tokens_of_codex(sealed: Path, tmp_path: Path) -> None:
     """Killed on the way: the counter of the thread goes on, and the next difference brings what was missing."""
-    script = {"TASK": [commit("one"), Step(say="ok")], "FIRST": [Step(run="touch started; exec sleep 4")],
-              "SECOND": [Step(say="ok")], "THIRD": [Step(say="ok")]}
+    script = {
+        "TASK": [commit("one"), Step(say="ok")],
+        "FIRST": [Step(run="touch started; exec sleep 4")],
+        "SECOND": [Step(say="ok")],
+        "THIRD": [Step(say="ok")],
+    }
     with stage("codex", sealed, tmp_path, script) as on:
         done = [on.start("TASK")]
-        done.append(on.resume(done[0], "FIRST", signal_when(on.worktree / "started", signal.SIGKILL)))
+        done.append(
+            on.resume(done[0], "FIRST", signal_when(on.worktree / "started", signal.SIGKILL))
+        )
         done += [on.resume(done[0], "SECOND"), on.resume(done[0], "THIRD")]
         booked, reading = 0, None
         for usage in [run.turn.usage for run in done if run.turn.usage]:
             reading, delta = runs.book(reading, usage)
             booked += delta.input_tokens
-        last = json.loads(next(line for line in reversed(done[-1].lines) if "turn.completed" in line))
-        assert booked == last["usage"]["input_tokens"] == (reading or Usage("session", None, 0, 0)).input_tokens
+        last = json.loads(
+            next(line for line in reversed(done[-1].lines) if "turn.completed" in line)
+        )
+        assert (
+            booked
+            == last["usage"]["input_tokens"]
+            == (reading or Usage("session", None, 0, 0)).input_tokens
+        )
 
 
 def test_claude_stops_at_the_cost_that_it_was_given(sealed: Path, tmp_path: Path) -> None:
@@ -173,7 +212,9 @@ def test_claude_stops_at_the_cost_that_it_was_given(sealed: Path, tmp_path: Path
 def test_claude_says_what_it_was_not_permitted(sealed: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside.txt"
     call = ("Write", {"file_path": str(outside), "content": "x"})
-    with stage("claude", sealed, tmp_path, {"TASK": [Step(tool=call), Step(say="I could not.")]}) as on:
+    with stage(
+        "claude", sealed, tmp_path, {"TASK": [Step(tool=call), Step(say="I could not.")]}
+    ) as on:
         run = on.start("TASK")
         assert run.outcome.kind == "denied", run
         assert "Write" in run.outcome.message
@@ -183,7 +224,9 @@ def test_claude_says_what_it_was_not_permitted(sealed: Path, tmp_path: Path) -> 
 def test_opencode_says_what_it_was_not_permitted(sealed: Path, tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("a secret")
     call = ("read", {"filePath": str(tmp_path / "secret.txt")})
-    with stage("opencode", sealed, tmp_path, {"TASK": [Step(tool=call), Step(say="I could not.")]}) as on:
+    with stage(
+        "opencode", sealed, tmp_path, {"TASK": [Step(tool=call), Step(say="I could not.")]}
+    ) as on:
         run = on.start("TASK")
         assert run.outcome.kind == "denied", run
         assert "read" in run.outcome.message
@@ -202,23 +245,37 @@ def test_codex_writes_nothing_outside_the_worktree_and_the_git_folders(sealed: P
 
 
 SETTINGS = {
-    ".claude/settings.json": json.dumps({"hooks": {"SessionStart": [{"hooks": [
-        {"type": "command", "command": "touch hooked"}]}]}}),
+    ".claude/settings.json": json.dumps(
+        {"hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": "touch hooked"}]}]}}
+    ),
     ".mcp.json": json.dumps({"mcpServers": {"bad": {"command": "touch", "args": ["served"]}}}),
-    "opencode.json": json.dumps({"mcp": {"bad": {"type": "local", "command": ["touch", "served"]}}}),
-    ".opencode/plugin/bad.js":
-        "import { writeFileSync } from 'fs'; export const Bad = async () => { writeFileSync('hooked', ''); return {} }",
-    ".gemini/settings.json": json.dumps({
-        "mcpServers": {"bad": {"command": "touch", "args": ["served"]}},
-        "hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": "touch hooked", "name": "bad"}]}]}}),
+    "opencode.json": json.dumps(
+        {"mcp": {"bad": {"type": "local", "command": ["touch", "served"]}}}
+    ),
+    ".opencode/plugin/bad.js": "import { writeFileSync } from 'fs'; "
+    "export const Bad = async () => { writeFileSync('hooked', ''); return {} }",
+    ".gemini/settings.json": json.dumps(
+        {
+            "mcpServers": {"bad": {"command": "touch", "args": ["served"]}},
+            "hooks": {
+                "SessionStart": [
+                    {"hooks": [{"type": "command", "command": "touch hooked", "name": "bad"}]}
+                ]
+            },
+        }
+    ),
     ".codex/config.toml": '[mcp_servers.bad]\ncommand = "touch"\nargs = ["served"]\n',
-    "CLAUDE.md": "words of CLAUDE.md\n", "AGENTS.md": "words of AGENTS.md\n", "GEMINI.md": "words of GEMINI.md\n",
+    "CLAUDE.md": "words of CLAUDE.md\n",
+    "AGENTS.md": "words of AGENTS.md\n",
+    "GEMINI.md": "words of GEMINI.md\n",
 }
 
 
 @each
 @pytest.mark.parametrize("on_request", [False, True])
-def test_settings_of_the_repository(agent: str, on_request: bool, sealed: Path, tmp_path: Path) -> None:
+def test_settings_of_the_repository(
+    agent: str, on_request: bool, sealed: Path, tmp_path: Path
+) -> None:
     """They run nothing unless the team opted in; the instructions that the adapter names are read as text."""
     with stage(agent, sealed, tmp_path, {"TASK": [Step(say="ok")]}, SETTINGS) as on:
         if agent == "gemini" and not on_request and not gemini.heeded(gemini.OVERRULING):
@@ -232,5 +289,9 @@ def test_settings_of_the_repository(agent: str, on_request: bool, sealed: Path, 
         assert ran == expected
         asked = "\n".join(on.server.bodies)
         if not on_request:
-            read = {name for name in ("CLAUDE.md", "AGENTS.md", "GEMINI.md") if f"words of {name}" in asked}
+            read = {
+                name
+                for name in ("CLAUDE.md", "AGENTS.md", "GEMINI.md")
+                if f"words of {name}" in asked
+            }
             assert read == set(on.adapter.CAPABILITIES.instructions)

@@ -14,7 +14,14 @@ import sys
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = {
-    "os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.kill", "fcntl.flock",
+    "os.rename",
+    "os.link",
+    "os.remove",
+    "os.rmdir",
+    "os.mkdir",
+    "os.truncate",
+    "os.kill",
+    "fcntl.flock",
     "subprocess.Popen",
 }
 NEEDS_ROOM = ("write", "os.rename", "os.link", "os.mkdir")
@@ -45,7 +52,9 @@ def what(event: str, args: tuple[object, ...]) -> str:
         return "api write" if writes else ""
     elif event in CHANGES:
         argv = args[1] if event == "subprocess.Popen" else None
-        words = [str(word) for word in argv[:6]] if isinstance(argv, (list, tuple)) else [str(args[0])]
+        words = (
+            [str(word) for word in argv[:6]] if isinstance(argv, (list, tuple)) else [str(args[0])]
+        )
         return f"{event} {' '.join(words)}"
     return ""
 
@@ -53,7 +62,9 @@ def what(event: str, args: tuple[object, ...]) -> str:
 def denial(point: str) -> OSError | None:
     """What the system says when it has no room for it; None for what needs none."""
     kind = point.split()[0]
-    number = errno.ENOSPC if kind in NEEDS_ROOM else errno.EAGAIN if kind == "subprocess.Popen" else 0
+    number = (
+        errno.ENOSPC if kind in NEEDS_ROOM else errno.EAGAIN if kind == "subprocess.Popen" else 0
+    )
     return OSError(number, os.strerror(number)) if number else None
 
 
@@ -73,13 +84,21 @@ def install(folder: str) -> None:
         hook_paused.append(True)
         try:
             if plan[0] == "record":
-                log = os.open(os.path.join(folder, plan[1]), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+                log = os.open(
+                    os.path.join(folder, plan[1]), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600
+                )
                 most = "deny" if denial(point) else "kill"
-                os.write(log, f"{me} {os.getpid()} {number} {most} {point}\n".encode("utf-8", "replace"))
+                os.write(
+                    log, f"{me} {os.getpid()} {number} {most} {point}\n".encode("utf-8", "replace")
+                )
                 os.close(log)
             elif number >= wanted and (plan[0] == "kill" or denial(point)):
                 try:
-                    os.close(os.open(os.path.join(folder, "killed"), os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+                    os.close(
+                        os.open(
+                            os.path.join(folder, "killed"), os.O_WRONLY | os.O_CREAT | os.O_EXCL
+                        )
+                    )
                 except FileExistsError:
                     return
                 if plan[0] == "deny":

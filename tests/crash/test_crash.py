@@ -34,7 +34,8 @@ class Rig:
         real = sysconfig.get_path("purelib")
         (packages / "crash.pth").write_text(
             f"import site; site.addsitedir({real!r})\n"
-            f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import hook\n")
+            f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import hook\n"
+        )
         self.python = str(folder / "bin" / "python")
         self.plan("off")
 
@@ -50,10 +51,16 @@ class Rig:
         file = self.folder / f"points-{name.replace(' ', '-')}"
         if not file.exists():
             play(f"record {file.name}")
-        rows = [line.split()[1:4] for line in file.read_text(errors="replace").splitlines() if line.startswith(f"{role} ")]
+        rows = [
+            line.split()[1:4]
+            for line in file.read_text(errors="replace").splitlines()
+            if line.startswith(f"{role} ")
+        ]
         [(busiest, count)] = Counter(pid for pid, _, _ in rows).most_common(1)
         assert count > 5, "the hook sees what happens"
-        return [int(number) for pid, number, most in rows if pid == busiest and hit in ("kill", most)]
+        return [
+            int(number) for pid, number, most in rows if pid == busiest and hit in ("kill", most)
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +112,19 @@ def stopped(scene: Scene, number: int) -> None:
 def running(scene: Scene, number: int) -> None:
     scene.agent(ENDLESS)
     scene.orch("spawn", str(number))
-    scene.wait(lambda: scene.status(number)["status"] == "working" or not scene.supervisors(), what="the agent reports")
+    scene.wait(
+        lambda: scene.status(number)["status"] == "working" or not scene.supervisors(),
+        what="the agent reports",
+    )
 
 
 def unwatched(scene: Scene, number: int) -> None:
     """The supervisor is lost, and its agent goes on."""
     running(scene, number)
-    scene.wait(lambda: any("tail -f" in line for _, line, _ in scene.processes()), what="the agent says nothing more")
+    scene.wait(
+        lambda: any("tail -f" in line for _, line, _ in scene.processes()),
+        what="the agent says nothing more",
+    )
     for pid in scene.supervisors():
         os.kill(pid, signal.SIGKILL)
     scene.wait(lambda: not scene.supervisors(), what="it is gone")
@@ -152,7 +165,10 @@ def play(rig: Rig, folder: Path, story: str, plan: str) -> bool:
         scene.agent(PLANNED)
         scene.python = rig.python
         prepare = STORIES[story][0]
-        if story in {"stop", "cancel"}:  # its supervisor is to be killed as well, so it has to start with the plan
+        if story in {
+            "stop",
+            "cancel",
+        }:  # its supervisor is to be killed as well, so it has to start with the plan
             rig.plan(plan)
             prepare(scene, number)
         else:
@@ -172,8 +188,12 @@ def play(rig: Rig, folder: Path, story: str, plan: str) -> bool:
             assert "issue-1" in scene.git("branch", "--list", "issue-1") and not scene.sandbox.pulls
         elif story == "prune":
             scene.orch("prune", check=True)
-            assert not scene.status(number) and not scene.clone.with_name("widgets-issue-1").exists()
-            assert "issue-1" not in scene.git("branch", "--list", "issue-1"), "the local branch goes with it"
+            assert (
+                not scene.status(number) and not scene.clone.with_name("widgets-issue-1").exists()
+            )
+            assert "issue-1" not in scene.git("branch", "--list", "issue-1"), (
+                "the local branch goes with it"
+            )
         else:
             carry_on(scene, number)
             assert len(scene.sandbox.pulls) == 1
@@ -195,7 +215,11 @@ def sweep(rig: Rig, name: str, role: str, hit: str, play: Callable[[str, str], b
     """Play a story (in a folder of that name, by a plan) once for each picked point; `play` says whether somebody was hit."""
     points = picked = rig.points(name, role, hit, lambda plan: play("record", plan))
     if POINTS != "all":
-        picked = sorted(random.Random(f"{SEED} {name} {role} {hit}").sample(points, min(int(POINTS), len(points))))
+        picked = sorted(
+            random.Random(f"{SEED} {name} {role} {hit}").sample(
+                points, min(int(POINTS), len(points))
+            )
+        )
     killed, failures = 0, []
     for number in picked:
         try:

@@ -88,7 +88,10 @@ def passes(scene: Scene, done: Callable[[], bool]) -> None:
 
 def ours(scene: Scene) -> list[str]:
     """The marks of our comments."""
-    found = (re.match(r"<!-- issue-orch:\S+ -->", each.body) for each in scene.sandbox.comments.get(1, {}).values())
+    found = (
+        re.match(r"<!-- issue-orch:\S+ -->", each.body)
+        for each in scene.sandbox.comments.get(1, {}).values()
+    )
     return sorted(match[0] for match in found if match)
 
 
@@ -106,8 +109,13 @@ def is_posted(scene: Scene) -> None:
 
 
 def is_answered(scene: Scene) -> None:
-    passes(scene, lambda: scene.status(1)["status"] == "complete" and
-           any("**Answered**" in each.body for each in scene.sandbox.comments[1].values()))
+    passes(
+        scene,
+        lambda: (
+            scene.status(1)["status"] == "complete"
+            and any("**Answered**" in each.body for each in scene.sandbox.comments[1].values())
+        ),
+    )
     assert WORDS in prompts(scene), "the answer reached the worker"
     assert len(scene.sandbox.pulls) == 1
 
@@ -119,8 +127,11 @@ def is_solved(scene: Scene) -> None:
 
 def is_followed_up(scene: Scene) -> None:
     def done() -> bool:
-        return "test" in "".join(event["text"] for event in scene.events(1, "delivered")) and \
-            scene.status(1)["status"] == "complete" and len(list(scene.folder.glob("prompt-1.*"))) > 1
+        return (
+            "test" in "".join(event["text"] for event in scene.events(1, "delivered"))
+            and scene.status(1)["status"] == "complete"
+            and len(list(scene.folder.glob("prompt-1.*"))) > 1
+        )
 
     passes(scene, done)
     assert len(scene.sandbox.pulls) == 1
@@ -192,4 +203,6 @@ def play(rig: Rig, folder: Path, story: Story, plan: str) -> bool:
 @pytest.mark.parametrize(("name", "role"), CASES)
 @pytest.mark.parametrize("hit", HITS)
 def test_hit_while_nobody_watches(rig: Rig, tmp_path: Path, hit: str, name: str, role: str) -> None:
-    sweep(rig, name, role, hit, lambda folder, plan: play(rig, tmp_path / folder, STORIES[name], plan))
+    sweep(
+        rig, name, role, hit, lambda folder, plan: play(rig, tmp_path / folder, STORIES[name], plan)
+    )
