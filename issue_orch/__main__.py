@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     if sys.platform == "win32":
         sys.stderr.write("issue-orch runs on Linux and macOS; on Windows use it inside WSL.\n")
         return 1
-    from .shell import guard
+    from .terminal.io import guard
 
     if words[:1] == ["help"] or not (
         words or "_ISSUE_ORCH_COMPLETE" in os.environ
@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
 def run(words: list[str]) -> int:
     name = words[0] if words else ""
     if name in FOR_PEOPLE:
-        from .process import refuse_nested
+        from .process.run import refuse_nested
 
         refuse_nested(os.environ)
     if words in (["--help"], ["-h"]) and show_help():
@@ -95,7 +95,7 @@ def run_typer(words: list[str]) -> int:
 
 def show_help() -> bool:
     """What typer would print on a terminal that is wide enough; False on one that is not."""
-    from .shell import width
+    from .terminal.io import width
 
     if width(sys.stdout) < 80:
         return False

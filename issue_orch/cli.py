@@ -35,7 +35,7 @@ def version_text() -> str:
 
 def version_line(program: str) -> str:
     from .errors import Expected
-    from .process import run
+    from .process.run import run
     from .text import one_line
 
     try:
@@ -55,8 +55,8 @@ def known_issues(incomplete: str) -> list[tuple[str, str]]:
     import re
 
     from .errors import Expected
-    from .local import find_state
-    from .store import load_sessions
+    from .store.files import load_sessions
+    from .store.look import find_state
 
     try:
         sessions, _ = load_sessions(find_state(os.getcwd()))
@@ -258,7 +258,7 @@ def watch() -> int:
       issue-orch watch
       NO_COLOR=1 issue-orch watch
     """
-    from .commands.watch import watch as command
+    from .commands.tui.watch import watch as command
 
     return command()
 

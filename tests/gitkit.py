@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import pytest
 
-from issue_orch import conflicts
-from issue_orch.git import Repo, admin_dir, find_repo, read_version
-from issue_orch.model import Branch, CommitSha
-from issue_orch.worktree import Intent, check_out, register
+from issue_orch.core.model import Branch, CommitSha
+from issue_orch.git import merges
+from issue_orch.git.run import Repo, admin_dir, find_repo, read_version
+from issue_orch.git.worktree import Intent, check_out, register
 
-OLD_GIT = read_version() < conflicts.MINIMUM
+OLD_GIT = read_version() < merges.MINIMUM
 predicts = pytest.mark.skipif(OLD_GIT, reason="predicting conflicts needs a newer git")
 
 

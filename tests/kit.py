@@ -14,10 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from issue_orch.process import package_parent
+from issue_orch.process.run import package_parent
 from issue_orch.sandbox.server import Sandbox
 
 DEADLINE = 60.0
+IS_SUPERVISOR = (
+    "supervisor /"  # of a module whose name older versions spell otherwise, with its state folder
+)
 REPORT = str(Path(sys.executable).with_name("issue-orch"))
 GIT = Path(
     shutil.which("git") or "/usr/bin/git"
@@ -159,7 +162,7 @@ class Scene:
     ) -> str:
         for _ in range(
             200
-        ):  # a worktree that is half registered makes git die (issue_orch/git.py, HALF_MADE)
+        ):  # a worktree that is half registered makes git die (issue_orch/git/run.py, HALF_MADE)
             done = subprocess.run(
                 ["git", *words],
                 cwd=cwd or self.clone,
@@ -247,17 +250,17 @@ class Scene:
             except OSError:
                 continue
             if (
-                f"issue_orch.supervisor {self.state} " in line
+                f"supervisor {self.state} " in line
                 or f"ISSUE_ORCH_STATE={self.state}\0".encode() in environ
             ):
                 found.append((int(name), line, environ))
         return found
 
     def supervisors(self) -> list[int]:
-        return [pid for pid, line, _ in self.processes() if "issue_orch.supervisor" in line]
+        return [pid for pid, line, _ in self.processes() if IS_SUPERVISOR in line]
 
     def workers(self) -> list[int]:
-        return [pid for pid, line, _ in self.processes() if "issue_orch.supervisor" not in line]
+        return [pid for pid, line, _ in self.processes() if IS_SUPERVISOR not in line]
 
     def wait_quiet(self, deadline: float = DEADLINE) -> None:
         self.wait(lambda: not self.processes(), deadline, "every process of the clone ends")

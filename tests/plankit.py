@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from issue_orch.model import Blocker, Issue
-from issue_orch.ready import Facts, Labelled, SessionFacts, text_hash
+from issue_orch.core.model import Blocker, Issue
+from issue_orch.core.ready import Facts, Labelled, SessionFacts, text_hash
 
 REPO = "owner/repo"
 

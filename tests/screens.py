@@ -6,11 +6,9 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from issue_orch.headline import Observed, headline
-from issue_orch.local import Seen
-from issue_orch.model import PullFacts, SessionStatus
-from issue_orch.status_text import status_text
-from issue_orch.store import (
+from issue_orch.core.headline import Observed, headline
+from issue_orch.core.model import PullFacts, SessionStatus
+from issue_orch.store.files import (
     iso,
     make_session,
     make_state,
@@ -19,6 +17,8 @@ from issue_orch.store import (
     seconds,
     write_json,
 )
+from issue_orch.store.look import Seen
+from issue_orch.terminal.sessions import status_text
 
 NOW = 1_790_000_000.0
 

@@ -444,9 +444,9 @@ def test_a_folder_that_cannot_be_written_is_said(scene: Scene) -> None:
 
 def test_a_hanging_remote_ends_in_time(scene: Scene) -> None:
     """The remote takes the connection and says nothing; git is ended with its whole tree."""
-    from issue_orch import git as hardened
-    from issue_orch import push
-    from issue_orch.model import Branch, CommitSha
+    from issue_orch.core.model import Branch, CommitSha
+    from issue_orch.git import remote
+    from issue_orch.git import run as hardened
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         scene.git(
@@ -454,5 +454,5 @@ def test_a_hanging_remote_ends_in_time(scene: Scene) -> None:
         )
         repo = hardened.find_repo(str(scene.clone))
         sha = CommitSha(scene.git("rev-parse", "HEAD").strip())
-        with pytest.raises(push.RemoteFailed, match="no answer in 0 s"):
-            push.push(repo, "origin", Branch("issue-1"), sha, Branch("main"), timeout=0.5)
+        with pytest.raises(remote.RemoteFailed, match="no answer in 0 s"):
+            remote.push(repo, "origin", Branch("issue-1"), sha, Branch("main"), timeout=0.5)

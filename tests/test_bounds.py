@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit import COMPLETE, Scene, make_scene
 
-from issue_orch import turn
 from issue_orch.agents.base import Kind, Outcome
-from issue_orch.turn import AUTOMATIC, Limits
+from issue_orch.core import lifecycle
+from issue_orch.core.lifecycle import AUTOMATIC, Limits
 
 # -- the core
 
@@ -35,12 +35,12 @@ class World:
         self.carried: list[Any] = []
         self.messages = self.heads = self.launches = self.polls = 0
         self.now = 0.0
-        self.counted = turn.Counters()
+        self.counted = lifecycle.Counters()
         self.outside = 8  # what starts no agent, and would go on for ever: somebody kills supervisors, GitHub is away
 
     def note(self, kind: str, **fields: Any) -> None:
         self.events.append({"kind": kind, **fields})
-        self.counted = turn.count(self.counted, self.events[-1])
+        self.counted = lifecycle.count(self.counted, self.events[-1])
 
     def draw(self, choices: Sequence[Any]) -> Any:
         return choices[next(self.script) % len(choices)]
@@ -50,7 +50,7 @@ class World:
         return self.outside >= 0 and self.draw(range(8)) == 7
 
     def happen(self, happening: Any) -> None:
-        following = turn.after(self.phase, happening)
+        following = lifecycle.after(self.phase, happening)
         assert following is not None, f"{happening} when {self.phase}"
         if following != self.phase:
             self.note("transition", before=self.phase, after=following)
@@ -61,7 +61,7 @@ class World:
         self.inbox.append({"id": f"m{self.messages}", "kind": "guidance", "author": author})
 
     def hear(self) -> None:
-        fresh = turn.unheard(self.inbox, self.counted)
+        fresh = lifecycle.unheard(self.inbox, self.counted)
         if fresh:
             self.note(
                 "heard",
@@ -95,7 +95,7 @@ class World:
         if runs[-1:] == ["started"]:
             self.note("failed", reason="its worker was lost")
         self.hear()
-        step: turn.Step | None = turn.before_running(
+        step: lifecycle.Step | None = lifecycle.before_running(
             self.phase,
             self.hold,
             self.inbox,
@@ -107,27 +107,27 @@ class World:
         while step is not None and not self.fails():  # kill -9 between two steps
             step = self.perform(step)
 
-    def perform(self, step: turn.Step) -> turn.Step | None:
+    def perform(self, step: lifecycle.Step) -> lifecycle.Step | None:
         match step:
-            case turn.Go():
+            case lifecycle.Go():
                 return self.go(step)
-            case turn.Wait(until, _):
+            case lifecycle.Wait(until, _):
                 assert until > self.now, "time passes before the agent is started again"
                 self.now = until
                 self.hear()
-                return turn.before_running(
+                return lifecycle.before_running(
                     self.phase, self.hold, self.inbox, self.counted, False, True, self.limits
                 )
-            case turn.Settle():
+            case lifecycle.Settle():
                 return self.settle()
-            case turn.Stick():
+            case lifecycle.Stick():
                 if self.phase == "complete":
                     self.happen("followed_up")
                 self.note("gave_up", reason=step.reason)
                 self.happen("stuck")
         return None
 
-    def go(self, step: turn.Go) -> turn.Step | None:
+    def go(self, step: lifecycle.Go) -> lifecycle.Step | None:
         if step.template == "nudge":
             self.note("nudged")
         self.carried = list(self.inbox)
@@ -149,21 +149,21 @@ class World:
             self.acknowledge()
         self.carried = []
         self.note("exit", outcome=outcome.kind)
-        if turn.is_failure(outcome) and self.phase != "stuck" and self.counted.claim is None:
+        if lifecycle.is_failure(outcome) and self.phase != "stuck" and self.counted.claim is None:
             self.note("failed", reason="said")
         if self.draw(range(6)) == 5:
             return None  # SIGTERM of the supervisor
         self.hear()
-        return turn.after_run(
+        return lifecycle.after_run(
             self.phase, self.inbox, self.counted, outcome, False, self.limits, self.now
         )
 
     def report(self, kind: Any) -> None:
         unseen = [each for each in self.inbox if each not in self.carried]
         accepted = (
-            (not unseen and self.phase in turn.BUSY)
+            (not unseen and self.phase in lifecycle.BUSY)
             if kind == "complete"
-            else turn.after(self.phase, kind) is not None
+            else lifecycle.after(self.phase, kind) is not None
         )
         self.note("report", report=kind, accepted=accepted, fields={})
         if accepted:
@@ -171,7 +171,7 @@ class World:
             if kind != "complete":
                 self.happen(kind)
 
-    def settle(self) -> turn.Step | None:
+    def settle(self) -> lifecycle.Step | None:
         if self.fails():
             return None
         outcome = self.draw(["opened", "unready", "rejected"])
@@ -181,7 +181,7 @@ class World:
             self.note("settled", headSha=f"h{self.heads}")
         elif outcome in ("unready", "rejected"):
             self.note(outcome, reason="refused")
-            return turn.after_claim(outcome, "refused", self.counted, self.limits)
+            return lifecycle.after_claim(outcome, "refused", self.counted, self.limits)
         return None
 
     def github(self) -> None:
@@ -193,8 +193,8 @@ class World:
 
     def wanted(self) -> bool:
         """Whether a coordinator or the supervisor itself takes it up again."""
-        calls = turn.calling(self.phase, self.inbox, self.counted)
-        return bool(calls) or self.phase in turn.BUSY
+        calls = lifecycle.calling(self.phase, self.inbox, self.counted)
+        return bool(calls) or self.phase in lifecycle.BUSY
 
 
 REPORTS = [
@@ -244,7 +244,9 @@ def test_launches_without_a_person_are_bounded(
             raise AssertionError(
                 f"supervisors are started for ever: {world.phase} {world.events[-20:]}"
             )
-        assert world.counted == turn.counters(world.events), "as it is read again from the disk"
+        assert world.counted == lifecycle.counters(world.events), (
+            "as it is read again from the disk"
+        )
         world.person()
         if world.phase == "complete" and not world.inbox:
             return
@@ -269,8 +271,8 @@ def test_a_second_refusal_is_a_persons_whatever_is_reported(
             *({"kind": "report", "report": kind, "fields": {}} for kind in (*said, "complete")),
         ]
         events += [{"kind": refusal, "reason": "no"}]
-        step = turn.after_claim(refusal, "no", turn.counters(events), limits)
-        assert isinstance(step, turn.Stick) == (at >= allowed), (at, step)
+        step = lifecycle.after_claim(refusal, "no", lifecycle.counters(events), limits)
+        assert isinstance(step, lifecycle.Stick) == (at >= allowed), (at, step)
 
 
 def test_a_history_of_before_is_folded_alike() -> None:
@@ -288,9 +290,13 @@ def test_a_history_of_before_is_folded_alike() -> None:
         {"kind": "report", "report": "complete", "fields": {}},
         {"kind": "rejected", "reason": "no"},
     ]
-    assert turn.counters(turns * 2).rejected == 2
-    assert turn.counters([*turns, said]).rejected == 0 == turn.counters([*turns, said]).launches
-    assert turn.counters([*turns, {**said, "author": AUTOMATIC}]).rejected == 1
+    assert lifecycle.counters(turns * 2).rejected == 2
+    assert (
+        lifecycle.counters([*turns, said]).rejected
+        == 0
+        == lifecycle.counters([*turns, said]).launches
+    )
+    assert lifecycle.counters([*turns, {**said, "author": AUTOMATIC}]).rejected == 1
     back = [
         {"kind": "settled", "headSha": "a"},
         {"kind": "transition", "before": "complete", "after": "working"},
@@ -298,8 +304,8 @@ def test_a_history_of_before_is_folded_alike() -> None:
         {**said, "author": AUTOMATIC},
         {**said, "author": AUTOMATIC, "message": "n"},
     ]
-    assert turn.counters(back * 3).rounds == 3, "a round for each launch, not for each message"
-    assert turn.counters([*back * 3, said]).rounds == 0
+    assert lifecycle.counters(back * 3).rounds == 3, "a round for each launch, not for each message"
+    assert lifecycle.counters([*back * 3, said]).rounds == 0
 
 
 # -- real workers

@@ -11,11 +11,11 @@ import pytest
 from fleetkit import COST, booked
 from kit import Scene, make_scene
 
-from issue_orch import ledger
 from issue_orch.agents.base import Usage
-from issue_orch.lease import take
-from issue_orch.ledger import Ceilings
-from issue_orch.store import make_state
+from issue_orch.store import ledger
+from issue_orch.store.files import make_state
+from issue_orch.store.leases import take
+from issue_orch.store.ledger import Ceilings
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0

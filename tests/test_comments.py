@@ -9,8 +9,8 @@ import pytest
 from kit import ASK, Scene
 from test_followup import github, pass_over, scene
 
-from issue_orch.comments import UNKNOWN, refusal, words_of
-from issue_orch.model import Comment
+from issue_orch.coordinator.write_back import UNKNOWN, refusal, words_of
+from issue_orch.core.model import Comment
 
 __all__ = ["scene"]
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from issue_orch.config import (
+from issue_orch.config.keys import AGENT_KEYS, KEYS, Agent, Config, commented_file, find_key
+from issue_orch.config.layers import (
     TEAM_FOLDER,
     approve,
     approved_folder,
@@ -25,7 +26,6 @@ from issue_orch.config import (
     to_approve,
     user_file,
 )
-from issue_orch.config_keys import AGENT_KEYS, KEYS, Agent, Config, commented_file, find_key
 from issue_orch.errors import Expected, StateUnreadable, Unapproved, Usage
 
 
@@ -450,7 +450,7 @@ def test_the_reference_has_a_row_for_every_key() -> None:
 
 
 def test_loading_imports_nothing_heavy() -> None:
-    script = "import sys; import issue_orch.config as c; print(' '.join(sys.modules))"
+    script = "import sys; import issue_orch.config.layers as c; print(' '.join(sys.modules))"
     modules = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout.split()

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from gitkit import Clone, clone, commit, home, predicts, sh, write
 
-from issue_orch.conflicts import Touched, may_conflict, predict
+from issue_orch.core.model import Branch, CommitSha
 from issue_orch.errors import Expected
-from issue_orch.git import rev_parse
-from issue_orch.model import Branch, CommitSha
+from issue_orch.git.merges import Touched, may_conflict, predict
+from issue_orch.git.run import rev_parse
 
 __all__ = ["clone", "home"]
 

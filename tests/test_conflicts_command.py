@@ -8,7 +8,7 @@ from gitkit import predicts
 from kit import Scene
 from test_followup import completed, pass_over, scene
 
-from issue_orch.poll import refresh
+from issue_orch.coordinator.follow_up import refresh
 
 __all__ = ["scene"]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plankit import REPO, blocker, issue
 
-from issue_orch.dependencies import (
+from issue_orch.core.dependencies import (
     MOST_ASKED,
     REFERENCE,
     SHOWN_NAME,
@@ -25,7 +25,7 @@ from issue_orch.dependencies import (
     text_references,
     unmet,
 )
-from issue_orch.model import Number, RepoName
+from issue_orch.core.model import Number, RepoName
 
 HERE = "owner/repo"
 

@@ -15,7 +15,7 @@ import pytest
 from kit import COMPLETE, Scene, make_scene
 from test_prune import finished, pull_of
 
-from issue_orch.process import python_module
+from issue_orch.process.run import python_module
 
 MEGABYTES = 300  # `spawn` wants room
 FREE = (0, 4, 8, 12, 16, 24, 32, 48, 64, 96)  # kB that are left
@@ -136,7 +136,7 @@ def test_settle_on_a_full_disk_publishes_or_is_pending(scene: Scene, disk: Disk)
     for free in FREE[:4]:
         disk.fill(free)
         done = subprocess.run(
-            python_module("helper"),
+            python_module("worker.helper"),
             input=json.dumps(request),
             env=scene.env,
             text=True,

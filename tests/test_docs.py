@@ -14,8 +14,8 @@ from typing import get_args
 import pytest
 import screens
 
-from issue_orch.prompt import SAMPLES
-from issue_orch.status_text import status_text
+from issue_orch.config.templates import SAMPLES
+from issue_orch.terminal.sessions import status_text
 
 TOP = Path(__file__).resolve().parent.parent
 DOCS = TOP / "docs"
@@ -132,7 +132,7 @@ def test_the_documented_lines_are_those_of_the_demo() -> None:
 
 
 def test_headlines_and_what_to_type_for_them() -> None:
-    from issue_orch.headline import LOOKS, next_command
+    from issue_orch.core.headline import LOOKS, next_command
 
     documented: dict[str, str] = {}
     for row in rows("docs/concepts.md"):
@@ -169,7 +169,7 @@ def test_the_variables_of_templates() -> None:
 
 def test_the_keys_of_reports() -> None:
     from issue_orch.report import ALLOWED
-    from issue_orch.reports import LIST_FIELDS, TEXT_FIELDS
+    from issue_orch.worker.outbox import LIST_FIELDS, TEXT_FIELDS
 
     table = (DOCS / "worker-protocol.md").read_text().split("## The file")[1].split("##")[0]
     documented: dict[str, set[str]] = {}
@@ -186,7 +186,7 @@ def test_the_keys_of_reports() -> None:
 
 
 def test_when_reports_are_accepted() -> None:
-    from issue_orch.turn import PHASES, after
+    from issue_orch.core.lifecycle import PHASES, after
 
     section = (
         (DOCS / "worker-protocol.md")
@@ -205,9 +205,9 @@ def test_when_reports_are_accepted() -> None:
 
 def test_the_kinds_that_json_names() -> None:
     from issue_orch.commands.prune import Why
-    from issue_orch.model import PullFacts
-    from issue_orch.overlap import Source
-    from issue_orch.removal import Reason
+    from issue_orch.core.model import PullFacts
+    from issue_orch.core.overlap import Source
+    from issue_orch.git.removal import Reason
 
     text = (DOCS / "json.md").read_text()
     named = set(re.findall(r"`(\w+)`", text.split("`why` of prune")[1].split("\n\n")[0]))
@@ -230,7 +230,7 @@ def written_kinds() -> set[str]:
     """The kinds of events that the source writes."""
     calls = [
         node
-        for file in (TOP / "issue_orch").glob("*.py")
+        for file in (TOP / "issue_orch").rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call)
     ]

@@ -13,8 +13,8 @@ import pytest
 from gitkit import OLD_GIT
 from kit import COMPLETE, ENDLESS, Scene, make_scene
 
-from issue_orch import doctor
-from issue_orch.context import Context, open_context
+from issue_orch.actions import doctor
+from issue_orch.actions.context import Context, open_context
 
 EXPECTED = {"merging", "git"} if OLD_GIT else {"merging"}
 

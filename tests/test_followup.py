@@ -14,8 +14,8 @@ from github_fake import FakeGitHub
 from gitkit import OLD_GIT
 from kit import ENDLESS, Scene
 
-from issue_orch.context import connect, open_context
-from issue_orch.poll import poll, refresh
+from issue_orch.actions.context import connect, open_context
+from issue_orch.coordinator.follow_up import poll, refresh
 
 LATER = 60  # seconds after a push: its checks would be there
 
@@ -390,7 +390,7 @@ def test_a_pull_that_is_behind_an_error_holds_up_nobody_else(scene: Scene) -> No
 
 
 def test_only_one_polls(scene: Scene) -> None:
-    from issue_orch.lease import take
+    from issue_orch.store.leases import take
 
     number, _, head = completed(scene)
     scene.sandbox.set_check(head, "test", "failure")

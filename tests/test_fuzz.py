@@ -18,21 +18,24 @@ from github_fake import ODD_TEXTS, FakeGitHub, ask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from issue_orch import agents, github_json, ledger, messages, reports, store, turn
-from issue_orch.agents import runs
+from issue_orch.agents import registry, runs
 from issue_orch.agents.base import Turn, Usage
 from issue_orch.commands.show import session_lines
-from issue_orch.config import parse
-from issue_orch.config_keys import AGENT_KEYS, KEYS, commented_file
-from issue_orch.dependencies import Ref, text_references
+from issue_orch.config.keys import AGENT_KEYS, KEYS, commented_file
+from issue_orch.config.layers import parse
+from issue_orch.config.templates import pull_body, task
+from issue_orch.core import lifecycle
+from issue_orch.core.dependencies import Ref, text_references
+from issue_orch.core.model import Issue, RepoName
+from issue_orch.core.overlap import declared_files, inferred_files
 from issue_orch.errors import Expected, GitHubError
-from issue_orch.local import look_all
-from issue_orch.model import Issue, RepoName
-from issue_orch.overlap import declared_files, inferred_files
-from issue_orch.prompt import pull_body, task
-from issue_orch.status_text import status_text
+from issue_orch.github import parse as github_json
+from issue_orch.github.fence import address, refusal
+from issue_orch.store import files, inbox, ledger
+from issue_orch.store.look import look_all
+from issue_orch.terminal.sessions import status_text
 from issue_orch.text import fence, neutralise, one_line, redact, sanitise
-from issue_orch.transport import address, refusal
+from issue_orch.worker import outbox
 
 NOW = 1_800_000_000.0
 CHARS = st.characters(codec=None)  # lone surrogates too: JSON can spell them
@@ -104,7 +107,7 @@ MESSAGE = {
     "now": False,
 }
 STATUS = {
-    **store.new_status(
+    **files.new_status(
         7,
         issueTitle="Title",
         branch="issue-7",
@@ -184,8 +187,8 @@ def raw_json(value: Any) -> bytes:
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = store.make_state(tmp_path_factory.mktemp("git"))
-    store.make_session(made, 7)
+    made = files.make_state(tmp_path_factory.mktemp("git"))
+    files.make_session(made, 7)
     return made
 
 
@@ -196,15 +199,15 @@ def test_outbox_files(state: Path, data: st.DataObject) -> None:
     raw = torn(data.draw, raw_json(data.draw(mangled(sample) | st.just(sample))))
     path = state / "1.json"
     path.write_bytes(raw)
-    found = reports.parse_report(path)
+    found = outbox.parse_report(path)
     if isinstance(found, str):
         assert found
         return
-    store.append_event(
+    files.append_event(
         state, 7, "report", NOW, report=found.kind, fields=found.fields, accepted=True
     )
-    assert store.load_events(state, 7)[-1]["report"] == found.kind
-    store.write_text(state / "sessions" / "7" / "plan.md", str(found.fields.get("plan") or ""))
+    assert files.load_events(state, 7)[-1]["report"] == found.kind
+    files.write_text(state / "sessions" / "7" / "plan.md", str(found.fields.get("plan") or ""))
     (state / "sessions" / "7" / "events.jsonl").unlink()
 
 
@@ -212,9 +215,9 @@ def test_outbox_files(state: Path, data: st.DataObject) -> None:
 def test_inbox_files(state: Path, data: st.DataObject) -> None:
     path = state / "sessions" / "7" / "inbox" / "1.json"
     path.write_bytes(torn(data.draw, raw_json(data.draw(mangled(MESSAGE)))))
-    for message in messages.pending(state, 7):
-        messages.receipt(state, 7, message, NOW)
-    messages.delivered(state, 7)
+    for message in inbox.pending(state, 7):
+        inbox.receipt(state, 7, message, NOW)
+    inbox.delivered(state, 7)
     for name in (
         path,
         path.parent / "delivered" / path.name,
@@ -244,7 +247,7 @@ def test_status_files(state: Path, data: st.DataObject) -> None:
 def test_histories_and_ledgers(state: Path, data: st.DataObject) -> None:
     events = b"\n".join(torn(data.draw, raw_json(data.draw(mangled(row)))) for row in HISTORY)
     (state / "sessions" / "7" / "events.jsonl").write_bytes(events)
-    turn.counters(store.load_events(state, 7))
+    lifecycle.counters(files.load_events(state, 7))
     lines = b"\n".join(torn(data.draw, raw_json(data.draw(mangled(row)))) for row in LEDGER)
     ledger.ledger_path(state, 7).write_bytes(lines)
     sums = ledger.booked(state, 7)
@@ -495,11 +498,11 @@ TASKS: dict[str, Callable[[str], object]] = {
     "declared": declared_files,
     "inferred": lambda text: inferred_files(text, frozenset({"a.py"})),
     **{
-        name: lambda text, adapter=agents.load(name): [  # type: ignore[misc]
+        name: lambda text, adapter=registry.load(name): [  # type: ignore[misc]
             runs.fold(Turn(), event, NOW)
             for event in adapter.parse(json.dumps({"type": "text", "part": {"text": text}}))
         ]
-        for name in agents.NAMES
+        for name in registry.NAMES
     },
 }
 
@@ -532,7 +535,7 @@ def test_many_reports_are_read_once(tmp_path: Path) -> None:
     (box / "999.json").write_text('{"kind": "working", "note": "after them"}')
     known: set[str] = set()
     for _ in range(3):
-        found, refused = reports.load_reports(str(tmp_path), known)
+        found, refused = outbox.load_reports(str(tmp_path), known)
         known |= refused.keys()
     assert len(known) == 150 and [report.fields["note"] for report in found.values()] == [
         "after them"

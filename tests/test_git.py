@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from gitkit import Clone, clone, commit, home, make_worktree, script, sh, write
 
-from issue_orch import snapshot
 from issue_orch.errors import CommandFailed, Expected
-from issue_orch.git import (
+from issue_orch.git import snapshot
+from issue_orch.git.run import (
     admin_dir,
     changed_keys,
     check_signing,

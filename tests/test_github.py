@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from scripted import CUT, HANG, Scripted, scripted
 
+from issue_orch.core.model import Blocker, LabelEvent, Protection
 from issue_orch.errors import (
     CommandFailed,
     Expected,
@@ -28,12 +29,11 @@ from issue_orch.errors import (
     Refused,
     SignInFailed,
 )
-from issue_orch.github import GitHub
-from issue_orch.github_rest import Page, load_page, page_path, store_page
-from issue_orch.model import Blocker, LabelEvent, Protection
-from issue_orch.process import Done
+from issue_orch.github.client import GitHub
+from issue_orch.github.rest import Page, load_page, page_path, store_page
+from issue_orch.github.sign_in import api_url, find_token, parse_remote, web_host
+from issue_orch.process.run import Done
 from issue_orch.sandbox import Sandbox
-from issue_orch.sign_in import api_url, find_token, parse_remote, web_host
 
 REPO = "acme/widgets"
 API = "/repos/acme/widgets"
@@ -827,7 +827,8 @@ def test_no_gh_no_token() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux: /proc")
 def test_a_process_with_a_token_cannot_be_read_by_its_neighbours() -> None:
     code = (
-        "import ctypes, json; from issue_orch.sign_in import api_url, find_token, parse_remote, web_host; libc = ctypes.CDLL(None);"
+        "import ctypes, json; "
+        "from issue_orch.github.sign_in import api_url, find_token, parse_remote, web_host; libc = ctypes.CDLL(None);"
         "before = libc.prctl(3, 0, 0, 0, 0); find_token('https://api.github.com', {'GH_TOKEN': 'x'});"
         "print(json.dumps([before, libc.prctl(3, 0, 0, 0, 0)]))"
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from issue_orch.messages import write_context
-from issue_orch.store import make_session, make_state, new_status, save_status
+from issue_orch.store.files import make_session, make_state, new_status, save_status
+from issue_orch.store.inbox import write_context
 
 LIST = """\
 import atexit, sys
@@ -59,12 +59,15 @@ STATUS = {
     "commands",
     "commands.status",
     "errors",
-    "headline",
-    "lease",
-    "local",
-    "shell",
+    "core",
+    "core.headline",
+    "core.record",
     "store",
-    "damage",
+    "store.files",
+    "store.leases",
+    "store.look",
+    "terminal",
+    "terminal.io",
 }
 
 
@@ -102,9 +105,9 @@ def imported(clone: Path, *words: str) -> tuple[set[str], set[str]]:
     ("words", "own"),
     [
         (("report", "working", "--note", "x"), {"__main__", "report"}),
-        (("--help",), {"__main__", "shell", "errors"}),
+        (("--help",), {"__main__", "terminal", "terminal.io", "errors"}),
         (("status", "--json"), STATUS),
-        (("status",), STATUS | {"status_text", "text"}),
+        (("status",), STATUS | {"terminal.sessions", "text"}),
     ],
 )
 def test_quick_commands_import_little(clone: Path, words: tuple[str, ...], own: set[str]) -> None:
@@ -118,10 +121,10 @@ def test_before_their_work_commands_import_no_package(clone: Path, words: tuple[
     ours, others = imported(clone, *words)
     assert "commands" in ours and not ours & {
         "cli",
-        "github",
-        "transport",
-        "prompt",
-        "commands.watch",
+        "github.client",
+        "github.fence",
+        "config.templates",
+        "commands.tui.watch",
         "sandbox",
     }
     assert not others & (PACKAGES | {"asyncio", "ssl", "socket"})
@@ -131,7 +134,7 @@ def test_before_their_work_commands_import_no_package(clone: Path, words: tuple[
 
 
 def test_a_supervisor_imports_no_package(clone: Path) -> None:
-    code = "import sys; old = set(sys.modules); import issue_orch.supervisor, issue_orch.facts; print(*set(sys.modules) - old)"
+    code = "import sys; old = set(sys.modules); import issue_orch.worker.supervisor; print(*set(sys.modules) - old)"
     said = subprocess.run(
         [sys.executable, "-c", code], cwd=clone, capture_output=True, text=True, check=True
     ).stdout
@@ -146,7 +149,7 @@ def test_a_supervisor_is_forked_without_threads(clone: Path) -> None:
     code = (
         "import sys, threading\n"
         "sys.addaudithook(lambda event, _: event != 'os.fork' or print(threading.active_count(), flush=True))\n"
-        "from issue_orch.supervisor import main\n"
+        "from issue_orch.worker.supervisor import main\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     with open(os.devnull) as nothing:  # no word comes: what was forked ends at once

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from issue_orch import turn
 from issue_orch.agents.base import Kind, Outcome
-from issue_orch.messages import delivered, pending, receipt, send
-from issue_orch.store import append_event, load_events, make_session, make_state
-from issue_orch.turn import HAPPENINGS, PHASES, TABLE, after
+from issue_orch.core import lifecycle
+from issue_orch.core.lifecycle import HAPPENINGS, PHASES, TABLE, after
+from issue_orch.store.files import append_event, load_events, make_session, make_state
+from issue_orch.store.inbox import delivered, pending, receipt, send
 
-LIMITS = turn.Limits(retries=2, nudges=1)
+LIMITS = lifecycle.Limits(retries=2, nudges=1)
 OUTCOMES = sorted(get_args(Kind))
 
 
@@ -53,7 +53,7 @@ class Machine(RuleBasedStateMachine):
         self.carrying: list[Any] = []
         self.sent: set[str] = set()
         self.now = 1000.0
-        self.step: turn.Step | None = None
+        self.step: lifecycle.Step | None = None
         self.in_a_row = 0
 
     def teardown(self) -> None:
@@ -65,8 +65,8 @@ class Machine(RuleBasedStateMachine):
     def inbox(self) -> list[Any]:
         return pending(self.state, 1)
 
-    def counted(self) -> turn.Counters:
-        return turn.counters(load_events(self.state, 1))
+    def counted(self) -> lifecycle.Counters:
+        return lifecycle.counters(load_events(self.state, 1))
 
     def note(self, kind: str, **fields: Any) -> None:
         append_event(self.state, 1, kind, self.now, **fields)
@@ -94,12 +94,12 @@ class Machine(RuleBasedStateMachine):
 
     def look(self) -> None:
         self.hear()
-        self.step = turn.before_running(
+        self.step = lifecycle.before_running(
             self.phase, self.hold, self.inbox(), self.counted(), False, self.session, LIMITS
         )
 
     def hear(self) -> None:
-        fresh = turn.unheard(self.inbox(), self.counted())
+        fresh = lifecycle.unheard(self.inbox(), self.counted())
         if fresh:
             self.note("heard", messages=[message["id"] for message in fresh], person=True)
 
@@ -109,7 +109,7 @@ class Machine(RuleBasedStateMachine):
 
     def leave(self) -> None:
         self.supervisor, self.step = False, None
-        waiting = turn.calling(self.phase, self.inbox(), self.counted())
+        waiting = lifecycle.calling(self.phase, self.inbox(), self.counted())
         if self.phase == "cancelled" or self.hold:
             waiting &= {"resume"}
         if waiting:
@@ -182,12 +182,12 @@ class Machine(RuleBasedStateMachine):
         self.carrying = []
         self.note("exit", outcome=kind)
         claimed = self.phase == "stuck" or self.counted().claim is not None
-        if turn.is_failure(outcome) and not claimed:
+        if lifecycle.is_failure(outcome) and not claimed:
             self.note("failed", reason="said")
         if kind == "session_missing":
             self.session = False
         self.hear()
-        self.step = turn.after_run(
+        self.step = lifecycle.after_run(
             self.phase, self.inbox(), self.counted(), outcome, False, LIMITS, self.now
         )
 
@@ -198,24 +198,24 @@ class Machine(RuleBasedStateMachine):
     def perform(self, settled: str) -> None:
         step, self.step = self.step, None
         match step:
-            case turn.Go():
+            case lifecycle.Go():
                 self.go(step)
-            case turn.Wait(until, _):
+            case lifecycle.Wait(until, _):
                 self.now = max(self.now, until)
                 self.look()
-            case turn.Settle():
+            case lifecycle.Settle():
                 self.settle(settled)
-            case turn.Stick():
+            case lifecycle.Stick():
                 if self.phase == "complete":
                     self.happen("followed_up")
                 self.note("gave_up")
                 self.happen("stuck")
                 self.question = None
                 self.leave()
-            case turn.End():
+            case lifecycle.End():
                 self.end(step)
 
-    def go(self, step: turn.Go) -> None:
+    def go(self, step: lifecycle.Go) -> None:
         assert not self.agent, "one agent at a time"
         assert self.phase != "cancelled", "nothing starts for a cancelled session"
         guidance = [message for message in self.inbox() if message["kind"] == "guidance"]
@@ -235,11 +235,11 @@ class Machine(RuleBasedStateMachine):
             self.note("settled")
         elif settled in ("unready", "rejected") and self.phase != "complete":
             self.note(settled)
-            self.step = turn.after_claim(settled, settled, self.counted(), LIMITS)  # type: ignore[arg-type]
+            self.step = lifecycle.after_claim(settled, settled, self.counted(), LIMITS)  # type: ignore[arg-type]
             return
         self.leave()
 
-    def end(self, step: turn.End) -> None:
+    def end(self, step: lifecycle.End) -> None:
         for message in self.inbox():
             if message["kind"] != "guidance":
                 receipt(self.state, 1, message, self.now)
@@ -329,12 +329,14 @@ def test_attempts_are_bounded() -> None:
         outcome, start = Outcome(kind, "said", None), 0
         while start < 20:
             start += 1
-            if turn.is_failure(outcome):
+            if lifecycle.is_failure(outcome):
                 events.append({"kind": "failed"})
-            step = turn.after_run("working", [], turn.counters(events), outcome, False, LIMITS, 0.0)
-            if isinstance(step, turn.Go) and step.template == "nudge":
+            step = lifecycle.after_run(
+                "working", [], lifecycle.counters(events), outcome, False, LIMITS, 0.0
+            )
+            if isinstance(step, lifecycle.Go) and step.template == "nudge":
                 events.append({"kind": "nudged"})
-            if isinstance(step, turn.Stick | turn.End):
+            if isinstance(step, lifecycle.Stick | lifecycle.End):
                 break
         waits = {"rate_limited", "quota"}
         assert (start <= LIMITS.retries + 1) or kind in waits, f"{kind}: {start} starts"

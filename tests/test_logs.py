@@ -12,8 +12,8 @@ import pytest
 import screens
 
 from issue_orch.commands.logs import LogReader, Rendering
-from issue_orch.lease import take
-from issue_orch.store import session_folder
+from issue_orch.store.files import session_folder
+from issue_orch.store.leases import take
 
 
 def event(**fields: object) -> bytes:

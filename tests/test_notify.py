@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from issue_orch.notify import Event, body, desktop, headline, notify
+from issue_orch.worker.notify import Event, body, desktop, headline, notify
 
 EVENT = Event("stuck", 7, "Export\x1b[2J", "Sliding or fixed?", "https://github.com/o/r/issues/7")
 RECORD = '#!/bin/sh\nfor word in "$@"; do printf "%s\\n" "$word"; done > "$OUT"\ncat >> "$OUT"\nenv > "$OUT.env"\n'

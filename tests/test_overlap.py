@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from issue_orch import overlap
-from issue_orch.overlap import (
+from issue_orch.core import overlap
+from issue_orch.core.overlap import (
     Item,
     Overlap,
     Touch,

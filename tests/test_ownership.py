@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from kit import COMPLETE, Ran, Scene, make_scene
 
-from issue_orch.store import iso
+from issue_orch.store.files import iso
 
 # Whatever it finds goes along: notes of a person would be committed and pushed.
 GRASP = 'git add -A\ngit commit -q --allow-empty -m "For #$issue"\nreport complete --title Solved\n'

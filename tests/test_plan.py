@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from plankit import REPO, blocker, facts, issue, session
 
 from issue_orch.commands.plan import plan_json, plan_text
-from issue_orch.dependencies import Ref
-from issue_orch.model import Issue, Phase
-from issue_orch.plan import Failure, Plan, next_starts, plan
-from issue_orch.ready import (
+from issue_orch.core.dependencies import Ref
+from issue_orch.core.model import Issue, Phase
+from issue_orch.core.plan import Failure, Plan, next_starts, plan
+from issue_orch.core.ready import (
     Facts,
     Kind,
     Labelled,
@@ -582,13 +582,21 @@ def test_no_facts_crash_and_each_issue_is_listed_once(data: st.DataObject) -> No
 
 
 def test_the_core_imports_no_edges() -> None:
-    code = "import sys, issue_orch.plan; print(*sorted(sys.modules))"
+    code = "import sys, issue_orch.core.plan; print(*sorted(sys.modules))"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert {name for name in loaded if name.startswith("issue_orch.")} == {
         f"issue_orch.{name}"
-        for name in ("dependencies", "model", "overlap", "plan", "ready", "text")
+        for name in (
+            "core",
+            "core.dependencies",
+            "core.model",
+            "core.overlap",
+            "core.plan",
+            "core.ready",
+            "text",
+        )
     }
     assert not {"subprocess", "pathlib", "hashlib", "json"} & set(loaded)
 

@@ -14,13 +14,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from plankit import REPO, issue
 
-from issue_orch import ledger
 from issue_orch.agents.base import Usage
-from issue_orch.lease import Lease, take
-from issue_orch.model import Issue
-from issue_orch.plan import Eligible, Failure, next_failure, next_starts, plan
-from issue_orch.ready import Facts, Labelled, OpenPull, Rules, SessionFacts, recorded, text_hash
-from issue_orch.store import iso, make_session, make_state
+from issue_orch.core.model import Issue
+from issue_orch.core.plan import Eligible, Failure, next_failure, next_starts, plan
+from issue_orch.core.ready import (
+    Facts,
+    Labelled,
+    OpenPull,
+    Rules,
+    SessionFacts,
+    recorded,
+    text_hash,
+)
+from issue_orch.store import ledger
+from issue_orch.store.files import iso, make_session, make_state
+from issue_orch.store.leases import Lease, take
 
 SLOTS, CALL, INTERVAL = 2, 0.25, 30.0
 RULES = Rules(me="you", stack=False)

@@ -8,9 +8,9 @@ import pytest
 from plankit import REPO, blocker, facts, issue, session
 
 from issue_orch.commands.plan import plan_json, plan_text
-from issue_orch.dependencies import Ref
-from issue_orch.plan import plan
-from issue_orch.ready import OpenPull, Rules
+from issue_orch.core.dependencies import Ref
+from issue_orch.core.plan import plan
+from issue_orch.core.ready import OpenPull, Rules
 from issue_orch.text import display_width
 
 EVERYTHING = facts(

@@ -12,11 +12,11 @@ import pytest
 from gitkit import Clone, clone, commit, home, make_worktree, script, sh, write
 from test_worktree import add_submodule
 
-from issue_orch import snapshot
-from issue_orch.git import admin_dir, find_repo, rev_parse
-from issue_orch.model import Number
-from issue_orch.removal import Kept, Removed, Wanted, remove_worktrees
-from issue_orch.worktree import populate_submodules
+from issue_orch.core.model import Number
+from issue_orch.git import snapshot
+from issue_orch.git.removal import Kept, Removed, Wanted, remove_worktrees
+from issue_orch.git.run import admin_dir, find_repo, rev_parse
+from issue_orch.git.worktree import populate_submodules
 
 __all__ = ["clone", "home"]
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -12,7 +12,7 @@ import pytest
 from gitkit import script, wait_for
 
 from issue_orch.errors import CommandFailed
-from issue_orch.process import Done, run
+from issue_orch.process.run import Done, run
 
 
 @pytest.fixture

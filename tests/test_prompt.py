@@ -12,9 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import meta
 
-from issue_orch.errors import Expected
-from issue_orch.model import Issue
-from issue_orch.prompt import (
+from issue_orch.config.templates import (
     SAMPLES,
     TEAM_FOLDER,
     builtin_folder,
@@ -26,6 +24,8 @@ from issue_orch.prompt import (
     task,
     templates,
 )
+from issue_orch.core.model import Issue
+from issue_orch.errors import Expected
 from issue_orch.report import parse as parse_report
 
 NOWHERE = "/nonexistent"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from kit import Scene, make_scene
 
-from issue_orch.store import iso, make_session, new_status, save_status
+from issue_orch.store.files import iso, make_session, new_status, save_status
 
 
 @pytest.fixture

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from gitkit import Clone, clone, commit, home, make_worktree, script, sh, wait_for, write
 
+from issue_orch.core.model import Branch, CommitSha
 from issue_orch.errors import Expected
-from issue_orch.git import rev_parse
-from issue_orch.model import Branch, CommitSha
-from issue_orch.push import (
+from issue_orch.git.remote import (
     Rejected,
     RemoteFailed,
     SignInRefused,
@@ -21,7 +20,8 @@ from issue_orch.push import (
     push,
     uses_lfs,
 )
-from issue_orch.sign_in import Token
+from issue_orch.git.run import rev_parse
+from issue_orch.github.sign_in import Token
 
 __all__ = ["clone", "home"]
 ONE, MAIN = Branch("issue-1"), Branch("main")

@@ -12,11 +12,11 @@ import pytest
 from kit import Scene, make_scene
 
 from issue_orch.agents.base import Tool, Turn
-from issue_orch.headline import Observed, headline
-from issue_orch.lease import take
-from issue_orch.process import Helper
-from issue_orch.session import Session
-from issue_orch.store import load_status
+from issue_orch.core.headline import Observed, headline
+from issue_orch.process.run import Helper
+from issue_orch.store.files import load_status
+from issue_orch.store.leases import take
+from issue_orch.worker.session import Session
 
 
 @pytest.fixture

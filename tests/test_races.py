@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from kit import COMPLETE, ENDLESS, Ran, Scene, make_scene
 
-from issue_orch.store import checked_status
+from issue_orch.store.files import checked_status
 
 AT_ONCE = 6
 

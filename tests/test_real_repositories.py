@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from kit import ASK, COMPLETE, Scene, make_scene
 
-from issue_orch.git import read_version
+from issue_orch.git.run import read_version
 
 
 @pytest.fixture

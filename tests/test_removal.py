@@ -21,10 +21,9 @@ from gitkit import (
 )
 from test_worktree import add_submodule
 
+from issue_orch.core.model import Branch, CommitSha, Number
 from issue_orch.errors import Expected
-from issue_orch.git import admin_dir, find_admin_dir, rev_parse
-from issue_orch.model import Branch, CommitSha, Number
-from issue_orch.removal import (
+from issue_orch.git.removal import (
     Kept,
     Removed,
     Wanted,
@@ -34,7 +33,8 @@ from issue_orch.removal import (
     remove_worktrees,
     sweep,
 )
-from issue_orch.worktree import populate_submodules
+from issue_orch.git.run import admin_dir, find_admin_dir, rev_parse
+from issue_orch.git.worktree import populate_submodules
 
 __all__ = ["clone", "home"]
 ONE = Branch("issue-1")

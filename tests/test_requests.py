@@ -12,10 +12,10 @@ import pytest
 from kit import ASK, Scene
 from test_followup import facts, github, pass_over, scene
 
-from issue_orch.context import connect, open_context
-from issue_orch.coordinator import Clock, Coordinator, Options
-from issue_orch.lease import take
-from issue_orch.store import iso, make_session, make_state, new_status, save_status
+from issue_orch.actions.context import connect, open_context
+from issue_orch.coordinator.loop import Clock, Coordinator, Options
+from issue_orch.store.files import iso, make_session, make_state, new_status, save_status
+from issue_orch.store.leases import take
 
 __all__ = ["scene"]
 
@@ -232,7 +232,7 @@ def test_a_whole_journey_writes_only_what_is_allowed(scene: Scene) -> None:
 
 
 def test_the_fence_lets_no_merge_through(scene: Scene) -> None:
-    from issue_orch.transport import NotAllowed
+    from issue_orch.github.fence import NotAllowed
 
     with connect(open_context()) as gh, pytest.raises(NotAllowed):
         gh.send("PUT", "/repos/acme/widgets/pulls/1/merge", {})

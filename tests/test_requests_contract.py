@@ -26,9 +26,9 @@ from kit import ASK, Scene
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from test_sandbox_contract import without_older
 
-from issue_orch import github_json as parsed
+from issue_orch.github import parse as parsed
+from issue_orch.github.fence import refusal
 from issue_orch.sandbox.records import Incoming, Reply
-from issue_orch.transport import refusal
 
 AREAS = ("issues", "pulls", "repos", "checks", "users")
 KNOWN = {

@@ -14,11 +14,11 @@ from fleetkit import make_fleet
 from github_fake import FakeGitHub
 from kit import COMPLETE, ENDLESS, Scene
 
-from issue_orch.coordinator import Breaker, Clock, gapped, why_take_up
+from issue_orch.coordinator.loop import Breaker, Clock, gapped, why_take_up
+from issue_orch.core.plan import next_failure
 from issue_orch.errors import Expected
-from issue_orch.messages import send
-from issue_orch.plan import next_failure
-from issue_orch.store import iso, new_status
+from issue_orch.store.files import iso, new_status
+from issue_orch.store.inbox import send
 
 NOW = 1_800_000_000.0
 

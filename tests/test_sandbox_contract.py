@@ -21,7 +21,7 @@ from githubkit_schemas.v2026_03_10 import models
 from pydantic import TypeAdapter
 
 from issue_orch.errors import CommandFailed, Expected
-from issue_orch.process import Done, run
+from issue_orch.process.run import Done, run
 from issue_orch.sandbox import Sandbox, bare
 from issue_orch.sandbox.routes import ROUTES
 

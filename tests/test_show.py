@@ -11,9 +11,9 @@ import pytest
 import screens
 
 from issue_orch.commands.show import phase_times, session_lines
-from issue_orch.local import Seen
-from issue_orch.messages import delivered, receipt, send
-from issue_orch.store import append_event, iso, session_folder
+from issue_orch.store.files import append_event, iso, session_folder
+from issue_orch.store.inbox import delivered, receipt, send
+from issue_orch.store.look import Seen
 from issue_orch.text import display_width, wrapped
 
 NOW = screens.NOW

@@ -10,7 +10,7 @@ import pytest
 from kit import ENDLESS, Scene, make_scene
 from test_imports import LIST, PACKAGES
 
-from issue_orch.lease import probe
+from issue_orch.store.leases import probe
 
 
 @pytest.fixture

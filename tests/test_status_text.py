@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import screens
 
-from issue_orch.headline import LOOKS
-from issue_orch.lease import take
-from issue_orch.status_text import link, status_text
+from issue_orch.core.headline import LOOKS
+from issue_orch.store.leases import take
+from issue_orch.terminal.sessions import link, status_text
 from issue_orch.text import display_width
 
 

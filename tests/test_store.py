@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from issue_orch.model import SessionStatus
-from issue_orch.store import BLANK, iso, seconds
+from issue_orch.core.model import SessionStatus
+from issue_orch.store.files import BLANK, iso, seconds
 
 
 def test_a_blank_status_has_every_field() -> None:

@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from issue_orch.errors import GitHubError, SignInFailed, Usage
-from issue_orch.github import GitHub
+from issue_orch.github.client import GitHub
+from issue_orch.github.fence import Connection, NotAllowed, Origin, parse_origin, refusal
 from issue_orch.sandbox import Sandbox
-from issue_orch.transport import Connection, NotAllowed, Origin, parse_origin, refusal
 
 REPO = "acme/widgets"
 HERE = f"/repos/{REPO}"

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from kit import COMPLETE, Scene, make_scene
 
-from issue_orch import agents, ledger
-from issue_orch.agents import runs
+from issue_orch.agents import registry, runs
 from issue_orch.agents.base import Event, Prices, Turn, Usage
 from issue_orch.commands.costs import summary, text_of
-from issue_orch.ledger import Ceilings
-from issue_orch.store import make_state
+from issue_orch.store import ledger
+from issue_orch.store.files import make_state
+from issue_orch.store.ledger import Ceilings
 
 NOW = 1_800_000_000.0
 PRICES = Prices(1.0, 1.0)
@@ -297,7 +297,7 @@ def test_prices_beyond_all_measure_make_it_unknown() -> None:
 def read(agent: str, *lines: str, prices: Prices | None = None) -> Turn:
     turn = Turn()
     for line in lines:
-        found: list[Event] = agents.load(agent).parse(line)
+        found: list[Event] = registry.load(agent).parse(line)
         for event in found:
             turn = runs.fold(turn, event, NOW, prices)
     return turn

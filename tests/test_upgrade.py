@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from kit import ASK, COMPLETE, ENDLESS, Scene, make_scene
 
-from issue_orch.process import package_parent
+from issue_orch.process.run import package_parent
 
 WHEEL = Path(__file__).parent / "upgrade" / "issue_orch-ccfe71d.whl"
 USES = """\

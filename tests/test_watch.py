@@ -23,9 +23,9 @@ from textual.widgets import Input, Static, TabbedContent
 from watchkit import text_of
 
 from issue_orch.commands.answer import give
-from issue_orch.commands.watch import Watch
-from issue_orch.messages import pending
-from issue_orch.store import load_status, save_status, session_folder
+from issue_orch.commands.tui.watch import Watch
+from issue_orch.store.files import load_status, save_status, session_folder
+from issue_orch.store.inbox import pending
 
 Play = Callable[[Watch, Pilot[None]], Coroutine[None, None, None]]
 

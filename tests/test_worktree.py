@@ -24,11 +24,11 @@ from gitkit import (
     write,
 )
 
-from issue_orch import snapshot
+from issue_orch.core.model import Branch, CommitSha, Number
 from issue_orch.errors import Expected
-from issue_orch.git import admin_dir, find_admin_dir, find_repo, rev_parse
-from issue_orch.model import Branch, CommitSha, Number
-from issue_orch.worktree import (
+from issue_orch.git import snapshot
+from issue_orch.git.run import admin_dir, find_admin_dir, find_repo, rev_parse
+from issue_orch.git.worktree import (
     MARK,
     Intent,
     check_out,
@@ -312,7 +312,7 @@ def test_a_killed_command_leaves_the_lock_to_its_git(clone: Clone, tmp_path: Pat
     os.mkfifo(tmp_path / "gate")
     path = clone.top.parent / "work 1"
     code = (
-        "import sys; from issue_orch.git import find_repo; from issue_orch.worktree import Intent, register; "
+        "import sys; from issue_orch.git.run import find_repo; from issue_orch.git.worktree import Intent, register; "
         f"register(find_repo(sys.argv[1]), sys.argv[2], 'issue-1', sys.argv[3], Intent({INTENT.mark!r}))"
     )
     env = os.environ | {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}

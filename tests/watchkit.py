@@ -13,9 +13,9 @@ from typing import Any
 
 import screens
 
-from issue_orch.commands.watch import Watch
-from issue_orch.lease import take
-from issue_orch.store import append_event, iso, session_folder
+from issue_orch.commands.tui.watch import Watch
+from issue_orch.store.files import append_event, iso, session_folder
+from issue_orch.store.leases import take
 
 EXPORT = '''\
 """Export of the list."""

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .. import messages, shell
 from ..errors import Expected, Usage
-from ..local import Seen, find_state, look, look_all
-from ..shell import fail, say
-from ..store import load_status, session_numbers
+from ..store import inbox
+from ..store.files import load_status, session_numbers
+from ..store.look import Seen, find_state, look, look_all
+from ..terminal import io
+from ..terminal.io import fail, say
 from ..text import one_line
 from .show import question_lines
 
@@ -44,15 +45,15 @@ def deliver(seen: Seen, text: str) -> None:
 
 
 def give(number: int, text: str, question: str | None, at_once: bool = False) -> str:
-    from ..context import open_context
-    from ..launching import guide
+    from ..actions.context import open_context
+    from ..actions.launch import guide
 
     return guide(open_context(), number, text, getpass.getuser(), question, at_once)
 
 
 def find_question(number: int) -> Seen:
     state = find_state(os.getcwd())
-    return look(state, messages.session(state, number), time.time())
+    return look(state, inbox.session(state, number), time.time())
 
 
 def chosen(seen: Seen, option: int) -> str:
@@ -101,7 +102,7 @@ def ask(seen: Seen) -> str:
 def read_answer(options: list[str]) -> str:
     """An option by its number, or a text. A number that no option has is a slip: it is asked for again."""
     while True:
-        text = shell.ask("Answer (a number or a text, empty to leave it open): ")
+        text = io.ask("Answer (a number or a text, empty to leave it open): ")
         if not options or not text.isdecimal():
             return text
         if 1 <= int(text[:9]) <= len(options):
@@ -112,25 +113,25 @@ def read_answer(options: list[str]) -> str:
 def pause(numbers: list[int], everything: bool) -> int:
     state = find_state(os.getcwd())
     return each_of(
-        picked(state, numbers, everything, "pause"), lambda number: messages.pause(state, number)
+        picked(state, numbers, everything, "pause"), lambda number: inbox.pause(state, number)
     )
 
 
 def stop(numbers: list[int], everything: bool, cancel: bool) -> int:
     state = find_state(os.getcwd())
     asked = picked(state, numbers, everything, "cancel" if cancel else "stop")
-    return each_of(asked, lambda number: messages.stop(state, number, cancel))
+    return each_of(asked, lambda number: inbox.stop(state, number, cancel))
 
 
 def resume(numbers: list[int], everything: bool) -> int:
-    from .. import launching
-    from ..context import open_context
+    from ..actions import launch
+    from ..actions.context import open_context
 
     context = open_context()
     asked = picked(context.state, numbers, everything, "resume")
     if everything:
         asked = [number for number in asked if resumable(context.state, number)]
-    return each_of(asked, lambda number: launching.resume(context, number))
+    return each_of(asked, lambda number: launch.resume(context, number))
 
 
 def resumable(state: Path, number: int) -> bool:

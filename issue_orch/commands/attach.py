@@ -9,16 +9,16 @@ import sys
 import time
 from pathlib import Path
 
-from .. import messages
+from ..actions.context import open_context
+from ..actions.launch import refuse_foreign, resume, write_launch
 from ..agents.base import Command
-from ..context import open_context
 from ..errors import Expected, Usage
-from ..launching import refuse_foreign, resume, write_launch
-from ..lease import is_alive, probe, take
-from ..process import Helper, end_marked, wait_for
-from ..session import Session
-from ..shell import say
-from ..store import append_event
+from ..process.run import Helper, end_marked, wait_for
+from ..store import inbox
+from ..store.files import append_event
+from ..store.leases import is_alive, probe, take
+from ..terminal.io import say
+from ..worker.session import Session
 
 TURN_WAIT = 3600.0
 
@@ -27,7 +27,7 @@ def attach(number: int, now: bool) -> int:
     if not sys.stdin.isatty():
         raise Usage("attach needs a terminal", f"issue-orch logs {number} -f")
     context = open_context()
-    status = messages.session(context.state, number)
+    status = inbox.session(context.state, number)
     if not os.path.isdir(status["worktreePath"]):
         raise Expected(
             f"#{number}: its worktree {status['worktreePath']} is gone", f"issue-orch show {number}"
@@ -55,9 +55,9 @@ def attach(number: int, now: bool) -> int:
 def make_room(state: Path, number: int, now: bool) -> None:
     """Let the turn end and hold, or stop at once. Ctrl-C while waiting leaves the session paused."""
     if now:
-        messages.stop(state, number)
+        inbox.stop(state, number)
         return
-    messages.pause(state, number)
+    inbox.pause(state, number)
     say(f"#{number}: waiting for the worker's turn to end (--now ends it) …")
     if not wait_for(lambda: not probe(state, number), TURN_WAIT, 0.2):
         raise Expected(

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .. import git
-from ..conflicts import predict
-from ..context import Context, fetch_base, open_context, refuse_changed_keys
+from ..actions.context import Context, fetch_base, open_context, refuse_changed_keys
+from ..core.model import Branch, CommitSha, SessionStatus
 from ..errors import Expected
-from ..model import Branch, CommitSha, SessionStatus
-from ..shell import print_json, say
-from ..store import iso, load_pull, load_sessions, write_json
+from ..git.merges import predict
+from ..git.run import find_sha, rev_parse
+from ..store.files import iso, load_pull, load_sessions, write_json
+from ..terminal.io import print_json, say
 from ..text import one_line, sanitise
 
 Row = dict[str, Any]  # one session as printed with --json; docs/json.md describes it
@@ -51,7 +51,7 @@ def find_rows(context: Context) -> list[Row]:
     heads = {
         branch: sha
         for branch in sessions
-        if (sha := git.find_sha(context.repo, f"refs/heads/{branch}"))
+        if (sha := find_sha(context.repo, f"refs/heads/{branch}"))
     }
     rows: list[Row] = []
     for base in sorted({last_base(sessions, each) for each in sessions.values()}):
@@ -111,7 +111,7 @@ def find_base(context: Context, base: Branch) -> CommitSha:
         return fetch_base(context, base)
     except Expected as error:
         say(f"warning: {base} as last fetched: {one_line(error.message, 200)}")
-    return git.rev_parse(context.repo, f"refs/remotes/{context.config.remote}/{base}")
+    return rev_parse(context.repo, f"refs/remotes/{context.config.remote}/{base}")
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:

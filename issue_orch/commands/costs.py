@@ -7,14 +7,14 @@ import sys
 import time
 from typing import Any, Literal
 
-from .. import ledger
-from ..context import Context, open_context
+from ..actions.context import Context, open_context
+from ..actions.launch import ceilings
 from ..errors import Expected
-from ..launching import ceilings
-from ..ledger import Booked, Ceilings
-from ..local import find_state
-from ..shell import print_json, say
-from ..store import iso, load_sessions
+from ..store import ledger
+from ..store.files import iso, load_sessions
+from ..store.ledger import Booked, Ceilings
+from ..store.look import find_state
+from ..terminal.io import print_json, say
 from ..text import one_line
 
 

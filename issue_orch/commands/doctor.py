@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 
-from .. import git, worktree
-from ..config_keys import Config
-from ..context import Context, open_context
-from ..doctor import Check, examine, orphans, stale_locks
+from ..actions.context import Context, open_context
+from ..actions.doctor import Check, examine, orphans, stale_locks
+from ..actions.launch import foreign, load_intent
+from ..config.keys import Config
+from ..core.model import Branch, CommitSha, RepoName, SessionStatus
 from ..errors import Expected
-from ..launching import foreign, load_intent
-from ..lease import probe, take
-from ..model import Branch, CommitSha, RepoName, SessionStatus
-from ..process import end_marked
-from ..shell import colours, print_json, say
-from ..store import archive, load_sessions, make_state
+from ..git import worktree
+from ..git.run import find_admin_dir, find_repo, find_sha
+from ..process.run import end_marked
+from ..store.files import archive, load_sessions, make_state
+from ..store.leases import probe, take
+from ..terminal.io import colours, print_json, say
 from ..text import one_line, sanitise
 
 MARKS = {"ok": ("ok     ", "32"), "warning": ("warning", "33"), "error": ("error  ", "31")}
@@ -52,7 +53,7 @@ def open_anyway() -> tuple[Context, Check]:
         )
     except Expected as error:
         found = Check("configuration", "error", one_line(error.message, 500), sanitise(error.hint))
-    repo = git.find_repo(os.getcwd())
+    repo = find_repo(os.getcwd())
     return Context(
         repo, make_state(repo.common_dir), Config(), RepoName("owner/name"), "", os.environ
     ), found
@@ -85,7 +86,7 @@ def mends(context: Context) -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"remove {name}", partial(unlock, context, name)
     for status in load_sessions(context.state)[0]:
         number, path = status["issueNumber"], status["worktreePath"]
-        admin = git.find_admin_dir(context.repo, path)
+        admin = find_admin_dir(context.repo, path)
         missing = admin is None and not os.path.lexists(path)
         cut_off = admin is not None and worktree.is_empty(path, admin)
         if not (missing or cut_off) or foreign(context, status) or probe(context.state, number):
@@ -96,7 +97,7 @@ def mends(context: Context) -> Iterator[tuple[str, Callable[[], object]]]:
                     f"#{number}: forget its start, which was cut off before it made anything",
                     partial(forget, context, status),
                 )
-        elif git.find_sha(context.repo, f"refs/heads/{status['branch']}"):
+        elif find_sha(context.repo, f"refs/heads/{status['branch']}"):
             yield (
                 f"#{number}: check {status['branch']} out again in {path}",
                 partial(restore, context, status),

@@ -9,18 +9,29 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import config, git, push, shell
-from ..agents import NAMES
-from ..config_keys import commented_file
-from ..context import Context, changed_keys, connect, find_name, numbers, remote_url, token_of
+from ..actions.context import (
+    Context,
+    changed_keys,
+    connect,
+    find_name,
+    numbers,
+    remote_url,
+    token_of,
+)
+from ..agents.registry import NAMES
+from ..config import layers
+from ..config.keys import commented_file
 from ..errors import Expected, GitHubError, Usage
-from ..shell import confirm, say
-from ..sign_in import Token, api_url, parse_remote
-from ..store import make_state, session_folder, write_json, write_text
+from ..git import remote as push
+from ..git.run import Repo, dangerous_keys, find_repo, git
+from ..github.sign_in import Token, api_url, parse_remote
+from ..store.files import make_state, session_folder, write_json, write_text
+from ..terminal import io
+from ..terminal.io import confirm, say
 from ..text import sanitise
 
 if TYPE_CHECKING:
-    from ..github import GitHub
+    from ..github.client import GitHub
 
 READY = ("0e8a16", "An agent may work on it")
 WRITE_BACK_LABELS = (
@@ -40,20 +51,20 @@ def init(
     templates: bool,
     labels: bool,
 ) -> int:
-    clone = git.find_repo(os.getcwd())
+    clone = find_repo(os.getcwd())
     state = make_state(clone.common_dir)
     given = {"repo": repo, "agent": agent, "github.base_url": base_url}
     wrote = not approve_only and write_configuration(clone, yes, given)
     if templates:
         copy_templates(clone)
     approve_configuration(clone, state, yes or wrote)
-    found = config.load_config(clone.top, state, os.environ)
+    found = layers.load_config(clone.top, state, os.environ)
     host, name = find_name(clone, found)
     upstream = parse_remote(remote_url(clone, "upstream") or "")
     if upstream and not (approve_only or found.repo) and upstream[1].lower() != name.lower():
         raise Expected(
             f"{name} looks like a fork of {upstream[1]}; issue-orch works in one repository, without forks",
-            f'clone {upstream[1]}; or, to work in the fork, set repo = "{name}" in {config.REPOSITORY_FILE}',
+            f'clone {upstream[1]}; or, to work in the fork, set repo = "{name}" in {layers.REPOSITORY_FILE}',
         )
     context = Context(
         clone,
@@ -73,12 +84,12 @@ def init(
     return 0
 
 
-def write_configuration(clone: git.Repo, yes: bool, given: dict[str, str | None]) -> bool:
+def write_configuration(clone: Repo, yes: bool, given: dict[str, str | None]) -> bool:
     """Write the file when there is none, and say so. An existing one is the team's: it stays as it is."""
-    file = Path(clone.top, config.REPOSITORY_FILE)
+    file = Path(clone.top, layers.REPOSITORY_FILE)
     values: dict[str, Any] = {name: value for name, value in given.items() if value}
     if file.exists():
-        config.load_team(clone.top)
+        layers.load_team(clone.top)
         if values:
             wanted = "; ".join(f"{name} = {json.dumps(value)}" for name, value in values.items())
             raise Usage(f"{file.name} exists already", f"write it there yourself: {wanted}")
@@ -109,32 +120,32 @@ def write_configuration(clone: git.Repo, yes: bool, given: dict[str, str | None]
 def ask(yes: bool, what: str, default: str) -> str:
     if yes or not sys.stdin.isatty():
         return default
-    return shell.ask(f"{what} [{default}]: " if default else f"{what}: ") or default
+    return io.ask(f"{what} [{default}]: " if default else f"{what}: ") or default
 
 
-def approve_configuration(clone: git.Repo, state: Path, yes: bool) -> None:
+def approve_configuration(clone: Repo, state: Path, yes: bool) -> None:
     """What of the repository needs approval is shown, and approved by its content."""
     asked, approved = (
-        config.to_approve(clone.top, config.load_team(clone.top)),
-        config.load_approved(state),
+        layers.to_approve(clone.top, layers.load_team(clone.top)),
+        layers.load_approved(state),
     )
     if not asked and not any(approved.values()):
         return
     say(
-        f"{config.REPOSITORY_FILE} and {config.TEAM_FOLDER} set:\n"
-        + "\n".join(config.listing(asked, approved))
+        f"{layers.REPOSITORY_FILE} and {layers.TEAM_FOLDER} set:\n"
+        + "\n".join(layers.listing(asked, approved))
     )
     ask_approval(
-        yes or config.fingerprint(asked) in approved,
-        f"edit {config.REPOSITORY_FILE}, then: issue-orch init --approve",
+        yes or layers.fingerprint(asked) in approved,
+        f"edit {layers.REPOSITORY_FILE}, then: issue-orch init --approve",
     )
-    config.approve(state, clone.top, asked)
+    layers.approve(state, clone.top, asked)
     say("Approved on this machine. A change of this needs it again.")
 
 
 def approve_git(context: Context, yes: bool) -> None:
     """Keys of git's configuration that run something, and changed after a worker started, are shown and noted anew."""
-    now = git.dangerous_keys(context.repo, context.config.remote)
+    now = dangerous_keys(context.repo, context.config.remote)
     changed = changed_keys(context, now)
     if not changed:
         return
@@ -157,7 +168,7 @@ def ask_approval(yes: bool, otherwise: str) -> None:
 
 
 def check_agent(context: Context) -> bool:
-    from ..launching import check_agent as check
+    from ..actions.launch import check_agent as check
 
     try:
         check(context, context.config.agent)
@@ -229,29 +240,27 @@ def try_push(context: Context, token: Token | None) -> bool:
     return not refused
 
 
-def copy_templates(clone: git.Repo) -> None:
+def copy_templates(clone: Repo) -> None:
     """The prompt templates, for a team that wants other words. Existing files stay."""
-    from ..prompt import builtin_folder
+    from ..config.templates import builtin_folder
 
-    folder = Path(clone.top) / config.TEAM_FOLDER
+    folder = Path(clone.top) / layers.TEAM_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for source in sorted(builtin_folder().glob("*.j2")):
         if not (folder / source.name).exists():
             shutil.copyfile(source, folder / source.name)
     say(
-        f"Templates are in {config.TEAM_FOLDER}. Delete those that you do not change, then: issue-orch init --approve"
+        f"Templates are in {layers.TEAM_FOLDER}. Delete those that you do not change, then: issue-orch init --approve"
     )
 
 
-def head_branch(clone: git.Repo, remote: str) -> str:
+def head_branch(clone: Repo, remote: str) -> str:
     """The remote's default branch, as it was when the clone was made."""
-    done = git.git(
-        clone, "symbolic-ref", "--short", "-q", f"refs/remotes/{remote}/HEAD", check=False
-    )
+    done = git(clone, "symbolic-ref", "--short", "-q", f"refs/remotes/{remote}/HEAD", check=False)
     return done.stdout.strip().removeprefix(f"{remote}/") or "main"
 
 
-def write_workflow(clone: git.Repo, base: str) -> None:
+def write_workflow(clone: Repo, base: str) -> None:
     """The cleanup workflow, for a repository whose default branch is `base`; our own is .github/workflows/cleanup.yml."""
     target = Path(clone.top) / ".github" / "workflows" / "issue-orch-cleanup.yml"
     if target.exists():

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from .. import agents
+from ..agents import registry
 from ..agents.base import Event
-from ..lease import is_alive
-from ..local import find_state
-from ..messages import session
-from ..shell import colours, say
-from ..status_text import age, paint
-from ..store import session_folder
+from ..store.files import session_folder
+from ..store.inbox import session
+from ..store.leases import is_alive
+from ..store.look import find_state
+from ..terminal.io import colours, say
+from ..terminal.sessions import age, paint
 from ..text import one_line, redact, sanitise
 
 FOLLOW_PAUSE = 0.3
@@ -149,7 +149,7 @@ class Rendering:
     """Turns lines of an agent into lines for people; remembers the tools that run, to say how long they took."""
 
     def __init__(self, agent: str) -> None:
-        self.adapter = agents.load(agent if agent in agents.NAMES else "command")
+        self.adapter = registry.load(agent if agent in registry.NAMES else "command")
         self.running: dict[str, tuple[str, float]] = {}
         self.latest = ""
         self.clock = ""

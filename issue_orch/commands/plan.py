@@ -8,20 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..context import Context, connect, open_context
+from ..actions.context import Context, connect, open_context
+from ..actions.facts import fetch_me, fetch_open_pulls, gather, rules_of
+from ..core.model import Issue, find_number
+from ..core.overlap import Overlap
+from ..core.plan import Eligible, Plan
+from ..core.plan import plan as make_plan
+from ..core.ready import and_more
 from ..errors import NotFound, Usage
-from ..gather import fetch_me, fetch_open_pulls, gather, rules_of
-from ..model import Issue, find_number
-from ..overlap import Overlap
-from ..plan import Eligible, Plan
-from ..plan import plan as make_plan
-from ..ready import and_more
-from ..shell import colours, print_json, say, width
-from ..status_text import link
+from ..terminal.io import colours, print_json, say, width
+from ..terminal.sessions import link
 from ..text import one_line, wrapped
 
 if TYPE_CHECKING:
-    from ..github import GitHub
+    from ..github.client import GitHub
 
 
 MOST_AT_ONCE = 8  # GitHub does not like many requests at the same time

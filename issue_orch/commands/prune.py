@@ -10,14 +10,15 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from .. import git, push, removal
-from ..context import Context, connect, open_context, token_of
+from ..actions.context import Context, connect, open_context, token_of
+from ..actions.launch import foreign
+from ..core.model import Branch, CommitSha, Number, Pull, SessionStatus
 from ..errors import Expected, GitHubError, LeaseHeld
-from ..launching import foreign
-from ..lease import take
-from ..model import Branch, CommitSha, Number, Pull, SessionStatus
-from ..shell import print_json, say
-from ..store import archive, load_sessions, load_status
+from ..git import remote, removal
+from ..git.run import find_admin_dir, find_missing, git, load_branches
+from ..store.files import archive, load_sessions, load_status
+from ..store.leases import take
+from ..terminal.io import print_json, say
 from ..text import sanitise
 
 Why = Literal["open", "running", "stacked", "unknown", "not_ours"]
@@ -198,9 +199,7 @@ def vouched(
     context: Context, chosen: Sequence[tuple[SessionStatus, Verdict]]
 ) -> Iterator[tuple[SessionStatus, Verdict]]:
     """Where the merged head is another one than ours but holds it, ours is as good as merged."""
-    heads = {
-        name: CommitSha(sha) for name, sha, _ in git.load_branches(context.repo, "refs/heads/")
-    }
+    heads = {name: CommitSha(sha) for name, sha, _ in load_branches(context.repo, "refs/heads/")}
     for status, verdict in chosen:
         own = heads.get(f"refs/heads/{status['branch']}")
         if (
@@ -216,12 +215,12 @@ def vouched(
 def holds(context: Context, merged: CommitSha, own: CommitSha, branch: Branch) -> bool:
     """Whether what was merged holds our commit: on GitHub a person may have updated the branch, or committed to it. What
     git never saw is fetched; of a server that names other heads than git does, the remote branch itself can vouch."""
-    if git.find_missing(context.repo, [merged]):
+    if find_missing(context.repo, [merged]):
         where, token = (context.repo, context.config.remote), token_of(context)
-        if push.is_at(*where, branch, own, token):
+        if remote.is_at(*where, branch, own, token):
             return True
-        push.fetch_commit(*where, merged, token)
-    return git.git(context.repo, "merge-base", "--is-ancestor", own, merged, check=False).code == 0
+        remote.fetch_commit(*where, merged, token)
+    return git(context.repo, "merge-base", "--is-ancestor", own, merged, check=False).code == 0
 
 
 def remove(
@@ -263,12 +262,12 @@ def remove(
 
 def is_gone(context: Context, path: str) -> bool:
     """Somebody removed the worktree by hand. A folder that is missing but registered may be on an unmounted disk."""
-    return not os.path.lexists(path) and git.find_admin_dir(context.repo, path) is None
+    return not os.path.lexists(path) and find_admin_dir(context.repo, path) is None
 
 
 def untag(context: Context, numbers: list[int]) -> None:
     """No label of ours stays behind on an issue whose session goes."""
-    from ..comments import tidy
+    from ..coordinator.write_back import tidy
 
     try:
         with connect(context) as gh:

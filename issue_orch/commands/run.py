@@ -6,12 +6,12 @@ import signal
 import sys
 import time
 
-from ..config import check_agent
-from ..context import open_context
-from ..coordinator import Clock, Coordinator, Options, Passed
+from ..actions.context import open_context
+from ..config.layers import check_agent
+from ..coordinator.loop import Clock, Coordinator, Options, Passed
 from ..errors import LeaseHeld
-from ..lease import probe, take
-from ..shell import colours, say
+from ..store.leases import probe, take
+from ..terminal.io import colours, say
 from ..text import redact, sanitise
 
 LOOK = 1.0

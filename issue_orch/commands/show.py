@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..headline import next_command
-from ..local import Seen, find_state, load_clashes, look
-from ..messages import delivered, pending, session
-from ..shell import colours, print_json, width
-from ..status_text import age, link, paint, work_lines
-from ..store import load_events, read_untrusted, seconds, session_folder
+from ..core.headline import next_command
+from ..store.files import load_events, read_untrusted, seconds, session_folder
+from ..store.inbox import delivered, pending, session
+from ..store.look import Seen, find_state, load_clashes, look
+from ..terminal.io import colours, print_json, width
+from ..terminal.sessions import age, link, paint, work_lines
 from ..text import one_line, sanitise, wrapped
 
 Messages = Sequence[Mapping[str, Any]]

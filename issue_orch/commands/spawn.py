@@ -9,20 +9,22 @@ from contextlib import ExitStack
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .. import act, launching, ledger
-from ..act import Outcome
-from ..config import check_agent
-from ..context import Context, connect, open_context
+from ..actions import launch
+from ..actions import spawn as act
+from ..actions.context import Context, connect, open_context
+from ..actions.spawn import Outcome
+from ..config.layers import check_agent
+from ..core.model import Issue
+from ..core.plan import Eligible, Plan, next_starts
+from ..core.ready import Reason
 from ..errors import Expected, Usage
-from ..model import Issue
-from ..plan import Eligible, Plan, next_starts
-from ..ready import Reason
-from ..shell import colours, confirm, fail, print_json, say, width
+from ..store import ledger
+from ..terminal.io import colours, confirm, fail, print_json, say, width
 from ..text import one_line
 from .plan import fetch_plan, plan_text
 
 if TYPE_CHECKING:
-    from ..github import GitHub
+    from ..github.client import GitHub
 
 # What naming an issue on the command line approves.
 APPROVED_BY_NAME = frozenset({"missing_label", "milestone", "assigned_elsewhere"})
@@ -43,7 +45,7 @@ def spawn(
         default = pool.submit(act.find_default, context, before, connected.result)
         ahead = held.enter_context(act.checkouts_ahead(context, numbers, before))
         with connected.result() as gh:
-            pool.submit(import_module, "issue_orch.prompt")
+            pool.submit(import_module, "issue_orch.config.templates")
             eligible = (
                 named(context, gh, numbers, stack, yes)
                 if numbers
@@ -55,7 +57,7 @@ def spawn(
         if not starts:
             return int(bool(numbers))
         for _, warning in ledger.warnings(
-            context.state, launching.ceilings(context.config), time.time()
+            context.state, launch.ceilings(context.config), time.time()
         ):
             say(f"warning: {warning}")
         if sys.stderr.isatty():

@@ -8,8 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from ..local import Seen, find_git, look_all, look_each
-from ..shell import colours, say, width
+from ..store.look import Seen, find_git, look_all, look_each
+from ..terminal.io import colours, say, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,8 +37,8 @@ def status(
             count = len(wanted)
             print_text(wanted, len(sessions), now, watch)
         if verbose:
-            from ..status_text import rate_text
-            from ..store import load_json
+            from ..store.files import load_json
+            from ..terminal.sessions import rate_text
 
             say(rate_text(load_json(os.path.join(state, "rate.json")) or {}, now))
         if not watch:
@@ -50,8 +50,8 @@ def status(
 
 def ask_github() -> None:
     """Look at the pulls before printing. What cannot be asked is said; the rest is shown as it was."""
-    from ..context import connect, open_context
-    from ..poll import refresh
+    from ..actions.context import connect, open_context
+    from ..coordinator.follow_up import refresh
 
     context = open_context()
     with connect(context) as gh:
@@ -60,7 +60,7 @@ def ask_github() -> None:
 
 
 def print_text(sessions: list[Seen], total: int, now: float, watch: bool) -> None:
-    from ..status_text import status_text
+    from ..terminal.sessions import status_text
 
     text = status_text(sessions, now, width(sys.stdout), colours(sys.stdout))
     if total and not sessions:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from ..process import Done, run
+from ..process.run import Done, run
 from .records import Incoming, Push, Reply
 
 # Both hooks see each ref update on stdin: the first witnesses every attempt and refuses protected branches,

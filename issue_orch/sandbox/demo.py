@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Expected
-from ..process import package_parent, python_module
+from ..process.run import package_parent, python_module
 from .server import Sandbox
 
 WAIT = 60.0

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from itertools import combinations, pairwise
 from typing import Any
 
-from issue_orch.model import Issue
-from issue_orch.plan import plan as make_plan
-from issue_orch.ready import Facts, Rules, index_of, why_not
+from issue_orch.core.model import Issue
+from issue_orch.core.plan import plan as make_plan
+from issue_orch.core.ready import Facts, Rules, index_of, why_not
 
 from .place import Place
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from issue_orch.store import iso, make_session, new_status, save_status
+from issue_orch.store.files import iso, make_session, new_status, save_status
 
 from .place import Place
 

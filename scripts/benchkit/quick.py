@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
-from issue_orch.messages import write_context
-from issue_orch.store import (
+from issue_orch.store.files import (
     iso,
     make_session,
     make_state,
@@ -19,6 +18,7 @@ from issue_orch.store import (
     session_folder,
     write_json,
 )
+from issue_orch.store.inbox import write_context
 
 from .place import Place, timed
 

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from issue_orch import agents
-from issue_orch.agents import runs
+from issue_orch.agents import registry, runs
 from issue_orch.agents.base import Command, Launch, Outcome, Turn
 
 PACKAGES = {
@@ -101,8 +100,8 @@ def run(
     timeout: float = 90,
 ) -> Run:
     """What the supervisor does, in its simplest form. `on_line` may signal the process."""
-    adapter = agents.load(agent)
-    whole_env = {**agents.environment(env, adapter), **command.env}
+    adapter = registry.load(agent)
+    whole_env = {**registry.environment(env, adapter), **command.env}
     with subprocess.Popen(
         command.argv,
         cwd=cwd,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from issue_orch import agents
+from issue_orch.agents import registry
 from issue_orch.agents.base import Adapter
 
 from . import clis
@@ -112,7 +112,7 @@ class Stage:
 
     def __init__(self, agent: str, home: Path, worktree: Path, server: ModelServer) -> None:
         self.agent = agent
-        self.adapter: Adapter = agents.load(agent)
+        self.adapter: Adapter = registry.load(agent)
         self.server = server
         self.worktree = worktree
         self.env = sign_in(agent, home, server.url)

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from issue_orch import agents
-from issue_orch.agents import gemini, runs
+from issue_orch.agents import gemini, registry, runs
 from issue_orch.agents.base import Event, Launch, Prices, Tool, Turn, Usage
 from issue_orch.errors import Expected
 from issue_orch.errors import Usage as UsageError
@@ -32,7 +31,7 @@ BUILT_IN = ("claude", "codex", "opencode", "gemini")
 
 @pytest.mark.parametrize("agent", BUILT_IN)
 def test_the_prompt_is_on_stdin_and_never_among_the_arguments(agent: str) -> None:
-    adapter = agents.load(agent)
+    adapter = registry.load(agent)
     for command in (adapter.start(LAUNCH), adapter.start(LAUNCH._replace(session_id="s-1"))):
         assert command.stdin == LAUNCH.prompt
         assert not any("Do it" in argument for argument in command.argv)
@@ -43,7 +42,7 @@ def test_the_prompt_is_on_stdin_and_never_among_the_arguments(agent: str) -> Non
 @pytest.mark.parametrize("agent", BUILT_IN)
 def test_the_persons_own_arguments_model_and_program(agent: str) -> None:
     launch = LAUNCH._replace(command=("/opt/cli", "--x"), args=("--mine", "1"), model="big")
-    argv = agents.load(agent).start(launch).argv
+    argv = registry.load(agent).start(launch).argv
     assert argv[:2] == ("/opt/cli", "--x")
     assert argv[argv.index("--mine") + 1] == "1"
     assert argv[argv.index("--model") + 1] == "big"
@@ -51,7 +50,7 @@ def test_the_persons_own_arguments_model_and_program(agent: str) -> None:
 
 @pytest.mark.parametrize("agent", BUILT_IN)
 def test_trusted_differs_from_safe(agent: str) -> None:
-    adapter = agents.load(agent)
+    adapter = registry.load(agent)
     safe = adapter.start(LAUNCH._replace(session_id="s"))
     trusted = adapter.start(LAUNCH._replace(session_id="s", profile="trusted"))
     assert (safe.argv, safe.env) != (trusted.argv, trusted.env)
@@ -60,13 +59,13 @@ def test_trusted_differs_from_safe(agent: str) -> None:
 
 
 def test_claude_gets_the_remainder_of_the_budget_as_its_cap() -> None:
-    argv = agents.load("claude").start(LAUNCH._replace(budget_usd=1.5)).argv
+    argv = registry.load("claude").start(LAUNCH._replace(budget_usd=1.5)).argv
     assert argv[argv.index("--max-budget-usd") + 1] == "1.5000"
 
 
 def test_codex_may_write_where_a_commit_in_a_linked_worktree_writes(tmp_path: Path) -> None:
     def roots(launch: Launch) -> list[str]:
-        argv = agents.load("codex").start(launch).argv
+        argv = registry.load("codex").start(launch).argv
         found: list[str] = json.loads(
             next(each for each in argv if "writable_roots" in each).partition("=")[2]
         )
@@ -82,14 +81,14 @@ def test_codex_may_write_where_a_commit_in_a_linked_worktree_writes(tmp_path: Pa
 
 
 def test_gemini_is_told_who_commits() -> None:
-    env = agents.load("gemini").start(LAUNCH._replace(identity="A <B> C <a@example.org>")).env
+    env = registry.load("gemini").start(LAUNCH._replace(identity="A <B> C <a@example.org>")).env
     assert env["GIT_COMMITTER_NAME"] == env["GIT_AUTHOR_NAME"] == "A <B> C"
     assert env["GIT_COMMITTER_EMAIL"] == env["GIT_AUTHOR_EMAIL"] == "a@example.org"
 
 
 def test_gemini_is_not_started_where_it_would_obey_settings_of_the_branch(tmp_path: Path) -> None:
     """It takes settings that overrule them only from a file that nobody but root can write."""
-    adapter = agents.load("gemini")
+    adapter = registry.load("gemini")
     launch = LAUNCH._replace(worktree=str(tmp_path), session_id="s")
     (tmp_path / ".gemini").mkdir()
     (tmp_path / ".gemini" / "settings.json").write_text("{}")
@@ -105,8 +104,8 @@ def test_gemini_is_not_started_where_it_would_obey_settings_of_the_branch(tmp_pa
 
 def test_opencode_and_gemini_keep_settings_of_the_branch_off_in_their_terminals_too() -> None:
     for agent in ("opencode", "gemini"):
-        opened = agents.load(agent).interactive(LAUNCH._replace(session_id="s"))
-        trusting = agents.load(agent).interactive(
+        opened = registry.load(agent).interactive(LAUNCH._replace(session_id="s"))
+        trusting = registry.load(agent).interactive(
             LAUNCH._replace(session_id="s", repository_settings=True)
         )
         assert opened and trusting and set(opened.env) - set(trusting.env)
@@ -114,7 +113,7 @@ def test_opencode_and_gemini_keep_settings_of_the_branch_off_in_their_terminals_
 
 def test_a_codex_session_that_is_gone_is_told_from_an_interruption() -> None:
     """The supervisor knows the session's id before codex says it."""
-    codex, turn = agents.load("codex"), Turn(session_id="s")
+    codex, turn = registry.load("codex"), Turn(session_id="s")
     gone = "Error: thread/resume: thread/resume failed: no rollout found for thread id s (code -32600)\n"
     assert runs.ending(codex, 1, turn, gone, NOW).kind == "session_missing"
     assert runs.ending(codex, 1, turn, "Error: cannot read config\n", NOW).kind == "crashed"
@@ -122,7 +121,7 @@ def test_a_codex_session_that_is_gone_is_told_from_an_interruption() -> None:
 
 @pytest.mark.parametrize("agent", BUILT_IN)
 def test_a_session_opens_in_the_agents_own_terminal(agent: str) -> None:
-    adapter = agents.load(agent)
+    adapter = registry.load(agent)
     command = adapter.interactive(LAUNCH._replace(session_id="s-1"))
     assert command and command.argv[0] == agent and "s-1" in command.argv
 
@@ -139,7 +138,7 @@ def test_the_placeholders_of_a_command_are_filled_without_a_shell() -> None:
     launch = LAUNCH._replace(
         command=template, session_id="s", issue=7, branch="issue-7", args=("-v",)
     )
-    command = agents.load("command").start(launch)
+    command = registry.load("command").start(launch)
     assert command.argv == (
         "run",
         "--file=/w/state/turn.md",
@@ -153,7 +152,7 @@ def test_the_placeholders_of_a_command_are_filled_without_a_shell() -> None:
 
 
 def test_a_command_without_a_place_for_the_prompt_gets_it_on_stdin() -> None:
-    adapter = agents.load("command")
+    adapter = registry.load("command")
     command = adapter.start(LAUNCH._replace(command=("cat",)))
     assert command.stdin == LAUNCH.prompt and command.session_id
     prompted = adapter.start(
@@ -170,7 +169,7 @@ def test_a_command_without_a_place_for_the_prompt_gets_it_on_stdin() -> None:
 
 def test_an_unknown_agent_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="nobody"):
-        agents.load("nobody")
+        registry.load("nobody")
 
 
 # What a worker inherits
@@ -211,7 +210,7 @@ COMMON = {"PATH", "HOME", "LC_ALL", "XDG_CONFIG_HOME", "https_proxy"}
     ],
 )
 def test_a_worker_inherits_an_allow_list_and_its_own_sign_in(agent: str, own: set[str]) -> None:
-    assert set(agents.environment(OUTER, agents.load(agent))) == COMMON | own
+    assert set(registry.environment(OUTER, registry.load(agent))) == COMMON | own
 
 
 def test_names_of_the_configuration_pass_but_never_what_steers_git_or_an_outer_agent() -> None:
@@ -225,7 +224,7 @@ def test_names_of_the_configuration_pass_but_never_what_steers_git_or_an_outer_a
         "ISSUE_ORCH_TOKEN",
         "ABSENT",
     )
-    inherited = agents.environment(OUTER, agents.load("command"), extra)
+    inherited = registry.environment(OUTER, registry.load("command"), extra)
     assert set(inherited) == COMMON | {"MY_TOOL", "OPENAI_API_KEY"}
 
 
@@ -310,7 +309,7 @@ def test_when_a_retry_is_not_worth_waiting_for(
 
 def test_a_crash_says_the_last_words_of_stderr() -> None:
     outcome = runs.ending(
-        agents.load("codex"), 101, Turn(session_id="s"), "panicked at x\n\nnote: run with\n", NOW
+        registry.load("codex"), 101, Turn(session_id="s"), "panicked at x\n\nnote: run with\n", NOW
     )
     assert (outcome.kind, outcome.message) == (
         "crashed",
@@ -322,9 +321,9 @@ def test_a_failure_after_an_end_counts_and_work_after_a_failure_too() -> None:
     turn = runs.fold(
         runs.fold(Turn(), Event("final", "stop"), NOW), Event("error", "boom", status=500), NOW
     )
-    assert runs.ending(agents.load("opencode"), 1, turn, "", NOW).kind == "api_error"
+    assert runs.ending(registry.load("opencode"), 1, turn, "", NOW).kind == "api_error"
     turn = runs.fold(runs.fold(turn, Event("text", "went on"), NOW), Event("final", "stop"), NOW)
-    assert runs.ending(agents.load("opencode"), 0, turn, "", NOW).kind == "ended"
+    assert runs.ending(registry.load("opencode"), 0, turn, "", NOW).kind == "ended"
 
 
 @pytest.mark.parametrize(
@@ -420,9 +419,9 @@ def test_what_is_installed_signed_in_and_broken(tmp_path: Path) -> None:
     program("codex", "echo broken >&2; exit 3")
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), "ANTHROPIC_API_KEY": "x"}
     found = {
-        one.name: one for one in agents.look(env, {}, ("claude", "codex", "gemini", "command"))
+        one.name: one for one in registry.look(env, {}, ("claude", "codex", "gemini", "command"))
     }
-    assert found["claude"] == agents.Installed(
+    assert found["claude"] == registry.Installed(
         "claude", str(tmp_path / "claude"), "2.1.329", "ANTHROPIC_API_KEY", None
     )
     assert found["codex"].version is None and "exit code 3: broken" in (
@@ -442,10 +441,10 @@ def test_what_is_installed_signed_in_and_broken(tmp_path: Path) -> None:
     ],
 )
 def test_a_sign_in_that_is_a_file(agent: str, file: str, tmp_path: Path) -> None:
-    assert [one.signed_in for one in agents.look({"HOME": str(tmp_path)}, {}, (agent,))] == [None]
+    assert [one.signed_in for one in registry.look({"HOME": str(tmp_path)}, {}, (agent,))] == [None]
     (tmp_path / file).parent.mkdir(parents=True)
     (tmp_path / file).write_text("{}")
-    assert [one.signed_in for one in agents.look({"HOME": str(tmp_path)}, {}, (agent,))] == [
+    assert [one.signed_in for one in registry.look({"HOME": str(tmp_path)}, {}, (agent,))] == [
         str(tmp_path / file)
     ]
 

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from issue_orch import agents
-from issue_orch.agents import runs
+from issue_orch.agents import registry, runs
 from issue_orch.agents.base import Event, Outcome, Turn, Usage
 
 RECORDED = Path(__file__).with_name("recorded")
@@ -28,7 +27,7 @@ class Replay(NamedTuple):
 
 
 def replay(name: str) -> Replay:
-    adapter = agents.load(name.partition("-")[0])
+    adapter = registry.load(name.partition("-")[0])
     head, *lines = (RECORDED / f"{name}.txt").read_text().splitlines()
     turn, events, on_the_way = Turn(), [], []
     for number, line in enumerate(lines):
@@ -83,7 +82,7 @@ def test_what_is_seen_of_work(agent: str) -> None:
     assert seen.turn.running == () and seen.turn.activity == "Done." and seen.turn.retries == 0
     usage = seen.turn.usage
     assert usage and (usage.input_tokens, usage.output_tokens) == (2400, 160)
-    assert (usage.usd is not None) == agents.load(agent).CAPABILITIES.reports_usd
+    assert (usage.usd is not None) == registry.load(agent).CAPABILITIES.reports_usd
 
 
 @pytest.mark.parametrize("agent", ["claude", "opencode", "gemini"])
@@ -107,7 +106,7 @@ def test_the_denied_tool_is_named() -> None:
 
 
 def test_a_rejected_usage_limit_of_a_subscription_says_until_when() -> None:
-    claude = agents.load("claude")
+    claude = registry.load("claude")
     limit = {
         "type": "rate_limit_event",
         "rate_limit_info": {"status": "rejected", "resetsAt": NOW + 7200},
@@ -130,7 +129,7 @@ def test_a_rejected_usage_limit_of_a_subscription_says_until_when() -> None:
 
 
 def test_lines_of_an_unknown_cli() -> None:
-    command = agents.load("command")
+    command = registry.load("command")
     assert command.parse("hello\n") == [Event("text", "hello")]
     assert command.parse("  ") == []
     usage = {"type": "usage", "usd": 0.5, "input_tokens": 7, "output_tokens": 3, "scope": "call"}
@@ -209,10 +208,10 @@ ANY_LINE = st.one_of(
 )
 
 
-@pytest.mark.parametrize("agent", agents.NAMES)
+@pytest.mark.parametrize("agent", registry.NAMES)
 @given(lines=st.lists(ANY_LINE, max_size=6), code=st.sampled_from([0, 1, 42, 53, 143, -9, -2]))
 def test_no_line_breaks_a_parser_or_what_follows(agent: str, lines: list[str], code: int) -> None:
-    adapter = agents.load(agent)
+    adapter = registry.load(agent)
     turn = Turn()
     for line in lines:
         for event in adapter.parse(line):
@@ -224,4 +223,4 @@ def test_no_line_breaks_a_parser_or_what_follows(agent: str, lines: list[str], c
 
 
 def test_deeply_nested_json_is_no_event() -> None:
-    assert agents.load("claude").parse('{"a":' * 100_000) == []
+    assert registry.load("claude").parse('{"a":' * 100_000) == []

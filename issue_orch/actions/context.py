@@ -1,0 +1,130 @@
+"""What a command works with: the clone, its state, its configuration, and how to reach GitHub."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..config.keys import Config
+from ..config.layers import load_config
+from ..core.model import Branch, CommitSha, RepoName
+from ..errors import Expected, SignInFailed
+from ..git import remote as push
+from ..git import run as git
+from ..github.sign_in import Token, api_url, find_token, parse_remote
+from ..store.files import load_json, load_sessions, make_state, session_folder
+
+if TYPE_CHECKING:
+    from ..github.client import GitHub
+
+
+class Context(NamedTuple):
+    """One command's surroundings. `name` is the repository's on GitHub."""
+
+    repo: git.Repo
+    state: Path
+    config: Config
+    name: RepoName
+    base_url: str
+    env: Mapping[str, str]
+
+
+def open_context(flags: Mapping[str, Any] | None = None, executing: bool = True) -> Context:
+    """Raises Expected, with what to type next, when this is no clone that issue-orch can work in."""
+    repo = git.find_repo(os.getcwd())
+    state = make_state(repo.common_dir)
+    config = load_config(Path(repo.top), state, os.environ, flags or {}, executing=executing)
+    host, name = find_name(repo, config)
+    return Context(
+        repo,
+        state,
+        config,
+        name,
+        config.github_base_url or api_url(host or "github.com"),
+        os.environ,
+    )
+
+
+def find_name(repo: git.Repo, config: Config) -> tuple[str | None, RepoName]:
+    """Host and owner/name, from the configuration or from the remote."""
+    url = remote_url(repo, config.remote)
+    parsed = parse_remote(url) if url else None
+    if config.repo:
+        return (parsed[0] if parsed else None), RepoName(config.repo)
+    if url is None:
+        others = git.git(repo, "remote").stdout.split()
+        raise Expected(
+            f"there is no remote called {config.remote}"
+            + (f" (there is: {', '.join(others)})" if others else ""),
+            'git remote add origin URL, or set remote = "…" in .issue-orch.toml',
+        )
+    if parsed is None:
+        raise Expected(
+            f"the remote {config.remote} ({url}) does not name a GitHub repository",
+            'issue-orch init --repo owner/name, or set repo = "owner/name" in .issue-orch.toml',
+        )
+    return parsed
+
+
+def remote_url(repo: git.Repo, remote: str) -> str | None:
+    done = git.git(repo, "remote", "get-url", "--", remote, check=False)
+    return done.stdout.strip() if done.code == 0 else None
+
+
+def token_of(context: Context) -> Token | None:
+    return find_token(context.base_url, context.env)
+
+
+def connect(context: Context, token: Token | None = None) -> GitHub:
+    """Raises SignInFailed when there is no token, and Expected when a worker may have said where it is to be sent."""
+    from ..github.client import GitHub
+
+    refuse_changed_keys(context)
+    token = token or token_of(context)
+    if token is None:
+        raise SignInFailed(
+            f"no token for {context.base_url}",
+            "gh auth login, or set GH_TOKEN (ISSUE_ORCH_TOKEN for any host)",
+        )
+    gap = float(context.env.get("ISSUE_ORCH_WRITE_GAP") or 1.0)
+    return GitHub(
+        context.name, token.value, context.base_url, cache=context.state / "cache", write_gap=gap
+    )
+
+
+def fetch_base(context: Context, base: Branch) -> CommitSha:
+    """Where `base` is on the remote; fetched."""
+    refuse_changed_keys(context)
+    return push.fetch_base(context.repo, context.config.remote, base, token_of(context))
+
+
+def refuse_changed_keys(context: Context) -> dict[str, str]:
+    """The keys of git's configuration that run something, as they are now. Expected when a worker may have set one."""
+    now = git.dangerous_keys(context.repo, context.config.remote)
+    for key, issues in changed_keys(context, now).items():
+        raise Expected(
+            f"{key} of the git configuration changed after {numbers(issues)} started; it can run commands, or send "
+            "what we fetch and push elsewhere",
+            f"git config --show-origin --get-all {key}; undo it, or if it is yours: issue-orch init --approve",
+        )
+    return now
+
+
+def changed_keys(context: Context, now: Mapping[str, str]) -> dict[str, list[int]]:
+    """Those of `now` that differ from what was noted when a worker started, with its issues (threat S9)."""
+    changed: dict[str, list[int]] = {}
+    for status in load_sessions(context.state)[0]:
+        noted = load_json(session_folder(context.state, status["issueNumber"]) / "keys.json")
+        for key in (
+            git.changed_keys(noted, now)
+            if noted is not None and status["status"] != "complete"
+            else ()
+        ):
+            changed.setdefault(key, []).append(status["issueNumber"])
+    return changed
+
+
+def numbers(issues: list[int]) -> str:
+    return ", ".join(f"#{number}" for number in issues)

@@ -1,0 +1,166 @@
+"""Facts for a decision, gathered from GitHub and from the sessions of this clone. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from ..core.dependencies import Ref, needs_blockers, needs_states
+from ..core.model import Blocker, Issue, SessionStatus, find_number
+from ..core.ready import Facts, Labelled, OpenPull, Rules, SessionFacts, look_up
+from ..errors import Expected, GitHubError
+from ..git import snapshot
+from ..git.run import git
+from ..store.files import load_sessions
+from ..store.leases import is_alive, probe
+from .context import Context
+
+if TYPE_CHECKING:
+    from ..github.client import GitHub
+
+
+def rules_of(context: Context, me: str | None, stack: bool, serialize: bool = False) -> Rules:
+    """Without trust: for what a person names or is asked."""
+    config = context.config
+    return Rules(
+        ready=config.ready_labels,
+        excluded=config.ready_exclude,
+        milestone=config.ready_milestone,
+        assigned=config.ready_assigned,
+        me=me,
+        priorities=config.ready_priority,
+        stack=stack or config.stack,
+        trust=False,
+        serialize=serialize,
+    )
+
+
+def fetch_me(gh: GitHub) -> str | None:
+    """The login of the token's owner; None when the server does not say (a token of an app)."""
+    try:
+        return gh.fetch_user()
+    except GitHubError:
+        return None
+
+
+def session_facts(context: Context, with_files: bool) -> dict[int, SessionFacts]:
+    """Without those whose start was cut off before any agent ran: `spawn` takes them up again."""
+    return {
+        status["issueNumber"]: SessionFacts(
+            status["status"],
+            is_alive(context.state, status["issueNumber"]),
+            status["branch"],
+            tuple(status["plannedFiles"]),
+            changed_files(context, status) if with_files else (),
+        )
+        for status in load_sessions(context.state)[0]
+        if status["attempt"]
+        or status["status"] != "registered"
+        or probe(context.state, status["issueNumber"])
+    }
+
+
+def changed_files(context: Context, status: SessionStatus) -> tuple[str, ...]:
+    """What differs in the session's worktree; nothing where git cannot say."""
+    try:
+        return snapshot.changes(context.repo, status["worktreePath"], status["baseSha"]).names
+    except Expected:
+        return ()
+
+
+def gather(
+    context: Context,
+    gh: GitHub,
+    issues: Iterable[Issue],
+    with_files: bool = True,
+    pulls: tuple[OpenPull, ...] | None = None,
+) -> Facts:
+    """Facts about these issues: dependencies where the summary leaves something open, pulls, sessions.
+
+    Files, which overlap is about, only `with_files`. `pulls`, when they have been asked for already.
+    """
+    found = tuple(issues)
+    blockers = {
+        issue.number: asked(gh.fetch_blockers, issue.number)
+        for issue in found
+        if needs_blockers(issue)
+    }
+    children = {
+        issue.number: asked(gh.fetch_sub_issues, issue.number)
+        for issue in found
+        if issue.sub_issues_total
+    }
+    return Facts(
+        repo=context.name,
+        issues=found,
+        others=fetch_others(context, gh, found),
+        blockers=blockers,
+        sub_issues=children,
+        sessions=session_facts(context, with_files),
+        pulls=fetch_open_pulls(context, gh, with_files) if pulls is None else pulls,
+        tree=base_tree(context) if with_files else None,
+    )
+
+
+def asked(
+    fetch: Callable[[int], tuple[Blocker, ...] | None], number: int
+) -> tuple[Blocker, ...] | None:
+    """None when it cannot be read: unknown, never 'no blockers'."""
+    try:
+        return fetch(number)
+    except GitHubError:
+        return None
+
+
+def fetch_others(context: Context, gh: GitHub, issues: tuple[Issue, ...]) -> dict[Ref, Blocker]:
+    """The issues outside the list that texts refer to. What cannot be read is left out, which reads as unknown."""
+    listed = look_up(Facts(context.name, issues), {issue.number: issue for issue in issues})
+    others: dict[Ref, Blocker] = {}
+    for ref in needs_states(issues, context.name, listed):
+        try:
+            issue = gh.fetch_issue(ref.number, repo=ref.repo)
+        except GitHubError:
+            continue
+        others[ref] = Blocker(ref.repo, ref.number, issue.title, issue.state, issue.state_reason)
+    return others
+
+
+def fetch_open_pulls(context: Context, gh: GitHub, with_files: bool) -> tuple[OpenPull, ...]:
+    """All open pulls; those from an issue's branch of this repository carry the issue's number."""
+    pulls = []
+    for pull in gh.fetch_pulls(state="open"):
+        own = (pull.head_repo or "").lower() == context.name.lower()
+        issue = issue_of_branch(context, pull.head_branch) if own else None
+        files = gh.fetch_pull_files(pull.number) if with_files else None
+        pulls.append(OpenPull(pull.number, pull.url, issue, files))
+    return tuple(pulls)
+
+
+def issue_of_branch(context: Context, branch: str) -> int | None:
+    """The issue whose branch has this name, by the pattern of the configuration. `issue-007` is nobody's."""
+    head, _, tail = context.config.branch.partition("{number}")
+    number = find_number(branch.removeprefix(head).removesuffix(tail))
+    return number if number and context.config.branch.format(number=number) == branch else None
+
+
+def base_tree(context: Context) -> frozenset[str] | None:
+    """Paths of the checked-out commit, for inferring which files a text speaks of."""
+    done = git(context.repo, "ls-tree", "-r", "-z", "--name-only", "HEAD", check=False)
+    return frozenset(done.stdout.split("\0")) - {""} if done.code == 0 else None
+
+
+def fetch_labelled(gh: GitHub, issue: Issue, rules: Rules) -> tuple[Labelled, ...]:
+    """Who set each ready label last, with what permission."""
+    events = gh.fetch_label_events(issue.number) or ()
+    last = {event.label.casefold(): event for event in events if event.added}
+    found = []
+    for label in rules.ready:
+        event = last.get(label.casefold())
+        found.append(
+            Labelled(
+                label, event.actor, gh.find_permission(event.actor), event.at, event.actor_kind
+            )
+            if event
+            else Labelled(label, None, None, None, "")
+        )
+    return tuple(found)

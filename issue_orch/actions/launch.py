@@ -1,0 +1,380 @@
+"""Starting a supervisor: what it needs to know in launch.json, what it inherits, the hand-over of the lease; and the
+messages that start one: guidance and `resume`."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import select
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ..agents import registry
+from ..config.keys import Config
+from ..config.layers import approved_folder
+from ..config.layers import check_agent as config_agent
+from ..core.lifecycle import kinds
+from ..core.model import SessionStatus
+from ..errors import Expected, LeaseHeld
+from ..git import run as git
+from ..git import worktree
+from ..process.run import package_parent, python_module, wait_for
+from ..store.files import append_event, load_events, load_pull, seconds, session_folder, write_json
+from ..store.inbox import STOP_WAIT, delivered, pending, send, session
+from ..store.leases import Lease, is_alive, nudge, take
+from ..store.ledger import Ceilings
+from .context import Context, token_of
+
+READY_WAIT = 60.0
+LEAVE = (
+    "git worktree remove {path} (it refuses when work would be lost), then issue-orch doctor --fix"
+)
+BEGIN = "begin\n"  # supervisor.py knows it too
+# For git over ssh, notifications and keyrings; the agent gets none of these unless the configuration names them.
+SERVICE_VARIABLES = (
+    "SSH_AUTH_SOCK",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "GNUPGHOME",
+    "GH_CONFIG_DIR",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_CONFIG_GLOBAL",
+    "ISSUE_ORCH_WRITE_GAP",
+    "COVERAGE_PROCESS_START",
+)
+
+
+def report_command() -> str:
+    """`issue-orch` by absolute path: login shells of agents reset PATH."""
+    script = Path(sys.executable).with_name("issue-orch")
+    return shlex.quote(str(script)) if script.exists() else shlex.join(python_module("__main__"))
+
+
+def adapter_name(agent: str) -> str:
+    """An agent that is not built in is run by the adapter `command`."""
+    return agent if agent in registry.NAMES else "command"
+
+
+def ceilings(config: Config) -> Ceilings:
+    return Ceilings(
+        config.budget_total,
+        config.budget_per_issue,
+        config.budget_per_day,
+        config.budget_allow_unknown,
+    )
+
+
+def write_launch(context: Context, status: SessionStatus, identity: str | None = None) -> None:
+    """Everything that the supervisor and its helpers need. No secret is in it."""
+    config, agent = context.config, status["agent"]
+    settings = config.agent_settings(agent)
+    path = status["worktreePath"]
+    write_json(
+        session_folder(context.state, status["issueNumber"]) / "launch.json",
+        {
+            "agent": {**settings._asdict(), "name": agent, "adapter": adapter_name(agent)},
+            "commonDir": context.repo.common_dir,
+            "gitDir": git.admin_dir(context.repo, path),
+            "top": approved_folder(context.state),
+            "repo": context.repo._asdict(),
+            "repoName": context.name,
+            "baseUrl": context.base_url,
+            "remote": config.remote,
+            "report": report_command(),
+            "limits": {"retries": config.retries},
+            "budget": ceilings(config)._asdict(),
+            "slots": config.max_workers,
+            "pullsOpen": config.pulls_open,
+            "draft": config.pulls_draft,
+            "sign": config.git_sign,
+            "identity": identity or git.identity(context.repo),
+            "notify": {"command": list(config.notify_command), "urls": list(config.notify_urls)},
+            "stallAfter": settings.quiet_minutes * 60,
+        },
+        durable=True,
+    )
+
+
+def check_agent(context: Context, agent: str) -> None:
+    """Before anything is made: is the agent there, and may it run under this budget?"""
+    from shutil import which
+
+    settings = context.config.agent_settings(config_agent(context.config, agent))
+    adapter = registry.load(adapter_name(agent))
+    program = settings.command[0] if settings.command else adapter.CAPABILITIES.program
+    if which(program, path=context.env.get("PATH")) is None:
+        raise Expected(
+            f"the agent {agent!r} needs {program}, which is not installed",
+            "install it, or choose another: issue-orch spawn --agent NAME (see docs/agents.md)",
+        )
+    known = adapter.CAPABILITIES.reports_usd or settings.prices
+    if ceilings(context.config).limited and not known and not context.config.budget_allow_unknown:
+        raise Expected(
+            f"a budget is set, and {agent} does not report what it costs",
+            f"set prices for [agents.{agent}], or budget.allow_unknown = true",
+        )
+
+
+class Starting:
+    """A supervisor that waits for `begin`. Until then it has done nothing, and `abandon` ends it."""
+
+    def __init__(self, context: Context, status: SessionStatus, lease: Lease) -> None:
+        self.context, self.status, self.number = context, status, status["issueNumber"]
+        self.log = session_folder(context.state, self.number) / "supervisor.log"
+        self.ready, ready_write = os.pipe()
+        word_read, self.word = os.pipe()
+        self.theirs = (lease.descriptor, ready_write, word_read)
+
+    def begin(self, identity: str | None = None) -> None:
+        """Let it start its agent, if one is needed, and wait until that lives.
+
+        Raises Expected with the supervisor's own words when it could not.
+        """
+        write_launch(self.context, self.status, identity)
+        token = token_of(self.context)
+        from_environment = token is not None and not token.source.startswith("gh ")
+        with suppress(BrokenPipeError):  # it is gone: `ready` says why
+            os.write(
+                self.word, f"{BEGIN}{token.value if token and from_environment else ''}".encode()
+            )
+        os.close(self.word)
+        self.word = -1
+        answer = read_ready(self.ready)
+        if answer is None:
+            raise Expected(f"#{self.number}: the supervisor did not start", f"see {self.log}")
+        if "error" in answer:
+            raise Expected(
+                f"#{self.number}: {answer['error']}",
+                answer.get("hint") or f"issue-orch resume {self.number}",
+            )
+
+    def abandon(self) -> None:
+        """Returns when it holds the lease no longer with us, unless it was begun."""
+        if self.word >= 0:
+            os.close(self.word)
+            self.word = -1
+            read_ready(self.ready)
+        if self.ready >= 0:
+            os.close(self.ready)
+            self.ready = -1
+
+
+@contextmanager
+def starting_supervisors(
+    context: Context, sessions: Sequence[tuple[SessionStatus, Lease]]
+) -> Iterator[list[Starting]]:
+    """Supervisors of sessions of one agent, with copies of their leases: one process imports, and then forks them.
+
+    It does so while the caller prepares. What is not begun in the end is ended.
+    """
+    supervisors = [Starting(context, status, lease) for status, lease in sessions]
+    child = None
+    try:
+        child = fork_all(context, sessions[0][0]["agent"], supervisors)
+        yield supervisors
+    finally:
+        for supervisor in supervisors:
+            supervisor.abandon()
+        if child is not None:
+            child.wait()
+
+
+def fork_all(context: Context, agent: str, supervisors: list[Starting]) -> subprocess.Popen[bytes]:
+    words = (f"{each.number}:{','.join(map(str, each.theirs))}" for each in supervisors)
+    try:
+        with open(supervisors[0].log, "ab") as errors:
+            return subprocess.Popen(
+                python_module("worker.supervisor", str(context.state), *words),
+                cwd="/",
+                env=service_environment(context, agent),
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                start_new_session=True,
+                pass_fds=[each for supervisor in supervisors for each in supervisor.theirs],
+            )
+    finally:
+        for supervisor in supervisors:
+            for descriptor in supervisor.theirs[1:]:  # so that its end is seen here
+                os.close(descriptor)
+
+
+def read_ready(descriptor: int) -> dict[str, Any] | None:
+    """The supervisor's one line; None when it ended or stayed silent."""
+    readable, _, _ = select.select([descriptor], [], [], READY_WAIT)
+    raw = os.read(descriptor, 65_536) if readable else b""
+    return dict(json.loads(raw)) if raw else None
+
+
+def service_environment(context: Context, agent: str) -> dict[str, str]:
+    allowed = registry.environment(
+        context.env, registry.load(adapter_name(agent)), context.config.agent_settings(agent).env
+    )
+    extra = {name: context.env[name] for name in SERVICE_VARIABLES if name in context.env}
+    return {**allowed, **extra, "PYTHONPATH": package_parent()}
+
+
+def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:
+    """Start the supervisor of an existing session again, with today's configuration of its agent."""
+    number = status["issueNumber"]
+    if not (session_folder(context.state, number) / "prompt.md").exists():
+        raise Expected(
+            f"#{number}: its start was cut off before it had all it needs",
+            f"issue-orch spawn {number}",
+        )
+    if not os.path.isdir(status["worktreePath"]):
+        raise Expected(
+            f"#{number}: its worktree {status['worktreePath']} is gone",
+            f"git worktree list; issue-orch cancel {number}",
+        )
+    refuse_foreign(context, status)
+    if worktree.is_empty(
+        status["worktreePath"], git.admin_dir(context.repo, status["worktreePath"])
+    ):
+        raise Expected(
+            f"#{number}: its worktree was not checked out to the end", "issue-orch doctor --fix"
+        )
+    with starting_supervisors(context, [(status, lease)]) as [supervisor]:
+        supervisor.begin()
+
+
+def load_intent(state: Path, status: SessionStatus) -> worktree.Intent:
+    """What the session wrote down before it made anything."""
+    events = [
+        each
+        for each in load_events(state, status["issueNumber"])
+        if each.get("kind") == "registered"
+    ]
+    last = events[-1] if events else {}
+    return worktree.Intent(
+        str(last.get("mark") or ""), seconds(status["startedAt"]), str(last.get("continues") or "")
+    )
+
+
+def foreign(context: Context, status: SessionStatus) -> str:
+    """In words, that the worktree at the session's path is not the one that it made; empty otherwise.
+
+    Where an agent of an older version has run, nothing tells any more.
+    """
+    path, intent = status["worktreePath"], load_intent(context.state, status)
+    admin = git.find_admin_dir(context.repo, path)
+    if (
+        admin is None
+        or (status["attempt"] and not intent.mark)
+        or worktree.is_own(path, admin, intent)
+    ):
+        return ""
+    return f"{path} is another worktree than the one that was made for it"
+
+
+def refuse_foreign(context: Context, status: SessionStatus) -> None:
+    if words := foreign(context, status):
+        raise Expected(
+            f"#{status['issueNumber']}: {words}", LEAVE.format(path=status["worktreePath"])
+        )
+
+
+def start_worker(context: Context, number: int, role: str) -> bool:
+    """False when a worker lives, which looks into the inbox before it ends. Another command is waited for."""
+    deadline = time.monotonic() + STOP_WAIT
+    while True:
+        try:
+            lease = take(context.state, number, role, wait=0.3)
+            break
+        except LeaseHeld:
+            if is_alive(context.state, number) or time.monotonic() > deadline:
+                nudge(context.state, number)
+                return False
+    with lease:
+        relaunch(context, session(context.state, number), lease)
+    return True
+
+
+def guide(
+    context: Context,
+    number: int,
+    text: str,
+    author: str,
+    question: str | None = None,
+    at_once: bool = False,
+) -> str:
+    """Give guidance to a worker, as the answer to its question when it has one. Relaunches a worker that waits."""
+    status = session(context.state, number)
+    if not text.strip():
+        raise Expected(f"#{number}: the text is empty", f'issue-orch answer {number} "what to do"')
+    refuse_cancelled(status)
+    open_question = status["question"]["id"] if status["question"] else None
+    sent = send(
+        context.state,
+        number,
+        "guidance",
+        text,
+        author,
+        time.time(),
+        question or open_question,
+        at_once,
+    )
+    late = (
+        ""
+        if sent.answers or open_question is None
+        else "somebody answered before you; yours goes along as guidance. "
+    )
+    if status["hold"]:
+        held = "over its budget" if status["hold"] == "budget" else status["hold"]
+        return f"{late}queued: the session is {held}; issue-orch resume {number}"
+    started = start_worker(context, number, "answer")
+    if receipt_comes(context, number, sent.id, started):
+        return f"{late}delivered{', the worker goes on' * started}"
+    if started:
+        return f"{late}the worker was started with it; the receipt follows in: issue-orch show {number}"
+    return f"{late}queued: the worker is running and takes it at its next turn"
+
+
+def resume(context: Context, number: int) -> str:
+    state, status = context.state, session(context.state, number)
+    refuse_cancelled(status)
+    waiting = "guidance" in kinds(pending(state, number))
+    if status["status"] == "stuck" and status["question"] and not waiting:
+        raise Expected(
+            f"#{number}: it asks: {status['question']['decision']}",
+            f'issue-orch answer {number} "…"',
+        )
+    if status["status"] == "complete" and not status["hold"] and not waiting:
+        if (load_pull(state, number) or {}).get("held"):
+            append_event(state, number, "resumed", time.time())
+            return "follows up again at the next poll (issue-orch run)"
+        return f"is complete: {status['pullRequestUrl']}"
+    held = status["hold"] or status["retryAt"] or kinds(pending(state, number)) & {"pause", "stop"}
+    if not held and is_alive(state, number):
+        return "is running"
+    sent = send(state, number, "resume", "", getpass.getuser(), time.time())
+    receipt_comes(context, number, sent.id, start_worker(context, number, "resume"))
+    status = session(state, number)
+    return (
+        f"is still over its budget: issue-orch costs ({status['failure']})"
+        if status["hold"] == "budget"
+        else "resumed"
+    )
+
+
+def refuse_cancelled(status: SessionStatus) -> None:
+    number = status["issueNumber"]
+    if status["status"] == "cancelled":
+        hint = f"issue-orch prune {number} --cancelled; issue-orch spawn {number} --reuse"
+        raise Expected(f"#{number}: the session was cancelled", hint)
+
+
+def receipt_comes(context: Context, number: int, message: str, started: bool) -> bool:
+    """Whether the agent takes the message within some seconds, more of them when it was just started."""
+    return wait_for(
+        lambda: any(each["id"] == message for each in delivered(context.state, number)),
+        5.0 if started else 1.5,
+    )

@@ -1,0 +1,374 @@
+"""`issue-orch watch`: the sessions of a clone on one screen, kept current from local files. Alone it loads textual."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Vertical, VerticalScroll
+from textual.content import Content
+from textual.css.query import NoMatches
+from textual.widgets import Footer, Input, OptionList, RichLog, Static, TabbedContent, TabPane
+from textual.widgets.option_list import Option
+
+from ...actions import launch
+from ...actions.context import open_context
+from ...core.model import find_number
+from ...errors import Expected, Usage
+from ...git.run import find_repo
+from ...store import inbox
+from ...store.files import session_folder
+from ...store.look import Seen, find_state, look_all
+from ...text import one_line
+from ..answer import give
+from ..show import session_lines
+from .parts import (
+    EMPTY,
+    HELP,
+    LOG_LINES,
+    SHOWN,
+    STYLES,
+    AgentLog,
+    Over,
+    diff_lines,
+    row_content,
+    searched,
+    top_content,
+)
+
+POLL = 0.5
+
+
+def watch() -> int:
+    state = find_state(os.getcwd())
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        raise Usage("watch needs a terminal", "issue-orch status, or issue-orch status --watch")
+    app = Watch(state, os.getcwd(), give)
+    app.run()
+    return 3 if app.return_code else 0
+
+
+class Watch(App[None]):
+    """Lives until `q`. Everything slow runs in threads; what is shown comes from files alone."""
+
+    CSS_PATH = "watch.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "a",
+            "answer",
+            "Answer",
+            priority=True,
+            tooltip="answer its question, or tell the worker something",
+        ),
+        Binding("p", "pause", "Pause", tooltip="let the current turn end, then hold"),
+        Binding("r", "resume", "Resume", tooltip="go on after a pause, a stop, a crash"),
+        Binding("s", "stop", "Stop", tooltip="end the worker; session and work stay"),
+        Binding("o", "browse", "Open", tooltip="open the pull or the issue in the browser"),
+        Binding(
+            "slash",
+            "filter",
+            "Filter",
+            key_display="/",
+            priority=True,
+            tooltip="show sessions by number, headline or title",
+        ),
+        Binding(
+            "1",
+            "tab('overview')",
+            "Overview",
+            show=False,
+            tooltip="question, plan, guidance, pull, timeline",
+        ),
+        Binding(
+            "2,l", "tab('log')", "Log", show=False, tooltip="what the agent says and does, live"
+        ),
+        Binding(
+            "3,d",
+            "tab('diff')",
+            "Diff",
+            show=False,
+            tooltip="what the worktree has more than its base",
+        ),
+        Binding("j,down", "move(1)", "Next", show=False, tooltip="the next session"),
+        Binding("k,up", "move(-1)", "Previous", show=False, tooltip="the previous session"),
+        Binding("J,pagedown", "scroll(1)", "Scroll", show=False, tooltip="scroll down"),
+        Binding("K,pageup", "scroll(-1)", "Scroll back", show=False, tooltip="scroll up"),
+        Binding("escape", "leave", "Back", tooltip="leave the answer or the filter"),
+        Binding("question_mark", "help", "Help", key_display="?", tooltip="this list"),
+        Binding("q,ctrl+c", "quit", "Quit", key_display="q", tooltip="leave; workers go on"),
+    ]
+
+    def __init__(
+        self,
+        state: Path,
+        cwd: str,
+        give: Callable[[int, str, str | None], str],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`give` delivers guidance and wakes the worker; it is called in a thread."""
+        super().__init__()
+        self.animation_level = "none"
+        self.state, self.cwd, self.give, self.clock = state, cwd, give, clock
+        self.rows: dict[int, Seen] = {}
+        self.problems: list[str] = []
+        self.order: list[int] = []
+        self.selected: int | None = None
+        self.wanting: set[int] | None = None
+        self.shown: object = None
+        self.diffed: object = None
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="top", markup=False)
+        with Container(id="body"):
+            with Vertical(id="left"):
+                yield Input(
+                    id="filter",
+                    placeholder="filter: a number, a headline, a word of the title",
+                    compact=True,
+                )
+                yield OptionList(id="list", markup=False)
+            with Vertical(id="right"):
+                with TabbedContent(id="tabs"):
+                    with TabPane("1 Overview", id="overview"), VerticalScroll():
+                        yield Static(id="facts", markup=False)
+                    with TabPane("2 Log", id="log"):
+                        yield AgentLog(id="lines", wrap=True, min_width=1, max_lines=LOG_LINES)
+                    with TabPane("3 Diff", id="diff"):
+                        yield RichLog(id="changed", min_width=1, auto_scroll=False)
+                yield Input(id="answer")
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#list").focus()
+        self.set_interval(POLL, self.poll)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.poll)
+
+    def poll(self) -> None:
+        """Bring the screen up to date: the files of every session are read again."""
+        found, problems = look_all(self.state, self.clock())
+        self.rows = {seen.status["issueNumber"]: seen for seen in found}
+        for problem in set(problems).difference(self.problems):
+            self.say(problem, "error")
+        self.problems = problems
+        wanting = {number for number, seen in self.rows.items() if seen.headline.needs_you}
+        for number in sorted(wanting - self.wanting) if self.wanting is not None else ():
+            self.bell()
+            head = self.rows[number].headline
+            self.say(f"#{number} {head.label}: {one_line(head.why, 200)}".rstrip(": "), "warning")
+        self.wanting = wanting
+        try:
+            self.show_list()
+            self.show_detail()
+        except NoMatches:
+            pass  # a tick while the screen is built or taken down
+
+    def show_list(self) -> None:
+        word = self.query_one("#filter", Input).value.casefold()
+        seen = {number: each for number, each in self.rows.items() if word in searched(each)}
+        order = sorted(seen, key=lambda number: (not seen[number].headline.needs_you, number))
+        widget = self.query_one("#list", OptionList)
+        labels = max((len(each.headline.label) for each in seen.values()), default=0)
+        room = max(20, widget.scrollable_content_region.width - 1)
+        prompts = [row_content(seen[number], self.clock(), labels, room) for number in order]
+        if order != self.order:
+            kept = self.selected if self.selected in seen else order[0] if order else None
+            self.order, self.selected = order, kept
+            with self.prevent(OptionList.OptionHighlighted):
+                widget.set_options(
+                    Option(prompt, str(number))
+                    for prompt, number in zip(prompts, order, strict=True)
+                )
+                widget.highlighted = order.index(kept) if kept is not None else None
+        else:
+            for place, prompt in enumerate(prompts):
+                if widget.get_option_at_index(place).prompt != prompt:
+                    widget.replace_option_prompt_at_index(place, prompt)
+        name = next(
+            (each.status["repo"] for each in self.rows.values()), self.state.parent.parent.name
+        )
+        top = top_content(
+            name, len(self.rows), len(seen), len(self.wanting or ()), word, self.size.width
+        )
+        self.query_one("#top", Static).update(top)
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        if event.option_id is not None and int(event.option_id) != self.selected:
+            self.selected = int(event.option_id)
+            self.query_one("#answer", Input).value = ""
+            self.show_detail()
+
+    def on_option_list_option_selected(self) -> None:
+        self.action_answer()
+
+    def on_tabbed_content_tab_activated(self) -> None:
+        self.show_detail()
+
+    def chosen(self) -> Seen | None:
+        return self.rows.get(self.selected or 0)
+
+    def show_detail(self) -> None:
+        row, facts = self.chosen(), self.query_one("#facts", Static)
+        box = self.query_one("#answer", Input)
+        box.display = row is not None and (box.has_focus or bool(row.status["question"]))
+        if row is None:
+            self.shown = None
+            facts.update("Nothing matches the filter." if self.rows else EMPTY)
+            return
+        number, question = row.status["issueNumber"], row.status["question"]
+        count = len(question["options"]) if question else 0
+        numbers = f"1-{count} or a text" if count > 1 else "a text"
+        box.placeholder = (
+            f"answer #{number}: {numbers}, then Enter"
+            if question
+            else f"tell the worker of #{number}"
+        )
+        columns = max(30, self.query_one("#tabs").content_region.width - 4)
+        lines = session_lines(self.state, row, self.clock(), columns)
+        if lines != self.shown:
+            self.shown = lines
+            facts.update(
+                Content("\n").join(Content.styled(text, STYLES[style]) for text, style in lines)
+            )
+        active = self.query_one("#tabs", TabbedContent).active
+        if active == "log":
+            log = session_folder(self.state, number) / "agent.log"
+            self.query_one("#lines", AgentLog).follow(log, row.status["agent"])
+        elif active == "diff" and self.diffed != row.status:
+            self.diffed = row.status
+            self.run_worker(lambda: self.find_diff(row), thread=True, exclusive=True, group="diff")
+
+    def find_diff(self, row: Seen) -> None:
+        """In a thread: git may take a while."""
+        try:
+            lines = diff_lines(find_repo(self.cwd), row.status)
+        except Expected as error:
+            lines = [(one_line(error.message, 500), "red")]
+        if self.is_running:
+            self.call_from_thread(self.show_diff, row, lines)
+
+    def show_diff(self, row: Seen, lines: list[tuple[str, str]]) -> None:
+        if row.status["issueNumber"] == self.selected:
+            for widget in self.query("#changed").results(RichLog):  # none when we are leaving
+                widget.clear()
+                for text, style in lines:
+                    widget.write(Text(text, style, no_wrap=True))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Back is for the boxes; what would be typed into one is not shown. None: shown, but something lies over it."""
+        typing = isinstance(self.focused, Input)
+        if action == "leave":
+            return typing or any(box.display for box in self.query("#filter"))
+        return action not in ("answer", "filter") or (
+            not typing and (len(self.screen_stack) == 1 or None)
+        )
+
+    def say(self, text: str, severity: str = "information") -> None:
+        self.notify(text, severity=severity, markup=False, timeout=SHOWN[severity])  # type: ignore[arg-type]
+
+    def act(self, do: Callable[[int], str]) -> None:
+        """Run something for the chosen session in a thread, and say what became of it."""
+        number = self.selected
+        if number is None:
+            return
+
+        def work() -> None:
+            try:
+                said, severity = f"#{number}: {do(number)}", "information"
+            except Expected as error:
+                said, severity = one_line(f"{error.message}. Next: {error.hint}", 400), "error"
+            if self.is_running:
+                self.call_from_thread(self.say, said, severity)
+                self.call_from_thread(self.poll)
+
+        self.run_worker(work, thread=True)
+
+    def action_answer(self) -> None:
+        if self.chosen() is not None:
+            self.enter("#answer")
+
+    def enter(self, name: str) -> None:
+        """The binding has priority, and the focus moves at once: what is typed next, however fast, is for the box."""
+        self.query_one(name).display = True
+        self.screen.set_focus(self.query_one(name))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        row, text = self.chosen(), event.value.strip()
+        self.screen.set_focus(self.query_one("#list"))
+        if event.input.id != "answer" or row is None or not text:
+            return
+        event.input.value = ""
+        question = row.status["question"]
+        number = find_number(text)
+        if question and number and number <= len(question["options"]):
+            text = question["options"][number - 1]
+        self.act(lambda number: self.give(number, text, question["id"] if question else None))
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if event.input.id == "filter":
+            self.poll()
+
+    def action_pause(self) -> None:
+        self.act(partial(inbox.pause, self.state))
+
+    def action_resume(self) -> None:
+        self.act(lambda number: launch.resume(open_context(), number))
+
+    def action_stop(self) -> None:
+        if self.selected is not None:
+            question = Over(f"Stop the worker of #{self.selected}?\n\ny  yes      n  no")
+            self.push_screen(
+                question,
+                lambda sure: self.act(partial(inbox.stop, self.state)) if sure else None,
+            )
+
+    def action_browse(self) -> None:
+        row = self.chosen()
+        url = (row.status["pullRequestUrl"] or row.status["issueUrl"]) if row else ""
+        if url.startswith(("https://", "http://")) and url.isprintable():
+            self.say(url)
+            self.open_url(url)
+
+    def action_tab(self, name: str) -> None:
+        self.query_one("#tabs", TabbedContent).active = name
+
+    def action_move(self, by: int) -> None:
+        if self.order:
+            place = self.order.index(self.selected) if self.selected in self.order else 0
+            self.query_one("#list", OptionList).highlighted = min(
+                max(place + by, 0), len(self.order) - 1
+            )
+
+    def action_scroll(self, by: int) -> None:
+        pane = self.query_one("#tabs", TabbedContent).active_pane
+        if pane is not None:
+            pane.query_children().first().scroll_relative(y=by * 10, animate=False)
+
+    def action_filter(self) -> None:
+        self.enter("#filter")
+
+    def action_leave(self) -> None:
+        if self.query_one("#filter").has_focus or not self.query_one("#answer").has_focus:
+            self.query_one("#filter", Input).value = ""
+            self.query_one("#filter").display = False
+        self.query_one("#list").focus()
+        self.poll()
+
+    def action_help(self) -> None:
+        bindings = (each for each in self.BINDINGS if isinstance(each, Binding))
+        keys = (
+            f"{each.key_display or each.key.replace(',', ', '):<14} {each.tooltip}"
+            for each in bindings
+        )
+        self.push_screen(Over("\n".join([*keys, HELP])))

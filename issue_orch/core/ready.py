@@ -1,0 +1,328 @@
+"""Whether an issue is ready, and every reason why not; the same function decides in `plan` and at dispatch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from ..text import one_line, sanitise
+from .dependencies import Known, Ref, Wait, circles, unmet
+from .model import Blocker, Issue, Phase, RepoName
+
+WRITERS = ("admin", "maintain", "write")
+
+Kind = Literal[
+    "not_open", "is_pull", "missing_label", "excluded_label", "assigned_elsewhere", "milestone",
+    "blocked", "blocked_not_planned", "blocked_unknown", "waits_for_sub_issues", "cycle",
+    "active_session", "session_complete", "session_cancelled", "open_pull",
+    "untrusted_label", "text_changed", "too_large",
+]  # fmt: skip
+
+
+class Rules(NamedTuple):
+    """What counts as ready. `trust` is True for `run`, False when a person named the issue or is asked."""
+
+    ready: tuple[str, ...] = ("ready",)
+    excluded: tuple[str, ...] = ()
+    milestone: str | None = None
+    assigned: Literal["me-or-nobody", "me", "nobody", "anyone"] = "me-or-nobody"
+    me: str | None = None
+    priorities: tuple[str, ...] = ()
+    stack: bool = False
+    trust: bool = True
+    serialize: bool = False
+    max_text: int = 65_536
+
+
+class SessionFacts(NamedTuple):
+    """A session that the clone knows. `active` means that its worker lives."""
+
+    phase: Phase
+    active: bool
+    branch: str
+    planned_files: tuple[str, ...] = ()
+    changed_files: tuple[str, ...] = ()
+
+
+class OpenPull(NamedTuple):
+    """An open pull; `issue` is set when its head is that issue's branch. `files` None: not looked at."""
+
+    number: int
+    url: str
+    issue: int | None
+    files: tuple[str, ...] | None = None
+
+
+class Labelled(NamedTuple):
+    """Who set a label last, what they may do, and when; None is unknown. `kind` is User for a person."""
+
+    label: str
+    by: str | None
+    permission: str | None
+    at: str | None = None
+    kind: str = "User"
+
+
+class Facts(NamedTuple):
+    """What was observed. Of `blockers` and `sub_issues` a missing key means not asked, None that asking failed.
+
+    `others` are the issues outside `issues` that texts refer to; `first_texts` are hashes by `text_hash`.
+    """
+
+    repo: RepoName
+    issues: tuple[Issue, ...]
+    others: Mapping[Ref, Blocker] = {}
+    blockers: Mapping[int, tuple[Blocker, ...] | None] = {}
+    sub_issues: Mapping[int, tuple[Blocker, ...] | None] = {}
+    sessions: Mapping[int, SessionFacts] = {}
+    pulls: tuple[OpenPull, ...] = ()
+    labelled: Mapping[int, tuple[Labelled, ...]] = {}
+    first_texts: Mapping[int, str] = {}
+    tree: frozenset[str] | None = None
+
+
+class Reason(NamedTuple):
+    """Why an issue does not start. `asks` holds in `run`, and may be overruled by the person who is asked."""
+
+    kind: Kind
+    text: str
+    severity: Literal["holds", "asks"] = "holds"
+
+
+class Index(NamedTuple):
+    """What is looked up for every issue, made once."""
+
+    issues: Mapping[int, Issue]
+    waits: Mapping[int, tuple[Wait, ...]]
+    cycles: Mapping[int, str]
+    pulls: Mapping[int, tuple[OpenPull, ...]]
+
+
+def why_not(
+    issue: Issue, facts: Facts, rules: Rules, index: Index | None = None
+) -> tuple[Reason, ...]:
+    """Every reason why the issue does not start, none when it may. The texts are sanitised.
+
+    Without an `index` (which must hold this very issue) one is made, with `issue` in place of an older copy.
+    """
+    index = index or index_of(facts, issue)
+    found = [
+        *intake(issue, rules),
+        *assignment(issue, rules),
+        *dependency(issue, facts, rules, index),
+        *session(issue, facts, index),
+    ]
+    size = len(issue.title) + len(issue.body)
+    if size > rules.max_text:
+        found.append(
+            Reason(
+                "too_large",
+                f"its text has {size:,} characters, at most {rules.max_text:,} are given out",
+            )
+        )
+    if (
+        rules.trust and not found
+    ):  # who approved it costs requests, and is asked for only when nothing else holds it
+        found += trust(issue, facts, rules)
+    return tuple(reason._replace(text=sanitise(reason.text)) for reason in found)
+
+
+def index_of(facts: Facts, fresh: Issue | None = None) -> Index:
+    issues = {issue.number: issue for issue in facts.issues}
+    if fresh:
+        issues[fresh.number] = fresh
+    known = look_up(facts, issues)
+    waits: dict[int, tuple[Wait, ...]] = {}
+    for number, issue in issues.items():
+        of_github = facts.blockers.get(number, ())
+        if found := unmet(issue, facts.repo, of_github, facts.sub_issues.get(number, ()), known):
+            waits[number] = found
+    edges = {
+        number: [wait.number for wait in found if wait.number and wait.status == "open"]
+        for number, found in waits.items()
+    }
+    pulls: dict[int, tuple[OpenPull, ...]] = {}
+    for pull in facts.pulls:
+        if pull.issue is not None:
+            pulls[pull.issue] = (*pulls.get(pull.issue, ()), pull)
+    return Index(issues, waits, circles(edges), pulls)
+
+
+def look_up(facts: Facts, issues: Mapping[int, Issue]) -> Known:
+    """How the state of a referred issue is known: from the list of issues, else from `facts.others`."""
+    own = facts.repo.casefold()
+
+    def known(ref: Ref) -> Blocker | None:
+        issue = issues.get(ref.number) if ref.repo == own else None
+        if issue is None:
+            return facts.others.get(ref)
+        return Blocker(facts.repo, issue.number, issue.title, issue.state, issue.state_reason)
+
+    return known
+
+
+def intake(issue: Issue, rules: Rules) -> Iterator[Reason]:
+    if issue.state != "open":
+        how = (issue.state_reason or "").replace("_", " ")
+        yield Reason("not_open", f"closed as {how}" if how else "closed")
+    if issue.is_pull:
+        yield Reason("is_pull", "is a pull request")
+    labels = {label.casefold() for label in issue.labels}
+    if missing := [label for label in rules.ready if label.casefold() not in labels]:
+        yield Reason("missing_label", f"needs the label {quoted(missing)}")
+    if excluded := [label for label in rules.excluded if label.casefold() in labels]:
+        yield Reason("excluded_label", f"has the label {quoted(excluded)}")
+    if rules.milestone is not None and issue.milestone != rules.milestone:
+        has = f"in {quoted([issue.milestone])}" if issue.milestone else "in no milestone"
+        yield Reason("milestone", f"{has}, not in {quoted([rules.milestone])}")
+
+
+def assignment(issue: Issue, rules: Rules) -> Iterator[Reason]:
+    """Logins compare without case. "me" wants `me` among the assignees, "me-or-nobody" wants nobody else."""
+    me = "" if rules.assigned == "nobody" else (rules.me or "").casefold()
+    mine = any(login.casefold() == me for login in issue.assignees)
+    others = [login for login in issue.assignees if login.casefold() != me]
+    if (rules.assigned in ("me-or-nobody", "nobody") and others) or (
+        rules.assigned == "me" and others and not mine
+    ):
+        yield Reason(
+            "assigned_elsewhere", f"assigned to {and_more([f'@{login}' for login in others])}"
+        )
+    elif rules.assigned == "me" and not mine:
+        yield Reason("assigned_elsewhere", "assigned to nobody")
+
+
+def dependency(issue: Issue, facts: Facts, rules: Rules, index: Index) -> Iterator[Reason]:
+    waits = index.waits.get(issue.number, ())
+    if not waits or (rules.stack and stack_on(issue, facts, index)):
+        return
+    if blockers := [
+        called(each) for each in waits if each.status == "open" and each.source != "sub_issue"
+    ]:
+        yield Reason("blocked", f"blocked by {and_more(blockers)}")
+    if children := [
+        called(each) for each in waits if each.status == "open" and each.source == "sub_issue"
+    ]:
+        yield Reason("waits_for_sub_issues", f"waits for its sub-issues: {and_more(children)}")
+    if dropped := [called(each) for each in waits if each.status == "not_planned"]:
+        text = f"depends on what was closed, but not completed: {and_more(dropped)}; remove the dependency or reopen it"
+        yield Reason("blocked_not_planned", text)
+    if unknown := [called(each) for each in waits if each.status == "unknown"]:
+        yield Reason(
+            "blocked_unknown", f"depends on what cannot be read: {and_more(unknown)}", "asks"
+        )
+    if issue.number in index.cycles:
+        yield Reason("cycle", f"dependencies go in a circle: {index.cycles[issue.number]}")
+
+
+def stack_on(issue: Issue, facts: Facts, index: Index) -> int | None:
+    """The complete session on whose branch the issue can start: that of its only unmet dependency."""
+    waits = index.waits.get(issue.number, ())
+    if (
+        len(waits) != 1
+        or issue.number in index.cycles
+        or waits[0].status != "open"
+        or waits[0].source == "sub_issue"
+    ):
+        return None
+    number = waits[0].number
+    below = facts.sessions.get(number) if number else None
+    return number if below and below.phase == "complete" else None
+
+
+def session(issue: Issue, facts: Facts, index: Index) -> Iterator[Reason]:
+    number, pulls = issue.number, index.pulls.get(issue.number, ())
+    known = facts.sessions.get(number)
+    if known:
+        if known.phase == "complete":
+            yield Reason("session_complete", f"already complete: `issue-orch show {number}`")
+        elif known.phase == "cancelled":
+            text = "was cancelled: `issue-orch prune --cancelled` makes room for a new start"
+            yield Reason("session_cancelled", text, "asks")
+        elif known.phase == "stuck":
+            yield Reason(
+                "active_session", f'its session is stuck: `issue-orch answer {number} "…"`'
+            )
+        elif known.active:
+            yield Reason(
+                "active_session", f"its session is {known.phase}: `issue-orch show {number}`"
+            )
+        else:
+            text = f"its session is {known.phase}, without a worker: `issue-orch resume {number}`"
+            yield Reason("active_session", text)
+    for pull in pulls:
+        yield Reason("open_pull", f"its branch has an open pull: {pull.url}")
+
+
+def trust(issue: Issue, facts: Facts, rules: Rules) -> Iterator[Reason]:
+    """Only for `run`: a person with write permission chose the issue as it reads now (threats S1 and S2)."""
+    if not rules.ready:
+        yield Reason(
+            "untrusted_label",
+            "no ready label is configured, so nobody can have approved it: set one",
+        )
+    events = {event.label.casefold(): event for event in facts.labelled.get(issue.number, ())}
+    labels = {label.casefold() for label in issue.labels}
+    for label in rules.ready:
+        event = events.get(label.casefold())
+        if label.casefold() not in labels or (
+            event and event.permission in WRITERS and event.kind == "User"
+        ):
+            continue
+        who = "somebody unknown" if event is None or not event.by else f"@{event.by}"
+        may = (
+            f"whose permission is {event.permission}"
+            if event and event.permission
+            else "whose permission is unknown"
+        )
+        may = "who is no person" if event and event.by and event.kind != "User" else may
+        mend = "someone with write permission removes it and sets it again"
+        yield Reason("untrusted_label", f'the label "{label}" was set by {who}, {may}: {mend}')
+    first = facts.first_texts.get(issue.number)
+    if first is None:
+        yield Reason(
+            "text_changed",
+            "its text was not recorded when it became ready: the next pass of `run` does it",
+        )
+    elif first != text_hash(issue):
+        how = "someone with write permission reads it, removes the ready label and sets it again"
+        yield Reason("text_changed", f"its title or text changed since it became ready: {how}")
+
+
+def text_hash(issue: Issue) -> str:
+    """What is recorded when an issue is first seen ready, and compared before it starts."""
+    from hashlib import sha256
+
+    return sha256(f"{issue.title}\0{issue.body}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def recorded(
+    known: Mapping[str, Any], issues: Iterable[Issue], labelled: Mapping[int, Sequence[Labelled]]
+) -> dict[str, Any]:
+    """The text of each issue as it was when first seen ready: its `hash`, and when the label was set as GitHub says.
+
+    A changed text counts only after the ready label was set anew. Only GitHub's own times are compared: ours may be wrong.
+    """
+    found = dict(known)
+    for issue in issues:
+        entry, text = found.get(str(issue.number)), text_hash(issue)
+        at = max((each.at or "" for each in labelled.get(issue.number, ())), default="")
+        before = entry.get("labelledAt", "") if entry else ""
+        if entry is None or (entry["hash"] != text and "" < before < at):
+            found[str(issue.number)] = {"hash": text, "labelledAt": at}
+        elif at > before:
+            found[str(issue.number)] = {**entry, "labelledAt": at}
+    return found
+
+
+def called(wait: Wait) -> str:
+    return f'{wait.name} "{one_line(wait.title, 50)}"' if wait.title else wait.name
+
+
+def quoted(labels: Iterable[str]) -> str:
+    return and_more([f'"{label}"' for label in labels])
+
+
+def and_more(names: list[str], limit: int = 8) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

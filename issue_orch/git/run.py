@@ -1,0 +1,369 @@
+"""Git, hardened: the one runner of git commands, discovery of the repository, and reads of plumbing.
+
+A worker can write to the shared `.git`: whatever stands there must not run in our commands.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from ..core.model import CommitSha
+from ..errors import CommandFailed, Expected
+from ..process.run import Done, run
+
+MINIMUM = (2, 34)
+TRANSPORTS = "file:git:http:https:ssh"
+
+# `git worktree add` (an agent's, say) writes these files in place; whoever lists worktrees at that moment dies of it.
+HALF_MADE = re.compile(r"failed to read .*/worktrees/.*/(commondir|gitdir|HEAD)")
+PAUSES = (
+    0.0,
+    0.01,
+    0.05,
+    0.2,
+    0.5,
+    1.0,
+)  # seconds: whoever registers it may wait for the processor in between
+
+# Command scope wins over every file. Automatic maintenance would leave a process behind. Up to git 2.35 any word for
+# core.fsmonitor is a program that is run. A file whose time was set back has changed all the same.
+ALWAYS = (
+    ("core.hooksPath", "/dev/null"),
+    ("core.fsmonitor", ""),
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    ("core.trustctime", "true"),
+    ("core.checkStat", "default"),
+)
+# Exactly what `git lfs install` writes: the one filter that may come from the clone's own configuration.
+LFS_COMMANDS = {
+    "git-lfs clean -- %f",
+    "git-lfs smudge -- %f",
+    "git-lfs smudge --skip -- %f",
+    "git-lfs filter-process",
+    "git-lfs filter-process --skip",
+}
+LFS_RUNS = re.compile(r"lfs\.(extension\.|customtransfer\.|standalonetransferagent)")
+DANGEROUS = re.compile(
+    r"(filter\..*|diff\.external|diff\..*\.(command|textconv)|merge\..*\.driver|core\.(sshcommand|gitproxy|askpass)"
+    r"|credential\..*|url\..*|http\..*|include.*|gpg\.(.*\.)?program|gpg\..*command"
+    r"|lfs\.(extension\..*|customtransfer\..*|standalonetransferagent|url|pushurl)"
+    r"|extensions\.partialclone|remote\..*\.promisor"  # git fetches what is missing from any such remote
+    r"|remote\.(?P<remote>.*)\.(url|pushurl|receivepack|uploadpack|proxy|vcs))",
+    re.DOTALL,
+)
+
+Overrides = tuple[tuple[str, str], ...]  # what `neutral` gives
+
+
+class Repo(NamedTuple):
+    """A clone. `top` is the worktree that the command runs in, `main` the main one; all paths are real paths.
+
+    `moved`: where one worktree lies for the moment, and its admin folder.
+    """
+
+    common_dir: str
+    top: str
+    main: str
+    version: tuple[int, int]
+    moved: tuple[str, str] | None = None
+
+
+class Setting(NamedTuple):
+    """One value of the configuration. `key` as git canonicalises it; `local` when it stands inside the clone."""
+
+    key: str
+    value: str
+    local: bool
+
+
+def find_repo(cwd: str) -> Repo:
+    """The clone around `cwd`, the same from each of its worktrees. Raises Expected with what to do instead."""
+    version = read_version()
+    if version < MINIMUM:
+        raise Expected(
+            f"git {version[0]}.{version[1]} is too old",
+            f"install git {MINIMUM[0]}.{MINIMUM[1]} or newer",
+        )
+    asked = ("--git-dir", "--git-common-dir", "--is-bare-repository", "--show-toplevel", "HEAD")
+    done = run(
+        "git",
+        "rev-parse",
+        "--path-format=absolute",
+        *asked,
+        cwd=cwd,
+        env=environment(),
+        check=False,
+    )
+    lines = done.stdout.split("\n")
+    if len(lines) < 4:
+        if "dubious ownership" in done.stderr:
+            raise Expected(done.stderr.strip(), "run it as the owner of the clone")
+        raise Expected(
+            f"{cwd}: not inside a git repository", "cd into a clone of the GitHub repository"
+        )
+    git_dir, common_dir = os.path.realpath(lines[0]), os.path.realpath(lines[1])
+    if lines[2] == "true" or "must be run in a work tree" in done.stderr:
+        raise Expected(
+            f"{cwd}: not in a worktree (a bare repository has none)", "cd into an ordinary clone"
+        )
+    if done.code:
+        raise Expected("the repository has no commit yet", "make a first commit and push it")
+    top = os.path.realpath(lines[3])
+    linked = git_dir != common_dir and os.path.basename(common_dir) == ".git"
+    return Repo(common_dir, top, os.path.dirname(common_dir) if linked else top, version)
+
+
+def read_version() -> tuple[int, int]:
+    words = run("git", "version", env=environment()).stdout
+    found = re.search(r"(\d+)\.(\d+)", words)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def git(
+    repo: Repo,
+    *args: str,
+    worktree: str | None = None,
+    config: Iterable[tuple[str, str]] = (),
+    env: Mapping[str, str] | None = None,
+    network: bool = False,
+    stdin: str = "",
+    timeout: float = 60,
+    check: bool = True,
+    pass_fds: tuple[int, ...] = (),
+) -> Done:
+    """Run git on the clone, or in one of its worktrees when `worktree` names its path.
+
+    Only with `network` may it talk to a remote: in a partial clone a plain read would fetch, through whatever
+    ssh command stands in the configuration.
+    """
+    places = {"GIT_DIR": repo.common_dir, "GIT_COMMON_DIR": repo.common_dir}
+    if worktree is not None:
+        places |= {"GIT_DIR": admin_dir(repo, worktree), "GIT_WORK_TREE": worktree}
+    places["GIT_ALLOW_PROTOCOL"] = TRANSPORTS if network else "none"
+    whole = environment(config) | places | dict(env or {})
+    # A remote may be named by a path relative to the worktree.
+    cwd = worktree or (repo.main if network else repo.common_dir)
+    for pause in PAUSES:
+        time.sleep(pause)
+        done = run(
+            "git",
+            *args,
+            cwd=cwd,
+            env=whole,
+            stdin=stdin,
+            timeout=timeout,
+            check=False,
+            pass_fds=pass_fds,
+        )
+        if done.code != 128 or not HALF_MADE.search(done.stderr):
+            break
+    if check and done.code:
+        raise CommandFailed(("git", *args), done.code, done.stdout, done.stderr)
+    return done
+
+
+def environment(config: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
+    """The environment of every git call: nothing inherited steers it, nothing asks, nobody's locks are taken."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    env |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": ""}
+    settings = (*ALWAYS, *config)
+    env["GIT_CONFIG_COUNT"] = str(len(settings))
+    for number, (key, value) in enumerate(settings):
+        env[f"GIT_CONFIG_KEY_{number}"], env[f"GIT_CONFIG_VALUE_{number}"] = key, value
+    return env
+
+
+def admin_dir(repo: Repo, path: str) -> str:
+    """The folder in `.git/worktrees` that is registered for `path`. Raises Expected when there is none.
+
+    It is looked up from the clone's side: the `.git` file in the worktree is the worker's to change.
+    """
+    if path == repo.main:
+        return repo.common_dir
+    if repo.moved and path == repo.moved[0]:
+        return repo.moved[1]
+    found = find_admin_dir(repo, path)
+    if found is None:
+        raise Expected(f"{path}: not a registered worktree of this clone", "git worktree list")
+    return found
+
+
+def find_admin_dir(repo: Repo, path: str) -> str | None:
+    folder = os.path.join(repo.common_dir, "worktrees")
+    first = os.path.join(folder, os.path.basename(path))
+    if named_by(first) == path:
+        return first
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return None
+    return next(
+        (admin for name in names if named_by(admin := os.path.join(folder, name)) == path), None
+    )
+
+
+def named_by(admin: str, was: str = "") -> str | None:
+    """The worktree that an admin folder says it belongs to; `was`: where it lay before it was set aside."""
+    try:
+        with open(
+            os.path.join(admin, "gitdir"), encoding="utf-8", errors="surrogateescape"
+        ) as file:
+            git_file = file.read().removesuffix("\n")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    # Since git 2.48 it may be relative to the admin folder.
+    return os.path.dirname(os.path.normpath(os.path.join(was or admin, git_file)))
+
+
+def load_settings(repo: Repo, worktree: str | None = None) -> list[Setting]:
+    """The whole configuration as git sees it, includes followed."""
+    fields = git(repo, "config", "--list", "--show-scope", "-z", worktree=worktree).stdout.split(
+        "\0"
+    )
+    pairs = zip(fields[0::2], fields[1::2], strict=False)
+    split = [(scope, *pair.partition("\n")[::2]) for scope, pair in pairs]
+    return [
+        Setting(key, value, scope in ("local", "worktree"))
+        for scope, key, value in split
+        if scope != "command"
+    ]
+
+
+def neutral(repo: Repo, worktree: str | None = None) -> Overrides:
+    """Settings for commands that look at files: filters and merge drivers from inside the clone do not run.
+
+    Those of the user's own configuration do, and LFS does, unless the clone tells LFS to run something.
+    """
+    settings = load_settings(repo, worktree)
+    lfs = not any(LFS_RUNS.match(setting.key) for setting in settings)
+    overrides: dict[str, str] = {}
+    for key, value, local in settings:
+        section, _, rest = key.partition(".")
+        name, _, variable = rest.rpartition(".")
+        if not local or not name:
+            continue
+        if section == "filter" and not (lfs and (value in LFS_COMMANDS or variable == "required")):
+            # An empty `process` outranks the others and does nothing; a required filter that does nothing fails.
+            off = {"process": "", "clean": "", "smudge": "", "required": "false"}
+            overrides |= {f"filter.{name}.{each}": nothing for each, nothing in off.items()}
+        elif section == "merge" and variable == "driver":
+            overrides[key] = (
+                "false"  # a driver that fails is a conflict, which is the careful answer
+            )
+    return tuple(overrides.items())
+
+
+def dangerous_keys(repo: Repo, remote: str = "origin") -> dict[str, str]:
+    """Keys that run something or send our traffic elsewhere, each with a hash of its values (they may be secret).
+
+    Of remotes only `remote` counts: adding another one is everyday work.
+    """
+    values: dict[str, list[str]] = {}
+    for key, value, _ in load_settings(repo):
+        found = DANGEROUS.fullmatch(key)
+        if found and found["remote"] in (None, remote):
+            values.setdefault(key, []).append(value)
+    from hashlib import sha256  # with OpenSSL, which a supervisor does without
+
+    return {
+        key: sha256("\0".join(each).encode("utf-8", "surrogateescape")).hexdigest()
+        for key, each in values.items()
+    }
+
+
+def changed_keys(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The keys that differ between two answers of `dangerous_keys`."""
+    return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+
+
+def identity(repo: Repo) -> str:
+    """Who commits here, as `Name <address>`. Raises Expected when git does not know."""
+    done = git(repo, "var", "GIT_COMMITTER_IDENT", check=False)
+    if done.code:
+        raise Expected(
+            "git does not know who commits",
+            "git config --global user.email you@example.org, and user.name",
+        )
+    return done.stdout.rpartition("> ")[0] + ">"
+
+
+def wants_signing(repo: Repo) -> bool:
+    """Whether the configuration asks for signed commits."""
+    return (
+        git(repo, "config", "--type=bool", "--get", "commit.gpgSign", check=False).stdout.strip()
+        == "true"
+    )
+
+
+def check_signing(repo: Repo, path: str, timeout: float = 15) -> None:
+    """Make sure that a signed commit can be made in the worktree without anybody at a terminal. Raises Expected."""
+    hint = 'unlock the key for use without a terminal, or set git.sign = "off"'
+    # Without these gpg and ssh have nowhere to ask; a worker has neither.
+    quiet = {"GPG_TTY": "", "DISPLAY": "", "WAYLAND_DISPLAY": "", "SSH_ASKPASS_REQUIRE": "never"}
+    try:
+        git(
+            repo,
+            "commit-tree",
+            "-S",
+            "-p",
+            "HEAD",
+            "-m",
+            "signing works",
+            "HEAD^{tree}",
+            worktree=path,
+            env=quiet,
+            timeout=timeout,
+        )
+    except CommandFailed as error:
+        why = "it waits for a passphrase" if error.code is None else error.stderr.strip()
+        raise Expected(f"commits must be signed here, and signing fails: {why}", hint) from error
+
+
+def worker_settings(sign: str) -> dict[str, str]:
+    """Environment for the worker's own git: no signature is made when `sign` is `off`."""
+    if sign != "off":
+        return {}
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "commit.gpgSign",
+        "GIT_CONFIG_VALUE_0": "false",
+    }
+
+
+def find_sha(repo: Repo, rev: str, worktree: str | None = None) -> CommitSha | None:
+    """The commit that `rev` names, None when there is none."""
+    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}")
+    done = git(repo, *asked, worktree=worktree, check=False)
+    return CommitSha(done.stdout.strip()) if done.code == 0 else None
+
+
+def find_missing(repo: Repo, shas: Iterable[str]) -> set[str]:
+    """Those of the commits that this clone does not have."""
+    lines = git(
+        repo, "cat-file", "--batch-check", stdin="".join(f"{sha}\n" for sha in shas)
+    ).stdout.splitlines()
+    return {line.removesuffix(" missing") for line in lines if line.endswith(" missing")}
+
+
+def rev_parse(repo: Repo, rev: str) -> CommitSha:
+    sha = find_sha(repo, rev)
+    if sha is None:
+        raise Expected(f"{rev}: no such commit in this clone", "git fetch")
+    return sha
+
+
+def load_branches(repo: Repo, *patterns: str) -> list[tuple[str, str, str]]:
+    """Refs: the full name, the commit, and the worktree that has it checked out ("" when none has)."""
+    form = "--format=%(refname)%00%(objectname)%00%(worktreepath)%00"
+    fields = git(repo, "for-each-ref", form, *patterns).stdout.replace("\0\n", "\0").split("\0")
+    return list(zip(fields[0::3], fields[1::3], fields[2::3], strict=False))
+
+
+def entries(raw: str) -> list[str]:
+    """The entries of a NUL-terminated list."""
+    return raw.split("\0")[:-1]

@@ -1,0 +1,322 @@
+"""One fenced connection to GitHub: what may be sent to it at all, how that is sent, and what the answers mean."""
+
+from __future__ import annotations
+
+import email.utils
+import ipaddress
+import json
+import re
+import time
+from typing import Any, NamedTuple, NewType
+from urllib.parse import quote, unquote, urlsplit
+
+import requests
+
+from ..core.model import Number, RepoName
+from ..errors import GitHubError, NotFound, RateLimited, Refused, SignInFailed, Usage
+from ..text import redact
+
+UNKNOWN_WAIT = 60.0
+LONGEST_WAIT = 3700.0  # GitHub's limits are renewed every hour
+NEXT_LINK = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
+DEFAULT_PORTS = {"https": 443, "http": 80}
+
+READS = tuple(
+    re.compile(route)
+    for route in (
+        r"/user",
+        r"/repos/[^/]+/[^/]+",
+        r"/repos/[^/]+/[^/]+/issues(/comments|/\d+(/(comments|timeline|sub_issues|dependencies/blocked_by))?)?",
+        r"/repos/[^/]+/[^/]+/pulls(/\d+(/(files|reviews|comments))?)?",
+        r"/repos/[^/]+/[^/]+/commits/[0-9a-f]{40,64}/(check-runs|status)",
+        r"/repos/[^/]+/[^/]+/check-runs/\d+/annotations",
+        r"/repos/[^/]+/[^/]+/(labels|collaborators/[^/]+/permission)",
+        r"/repos/[^/]+/[^/]+/(branches/[^/]+(/protection)?|rules/branches/[^/]+|rulesets/\d+)",
+    )
+)
+# (method, route below /repos/OWNER/NAME, keys that the body may have); merging has no route, and never gets one
+WRITES = (
+    ("POST", re.compile(r"/issues/\d+/comments"), {"body"}),
+    ("PATCH", re.compile(r"/issues/comments/\d+"), {"body"}),
+    ("POST", re.compile(r"/issues/\d+/labels"), {"labels"}),
+    ("DELETE", re.compile(r"/issues/\d+/labels/[^/]+"), set[str]()),
+    ("POST", re.compile(r"/labels"), {"name", "color", "description"}),
+    ("POST", re.compile(r"/pulls"), {"title", "body", "head", "base", "draft"}),
+    ("PATCH", re.compile(r"/pulls/\d+"), {"title", "body", "base"}),
+)
+
+
+Address = NewType("Address", str)  # a path of the API; `address` is what makes them
+
+
+class NotAllowed(RuntimeError):
+    """A request that issue-orch must never send. Nothing was sent; reaching this is a bug, whatever was read anywhere."""
+
+
+class Unreachable(GitHubError):
+    """No answer, or a 5xx: a read may be asked again."""
+
+
+class Invalid(GitHubError):
+    """GitHub could not make sense of a write, or has it already (422)."""
+
+
+class Reply(NamedTuple):
+    """What the server said; header names are lower case."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    def getheaders(self) -> list[tuple[str, str]]:
+        """As PyGithub asks for it; so is `read`."""
+        return list(self.headers.items())
+
+    def read(self) -> str:
+        return self.text
+
+
+class Origin(NamedTuple):
+    """Where a token belongs. `prefix` is the path of the API below the host, without a slash at its end."""
+
+    scheme: str
+    host: str
+    port: int
+    prefix: str
+
+
+def address(*parts: str | int) -> Address:
+    """The path of these parts. What is read somewhere and is no part of one (`..`, no number) cannot be asked for, and ends
+    here as a GitHubError."""
+    try:
+        return Address("".join(f"/{segment(part)}" for part in parts))
+    except ValueError as error:
+        raise GitHubError(
+            f"GitHub cannot be asked for that: {error}", "issue-orch doctor"
+        ) from None
+
+
+def segment(part: str | int) -> str:
+    if isinstance(part, int):
+        return str(Number(part))
+    if not {"", ".", ".."}.isdisjoint(part.split("/")):
+        raise ValueError(f"{part!r} is no name")
+    return part if isinstance(part, RepoName) else quote(part, safe="")
+
+
+def parse_origin(base_url: str) -> Origin:
+    """The origin of an API address; plain http is for this machine alone, as the token would be readable."""
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port
+    except ValueError:
+        raise Usage(f"not an address: {base_url}", "mend github.base_url") from None
+    if (
+        parts.scheme not in DEFAULT_PORTS
+        or not parts.hostname
+        or parts.username
+        or parts.query
+        or parts.fragment
+    ):
+        raise Usage("github.base_url must look like https://HOST/api/v3", "mend github.base_url")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise Usage(
+            f"plain http to {parts.hostname} would show the token", "use https in github.base_url"
+        )
+    return Origin(
+        parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], parts.path.rstrip("/")
+    )
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def refusal(method: str, path: str, query: str, body: Any, repo: str) -> str | None:
+    """Why this request is not allowed, or None. `path` is below the origin's prefix, as it will be sent."""
+    if any(segment in (".", "..", "") for segment in unquote(path).split("/")[1:]):
+        return "path is not plain"
+    if method == "GET" and body is None:
+        return None if any(route.fullmatch(path) for route in READS) else "no such read"
+    head, inside = path[: len(repo) + 7], path[len(repo) + 7 :]
+    if head.casefold() != f"/repos/{repo}".casefold() or query:
+        return "writes stay in the repository"
+    for verb, route, keys in WRITES:
+        if method == verb and route.fullmatch(inside):
+            sent = set(body) if isinstance(body, dict) else set() if body is None else {"?"}
+            return (
+                None
+                if sent <= keys
+                else f"not to be sent there: {', '.join(sorted(map(str, sent - keys)))}"
+            )
+    return "no such write"
+
+
+class Connection:
+    """Sends what the allow-list has, to one origin; follows nothing. Not shared between threads.
+
+    PyGithub sends on it too (`request`, `getresponse`), so that nothing of it passes the fence by.
+    """
+
+    def __init__(self, origin: Origin, repo: str, timeout: float) -> None:
+        self.origin, self.repo, self.seconds = origin, repo, timeout
+        self._session = requests.Session()
+        # a proxy of the environment would get requests that are meant for this machine, token included
+        self._proxies = {"http": "", "https": ""} if is_loopback(origin.host) else None
+        self._session.auth = as_it_is
+        self._reply = Reply(0, {}, "")
+
+    def request(
+        self, method: str, url: str, body: str | None, headers: dict[str, str], stream: bool = False
+    ) -> None:
+        self._reply = self.exchange(method, url, body, headers)
+
+    def getresponse(self) -> Reply:
+        return self._reply
+
+    def exchange(self, method: str, url: str, body: str | None, headers: dict[str, str]) -> Reply:
+        """One request and its whole answer. Raises NotAllowed before a byte is sent, and requests' errors."""
+        self.check(method, url, body, headers)
+        host = f"[{self.origin.host}]" if ":" in self.origin.host else self.origin.host
+        response = self._session.request(
+            method,
+            f"{self.origin.scheme}://{host}:{self.origin.port}{url}",
+            data=body.encode() if body else None,
+            headers=headers,
+            timeout=self.seconds,
+            allow_redirects=False,
+            proxies=self._proxies,
+        )
+        response.encoding = "utf-8"
+        found = {name.lower(): value for name, value in response.headers.items()}
+        if problem := dead_end(method, url, response.status_code, found):
+            raise problem
+        return Reply(response.status_code, found, response.text)
+
+    def check(self, method: str, url: str, body: str | None, headers: dict[str, str]) -> None:
+        path, _, query = url.partition("?")
+        try:
+            sent = json.loads(body) if body else None
+        except ValueError:
+            sent = "not JSON"
+        why = refusal(method, path.removeprefix(self.origin.prefix), query, sent, self.repo)
+        if not path.startswith(f"{self.origin.prefix}/"):
+            why = "another host"
+        if any(name.lower().startswith("x-http-method") for name in headers):
+            why = "hidden method"
+        if why:
+            raise NotAllowed(f"{method} {path}: {why}")
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Without any `auth`, requests would sign by ~/.netrc, over the token."""
+    return request
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong at the bottom: the words of the system, where it is the system that says so."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+
+
+def dead_end(method: str, url: str, status: int, headers: dict[str, str]) -> GitHubError | None:
+    """A place that is not asked: PyGithub would follow a 301 without its query."""
+    if 300 <= status < 400 and status != 304:
+        return GitHubError(
+            f"{method} {url}: moved to {headers.get('location', 'another place')}",
+            "if the repository was renamed or the issue transferred: git remote set-url, or the key repo",
+        )
+    if status == 202 and method == "GET":
+        return GitHubError(f"{method} {url}: still being computed", "run the command again")
+    return None
+
+
+def raise_for(reply: Reply, request: str, fine: tuple[int, ...], token: str | None) -> None:
+    """Raise what the status means. `fine` does not cover rate limits, which come as 403 too."""
+    status, said = reply.status, redact(message_of(reply.text), (token,) if token else ())
+    what = f"{request}: {status} {said}".rstrip()
+    if is_rate_limit(reply, said):
+        until = time.time() + seconds_to_wait(reply.headers)
+        at = time.strftime("%H:%M:%S", time.localtime(until))
+        raise RateLimited(f"GitHub's limit is reached, until {at} ({what})", until)
+    if status in (200, 201, 204) or status in fine:
+        return
+    if status == 401:
+        raise SignInFailed(
+            f"GitHub refused the token ({what})", "gh auth login, or set ISSUE_ORCH_TOKEN"
+        )
+    if status in (404, 410):
+        raise NotFound(f"not there, or not visible to the token ({what})", "issue-orch doctor")
+    if status == 403:
+        raise Refused(f"not permitted ({what})", "issue-orch doctor")
+    if status >= 500 and status != 501:
+        raise Unreachable(what, "run the command again")
+    raise (Invalid if status == 422 else GitHubError)(what, "issue-orch doctor")
+
+
+def parse_json(text: str, path: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        problem = f"GET {path}: the answer is not JSON, or only half of it"
+    raise GitHubError(problem, "run the command again; if it stays: check github.base_url")
+
+
+def message_of(text: str) -> str:
+    """GitHub's own words for an error, with the details of a 422; empty for what is no JSON object."""
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(said, dict):
+        return ""
+    errors = said.get("errors") if isinstance(said.get("errors"), list) else []
+    details = [
+        str(e.get("message") or e.get("code") or "") if isinstance(e, dict) else str(e)
+        for e in errors or []
+    ]
+    return ": ".join(
+        part for part in (str(said.get("message") or ""), "; ".join(filter(None, details))) if part
+    )[:500]
+
+
+def next_query(headers: dict[str, str]) -> str | None:
+    """The query of the next page. Host and path of the link are not used: GitHub names /repositories/ID there."""
+    match = NEXT_LINK.search(headers.get("link", ""))
+    return match[1].partition("#")[0].partition("?")[2] if match else None
+
+
+def is_rate_limit(reply: Reply, said: str) -> bool:
+    if reply.status != 403:
+        return reply.status == 429
+    spent = reply.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in reply.headers
+    return spent or "rate limit" in said.lower() or "abuse" in said.lower()
+
+
+def seconds_to_wait(headers: dict[str, str]) -> float:
+    """From now. The server's own clock is used for its times, as ours may be wrong."""
+    server = parse_date(headers.get("date", "")) or time.time()
+    after = headers.get("retry-after", "")
+    reset = headers.get("x-ratelimit-reset", "")
+    wait = UNKNOWN_WAIT
+    if after.isdecimal():
+        wait = float(after)
+    elif moment := parse_date(after):
+        wait = moment - server
+    elif reset.isdecimal() and headers.get("x-ratelimit-remaining", "0") == "0":
+        wait = max(float(reset) - server, 0.0) + 1
+    return min(max(wait, 0.0), LONGEST_WAIT)
+
+
+def parse_date(text: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,122 @@
+"""Which host and repository a remote names, where its API is, and the token that may be sent there."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import sys
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from ..core.model import RepoName
+from ..errors import Expected
+from ..process.run import Done, run
+
+PR_SET_DUMPABLE = 4
+LOOPBACK = ("127.", "localhost", "[::1]")
+SCHEMES = ("https", "http", "ssh", "git", "git+ssh", "ssh+git")
+# a host that begins with a dash would be an option of ssh
+SCP_LIKE = re.compile(r"(?:[^@/:\s]+@)?(\[[0-9A-Fa-f:]+\]|\w[^/:@\s]*):(?!//)(.+)")
+
+
+class Token(NamedTuple):
+    """A secret, where it was found, and the one host it is for. Printing it never shows the secret."""
+
+    value: str
+    source: str
+    host: str
+
+    def __repr__(self) -> str:
+        return f"Token(source={self.source!r}, host={self.host!r})"
+
+
+def find_token(
+    base_url: str, env: Mapping[str, str], run: Callable[..., Done] = run
+) -> Token | None:
+    """The token for the API at `base_url`; of the variables those that gh would use for that host.
+
+    Once there is one, this process can no longer be read by its neighbours (/proc/<pid>/environ, ptrace).
+    """
+    host = web_host(base_url)
+    for name in ("ISSUE_ORCH_TOKEN", *variables(host, env)):
+        if value := env.get(name, "").strip():
+            hide_process()
+            return Token(value, name, host)
+    if host.startswith(LOOPBACK):
+        return None
+    try:
+        done = run(
+            "gh", "auth", "token", "--hostname", host, env=dict(env), check=False, timeout=10
+        )
+    except Expected:  # gh is not installed, or waits for something
+        return None
+    if done.code or not done.stdout.strip():
+        return None
+    hide_process()
+    return Token(done.stdout.strip(), "gh auth token", host)
+
+
+def variables(host: str, env: Mapping[str, str]) -> tuple[str, ...]:
+    """A token of one host in the environment is never offered to another."""
+    named = env.get("GH_HOST", "").lower()
+    if host == "github.com" or (host.endswith(".ghe.com") and named == host):
+        return ("GH_TOKEN", "GITHUB_TOKEN")
+    if host.startswith(LOOPBACK):  # a server of one's own, for trying things out
+        return ("GH_TOKEN", "GITHUB_TOKEN")
+    if host.endswith(".ghe.com") or named not in ("", host):
+        return ()
+    return ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
+
+
+def hide_process() -> None:
+    """A worker runs as the same user; without this it could read the environment of whoever holds the token."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def parse_remote(url: str) -> tuple[str, RepoName] | None:
+    """(host, owner/name), None for what names no repository on a host (a path, a bundle).
+
+    The host is as written: for an ssh alias it is the alias, for ssh.github.com the real name.
+    """
+    scheme, separator, _ = url.partition("://")
+    if separator:
+        if scheme.lower() not in SCHEMES:
+            return None
+        try:
+            parts = urlsplit(url)
+            host, path = parts.hostname or "", parts.path
+            # a port names another server for http(s) only; for ssh it is how to reach the same one
+            if parts.port and scheme.lower() in ("http", "https"):
+                host = f"{host}:{parts.port}"
+        except ValueError:
+            return None
+    elif match := SCP_LIKE.fullmatch(url):
+        host, path = match[1].strip("[]").lower(), match[2]
+    else:
+        return None
+    try:
+        name = RepoName(unquote(path).strip("/").removesuffix(".git"))
+    except ValueError:
+        return None
+    return (
+        (("github.com" if host in ("ssh.github.com", "www.github.com") else host), name)
+        if host
+        else None
+    )
+
+
+def api_url(host: str) -> str:
+    """The API of a host that a remote names. A server elsewhere needs `github.base_url`."""
+    if host == "github.com":
+        return "https://api.github.com"
+    return f"https://api.{host}" if host.endswith(".ghe.com") else f"https://{host}/api/v3"
+
+
+def web_host(base_url: str) -> str:
+    """The host that `gh` and remotes know, from the address of the API; with its port where one is written."""
+    host = urlsplit(base_url).netloc.lower()
+    return (
+        host.removeprefix("api.") if host == "api.github.com" or host.endswith(".ghe.com") else host
+    )

@@ -1,0 +1,388 @@
+"""State on disk: one folder per clone, atomic writes, messages, history and ledger. Readers never delete."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from ..core.record import damaged
+from ..errors import Expected, StateUnreadable
+
+if (
+    TYPE_CHECKING
+):  # shell prompts call `status`: pathlib and the model would cost it half as much again
+    from pathlib import Path
+
+    from ..core.model import PullFacts, SessionStatus
+
+SCHEMA_VERSION = 1
+READ_AT_ONCE = 65_536
+FOLDERS = ("locks", "sessions", "ledger", "archive")
+
+
+def iso(seconds: float) -> str:
+    """Seconds since the epoch as ISO-8601 UTC with Z."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def seconds(text: str) -> float:
+    """ISO-8601 UTC with Z as seconds since the epoch; 0.0 for anything else."""
+    try:
+        year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
+        hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:19])
+    except (ValueError, TypeError):
+        return 0.0
+    if not (
+        1 <= month <= 12
+        and 1 <= day <= 31
+        and text[4] + text[7] + text[10] + text[13] + text[16] == "--T::"
+    ):
+        return 0.0
+    # Years from March on, so that the leap day is their last; strptime would cost an import of 4 ms.
+    year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)
+    days = (
+        365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 719_469
+    )
+    return float(((days * 24 + hour) * 60 + minute) * 60 + second)
+
+
+def state_folder(common_dir: str | os.PathLike[str]) -> Path:
+    from pathlib import Path
+
+    return Path(common_dir) / "issue-orch"
+
+
+def make_state(common_dir: str | os.PathLike[str]) -> Path:
+    """Create the state folder with mode 0700. Raises Expected when a part of it is a symbolic link."""
+    state = state_folder(common_dir)
+    for folder in (state, *(state / name for name in FOLDERS)):
+        if folder.is_symlink():
+            raise Expected(
+                f"{folder} is a symbolic link; issue-orch keeps its state only in real folders",
+                f"look at where it points, then remove the link: rm {folder}",
+            )
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return state
+
+
+def session_folder(state: Path, number: int) -> Path:
+    return state / "sessions" / str(int(number))
+
+
+def make_session(state: Path, number: int) -> Path:
+    folder = session_folder(state, number)
+    if folder.is_symlink():
+        raise Expected(f"{folder} is a symbolic link", f"rm {folder}")
+    (folder / "inbox" / "delivered").mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def write_text(path: str | os.PathLike[str], text: str, durable: bool = False) -> None:
+    """Replace a file whole: a temporary file of a random name beside it, then os.replace."""
+    folder, name = os.path.split(os.fspath(path))
+    temporary = os.path.join(folder, f".{name}.{os.urandom(6).hex()}")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(encoded(text))
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+        raise
+    if durable:
+        sync_folder(folder)
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8, with bytes that git gave us as they were; half a character, which JSON can spell, becomes a `?`."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
+
+
+def sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(
+    path: str | os.PathLike[str], data: Mapping[str, Any], durable: bool = False
+) -> None:
+    """One line for each key, to be read by people; `indent` would leave the quick encoder."""
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    write_text(
+        path,
+        "{\n" + ",\n".join(f"  {encode(key)}: {encode(data[key])}" for key in data) + "\n}\n",
+        durable,
+    )
+
+
+def load_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """A JSON object, None when the file does not exist. Raises StateUnreadable for anything else."""
+    text = load_text(path)
+    return None if text is None else parse_json(text, path)
+
+
+def load_text(path: str | os.PathLike[str]) -> str | None:
+    try:
+        descriptor = os.open(
+            path, os.O_RDONLY | os.O_CLOEXEC
+        )  # a third of the time of open(): status reads thousands
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unreadable(path, error) from error
+    try:
+        return read_whole(descriptor).decode("utf-8", "surrogateescape")
+    except (ValueError, OSError) as error:
+        raise unreadable(path, error) from error
+    finally:
+        os.close(descriptor)
+
+
+def parse_json(text: str, path: str | os.PathLike[str]) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise unreadable(path, error) from error
+    if not isinstance(data, dict):
+        raise StateUnreadable(f"{path}: is not a JSON object", "issue-orch doctor")
+    return data
+
+
+def read_whole(descriptor: int) -> bytes:
+    found = part = os.read(descriptor, READ_AT_ONCE)
+    while len(part) == READ_AT_ONCE:
+        part = os.read(descriptor, READ_AT_ONCE)
+        found += part
+    return found
+
+
+def unreadable(path: str | os.PathLike[str], error: Exception) -> StateUnreadable:
+    return StateUnreadable(f"{path}: cannot be read ({error})", "issue-orch doctor")
+
+
+def load_status(state: str | os.PathLike[str], number: int) -> SessionStatus | None:
+    """The status file of a session, None when there is none. Missing fields read as null."""
+    found = load_status_text(state, number)
+    return None if found is None else found[0]
+
+
+def load_status_text(
+    state: str | os.PathLike[str], number: int
+) -> tuple[SessionStatus, str] | None:
+    """The status, and the text that says all of it; '' when the file says less, as that of an older version may."""
+    path = f"{state}/sessions/{int(number)}/status.json"
+    text = load_text(path)
+    if text is None:
+        return None
+    data = parse_json(text, path)
+    status = checked_status(data, path)
+    return status, text if len(data) == len(status) else ""
+
+
+def checked_status(data: dict[str, Any], path: str) -> SessionStatus:
+    version = data.get("schemaVersion")
+    if version != SCHEMA_VERSION:
+        raise StateUnreadable(
+            f"{path}: schemaVersion is {version!r}, this issue-orch knows {SCHEMA_VERSION}",
+            "use the version of issue-orch that wrote it, or a newer one",
+        )
+    merged = {**BLANK, **data}
+    if field := damaged(merged):
+        raise StateUnreadable(f"{path}: {field} is damaged", "issue-orch doctor")
+    return cast("SessionStatus", merged)
+
+
+BLANK: dict[str, Any] = dict.fromkeys(
+    (
+        "schemaVersion",
+        "id",
+        "issueNumber",
+        "issueTitle",
+        "status",
+        "branch",
+        "worktreePath",
+        "startedAt",
+        "lastHeartbeat",
+        "stuckReason",
+        "forwardedMessage",
+        "pullRequestUrl",
+        "repo",
+        "issueUrl",
+        "base",
+        "baseSha",
+        "agent",
+        "agentSessionId",
+        "attempt",
+        "hold",
+        "question",
+        "supervisor",
+        "agentProcess",
+        "cost",
+        "plannedFiles",
+        "changes",
+        "lastActivity",
+        "publish",
+        "retryAt",
+        "failure",
+        "endedAt",
+    )
+)
+BLANK.update(
+    attempt=0,
+    plannedFiles=[],
+    cost={"usd": 0.0, "inputTokens": 0, "outputTokens": 0},
+    issueTitle="",
+    branch="",
+    worktreePath="",
+    base="",
+    baseSha="",
+    agent="",
+    repo="",
+    issueUrl="",
+)
+
+
+def new_status(number: int, **fields: Any) -> SessionStatus:
+    blank = {
+        **BLANK,
+        "schemaVersion": SCHEMA_VERSION,
+        "id": str(number),
+        "issueNumber": number,
+        "status": "registered",
+        "plannedFiles": [],
+        "cost": dict(BLANK["cost"]),
+        **fields,
+    }
+    return cast("SessionStatus", blank)
+
+
+def save_status(state: Path, status: SessionStatus, durable: bool = True) -> None:
+    """Write the status file. Only the holder of the session's lease may call this."""
+    write_json(session_folder(state, status["issueNumber"]) / "status.json", status, durable)
+
+
+def session_numbers(state: str | os.PathLike[str]) -> list[int]:
+    try:
+        names = os.listdir(os.path.join(state, "sessions"))
+    except FileNotFoundError:
+        return []
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def load_sessions(state: str | os.PathLike[str]) -> tuple[list[SessionStatus], list[str]]:
+    """All sessions that can be read, and one line for each that cannot."""
+    problems: list[str] = []
+    return [status for status, _ in load_each(state, problems)], problems
+
+
+def load_each(
+    state: str | os.PathLike[str], problems: list[str]
+) -> Iterator[tuple[SessionStatus, str]]:
+    """One session after the other with the text of its file; to `problems` a line for each that cannot be read."""
+    for number in session_numbers(state):
+        try:
+            found = load_status_text(state, number)
+        except StateUnreadable as error:
+            problems.append(error.message)
+            continue
+        if found is not None:
+            yield found
+
+
+def load_pull(state: str | os.PathLike[str], number: int) -> PullFacts | None:
+    try:
+        return cast("PullFacts | None", load_json(f"{state}/sessions/{int(number)}/pull.json"))
+    except StateUnreadable:
+        return None
+
+
+def append_line(path: Path, record: Mapping[str, Any], durable: bool = True) -> None:
+    """Append one JSON line in a single write, so that lines of two writers never mix."""
+    raw = encoded(json.dumps(record, ensure_ascii=False) + "\n")
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        size = os.fstat(descriptor).st_size
+        if (
+            size and os.pread(descriptor, 1, size - 1) != b"\n"
+        ):  # a power failure cut the last line: keep ours whole
+            raw = b"\n" + raw
+        written = 0
+        try:
+            written = os.write(descriptor, raw)
+            if written != len(raw):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            if durable:
+                os.fsync(descriptor)
+        except OSError:
+            if (
+                os.fstat(descriptor).st_size == size + written
+            ):  # nobody wrote after us: the record counts as not written
+                os.ftruncate(descriptor, size)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any] | None]:
+    """Each JSON object of a .jsonl file; None for a line that cannot be read (a crash may have cut it)."""
+    try:
+        file = open(path, encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return
+    with file:
+        for line in file:
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                record = None
+            yield record if isinstance(record, dict) else None
+
+
+def append_event(state: Path, number: int, kind: str, now: float, **fields: Any) -> None:
+    """Add to the history of a session. Kinds: started, report, transition, delivered, exit, settled, note."""
+    path = session_folder(state, number) / "events.jsonl"
+    append_line(path, {"at": iso(now), "kind": kind, **fields})
+
+
+def load_events(state: Path, number: int) -> list[dict[str, Any]]:
+    return [event for event in read_lines(session_folder(state, number) / "events.jsonl") if event]
+
+
+def archive(state: Path, number: int, now: float) -> Path:
+    """Move a finished session aside; its ledger stays where it is."""
+    base = state / "archive" / f"{int(number)}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(now))}"
+    target = base
+    while target.exists():
+        target = base.with_name(f"{base.name}-{os.urandom(2).hex()}")
+    os.rename(session_folder(state, number), target)
+    return target
+
+
+def read_untrusted(path: str | os.PathLike[str], limit: int) -> bytes | None:
+    """At most `limit` bytes of a regular file that a worker may have written; None for links, pipes and the rest."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        return os.read(descriptor, limit)
+    finally:
+        os.close(descriptor)

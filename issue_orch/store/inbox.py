@@ -1,0 +1,244 @@
+"""What people tell a session: its inbox, each message once; holding it where no worker lives to read that; and the
+folder in which the worker answers. A sender writes first and then tries the lease, so that one side always sees it.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from ..core.lifecycle import CONTROL, End, halted, kinds
+from ..core.model import Message, SessionStatus
+from ..errors import Expected, LeaseHeld
+from ..process.run import end_marked, wait_for
+from .files import (
+    append_event,
+    iso,
+    load_status,
+    make_session,
+    read_untrusted,
+    save_status,
+    session_folder,
+    write_json,
+    write_text,
+)
+from .leases import is_alive, nudge, take
+
+SIZE_LIMIT = 256 * 1024
+STOP_WAIT = 30.0
+
+
+class Sent(NamedTuple):
+    """What became of a message: its id, and whether it is the answer (the first one) to the open question."""
+
+    id: str
+    answers: bool
+
+
+def send(
+    state: Path,
+    number: int,
+    kind: str,
+    text: str,
+    author: str,
+    now: float,
+    question: str | None = None,
+    at_once: bool = False,
+) -> Sent:
+    """Put a message into the inbox. The first message that names a question answers it; later ones are guidance."""
+    folder = make_session(state, number) / "inbox"
+    earlier = [each["id"][:20] for each in (*pending(state, number), *delivered(state, number))]
+    latest = max((int(each) for each in earlier if each.isdecimal()), default=0)
+    # Names sort by time, also when the clock was set back: a later `resume` takes an earlier `pause` back.
+    name = f"{max(time.time_ns(), latest + 1):020d}-{os.urandom(4).hex()}"
+    message: Message = {
+        "id": name,
+        "kind": kind,
+        "text": text,
+        "author": author,
+        "at": iso(now),
+        "question": question,
+        "now": at_once,
+    }
+    if question is not None and first_answer(folder, question, message):
+        return Sent(name, True)
+    message["question"] = None
+    write_json(folder / f"{name}.json", message, durable=True)
+    return Sent(name, False)
+
+
+def first_answer(folder: Path, question: str, message: Message) -> bool:
+    """Create the answer's file under the question's name; a link fails when it exists, so one answer wins."""
+    target = f"answer-{''.join(c for c in question if c.isalnum() or c == '-')}.json"
+    if (folder / "delivered" / target).exists():
+        return False
+    temporary = folder / f".{message['id']}"
+    write_json(temporary, message, durable=True)
+    try:
+        os.link(temporary, folder / target)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(temporary)
+    return True
+
+
+def pending(state: Path, number: int) -> list[Message]:
+    """Messages without a receipt, oldest first."""
+    return load_messages(session_folder(state, number) / "inbox")
+
+
+def delivered(state: Path, number: int) -> list[Message]:
+    return load_messages(session_folder(state, number) / "inbox" / "delivered")
+
+
+def load_messages(folder: Path) -> list[Message]:
+    try:
+        names = [
+            name
+            for name in os.listdir(folder)
+            if name.endswith(".json") and not name.startswith(".")
+        ]
+    except FileNotFoundError:
+        return []
+    found = [message for name in names if (message := load_message(folder / name))]
+    return sorted(found, key=lambda message: message["id"])
+
+
+def load_message(path: Path) -> Message | None:
+    """A message that somebody wrote by hand may lack fields; one that cannot be read at all stays where it is."""
+    raw = read_untrusted(path, SIZE_LIMIT)
+    try:
+        data = json.loads(raw or b"")
+    except (ValueError, RecursionError):
+        return None
+    texts = {"id": path.stem, "kind": "guidance", "text": "", "author": "", "at": ""}
+    if not isinstance(data, dict) or not all(
+        isinstance(data.get(key, ""), str) for key in (*texts, "file")
+    ):
+        return None
+    return cast(Message, {**texts, "question": None, "now": False, **data, "file": path.name})
+
+
+def receipt(state: Path, number: int, message: Message, now: float) -> None:
+    """Record that the message was taken. The history first: after a crash in between it is delivered again."""
+    append_event(
+        state,
+        number,
+        "delivered",
+        now,
+        message=message["id"],
+        messageKind=message["kind"],
+        text=message["text"][:4000],
+        author=message["author"],
+    )
+    folder = session_folder(state, number) / "inbox"
+    name = cast(dict[str, str], message).get("file", f"{message['id']}.json")
+    os.replace(folder / name, folder / "delivered" / name)
+
+
+def write_context(status: SessionStatus, repo: str, state: Path) -> None:
+    """Make `.issue-orch/` in a worktree: identity of the session, outbox, and an ignore file of its own."""
+    folder = Path(status["worktreePath"]) / ".issue-orch"
+    if folder.is_symlink():
+        raise Expected(
+            f"{folder} is a symbolic link in the repository", "remove it from the base branch"
+        )
+    (folder / "outbox").mkdir(parents=True, exist_ok=True)
+    (folder / "tmp").mkdir(exist_ok=True)
+    write_text(
+        folder / ".gitignore", "*\n"
+    )  # by a rename: a link that the branch carries is replaced, not followed
+    write_json(
+        folder / "context.json",
+        {
+            "schemaVersion": 1,
+            "issueNumber": status["issueNumber"],
+            "repo": repo,
+            "branch": status["branch"],
+            "base": status["base"],
+            "stateFolder": str(state),
+        },
+    )
+
+
+# -- sessions that are held, with or without a worker
+
+
+def session(state: Path, number: int) -> SessionStatus:
+    status = load_status(state, number)
+    if status is None:
+        raise Expected(f"#{number}: there is no session", "issue-orch status")
+    return status
+
+
+def pause(state: Path, number: int, author: str = "") -> str:
+    status = session(state, number)
+    if status["status"] in {"complete", "cancelled"}:
+        return f"is {status['status']}"
+    if status["hold"] in {"paused", "stopped"}:
+        return f"is {status['hold']}"
+    send(state, number, "pause", "", author or getpass.getuser(), time.time())
+    if hold_offline(state, number, "pause"):
+        return became(state, number, "paused (no worker was running)")
+    return "will pause when the worker's turn ends"
+
+
+def stop(state: Path, number: int, cancel: bool = False) -> str:
+    """End the worker and everything it started; the session stays. With `cancel` it becomes cancelled."""
+    kind, word = ("cancel", "cancelled") if cancel else ("stop", "stopped")
+    status = session(state, number)
+    if status["status"] == "cancelled":
+        return "was cancelled before"
+    if status["status"] == "complete" and not cancel and not is_alive(state, number):
+        return "is complete, nothing runs"
+    send(state, number, kind, "", getpass.getuser(), time.time())
+    if not wait_for(lambda: hold_offline(state, number, kind), STOP_WAIT):
+        return f"asked to {kind}, but the worker has not ended after {STOP_WAIT:.0f} s"
+    return became(state, number, word)
+
+
+def became(state: Path, number: int, word: str) -> str:
+    """What is true now: the session may have become complete while it was being told."""
+    status = session(state, number)
+    return (
+        word
+        if status["hold"] or status["status"] != "complete"
+        else f"is complete: {status['pullRequestUrl']}"
+    )
+
+
+def hold_offline(state: Path, number: int, kind: str) -> bool:
+    """Do what the inbox says ourselves when no worker lives. False when somebody holds the lease: then it is told."""
+    try:
+        lease = take(state, number, kind, wait=0.3)
+    except LeaseHeld:
+        nudge(state, number)
+        return False
+    with lease:
+        end_marked(str(state), number)
+        status = session(state, number)
+        step = halted(status["status"], pending(state, number))
+        if step is not None:
+            halt(state, status, step, time.time())
+    return True
+
+
+def halt(state: Path, status: SessionStatus, step: End, now: float) -> None:
+    """Hold or cancel the session, as its inbox said. Only the holder of the lease may call this."""
+    number, inbox = status["issueNumber"], pending(state, status["issueNumber"])
+    if step.cancelled and status["status"] != "cancelled":
+        append_event(state, number, "transition", now, before=status["status"], after="cancelled")
+        status["status"], status["hold"], status["endedAt"] = "cancelled", None, iso(now)
+        status["question"] = status["retryAt"] = None
+    elif step.hold is not None and (status["status"] != "complete" or "guidance" in kinds(inbox)):
+        append_event(state, number, "held", now, hold=step.hold)
+        status["hold"], status["retryAt"] = step.hold, None
+    save_status(state, status)
+    for message in inbox:
+        if message["kind"] in CONTROL:
+            receipt(state, number, message, now)

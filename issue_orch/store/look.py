@@ -1,0 +1,102 @@
+"""What can be known without asking anybody: the state folder of the clone around a path, and its sessions."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..core.headline import QUIET_AFTER, Headline, Observed, asks_for_holder, headline
+from ..errors import Expected
+from .files import load_each, load_json, load_pull, seconds, state_folder
+from .leases import probe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ..core.model import PullFacts, SessionStatus
+
+
+LITTLE = 65_536  # bytes free on a disk that counts as full
+
+
+class Seen(NamedTuple):
+    """A session with what was observed about it, for showing."""
+
+    status: SessionStatus
+    pull: PullFacts | None
+    headline: Headline
+    clashes: tuple[str, ...] = ()
+
+
+def find_state(cwd: str) -> Path:
+    """The state folder. It need not exist yet."""
+    return state_folder(find_git(cwd))
+
+
+def find_git(cwd: str) -> str:
+    """The clone's common git folder, found by reading `.git` as git does; no process."""
+    folder = os.path.abspath(cwd)
+    while True:
+        entry = os.path.join(folder, ".git")
+        if os.path.exists(f"{entry}/HEAD"):  # an empty folder of that name is nothing to git
+            return entry
+        if os.path.isfile(entry):
+            return common_dir(entry)
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            raise Expected(
+                f"{cwd}: not inside a git repository", "cd into a clone of the GitHub repository"
+            )
+        folder = parent
+
+
+def common_dir(git_file: str) -> str:
+    with open(git_file, encoding="utf-8", errors="surrogateescape") as file:
+        git_dir = file.read().partition("gitdir:")[2].strip()
+    git_dir = os.path.join(os.path.dirname(git_file), git_dir)
+    try:
+        with open(os.path.join(git_dir, "commondir"), encoding="utf-8") as file:
+            return os.path.realpath(os.path.join(git_dir, file.read().strip()))
+    except FileNotFoundError:
+        return os.path.realpath(git_dir)
+
+
+def look(state: str | os.PathLike[str], status: SessionStatus, now: float) -> Seen:
+    number = status["issueNumber"]
+    holder = probe(state, number) if asks_for_holder(status) else None
+    age = now - seconds(status["lastHeartbeat"]) if holder and status["lastHeartbeat"] else None
+    pull = load_pull(state, number)
+    full = age is not None and age > QUIET_AFTER and is_full(state)
+    return Seen(
+        status, pull, headline(status, pull, Observed(holder.role if holder else "", age, full))
+    )
+
+
+def is_full(state: str | os.PathLike[str]) -> bool:
+    disk = os.statvfs(state)
+    return disk.f_bavail * disk.f_frsize < LITTLE
+
+
+def look_all(state: str | os.PathLike[str], now: float) -> tuple[list[Seen], list[str]]:
+    """Every active session with the conflicts that `conflicts` found, and a line for each that cannot be read."""
+    problems: list[str] = []
+    clashes = load_clashes(state)
+    seen = [
+        each._replace(clashes=clashes.get(each.status["issueNumber"], ()))
+        for each, _ in look_each(state, now, problems)
+    ]
+    return seen, problems
+
+
+def load_clashes(state: str | os.PathLike[str]) -> dict[int, tuple[str, ...]]:
+    """What `conflicts` found last, by issue."""
+    found = (load_json(os.path.join(state, "conflicts.json")) or {}).get("sessions", {})
+    return {int(number): tuple(words) for number, words in found.items()}
+
+
+def look_each(
+    state: str | os.PathLike[str], now: float, problems: list[str]
+) -> Iterator[tuple[Seen, str]]:
+    """As load_each, with what was observed about each."""
+    return ((look(state, status, now), text) for status, text in load_each(state, problems))

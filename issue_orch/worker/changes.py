@@ -1,0 +1,28 @@
+"""What the supervisor wants to know of its worktree, asked of git."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.model import Changes, SessionStatus
+from ..errors import Expected
+from ..git import snapshot
+from ..git.run import Repo
+
+
+def repo_of(launch: dict[str, Any]) -> Repo:
+    fields = launch["repo"]
+    return Repo(**{**fields, "version": tuple(fields["version"])})
+
+
+def measure_changes(launch: dict[str, Any], status: SessionStatus) -> Changes | None:
+    """Files and lines against the base; what was known before when git cannot say."""
+    try:
+        changed = snapshot.changes(repo_of(launch), status["worktreePath"], status["baseSha"])
+    except Expected:
+        return status["changes"]
+    return {
+        "files": changed.files,
+        "insertions": changed.insertions,
+        "deletions": changed.deletions,
+    }

@@ -1,0 +1,169 @@
+"""Settle: check a worker's claim, push its branch, find or open its pull, verify it. Can be repeated at any time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from ..core.model import Branch, CommitSha, Pull, SessionStatus
+from ..errors import GitHubError
+from ..git import remote as push
+from ..git import snapshot, worktree
+from ..git.run import Repo, git
+from ..github.sign_in import Token
+from ..text import neutralise, one_line, redact
+from .changes import repo_of
+
+if TYPE_CHECKING:
+    from ..github.client import GitHub
+
+LOOKS = 3
+
+
+class Settled(NamedTuple):
+    """How far it came. `opened`: the pull at `url` is open (or was merged already) with exactly our commits.
+
+    Else there is a reason. `unready`: the claim does not hold; words for the worker. `rejected`: the remote refused the
+    push; told to the worker first, then to a person. What the worker could not mend is raised as Expected, and tried again
+    by any later command.
+    """
+
+    outcome: Literal["opened", "unready", "rejected"]
+    reason: str = ""
+    url: str = ""
+    head_sha: str = ""
+
+
+class Job(NamedTuple):
+    """What is settled: the worker's `claim` for the session, by the settings of its `launch`, and signed in with `token`."""
+
+    launch: dict[str, Any]
+    status: SessionStatus
+    claim: dict[str, Any]
+    token: Token
+
+    @property
+    def repo(self) -> Repo:
+        return repo_of(self.launch)
+
+
+def settle(job: Job, gh: GitHub) -> Settled:
+    """Bring a completed session to its recorded pull. Nothing here writes to the session's files."""
+    status, remote = job.status, job.launch["remote"]
+    branch, base = Branch(status["branch"]), Branch(status["base"])
+    problem = unready(job.repo, status)
+    if problem:
+        return Settled("unready", problem)
+    head = worktree.head_sha(job.repo, status["worktreePath"])
+    assert head is not None  # commits were found on it
+    try:
+        push.push(job.repo, remote, branch, head, base, job.token)
+    except push.Rejected as error:
+        if error.kind == "other":
+            raise push.Rejected(
+                "other", f"the remote does not take {branch}: {error.message}"
+            ) from None
+        if error.kind == "non_fast_forward":  # the worker has nothing to sign in with
+            push.fetch_base(job.repo, remote, branch, job.token)
+        return Settled("rejected", rejection(error, branch, remote))
+    with gh:
+        return open_pull(job, gh, head)
+
+
+def unready(repo: Repo, status: SessionStatus) -> str | None:
+    """Why a claim of completion does not hold: words for the worker."""
+    path, branch = status["worktreePath"], status["branch"]
+    on = git(
+        repo, "symbolic-ref", "--short", "-q", "HEAD", worktree=path, check=False
+    ).stdout.strip()
+    if on != branch:
+        return (
+            f"You reported complete, but the worktree is on {on or 'a detached HEAD'}, not on {branch}. "
+            f"Bring your commits onto {branch} and report complete again."
+        )
+    if not worktree.commits_since(repo, path, status["baseSha"]):
+        return "You reported complete, but there is no commit on your branch. Commit your work, then report complete again."
+    dirty = snapshot.dirt(repo, path)
+    if dirty:
+        names = ", ".join(dirty[:10]) + (" …" if len(dirty) > 10 else "")
+        return (
+            f"You reported complete, but these files are not committed: {names}. "
+            "Commit what belongs to the task, delete what does not, then report complete again."
+        )
+    return None
+
+
+def rejection(pushed: push.Rejected, branch: Branch, remote: str) -> str:
+    if pushed.kind == "non_fast_forward":
+        return (
+            f"The push of {branch} was rejected: the branch on the remote has commits that yours does not have. "
+            f"They are fetched already: run `git merge refs/remotes/{remote}/{branch}` on {branch} (never rebase, never "
+            "force), keep what they did, test, then report complete again."
+        )
+    return f"The remote rejected the push of {branch}: {pushed.message}. Mend it on your branch, then report complete again."
+
+
+def open_pull(job: Job, gh: GitHub, head: CommitSha) -> Settled:
+    """Our pull is the one whose head and base match. After a failed creation it is looked for before anything else."""
+    status, claim = job.status, job.claim
+    pull = find_pull(gh, status, head)
+    if pull is None and job.launch["pullsOpen"] == "worker":
+        if claim.get("pr"):
+            return Settled(
+                "unready",
+                f"{claim['pr']} is not an open pull request from {status['branch']} into {status['base']} "
+                "with your last commit. Give the right one with --pr.",
+            )
+        return Settled(
+            "unready", "Open the pull request yourself, then report complete with --pr URL."
+        )
+    if pull is None:
+        title, body = pull_title(job), pull_body(job)
+        try:
+            pull = gh.create_pull(
+                status["branch"], status["base"], title, body, job.launch["draft"]
+            )
+        except GitHubError:
+            pull = find_pull(gh, status, head)
+            if pull is None:
+                raise
+    return verified(job, gh, pull, head)
+
+
+def pull_title(job: Job) -> str:
+    """The worker's, else the issue's, else the branch: GitHub refuses a pull of which nothing is to be seen."""
+    titles = (job.claim.get("title"), job.status["issueTitle"], job.status["branch"])
+    return next(
+        filter(
+            None,
+            (
+                neutralise(one_line(redact(title or "", (job.token.value,)), 200).strip())
+                for title in titles
+            ),
+        )
+    )
+
+
+def pull_body(job: Job) -> str:
+    from ..config.templates import pull_body as render_body
+
+    words = job.claim.get("body") or job.claim.get("note") or ""
+    return render_body(job.launch["top"], job.status["issueNumber"], words, (job.token.value,))
+
+
+def find_pull(gh: GitHub, status: SessionStatus, head: CommitSha) -> Pull | None:
+    """The open pull of our branch into our base; else one that a person merged with exactly our commits."""
+    pulls = gh.fetch_pulls(status["branch"], status["base"])
+    running = [pull for pull in pulls if pull.state == "open"]
+    done = [pull for pull in pulls if pull.merged and pull.head_sha == head]
+    return next(iter([*running, *done]), None)
+
+
+def verified(job: Job, gh: GitHub, pull: Pull, head: CommitSha) -> Settled:
+    """GitHub may show the new head late: ask again, and in the end believe the remote branch itself."""
+    for _ in range(LOOKS):
+        if pull.head_sha == head:
+            return Settled("opened", url=pull.url, head_sha=head)
+        pull = gh.fetch_pull(pull.number)
+    if push.is_at(job.repo, job.launch["remote"], Branch(job.status["branch"]), head, job.token):
+        return Settled("opened", url=pull.url, head_sha=head)
+    raise GitHubError(f"{pull.url} shows {pull.head_sha[:12]}, the branch is at {head[:12]}")
