@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
@@ -73,6 +77,63 @@ def test_commands_and_options_that_are_named_exist(page: Path) -> None:
 def test_every_page_is_linked_from_the_readme() -> None:
     linked = set(re.findall(r"\]\((?:docs/)?([\w-]+\.md)\)", (TOP / "README.md").read_text()))
     assert {page.name for page in PAGES} - {"README.md"} <= linked
+
+
+# -- the sandbox
+
+
+def test_the_controls_of_the_sandbox_are_those_of_its_page() -> None:
+    from issue_orch.sandbox import Sandbox, server
+    from issue_orch.sandbox.person import Person
+
+    documented = {row[0].strip("`"): row[1] for row in rows("docs/sandbox.md")}
+    for name in server._CONTROLS:
+        action = getattr(Person if hasattr(Person, name) else Sandbox, name)
+        wanted = {
+            each.name: each.default is not each.empty
+            for each in list(inspect.signature(action).parameters.values())[1:]
+        }
+        arguments = re.sub(r" \([^)]*\)", "", documented[name])
+        found = re.findall(r"(\[?)`(\w+)`", arguments)
+        assert {argument: bool(bracket) for bracket, argument in found} == wanted, name
+    assert {*server._CONTROLS, *server._SHOWN} <= set(documented)
+
+
+def test_the_sandbox_starts_and_says_where_it_is_as_documented(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "issue_orch.sandbox"]
+    usage = subprocess.run([*argv, "--help"], capture_output=True, text=True, check=True).stdout
+    documented = set(re.findall(r"--\w+", blocks("docs/sandbox.md")[0]))
+    assert documented | {"--help"} == set(re.findall(r"--\w+", usage))
+    with subprocess.Popen([*argv, tmp_path / "github"], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        where = json.loads(child.stdout.readline())
+        child.terminate()
+    keys = (DOCS / "sandbox.md").read_text().split("| key |")[1].split("\n\n")[0]
+    assert set(where) == set(re.findall(r"(?m)^\| `(\w+)`", keys))
+    assert set(where["tokens"]) == {"maria", "worker"}
+
+
+def test_the_example_of_the_sandbox_works(tmp_path: Path) -> None:
+    (example,) = [block for block in blocks("docs/sandbox.md") if "mkfifo" in block]
+    with subprocess.Popen(
+        ["bash", "-e", "-c", example],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as child:
+        try:
+            out, _ = child.communicate(timeout=120)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+    assert child.returncode == 0, out
+    assert re.search(r"#1 - PR (OPEN|READY) - Say hello", out), out
+    assert re.search(
+        r'^\{"result":"[0-9a-f]{40}"\}\n\{"result":\[\]\}\n#1: removed: merged', out, re.M
+    ), out
 
 
 def test_pages_that_the_program_names_exist() -> None:
