@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +24,12 @@ from issue_orch.terminal.sessions import status_text
 
 TOP = Path(__file__).resolve().parent.parent
 DOCS = TOP / "docs"
-PAGES = sorted([TOP / "README.md", TOP / "SECURITY.md", *DOCS.glob("*.md")])
+PACKAGE = TOP / "issue_orch"
+USERS = sorted(DOCS.glob("*.md"))
+BUILDERS = sorted([TOP / "AGENTS.md", TOP / "CONTRIBUTING.md", *(DOCS / "develop").rglob("*.md")])
+PAGES = [TOP / "README.md", TOP / "SECURITY.md", *USERS, *BUILDERS]
+LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#]+)")
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
 
 
 def blocks(page: str) -> list[str]:
@@ -48,13 +54,23 @@ def test_the_references_are_current() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them of headings."""
+    heads = re.findall(r"(?m)^#+ (.+)$", page.read_text())
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@each_page
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text()):
-        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    for target, anchor in re.findall(
+        r"\]\((?!https?:|mailto:)([^)#]*)#?([^)]*)\)", page.read_text()
+    ):
+        there = page.parent / target if target else page
+        assert there.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(there), f"{page.name} links to {target}#{anchor}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@each_page
 def test_commands_and_options_that_are_named_exist(page: Path) -> None:
     from typer.main import get_command
 
@@ -74,9 +90,111 @@ def test_commands_and_options_that_are_named_exist(page: Path) -> None:
             assert given <= known, f"{page.name}: issue-orch {name} {given - known}"
 
 
-def test_every_page_is_linked_from_the_readme() -> None:
-    linked = set(re.findall(r"\]\((?:docs/)?([\w-]+\.md)\)", (TOP / "README.md").read_text()))
-    assert {page.name for page in PAGES} - {"README.md"} <= linked
+def linked(page: Path) -> set[Path]:
+    return {(page.parent / target).resolve() for target in LINK.findall(page.read_text())}
+
+
+def test_every_page_for_users_is_linked_from_the_readme_and_leads_to_no_builders_page() -> None:
+    assert {TOP / "SECURITY.md", TOP / "CONTRIBUTING.md", *USERS} <= linked(TOP / "README.md")
+    for page in (TOP / "README.md", *USERS):
+        assert not [each for each in linked(page) if "develop" in each.parts], page.name
+
+
+def test_every_builders_page_is_reached_from_contributing() -> None:
+    found, new = set[Path](), {TOP / "CONTRIBUTING.md"}
+    while new:
+        found |= new
+        new = {each for page in new for each in linked(page) if each in BUILDERS} - found
+    assert found | {TOP / "AGENTS.md"} == set(BUILDERS)
+
+
+@pytest.mark.parametrize("page", BUILDERS, ids=lambda page: page.name)
+def test_files_that_builders_pages_name_exist(page: Path) -> None:
+    named = re.findall(
+        r"(?<![\w/.-])((?:issue_orch|tests|scripts|docs|\.ci|\.github)/[\w./*-]+\b)",
+        page.read_text(),
+    )
+    for name in named:
+        made_up = "NAME" in name or name == "tests/test_x.py" or "*" in name
+        assert made_up or (TOP / name).exists(), f"{page.name} names {name}"
+
+
+# -- the map, the journeys, the threats
+
+
+def modules() -> set[str]:
+    """All that hold code, by their path below issue_orch."""
+    return {
+        str(file.relative_to(PACKAGE))
+        for file in PACKAGE.rglob("*.py")
+        if file.name != "__init__.py"
+    }
+
+
+def test_the_map_has_a_line_for_every_module_and_no_other() -> None:
+    text = (DOCS / "develop" / "architecture.md").read_text()
+    named = re.findall(r"(?m)^- `([\w/]+\.py)`: \S", text)
+    assert sorted(named) == sorted(modules())
+    rooms = dict(re.findall(r"(?ms)^### `(\w+)`:.*?\n(.*?)(?=^##)", text))
+    assert set(rooms) == {name.partition("/")[0] for name in named if "/" in name}
+    for room, lines in rooms.items():
+        assert all(name.startswith(f"{room}/") for name in re.findall(r"(?m)^- `(.+?)`:", lines))
+
+
+def test_the_order_of_the_rooms_is_the_one_that_is_enforced() -> None:
+    contracts = tomllib.loads((TOP / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = contracts["contracts"][0]["layers"]
+    assert blocks("docs/develop/architecture.md")[0].splitlines() == layers
+
+
+def defined(module: str) -> set[str]:
+    """Functions, classes and methods of a module."""
+    found = set[str]()
+    for node in ast.parse((PACKAGE / module).read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            functions = [each for each in node.body if isinstance(each, ast.FunctionDef)]
+            found |= {f"{node.name}.{each.name}" for each in functions}
+    return found
+
+
+def test_the_functions_of_the_journeys_are_where_they_are_said_to_be() -> None:
+    text = (DOCS / "develop" / "architecture.md").read_text()
+    journeys = text.split("## Three journeys")[1].split("\n## ")[0]
+    assert len(re.findall(r"(?m)^### ", journeys)) == 3
+    steps = re.findall(r"`([\w/]+\.py)` ((?:`[\w.]+`(?:, )?)+)", journeys)
+    assert len(steps) > 30
+    for module, names in steps:
+        assert set(re.findall(r"`([\w.]+)`", names)) <= defined(module), module
+
+
+def threats() -> dict[str, list[str]]:
+    """The rows by their number: threat, what must hold, where, tests."""
+    return {
+        row[0]: row[1:] for row in rows("docs/develop/threats.md") if re.fullmatch(r"S\d+", row[0])
+    }
+
+
+def test_every_threat_that_the_code_names_has_its_row() -> None:
+    assert list(threats()) == [f"S{number}" for number in range(1, len(threats()) + 1)]
+    sources = [*PACKAGE.rglob("*.py"), *(TOP / "tests").rglob("*.py"), *BUILDERS]
+    named = {
+        number
+        for file in sources
+        for words in re.findall(r"(?i)\bthreats?(?: S\d+(?:,| and)?)+", file.read_text())
+        for number in re.findall(r"S\d+", words)
+    }
+    assert {"S3", "S8", "S9", "S15"} <= named <= set(threats())
+
+
+@pytest.mark.parametrize("number", threats())
+def test_a_threat_is_kept_somewhere_and_attacked(number: str) -> None:
+    _, _, where, attacks = threats()[number]
+    kept = re.findall(r"`([^`]+)`", where)
+    assert kept and all((PACKAGE / name).exists() or (TOP / name).exists() for name in kept)
+    named = set(re.findall(r"`(test_\w+)`", attacks))
+    assert named and named <= all_tests()
 
 
 # -- the sandbox
@@ -354,14 +472,17 @@ def test_the_messages_of_troubleshooting_exist() -> None:
     assert not unknown
 
 
-def test_tests_that_are_named_exist() -> None:
-    there = {
+def all_tests() -> set[str]:
+    return {
         name
         for file in (TOP / "tests").rglob("test_*.py")
         for name in re.findall(r"def (test_\w+)\(", file.read_text())
     }
+
+
+def test_tests_that_are_named_exist() -> None:
     named = set(re.findall(r"`(test_\w+)`", (DOCS / "guarantees.md").read_text()))
-    assert named <= there
+    assert named <= all_tests()
     assert len(named) > 25
 
 
