@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -220,3 +221,41 @@ def test_the_runner_environment_is_complete() -> None:
         "RUNNER_TEMP",
         "GITHUB_EVENT_PATH",
     }
+
+
+HOOKS = YAML(typ="safe").load((TOP / ".pre-commit-config.yaml").read_text())["repos"]
+
+
+def test_hooks_before_a_commit_run_from_the_projects_own_environment(tmp_path: Path) -> None:
+    assert [repo["repo"] for repo in HOOKS] == ["local"]
+    hooks = {hook["id"]: hook for hook in HOOKS[0]["hooks"]}
+    assert {hook["language"] for hook in hooks.values()} == {"system"}
+    file = tmp_path / "odd.py"
+    file.write_text("import os\nx = {  'a':1 }\n")
+
+    def run(name: str) -> int:
+        argv = [*shlex.split(hooks[name]["entry"]), str(file)]
+        return subprocess.run(argv, cwd=TOP, capture_output=True, check=False).returncode
+
+    assert run("lint") == 1
+    assert run("format") == 0 and file.read_text() == 'import os\n\nx = {"a": 1}\n'
+    file.write_text('x = {"a": 1}\n')
+    assert run("lint") == 0
+
+
+def test_a_release_is_built_from_a_tag_and_nothing_is_published() -> None:
+    text = (TOP / ".github" / "workflows" / "release.yml").read_text()
+    workflow = YAML(typ="safe").load(text)
+    assert workflow["on"] == {"push": {"tags": ["v*"]}} and workflow["permissions"] == {}
+    (job,) = workflow["jobs"].values()
+    assert job["permissions"] == {"contents": "read"} and "secrets." not in text
+    (build,) = [step["run"] for step in job["steps"] if "run" in step]
+    assert build.split()[0] == "scripts/dist" and "scripts/dist" in (TOP / ".ci/run").read_text()
+
+
+def test_a_tag_must_be_the_version_of_what_is_built(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [TOP / "scripts" / "dist", tmp_path, "99.0.0"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and "has no dated heading for 99.0.0" in done.stderr
+    assert not list(tmp_path.iterdir())
