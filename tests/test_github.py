@@ -30,7 +30,7 @@ from issue_orch.errors import (
     SignInFailed,
 )
 from issue_orch.github.client import GitHub
-from issue_orch.github.rest import Page, load_page, page_path, store_page
+from issue_orch.github.pages import Page, load_page, page_path, store_page
 from issue_orch.github.sign_in import api_url, find_token, parse_remote, web_host
 from issue_orch.process.run import Done
 from issue_orch.sandbox import Sandbox
@@ -216,7 +216,7 @@ def test_comments_labels_and_permissions(sandbox: Sandbox, hub: GitHub) -> None:
     number = sandbox.add_issue("One")
     sandbox.comment(number, "/answer 1", by="maria")
     mine = hub.create_comment(number, "status")
-    assert hub.edit_comment(mine.id, "status 2").body == "status 2"
+    assert hub.edit_comment(number, mine.id, "status 2").body == "status 2"
     assert [(c.author, c.author_kind, c.body, c.issue) for c in hub.fetch_comments(number)] == [
         ("maria", "User", "/answer 1", number),
         ("robot", "User", "status 2", number),

@@ -10,7 +10,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +22,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from github.PullRequest import PullRequest
+from github.Repository import Repository
 
 from issue_orch.errors import GitHubError, SignInFailed, Usage
 from issue_orch.github.client import GitHub
@@ -81,7 +83,7 @@ ALLOWED = [
     ("GET", f"{HERE}/branches/release%2F1", None),
     ("POST", f"{HERE}/issues/7/comments", {"body": "x"}),
     ("PATCH", f"{HERE}/issues/comments/9", {"body": "x"}),
-    ("POST", f"{HERE}/issues/7/labels", {"labels": ["a"]}),
+    ("POST", f"{HERE}/issues/7/labels", ["a"]),
     ("DELETE", f"{HERE}/issues/7/labels/orch%3Astuck", None),
     ("DELETE", f"{HERE}/issues/7/labels/area%2Fweb", None),
     ("POST", f"{HERE}/labels", {"name": "a", "color": "ffffff", "description": ""}),
@@ -122,6 +124,9 @@ REFUSED = [
     ),
     ("POST", f"{HERE}/issues/7/comments", ["body"]),
     ("POST", f"{HERE}/issues/7/labels", {"labels": ["a"], "x": 1}),
+    ("POST", f"{HERE}/issues/7/labels", "a"),
+    ("POST", f"{HERE}/labels", ["a"]),
+    ("DELETE", f"{HERE}/issues/7/labels/a", ["a"]),
     ("POST", "/repos/other/place/issues/7/comments", {"body": "x"}),
     ("POST", "/repos/acme/widgets-other/labels", {"name": "a"}),
     ("DELETE", f"{HERE}/issues/7/labels/..", None),
@@ -171,28 +176,85 @@ def test_what_is_sent_is_what_was_checked(wire: Wire) -> None:
     assert [(method, path) for method, path, _ in wire.seen] == [("POST", f"{HERE}/labels")]
 
 
-def test_pygithubs_own_merge_does_not_pass(wire: Wire) -> None:
-    """The library ships merging; on our connection it cannot be used."""
-    from github.PullRequest import PullRequest
-    from github.Requester import Requester
+PYGITHUB = {
+    "merge": lambda repo: repo.get_pull(3).merge(),
+    "merge of branches": lambda repo: repo.merge("main", "issue-1"),
+    "auto-merge": lambda repo: repo.get_pull(3).enable_automerge(),
+    "approval": lambda repo: repo.get_pull(3).create_review(event="APPROVE"),
+    "close": lambda repo: repo.get_pull(3).edit(state="closed"),
+    "push": lambda repo: repo.create_git_ref("refs/heads/main", "a"),
+    "file": lambda repo: repo.create_file("a", "b", "c"),
+    "delete": lambda repo: repo.delete(),
+    "another repository": lambda repo: Repository(repo.requester, url="/repos/o/p").create_label(
+        "a", "b"
+    ),
+    "another host": lambda repo: repo.requester.requestJsonAndCheck("POST", "http://127.0.0.1:1/x"),
+    "a query": lambda repo: repo.requester.requestJsonAndCheck("POST", f"{HERE}/labels", {"a": 1}),
+    "a read": lambda repo: repo.complete(),
+    "a list": lambda repo: list(repo.get_issues()),
+    "a conditional read": lambda repo: repo.update(),
+    "a stream": lambda repo: repo.requester.getStream("/user"),
+    "an upload": lambda repo: repo.requester.requestBlobAndCheck("POST", "/x"),
+    "a form": lambda repo: repo.requester.requestMultipartAndCheck("POST", "/x", input={"a": "b"}),
+    "another sign-in": lambda repo: repo.requester.withAuth(None).requestJson("GET", "/user"),
+    "another eagerness": lambda repo: repo.requester.withLazy(False).requestJson("GET", "/user"),
+    "another version": lambda repo: repo.requester.withApiVersion("x").requestJson("GET", "/user"),
+}
 
-    requester = Requester(
-        auth=None,
-        base_url=wire.url,
-        timeout=5,
-        user_agent="x",
-        per_page=1,
-        verify=True,
-        retry=None,
-        pool_size=1,
-    )
-    with closing(fenced(wire.url)) as connection:
-        connection.host = "127.0.0.1"  # type: ignore[attr-defined]
-        requester._Requester__connection = connection  # type: ignore[attr-defined]
-        pull = PullRequest(requester, {}, {"url": f"{wire.url}{HERE}/pulls/3", "number": 3})
-        with pytest.raises(NotAllowed):
-            pull.merge()
+
+@pytest.mark.parametrize(
+    "what", PYGITHUB.values(), ids=[name.replace(" ", "-") for name in PYGITHUB]
+)
+def test_pygithub_sends_nothing_that_the_fence_has_not(wire: Wire, what: Any) -> None:
+    """The library ships merging, and connections of its own; with ours it can use neither."""
+    with GitHub(REPO, "secret", wire.url, write_gap=0) as hub, pytest.raises(NotAllowed):
+        hub.write(what)
     assert wire.seen == []
+
+
+def test_pygithubs_own_merge_does_not_pass(wire: Wire) -> None:
+    with GitHub(REPO, "secret", wire.url, write_gap=0) as hub, pytest.raises(NotAllowed):
+        hub.write(lambda repo: PullRequest(repo.requester, url=f"{HERE}/pulls/3").merge())
+    assert wire.seen == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 503])
+def test_a_write_is_sent_once_whatever_comes_back(wire: Wire, tmp_path: Path, status: int) -> None:
+    """PyGithub would follow a 301 and read ~/.netrc; it has neither an answer nor a connection."""
+    wire.answer.update(status=status, headers={"Location": f"{wire.url}/repositories/5"})
+    with GitHub(REPO, "secret", wire.url, write_gap=0) as hub, pytest.raises(GitHubError):
+        hub.create_comment(7, "x")
+    assert [(method, path) for method, path, _ in wire.seen] == [
+        ("POST", f"{HERE}/issues/7/comments")
+    ]
+
+
+WRITTEN = [
+    (lambda hub: hub.create_comment(7, "x"), "POST", "issues/7/comments"),
+    (lambda hub: hub.edit_comment(7, 9, "x"), "PATCH", "issues/comments/9"),
+    (lambda hub: hub.add_labels(7, {"b", "a"}), "POST", "issues/7/labels"),
+    (lambda hub: hub.remove_label(7, "area/web"), "DELETE", "issues/7/labels/area%2Fweb"),
+    (lambda hub: hub.create_label("a"), "POST", "labels"),
+    (lambda hub: hub.create_pull("h", "main", "t", "b"), "POST", "pulls"),
+    (lambda hub: hub.edit_pull(3, base="main"), "PATCH", "pulls/3"),
+]
+
+
+@pytest.mark.parametrize(("write", "method", "path"), WRITTEN)
+@pytest.mark.parametrize("body", ["", "[]", "7", "null", "{", '{"url": 5, "user": []}'])
+def test_a_write_is_one_request_and_an_odd_answer_an_error_at_most(
+    wire: Wire, write: Any, method: str, path: str, body: str
+) -> None:
+    wire.answer.update(
+        body=body, headers={"x-ratelimit-remaining": "many", "x-ratelimit-limit": "y"}
+    )
+    with GitHub(REPO, "secret", wire.url, write_gap=0) as hub, suppress(GitHubError):
+        write(hub)
+    [(sent, where, headers)] = wire.seen
+    assert (sent, where) == (method, f"{HERE}/{path}")
+    assert headers["Authorization"] == "token secret"
+    assert headers["User-Agent"].startswith("issue-orch/")
+    assert headers["Accept"] == "application/vnd.github+json"
 
 
 @pytest.mark.parametrize(
@@ -377,7 +439,7 @@ def test_an_enterprise_server_gets_its_prefix_and_its_token(
         net.post(
             f"{api}{HERE}/issues/7/labels",
             json=[],
-            match=[responses.matchers.json_params_matcher({"labels": ["a"]})],
+            match=[responses.matchers.json_params_matcher(["a"])],
         )
         assert hub.fetch_user() == "ann"
         hub.add_labels(7, ["a"])

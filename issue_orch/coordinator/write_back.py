@@ -162,7 +162,7 @@ def keep(run: Pass, number: int, memory: Memory, kind: str, body: str) -> None:
     found = mine.get("comment") or find_own(run, number, mark)
     try:
         posted = (
-            run.gh.edit_comment(found, f"{mark}\n{body}")
+            run.gh.edit_comment(number, found, f"{mark}\n{body}")
             if found
             else run.gh.create_comment(number, f"{mark}\n{body}")
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from ..core.model import (
@@ -20,7 +21,7 @@ from ..core.model import (
     RepoName,
     Review,
 )
-from ..errors import GitHubError, MaybeDone, RateLimited, SignInFailed
+from ..errors import GitHubError, MaybeDone, NotFound, RateLimited, SignInFailed
 from . import parse as parsed
 from .fence import Address, Invalid, address
 from .rest import OPTIONAL, Rest
@@ -126,35 +127,33 @@ class GitHub(Rest):
 
     def create_comment(self, number: int, body: str) -> Comment:
         """MaybeDone when no answer came: look for the marker in `body` before writing again."""
-        return parsed.parse(
-            parsed.comment,
-            self.send("POST", self._at("issues", number, "comments"), {"body": body}),
-        )
+        answer = self.write(lambda repo: repo.get_issue(number).create_comment(body))
+        return parsed.parse(parsed.comment, answer)
 
-    def edit_comment(self, comment_id: int, body: str) -> Comment:
-        return parsed.parse(
-            parsed.comment,
-            self.send("PATCH", self._at("issues", "comments", comment_id), {"body": body}),
-        )
+    def edit_comment(self, number: int, comment: int, body: str) -> Comment:
+        answer = self.write(lambda repo: repo.get_issue(number).get_comment(comment).edit(body))
+        return parsed.parse(parsed.comment, answer)
 
     def fetch_labels(self) -> tuple[str, ...]:
         return self._all(parsed.label, self._at("labels"))
 
     def create_label(self, name: str, color: str = "ededed", description: str = "") -> None:
         """Make the label; that it exists is fine."""
-        wanted = {"name": name, "color": color, "description": description}
         try:
-            self.send("POST", self._at("labels"), wanted)
+            self.write(lambda repo: repo.create_label(name, color, description))
         except Invalid:
             if name.casefold() not in (label.casefold() for label in self.fetch_labels()):
                 raise
 
     def add_labels(self, number: int, labels: Collection[str]) -> None:
-        self.send("POST", self._at("issues", number, "labels"), {"labels": sorted(labels)})
+        self.write(lambda repo: repo.get_issue(number).add_to_labels(*sorted(labels)))
 
     def remove_label(self, number: int, label: str) -> None:
         """Take the label away; that it is not there is fine."""
-        self.send("DELETE", self._at("issues", number, "labels", label), fine=(404,))
+        # Issue.remove_from_labels leaves a slash in the name as it is
+        path = self._at("issues", number, "labels", label)
+        with suppress(NotFound):
+            self.write(lambda repo: repo.requester.requestJsonAndCheck("DELETE", path))
 
     def fetch_pulls(
         self, head_branch: str | None = None, base: str | None = None, state: str = "all"
@@ -195,28 +194,17 @@ class GitHub(Rest):
 
     def create_pull(self, head: str, base: str, title: str, body: str, draft: bool = False) -> Pull:
         """MaybeDone on a 422, a 5xx or no answer: look with fetch_pulls before doing anything else."""
-        wanted = {
-            "head": head,
-            "base": base,
-            "title": title,
-            "body": body,
-            **({"draft": True} if draft else {}),
-        }
         try:
-            return parsed.parse(parsed.pull, self.send("POST", self._at("pulls"), wanted))
+            answer = self.write(
+                lambda repo: repo.create_pull(base, head, title=title, body=body, draft=draft)
+            )
         except Invalid as error:
             raise MaybeDone(error.message, error.hint) from None
+        return parsed.parse(parsed.pull, answer)
 
-    def edit_pull(
-        self,
-        number: int,
-        title: str | None = None,
-        body: str | None = None,
-        base: str | None = None,
-    ) -> Pull:
-        wanted = {"title": title, "body": body, "base": base}
-        changes = {name: value for name, value in wanted.items() if value is not None}
-        return parsed.parse(parsed.pull, self.send("PATCH", self._at("pulls", number), changes))
+    def edit_pull(self, number: int, **changes: Any) -> Pull:
+        answer = self.write(lambda repo: repo.get_pull(number).edit(**changes))
+        return parsed.parse(parsed.pull, answer)
 
     def fetch_checks(self, sha: str) -> tuple[CheckRun, ...] | None:
         """Check runs and legacy statuses of a commit; None when either cannot be read: then nothing is known."""

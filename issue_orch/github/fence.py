@@ -7,15 +7,26 @@ import ipaddress
 import json
 import re
 import time
-from typing import Any, NamedTuple, NewType
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, NewType
 from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
+from .. import __version__
 from ..core.model import Number, RepoName
 from ..errors import GitHubError, NotFound, RateLimited, Refused, SignInFailed, Usage
 from ..text import redact
 
+if TYPE_CHECKING:
+    from github.Repository import Repository
+
+AGENT = f"issue-orch/{__version__}"
+HEADERS = {
+    "Accept": "application/vnd.github+json",
+    "User-Agent": AGENT,
+    "X-GitHub-Api-Version": "2022-11-28",
+}
 UNKNOWN_WAIT = 60.0
 LONGEST_WAIT = 3700.0  # GitHub's limits are renewed every hour
 NEXT_LINK = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
@@ -34,12 +45,13 @@ READS = tuple(
         r"/repos/[^/]+/[^/]+/(branches/[^/]+(/protection)?|rules/branches/[^/]+|rulesets/\d+)",
     )
 )
-# (method, route below /repos/OWNER/NAME, keys that the body may have); merging has no route, and never gets one
-WRITES = (
+# (method, route below /repos/OWNER/NAME, keys that the body may have, or the one type that it may be of);
+# merging has no route, and never gets one
+WRITES: tuple[tuple[str, re.Pattern[str], set[Any]], ...] = (
     ("POST", re.compile(r"/issues/\d+/comments"), {"body"}),
     ("PATCH", re.compile(r"/issues/comments/\d+"), {"body"}),
-    ("POST", re.compile(r"/issues/\d+/labels"), {"labels"}),
-    ("DELETE", re.compile(r"/issues/\d+/labels/[^/]+"), set[str]()),
+    ("POST", re.compile(r"/issues/\d+/labels"), {list}),
+    ("DELETE", re.compile(r"/issues/\d+/labels/[^/]+"), set()),
     ("POST", re.compile(r"/labels"), {"name", "color", "description"}),
     ("POST", re.compile(r"/pulls"), {"title", "body", "head", "base", "draft"}),
     ("PATCH", re.compile(r"/pulls/\d+"), {"title", "body", "base"}),
@@ -62,18 +74,11 @@ class Invalid(GitHubError):
 
 
 class Reply(NamedTuple):
-    """What the server said; header names are lower case."""
+    """What the server said; header names are lower case. Without an answer the status is 0, and the text says why."""
 
     status: int
     headers: dict[str, str]
     text: str
-
-    def getheaders(self) -> list[tuple[str, str]]:
-        """As PyGithub asks for it; so is `read`."""
-        return list(self.headers.items())
-
-    def read(self) -> str:
-        return self.text
 
 
 class Origin(NamedTuple):
@@ -146,36 +151,25 @@ def refusal(method: str, path: str, query: str, body: Any, repo: str) -> str | N
         return "writes stay in the repository"
     for verb, route, keys in WRITES:
         if method == verb and route.fullmatch(inside):
-            sent = set(body) if isinstance(body, dict) else set() if body is None else {"?"}
-            return (
-                None
-                if sent <= keys
-                else f"not to be sent there: {', '.join(sorted(map(str, sent - keys)))}"
-            )
+            sent = set(body) if isinstance(body, dict) else {type(body)} - {type(None)}
+            more = ", ".join(sorted(map(str, sent - keys)))
+            return f"not to be sent there: {more}" if more else None
     return "no such write"
 
 
 class Connection:
-    """Sends what the allow-list has, to one origin; follows nothing. Not shared between threads.
+    """Sends what the allow-list has, to one origin; follows nothing. Not shared between threads."""
 
-    PyGithub sends on it too (`request`, `getresponse`), so that nothing of it passes the fence by.
-    """
-
-    def __init__(self, origin: Origin, repo: str, timeout: float) -> None:
+    def __init__(self, origin: Origin, repo: str, timeout: float, token: str = "") -> None:
         self.origin, self.repo, self.seconds = origin, repo, timeout
         self._session = requests.Session()
+        self._session.headers.update(HEADERS)
+        if token:
+            self._session.headers["Authorization"] = f"token {token}"
+        # without any `auth`, requests would sign by ~/.netrc, over the token
+        self._session.auth = lambda request: request
         # a proxy of the environment would get requests that are meant for this machine, token included
         self._proxies = {"http": "", "https": ""} if is_loopback(origin.host) else None
-        self._session.auth = as_it_is
-        self._reply = Reply(0, {}, "")
-
-    def request(
-        self, method: str, url: str, body: str | None, headers: dict[str, str], stream: bool = False
-    ) -> None:
-        self._reply = self.exchange(method, url, body, headers)
-
-    def getresponse(self) -> Reply:
-        return self._reply
 
     def exchange(self, method: str, url: str, body: str | None, headers: dict[str, str]) -> Reply:
         """One request and its whole answer. Raises NotAllowed before a byte is sent, and requests' errors."""
@@ -184,7 +178,7 @@ class Connection:
         response = self._session.request(
             method,
             f"{self.origin.scheme}://{host}:{self.origin.port}{url}",
-            data=body.encode() if body else None,
+            data=body and body.encode(),
             headers=headers,
             timeout=self.seconds,
             allow_redirects=False,
@@ -192,8 +186,6 @@ class Connection:
         )
         response.encoding = "utf-8"
         found = {name.lower(): value for name, value in response.headers.items()}
-        if problem := dead_end(method, url, response.status_code, found):
-            raise problem
         return Reply(response.status_code, found, response.text)
 
     def check(self, method: str, url: str, body: str | None, headers: dict[str, str]) -> None:
@@ -214,9 +206,40 @@ class Connection:
         self._session.close()
 
 
-def as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Without any `auth`, requests would sign by ~/.netrc, over the token."""
-    return request
+def lazy_repository(name: str, ask: Callable[[str, str, Any], object]) -> Repository:
+    """PyGithub's, of which nothing is fetched. What it or its objects would send goes to `ask`, and nowhere else.
+
+    PyGithub has neither a token nor a host nor a connection, and sees no answer: it would repeat requests and follow
+    redirects, and trip over what it does not expect. Importing it takes longer than many a command that only reads.
+    """
+    from github.Repository import Repository
+    from github.Requester import Requester
+
+    class Fenced(Requester):
+        kwargs = property(_refuse)  # of which it would make another requester
+
+        def requestJsonAndCheck(
+            self,
+            verb: str,
+            url: str,
+            parameters: object = None,
+            headers: object = None,
+            input: Any = None,
+            follow_302_redirect: bool = False,
+        ) -> tuple[dict[str, Any], Any]:
+            if verb == "GET" or parameters:
+                raise NotAllowed(f"{verb} {url}: PyGithub only writes here")
+            ask(verb, url, input)
+            return {}, {}
+
+    connection: Any = _refuse
+    Fenced.injectConnectionClasses(connection, connection)
+    requester = Fenced(None, "https://github.invalid", 1, AGENT, 1, True, None, None, lazy=True)
+    return Repository(requester, url=f"/repos/{name}")
+
+
+def _refuse(*_: object, **__: object) -> Any:
+    raise NotAllowed("PyGithub would make a connection of its own")
 
 
 def reason(error: BaseException) -> str:
@@ -226,46 +249,54 @@ def reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
 
 
-def dead_end(method: str, url: str, status: int, headers: dict[str, str]) -> GitHubError | None:
-    """A place that is not asked: PyGithub would follow a 301 without its query."""
-    if 300 <= status < 400 and status != 304:
-        return GitHubError(
-            f"{method} {url}: moved to {headers.get('location', 'another place')}",
-            "if the repository was renamed or the issue transferred: git remote set-url, or the key repo",
-        )
-    if status == 202 and method == "GET":
-        return GitHubError(f"{method} {url}: still being computed", "run the command again")
-    return None
-
-
-def raise_for(reply: Reply, request: str, fine: tuple[int, ...], token: str | None) -> None:
+def raise_for(reply: Reply, request: str, fine: tuple[int, ...], token: str) -> None:
     """Raise what the status means. `fine` does not cover rate limits, which come as 403 too."""
-    status, said = reply.status, redact(message_of(reply.text), (token,) if token else ())
-    what = f"{request}: {status} {said}".rstrip()
+    if reply.status in (200, 201, 204):
+        return
+    said = redact(message_of(reply.text), (token,))
+    what = f"{request}: {reply.status} {said}".rstrip()
     if is_rate_limit(reply, said):
         until = time.time() + seconds_to_wait(reply.headers)
         at = time.strftime("%H:%M:%S", time.localtime(until))
         raise RateLimited(f"GitHub's limit is reached, until {at} ({what})", until)
-    if status in (200, 201, 204) or status in fine:
-        return
-    if status == 401:
-        raise SignInFailed(
-            f"GitHub refused the token ({what})", "gh auth login, or set ISSUE_ORCH_TOKEN"
+    if reply.status == 0:
+        words = redact(f"{reply.text} ({request})", (token,))
+        raise Unreachable(words, "check the network, then try again")
+    if 300 <= reply.status < 400 and reply.status not in fine:
+        raise GitHubError(
+            f"{request}: moved to {reply.headers.get('location', 'another place')}",
+            "if the repository was renamed or the issue transferred: git remote set-url, or the key repo",
         )
-    if status in (404, 410):
-        raise NotFound(f"not there, or not visible to the token ({what})", "issue-orch doctor")
-    if status == 403:
-        raise Refused(f"not permitted ({what})", "issue-orch doctor")
-    if status >= 500 and status != 501:
-        raise Unreachable(what, "run the command again")
-    raise (Invalid if status == 422 else GitHubError)(what, "issue-orch doctor")
+    if reply.status not in fine:
+        raise error_of(reply.status, request, what)
 
 
-def parse_json(text: str, path: str) -> Any:
+def error_of(status: int, request: str, what: str) -> GitHubError:
+    match status:
+        case 202:
+            return GitHubError(f"{request}: still being computed", "run the command again")
+        case 401:
+            hint = "gh auth login, or set ISSUE_ORCH_TOKEN"
+            return SignInFailed(f"GitHub refused the token ({what})", hint)
+        case 403:
+            return Refused(f"not permitted ({what})", "issue-orch doctor")
+        case 404 | 410:
+            words = f"not there, or not visible to the token ({what})"
+            return NotFound(words, "issue-orch doctor")
+        case 422:
+            return Invalid(what, "issue-orch doctor")
+        case 501:
+            return GitHubError(what, "issue-orch doctor")
+    if status >= 500:
+        return Unreachable(what, "run the command again")
+    return GitHubError(what, "issue-orch doctor")
+
+
+def parse_json(text: str, request: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        problem = f"GET {path}: the answer is not JSON, or only half of it"
+        problem = f"{request}: the answer is not JSON, or only half of it"
     raise GitHubError(problem, "run the command again; if it stays: check github.base_url")
 
 
@@ -277,14 +308,13 @@ def message_of(text: str) -> str:
         return ""
     if not isinstance(said, dict):
         return ""
-    errors = said.get("errors") if isinstance(said.get("errors"), list) else []
+    errors = said.get("errors")
     details = [
-        str(e.get("message") or e.get("code") or "") if isinstance(e, dict) else str(e)
-        for e in errors or []
+        str((each.get("message") or each.get("code") or "") if isinstance(each, dict) else each)
+        for each in (errors if isinstance(errors, list) else [])
     ]
-    return ": ".join(
-        part for part in (str(said.get("message") or ""), "; ".join(filter(None, details))) if part
-    )[:500]
+    words = (str(said.get("message") or ""), "; ".join(filter(None, details)))
+    return ": ".join(filter(None, words))[:500]
 
 
 def next_query(headers: dict[str, str]) -> str | None:
