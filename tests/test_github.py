@@ -792,6 +792,11 @@ HUB, CORP, SANDBOX = (
         (SANDBOX, {"ISSUE_ORCH_TOKEN": "a"}, "ISSUE_ORCH_TOKEN"),
         (SANDBOX, {"GH_TOKEN": "b", "GITHUB_TOKEN": "c", "GH_ENTERPRISE_TOKEN": "d"}, "GH_TOKEN"),
         (SANDBOX, {"GH_ENTERPRISE_TOKEN": "d"}, None),
+        ("http://[::1]:4001", {"GH_TOKEN": "b"}, "GH_TOKEN"),
+        ("https://localhost.example.com", {"GH_TOKEN": "b"}, "gh auth token"),
+        ("https://127.example.com/api/v3", {"GH_TOKEN": "b"}, "gh auth token"),
+        ("https://localhosts:8443", {"GITHUB_TOKEN": "c"}, "gh auth token"),
+        ("https://github.com.example.com", {"GH_TOKEN": "b"}, "gh auth token"),
     ],
 )
 def test_a_token_goes_to_its_own_host(

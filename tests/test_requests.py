@@ -235,5 +235,5 @@ def test_the_fence_lets_no_merge_through(scene: Scene) -> None:
     from issue_orch.github.fence import NotAllowed
 
     with connect(open_context()) as gh, pytest.raises(NotAllowed):
-        gh.send("PUT", "/repos/acme/widgets/pulls/1/merge", {})
+        gh.write(lambda repo: repo.get_pull(1).merge())
     assert not scene.sandbox.merge_attempts and not scene.sandbox.requests

@@ -79,7 +79,7 @@ def token_of(context: Context) -> Token | None:
 
 def connect(context: Context, token: Token | None = None) -> GitHub:
     """Raises SignInFailed when there is no token, and Expected when a worker may have said where it is to be sent."""
-    from ..github.client import GitHub
+    from ..github.client import open_github
 
     refuse_changed_keys(context)
     token = token or token_of(context)
@@ -88,10 +88,7 @@ def connect(context: Context, token: Token | None = None) -> GitHub:
             f"no token for {context.base_url}",
             "gh auth login, or set GH_TOKEN (ISSUE_ORCH_TOKEN for any host)",
         )
-    gap = float(context.env.get("ISSUE_ORCH_WRITE_GAP") or 1.0)
-    return GitHub(
-        context.name, token.value, context.base_url, cache=context.state / "cache", write_gap=gap
-    )
+    return open_github(context.name, token, context.base_url, context.state, context.env)
 
 
 def fetch_base(context: Context, base: Branch) -> CommitSha:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ..core.model import (
@@ -22,13 +23,22 @@ from ..core.model import (
     Review,
 )
 from ..errors import GitHubError, MaybeDone, NotFound, RateLimited, SignInFailed
-from . import parse as parsed
+from . import parse
 from .fence import Address, Invalid, address
 from .rest import OPTIONAL, Rest
+from .sign_in import Token
 
 T = TypeVar("T")
 MOST_FILES = 3000
 PERMISSION_SECONDS = 60.0
+
+
+def open_github(
+    repo: str, token: Token, base_url: str, state: Path, env: Mapping[str, str]
+) -> GitHub:
+    """The connection of a clone: pages are kept in its `state`, its writes are ISSUE_ORCH_WRITE_GAP seconds apart."""
+    gap = float(env.get("ISSUE_ORCH_WRITE_GAP") or 1.0)
+    return GitHub(repo, token.value, base_url, state / "cache", gap)
 
 
 class GitHub(Rest):
@@ -38,16 +48,16 @@ class GitHub(Rest):
         return address("repos", repo or self.repo, *parts)
 
     def fetch_repo(self) -> RepoFacts:
-        return parsed.parse(parsed.repo_facts, self.get(self._at()))
+        return parse.parse(parse.repo_facts, self.get(self._at()))
 
     def fetch_user(self) -> str:
         """The login that the token belongs to."""
-        return parsed.parse(parsed.login, self.get(address("user")))
+        return parse.parse(parse.login, self.get(address("user")))
 
     def fetch_permission(self, user: str) -> str:
         """admin, maintain, write, triage, read or none. NotFound also where the server lacks the endpoint."""
-        found = parsed.parse(
-            parsed.permission, self.get(self._at("collaborators", user, "permission"))
+        found = parse.parse(
+            parse.permission, self.get(self._at("collaborators", user, "permission"))
         )
         if found is None:
             raise GitHubError(f"permission of {user}: not said")
@@ -68,7 +78,7 @@ class GitHub(Rest):
 
     def fetch_issue(self, number: int, repo: RepoName | None = None) -> Issue:
         """Any issue, open or closed; NotFound when it is not there or not visible."""
-        return parsed.parse(parsed.issue, self.get(self._at("issues", number, repo=repo)))
+        return parse.parse(parse.issue, self.get(self._at("issues", number, repo=repo)))
 
     def fetch_issues(
         self,
@@ -79,7 +89,7 @@ class GitHub(Rest):
         """Open issues with all of `labels`, oldest first, without pulls; `milestone` is a title."""
         asked = ",".join(sorted(label for label in labels if "," not in label)) or None
         found = self._all(
-            parsed.issue,
+            parse.issue,
             self._at("issues"),
             state="open",
             labels=asked,
@@ -101,24 +111,24 @@ class GitHub(Rest):
 
     def fetch_blockers(self, number: int) -> tuple[Blocker, ...] | None:
         """What blocks the issue, closed ones included; None: the server has no dependencies, or does not show them."""
-        return self._known(parsed.blocker, self._at("issues", number, "dependencies", "blocked_by"))
+        return self._known(parse.blocker, self._at("issues", number, "dependencies", "blocked_by"))
 
     def fetch_sub_issues(self, number: int) -> tuple[Blocker, ...] | None:
-        return self._known(parsed.blocker, self._at("issues", number, "sub_issues"))
+        return self._known(parse.blocker, self._at("issues", number, "sub_issues"))
 
     def fetch_label_events(self, number: int) -> tuple[LabelEvent, ...] | None:
         """Who set and took labels, oldest first; None when the server has no timeline."""
-        found = self._known(parsed.label_event, self._at("issues", number, "timeline"))
+        found = self._known(parse.label_event, self._at("issues", number, "timeline"))
         return None if found is None else tuple(event for event in found if event)
 
     def fetch_comments(self, number: int, since: str | None = None) -> tuple[Comment, ...]:
         """Comments of one issue, oldest first; `since` is ISO-8601 and goes by the last edit."""
-        return self._all(parsed.comment, self._at("issues", number, "comments"), since=since)
+        return self._all(parse.comment, self._at("issues", number, "comments"), since=since)
 
     def fetch_repo_comments(self, since: str) -> tuple[Comment, ...] | None:
         """Comments of all issues and pulls written or edited since, in one list; None: ask each issue instead."""
         return self._known(
-            parsed.comment,
+            parse.comment,
             self._at("issues", "comments"),
             since=since,
             sort="updated",
@@ -128,14 +138,14 @@ class GitHub(Rest):
     def create_comment(self, number: int, body: str) -> Comment:
         """MaybeDone when no answer came: look for the marker in `body` before writing again."""
         answer = self.write(lambda repo: repo.get_issue(number).create_comment(body))
-        return parsed.parse(parsed.comment, answer)
+        return parse.parse(parse.comment, answer)
 
     def edit_comment(self, number: int, comment: int, body: str) -> Comment:
         answer = self.write(lambda repo: repo.get_issue(number).get_comment(comment).edit(body))
-        return parsed.parse(parsed.comment, answer)
+        return parse.parse(parse.comment, answer)
 
     def fetch_labels(self) -> tuple[str, ...]:
-        return self._all(parsed.label, self._at("labels"))
+        return self._all(parse.label, self._at("labels"))
 
     def create_label(self, name: str, color: str = "ededed", description: str = "") -> None:
         """Make the label; that it exists is fine."""
@@ -161,7 +171,7 @@ class GitHub(Rest):
         """With `head_branch`: pulls from that branch of this repository, not from forks that use its name."""
         head = f"{self.repo.partition('/')[0]}:{head_branch}" if head_branch else None
         found = self._all(
-            parsed.pull, self._at("pulls"), state=state, head=head, base=base, sort="created"
+            parse.pull, self._at("pulls"), state=state, head=head, base=base, sort="created"
         )
         # some servers know no `head` and `base`, and answer with everything
         return tuple(
@@ -169,25 +179,21 @@ class GitHub(Rest):
             for pull in found
             if head_branch in (None, pull.head_branch)
             and base in (None, pull.base_branch)
-            and (
-                head is None
-                or pull.head_repo is None
-                or pull.head_repo.casefold() == self.repo.casefold()
-            )
+            and (head is None or (pull.head_repo or self.repo).casefold() == self.repo.casefold())
         )
 
     def fetch_newest_pulls(self) -> tuple[Pull, ...]:
         """The hundred that were opened last, whatever became of them: one request."""
-        return parsed.parse_all(
-            parsed.pull, self.get(self._at("pulls"), state="all", sort="created", per_page=100)
+        return parse.parse_all(
+            parse.pull, self.get(self._at("pulls"), state="all", sort="created", per_page=100)
         )
 
     def fetch_pull(self, number: int) -> Pull:
-        return parsed.parse(parsed.pull, self.get(self._at("pulls", number)))
+        return parse.parse(parse.pull, self.get(self._at("pulls", number)))
 
     def fetch_pull_files(self, number: int) -> tuple[str, ...]:
         """Paths that the pull changes; of a renamed file both names."""
-        files = self._all(parsed.file_names, self._at("pulls", number, "files"))
+        files = self._all(parse.file_names, self._at("pulls", number, "files"))
         if len(files) >= MOST_FILES:
             raise GitHubError(f"pull {number} has more files than GitHub lists ({MOST_FILES})")
         return tuple(dict.fromkeys(name for names in files for name in names))
@@ -200,29 +206,29 @@ class GitHub(Rest):
             )
         except Invalid as error:
             raise MaybeDone(error.message, error.hint) from None
-        return parsed.parse(parsed.pull, answer)
+        return parse.parse(parse.pull, answer)
 
     def edit_pull(self, number: int, **changes: Any) -> Pull:
         answer = self.write(lambda repo: repo.get_pull(number).edit(**changes))
-        return parsed.parse(parsed.pull, answer)
+        return parse.parse(parse.pull, answer)
 
     def fetch_checks(self, sha: str) -> tuple[CheckRun, ...] | None:
         """Check runs and legacy statuses of a commit; None when either cannot be read: then nothing is known."""
         runs = self._known(
-            parsed.check_run, self._at("commits", sha, "check-runs"), "check_runs", filter="latest"
+            parse.check_run, self._at("commits", sha, "check-runs"), "check_runs", filter="latest"
         )
-        statuses = self._known(parsed.legacy_status, self._at("commits", sha, "status"), "statuses")
+        statuses = self._known(parse.legacy_status, self._at("commits", sha, "status"), "statuses")
         return None if runs is None or statuses is None else runs + statuses
 
     def fetch_annotations(self, check_run_id: int) -> tuple[Annotation, ...] | None:
-        return self._known(parsed.annotation, self._at("check-runs", check_run_id, "annotations"))
+        return self._known(parse.annotation, self._at("check-runs", check_run_id, "annotations"))
 
     def fetch_reviews(self, number: int) -> tuple[Review, ...]:
         """Oldest first, as GitHub gives them; of one person the last that is not COMMENTED counts."""
-        return self._all(parsed.review, self._at("pulls", number, "reviews"))
+        return self._all(parse.review, self._at("pulls", number, "reviews"))
 
     def fetch_review_comments(self, number: int) -> tuple[Comment, ...]:
-        return self._all(parsed.comment, self._at("pulls", number, "comments"))
+        return self._all(parse.comment, self._at("pulls", number, "comments"))
 
     def fetch_protection(self, branch: str) -> Protection | None:
         """Branch protection and rulesets together; None when the server tells nothing of the branch."""
@@ -235,7 +241,7 @@ class GitHub(Rest):
             if facts["protected"]
             else {}
         )
-        return parsed.parse(self._protection, (bool(facts["protected"]), rules, classic))
+        return parse.parse(self._protection, (bool(facts["protected"]), rules, classic))
 
     def _protection(self, known: tuple[bool, list[Any] | None, Any]) -> Protection:
         protected, rules, classic = known
@@ -244,19 +250,19 @@ class GitHub(Rest):
             classic is None or (rules is None and not classic)
         ):  # only an administrator may read it
             return Protection(protected, None, None, None)
-        reviews = (classic or {}).get("required_pull_request_reviews") or {}
+        classic = classic or {}
+        sources = classic.get("required_pull_request_reviews") or {}, kinds.get("pull_request", {})
+        signed = "required_signatures" in kinds or classic.get("required_signatures", {}).get(
+            "enabled"
+        )
         return Protection(
             protected or bool(kinds),
-            max(
-                int(reviews.get("required_approving_review_count") or 0),
-                int(kinds.get("pull_request", {}).get("required_approving_review_count") or 0),
-            ),
-            "required_signatures" in kinds
-            or bool((classic or {}).get("required_signatures", {}).get("enabled")),
-            self._bypass(rules, classic),
+            max(int(each.get("required_approving_review_count") or 0) for each in sources),
+            bool(signed),
+            self._bypass(rules or [], classic),
         )
 
-    def _bypass(self, rules: list[Any] | None, classic: Any) -> bool | None:
+    def _bypass(self, rules: list[Any], classic: Any) -> bool | None:
         """Whether the token's owner may pass all of it; classic protection names no owner, but says "admins too"."""
         answers: list[bool | None] = []
         if classic:
@@ -270,19 +276,17 @@ class GitHub(Rest):
         ):
             ruleset = self.get(self._at("rulesets", number), OPTIONAL) or {}
             said = ruleset.get("current_user_can_bypass")
-            answers.append(
-                None if said is None else said in ("always", "exempt", "pull_requests_only")
-            )
+            answers.append(said and said in ("always", "exempt", "pull_requests_only"))
         if False in answers:
             return False
-        return True if answers and None not in answers else None
+        return (bool(answers) and all(answers)) or None
 
     def _all(self, parser: Callable[[Any], T], path: Address, **params: Any) -> tuple[T, ...]:
-        return parsed.parse_all(parser, self.get_all(path, **params) or [])
+        return parse.parse_all(parser, self.get_all(path, **params) or [])
 
     def _known(
         self, parser: Callable[[Any], T], path: Address, key: str = "", **params: Any
     ) -> tuple[T, ...] | None:
         """None where the server lacks the endpoint, or does not let us see it."""
         items = self.get_all(path, key, OPTIONAL, **params)
-        return None if items is None else parsed.parse_all(parser, items)
+        return None if items is None else parse.parse_all(parser, items)

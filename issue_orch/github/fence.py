@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email.utils
-import ipaddress
 import json
 import re
 import time
@@ -17,6 +16,7 @@ from .. import __version__
 from ..core.model import Number, RepoName
 from ..errors import GitHubError, NotFound, RateLimited, Refused, SignInFailed, Usage
 from ..text import redact
+from .sign_in import is_loopback
 
 if TYPE_CHECKING:
     from github.Repository import Repository
@@ -131,13 +131,6 @@ def parse_origin(base_url: str) -> Origin:
     return Origin(
         parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], parts.path.rstrip("/")
     )
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def refusal(method: str, path: str, query: str, body: Any, repo: str) -> str | None:
@@ -262,34 +255,32 @@ def raise_for(reply: Reply, request: str, fine: tuple[int, ...], token: str) -> 
     if reply.status == 0:
         words = redact(f"{reply.text} ({request})", (token,))
         raise Unreachable(words, "check the network, then try again")
-    if 300 <= reply.status < 400 and reply.status not in fine:
-        raise GitHubError(
-            f"{request}: moved to {reply.headers.get('location', 'another place')}",
-            "if the repository was renamed or the issue transferred: git remote set-url, or the key repo",
-        )
     if reply.status not in fine:
-        raise error_of(reply.status, request, what)
+        raise error_of(reply, what)
 
 
-def error_of(status: int, request: str, what: str) -> GitHubError:
-    match status:
+def error_of(reply: Reply, what: str) -> GitHubError:
+    doctor, again = "issue-orch doctor", "run the command again"
+    match reply.status:
         case 202:
-            return GitHubError(f"{request}: still being computed", "run the command again")
+            return GitHubError(f"still being computed ({what})", again)
         case 401:
             hint = "gh auth login, or set ISSUE_ORCH_TOKEN"
             return SignInFailed(f"GitHub refused the token ({what})", hint)
         case 403:
-            return Refused(f"not permitted ({what})", "issue-orch doctor")
+            return Refused(f"not permitted ({what})", doctor)
         case 404 | 410:
-            words = f"not there, or not visible to the token ({what})"
-            return NotFound(words, "issue-orch doctor")
+            return NotFound(f"not there, or not visible to the token ({what})", doctor)
         case 422:
-            return Invalid(what, "issue-orch doctor")
-        case 501:
-            return GitHubError(what, "issue-orch doctor")
-    if status >= 500:
-        return Unreachable(what, "run the command again")
-    return GitHubError(what, "issue-orch doctor")
+            return Invalid(what, doctor)
+        case status if 300 <= status < 400:
+            return GitHubError(
+                f"moved to {reply.headers.get('location', 'another place')} ({what})",
+                "if the repository was renamed or the issue transferred: git remote set-url, or the key repo",
+            )
+        case status if status >= 500 and status != 501:
+            return Unreachable(what, again)
+    return GitHubError(what, doctor)
 
 
 def parse_json(text: str, request: str) -> Any:

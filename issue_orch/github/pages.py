@@ -7,6 +7,7 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
+from tempfile import mkstemp
 from typing import Any, NamedTuple
 
 CACHE_BYTES = 256 * 1024 * 1024
@@ -35,16 +36,17 @@ def load_page(folder: Path, url: str) -> Page | None:
 def store_page(folder: Path, url: str, page: Page, text: str, limit: int = CACHE_BYTES) -> None:
     """Keep `page`, if there is room for it; `text` is its data as the server sent it."""
     head = json.dumps({"url": url, "etag": page.etag, "next": page.next})
-    name = folder / f".new-{os.urandom(6).hex()}"
+    temporary = None
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        descriptor, temporary = mkstemp(dir=folder)
+        with open(descriptor, "wb") as file:
             file.write(f"{head}\n{text}".encode())
         _trim(folder, limit - len(text))
-        os.replace(name, page_path(folder, url))
+        os.replace(temporary, page_path(folder, url))
     except OSError:  # a full disk, mostly: then it is asked for again, and `prune` can make room
-        with suppress(OSError):
-            name.unlink()
+        if temporary:
+            os.unlink(temporary)
 
 
 def page_path(folder: Path, url: str) -> Path:
@@ -53,8 +55,8 @@ def page_path(folder: Path, url: str) -> Path:
 
 def _trim(folder: Path, limit: int) -> None:
     """Above `limit` bytes, begin anew."""
-    with os.scandir(folder) as entries, suppress(FileNotFoundError):  # another process is at it
-        pages = [entry for entry in entries if entry.name.endswith(".page")]
+    pages = list(folder.glob("*.page"))
+    with suppress(FileNotFoundError):  # another process is at it
         if sum(page.stat().st_size for page in pages) > limit:
             for page in pages:
-                os.unlink(page)
+                page.unlink()

@@ -33,7 +33,6 @@ from .pages import Page, load_page, store_page
 
 if TYPE_CHECKING:
     from github.Repository import Repository
-    from tenacity import RetryCallState
 
 PER_PAGE = 100
 MOST_PAGES = 300
@@ -67,18 +66,18 @@ class Rest:
         self._cache, self._gap = cache, write_gap
         self._connections: dict[int, Connection] = {}
         self._statuses: list[int] = []
-        self._limits: dict[str, str] = {}
+        self._said: dict[str, str] = {}
         self._people: dict[str, tuple[float, str | None]] = {}
 
     @property
     def scopes(self) -> str | None:
         """What a classic token may do; None for other tokens, of which the server does not say it."""
-        return self._limits.get("x-oauth-scopes")
+        return self._said.get("x-oauth-scopes")
 
     @property
     def rate(self) -> RateFacts:
         """What this connection has used so far, and what the server says is left (None: it does not say)."""
-        said = (self._limits.get(f"x-ratelimit-{name}", "") for name in RateFacts._fields[2:])
+        said = (self._said.get(f"x-ratelimit-{name}", "") for name in RateFacts._fields[2:])
         left = (int(value) if value.isdecimal() and len(value) < 20 else None for value in said)
         return RateFacts(len(self._statuses), self._statuses.count(304), *left)
 
@@ -144,31 +143,29 @@ class Rest:
         try:
             what(lazy_repository(self.repo, ask))
         except Unreachable as error:
-            unsure = error.message
-        else:
-            return answers.pop()
-        raise MaybeDone(
-            f"{unsure}; it may have been done all the same",
-            "look on GitHub, then run the command again",
-        )
+            words = f"{error.message}; it may have been done all the same"
+            raise MaybeDone(words, "look on GitHub, then run the command again") from None
+        return answers.pop()
 
     def _get(self, url: str, absent: tuple[int, ...]) -> Page | None:
-        """Asked up to three times where no answer comes, and a second time after a limit of a moment."""
+        """Once more after a limit of a moment; three times in all where no answer comes."""
         try:
             return self._get_once(url, absent)
         except (Unreachable, RateLimited) as error:
-            failed = [error]
+            wait = max(getattr(error, "until", 0) - time.time(), 0.5)
+            if wait > SHORT_WAIT:
+                raise
         import tenacity  # imported where something has failed, which is rare
 
-        def ask() -> Page | None:
-            if failed:
-                raise failed.pop()
-            return self._get_once(url, absent)
-
-        stop = tenacity.stop_after_attempt(TRIES)
-        return tenacity.Retrying(
-            stop=stop, retry=_may_pass, wait=_pause, sleep=self._sleep, reraise=True
-        )(ask)
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(TRIES - 1),
+            wait=tenacity.wait_fixed(1),
+            retry=tenacity.retry_if_exception_type(Unreachable),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        self._sleep(wait)
+        return retrying(self._get_once, url, absent)
 
     def _get_once(self, url: str, absent: tuple[int, ...]) -> Page | None:
         absolute = f"{self._base_url}{url}"
@@ -204,10 +201,7 @@ class Rest:
         except (requests.RequestException, ValueError, OverflowError) as error:
             reply = Reply(0, {}, f"{self._origin.host} cannot be reached: {reason(error)}")
         self._statuses.append(reply.status)
-        kept = ("x-ratelimit-", "x-oauth-scopes")
-        self._limits.update(
-            {name: value for name, value in reply.headers.items() if name.startswith(kept)}
-        )
+        self._said.update(reply.headers)
         raise_for(reply, f"{method} {url}", fine, self._token)
         return reply
 
@@ -215,20 +209,6 @@ class Rest:
 def _address(path: str, params: dict[str, Any]) -> str:
     wanted = {name: value for name, value in params.items() if value is not None}
     return f"{path}?{urlencode(wanted)}" if wanted else path
-
-
-def _pause(state: RetryCallState) -> float:
-    error = state.outcome and state.outcome.exception()
-    if isinstance(error, RateLimited):
-        return max(error.until - time.time(), 0)
-    return 0.5 * state.attempt_number
-
-
-def _may_pass(state: RetryCallState) -> bool:
-    error = state.outcome and state.outcome.exception()
-    return isinstance(error, Unreachable) or (
-        isinstance(error, RateLimited) and state.attempt_number == 1 and _pause(state) <= SHORT_WAIT
-    )
 
 
 def wait_turn(folder: Path, gap: float, sleep: Callable[[float], None]) -> None:

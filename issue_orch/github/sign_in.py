@@ -14,7 +14,6 @@ from ..errors import Expected
 from ..process.run import Done, run
 
 PR_SET_DUMPABLE = 4
-LOOPBACK = ("127.", "localhost", "[::1]")
 SCHEMES = ("https", "http", "ssh", "git", "git+ssh", "ssh+git")
 # a host that begins with a dash would be an option of ssh
 SCP_LIKE = re.compile(r"(?:[^@/:\s]+@)?(\[[0-9A-Fa-f:]+\]|\w[^/:@\s]*):(?!//)(.+)")
@@ -43,7 +42,7 @@ def find_token(
         if value := env.get(name, "").strip():
             hide_process()
             return Token(value, name, host)
-    if host.startswith(LOOPBACK):
+    if is_here(host):
         return None
     try:
         done = run(
@@ -60,13 +59,26 @@ def find_token(
 def variables(host: str, env: Mapping[str, str]) -> tuple[str, ...]:
     """A token of one host in the environment is never offered to another."""
     named = env.get("GH_HOST", "").lower()
-    if host == "github.com" or (host.endswith(".ghe.com") and named == host):
+    tenant = host.endswith(".ghe.com")
+    if host == "github.com" or (tenant and named == host) or is_here(host):
         return ("GH_TOKEN", "GITHUB_TOKEN")
-    if host.startswith(LOOPBACK):  # a server of one's own, for trying things out
-        return ("GH_TOKEN", "GITHUB_TOKEN")
-    if host.endswith(".ghe.com") or named not in ("", host):
+    if tenant or named not in ("", host):
         return ()
     return ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
+
+
+def is_here(host: str) -> bool:
+    """Whether a host, with its port or without, is this machine: a server of one's own, for trying things out."""
+    return is_loopback(urlsplit(f"//{host}").hostname or "")
+
+
+def is_loopback(name: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
 
 
 def hide_process() -> None:

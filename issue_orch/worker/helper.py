@@ -52,7 +52,7 @@ def token_for(request: dict[str, Any]) -> Token | None:
 
 
 def settle(request: dict[str, Any]) -> dict[str, Any]:
-    from ..github.client import GitHub
+    from ..github.client import open_github
     from .settle import Job
     from .settle import settle as settle_session
 
@@ -67,14 +67,8 @@ def settle(request: dict[str, Any]) -> dict[str, Any]:
         raise Expected(
             f"no token for {launch['baseUrl']}: gh auth login, or set GH_TOKEN, then issue-orch resume"
         )
-    gap = float(os.environ.get("ISSUE_ORCH_WRITE_GAP") or 1.0)
-    gh = GitHub(
-        launch["repoName"],
-        token.value,
-        launch["baseUrl"],
-        cache=Path(request["state"]) / "cache",
-        write_gap=gap,
-    )
+    state = Path(request["state"])
+    gh = open_github(launch["repoName"], token, launch["baseUrl"], state, os.environ)
     return settle_session(Job(launch, request["status"], request["claim"], token), gh)._asdict()
 
 
