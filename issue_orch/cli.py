@@ -319,7 +319,7 @@ def tell(
       issue-orch tell 123 "Keep the public API as it is"
       issue-orch tell 123 --now "Stop: do not touch the migrations"
     """
-    from .commands.answer import tell as command
+    from .commands.tell import tell as command
 
     return command(issue, " ".join(text), now)
 
@@ -380,7 +380,7 @@ def pause(issues: Numbers = None, all_: All = False) -> int:
       issue-orch pause 123
       issue-orch pause --all
     """
-    from .commands.answer import pause as command
+    from .commands.pause import pause as command
 
     return command(issues or [], all_)
 
@@ -396,7 +396,7 @@ def resume(issues: Numbers = None, all_: All = False) -> int:
       issue-orch resume 123
       issue-orch resume --all
     """
-    from .commands.answer import resume as command
+    from .commands.resume import resume as command
 
     return command(issues or [], all_)
 
@@ -410,9 +410,9 @@ def stop(issues: Numbers = None, all_: All = False) -> int:
       issue-orch stop 123
       issue-orch stop --all
     """
-    from .commands.answer import stop as command
+    from .commands.stop import stop as command
 
-    return command(issues or [], all_, cancel=False)
+    return command(issues or [], all_)
 
 
 @app.command()
@@ -423,9 +423,9 @@ def cancel(issues: Numbers = None, all_: All = False) -> int:
     Examples:
       issue-orch cancel 123
     """
-    from .commands.answer import stop as command
+    from .commands.cancel import cancel as command
 
-    return command(issues or [], all_, cancel=True)
+    return command(issues or [], all_)
 
 
 @app.command("run")

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 from issue_orch.agents import registry, runs
 from issue_orch.agents.base import Turn, Usage
-from issue_orch.commands.show import session_lines
 from issue_orch.config.keys import AGENT_KEYS, KEYS, commented_file
 from issue_orch.config.layers import parse
 from issue_orch.config.templates import pull_body, task
@@ -32,7 +31,8 @@ from issue_orch.errors import Expected, GitHubError
 from issue_orch.github import parse as github_json
 from issue_orch.github.fence import address, refusal
 from issue_orch.store import files, inbox, ledger
-from issue_orch.store.look import look_all
+from issue_orch.store.look import load_past, look_all
+from issue_orch.terminal.session import session_lines
 from issue_orch.terminal.sessions import status_text
 from issue_orch.text import fence, neutralise, one_line, redact, sanitise
 from issue_orch.worker import outbox
@@ -235,7 +235,7 @@ def test_status_files(state: Path, data: st.DataObject) -> None:
         sessions, problems = look_all(state, NOW)
         status_text(sessions, NOW, 100, False)
         for seen in sessions:
-            session_lines(state, seen, NOW, 100)
+            session_lines(seen, load_past(state, seen.status["issueNumber"]), NOW, 100)
         assert len(sessions) + len(problems) == 1
     except Expected as error:
         assert error.message

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import screens
 
-from issue_orch.commands.logs import LogReader, Rendering
+from issue_orch.agents.command import parse
 from issue_orch.store.files import session_folder
 from issue_orch.store.leases import take
+from issue_orch.store.log import LogReader
+from issue_orch.terminal.log import Rendering
 
 
 def event(**fields: object) -> bytes:
@@ -29,7 +31,7 @@ def write(log: Path, *rows: tuple[bytes, float]) -> None:
 
 
 def rendered(log: Path) -> list[tuple[str, str]]:
-    rendering = Rendering("command")
+    rendering = Rendering(parse)
     return [
         (line.clock, line.text)
         for raw, at in LogReader(log).read()

@@ -7,10 +7,10 @@ import json
 import pytest
 from plankit import REPO, blocker, facts, issue, session
 
-from issue_orch.commands.plan import plan_json, plan_text
 from issue_orch.core.dependencies import Ref
 from issue_orch.core.plan import plan
 from issue_orch.core.ready import OpenPull, Rules
+from issue_orch.terminal.plan import plan_json, plan_text
 from issue_orch.text import display_width
 
 EVERYTHING = facts(

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import screens
 
-from issue_orch.commands.show import phase_times, session_lines
 from issue_orch.store.files import append_event, iso, session_folder
 from issue_orch.store.inbox import delivered, receipt, send
-from issue_orch.store.look import Seen
+from issue_orch.store.look import Seen, load_past
+from issue_orch.terminal.session import phase_times, session_lines
 from issue_orch.text import display_width, wrapped
 
 NOW = screens.NOW
@@ -54,7 +54,7 @@ def sight(number: int) -> Seen:
 
 def test_the_screen(tmp_path: Path) -> None:
     """When it is meant to change: delete tests/screens/show-124.txt, run twice, and look at the difference."""
-    lines = session_lines(stage(tmp_path), sight(124), NOW, 80)
+    lines = session_lines(sight(124), load_past(stage(tmp_path), 124), NOW, 80)
     text = "".join(f"{text}\n" for text, _ in lines)
     file = screens.FOLDER / "show-124.txt"
     if not file.exists():
@@ -67,7 +67,9 @@ def test_the_screen(tmp_path: Path) -> None:
 def test_every_session_fits_and_moves_no_cursor(tmp_path: Path, columns: int) -> None:
     state = stage(tmp_path)
     for seen in screens.sights(12):
-        for text, _ in session_lines(state, seen, NOW, columns):
+        for text, _ in session_lines(
+            seen, load_past(state, seen.status["issueNumber"]), NOW, columns
+        ):
             assert display_width(text) <= columns
             assert text.isprintable()
 

@@ -22,8 +22,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static, TabbedContent
 from watchkit import text_of
 
-from issue_orch.commands.answer import give
-from issue_orch.commands.tui.watch import Watch
+from issue_orch.commands.tui.watch import Watch, give
 from issue_orch.store.files import load_status, save_status, session_folder
 from issue_orch.store.inbox import pending
 

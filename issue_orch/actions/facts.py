@@ -1,22 +1,67 @@
-"""Facts for a decision, gathered from GitHub and from the sessions of this clone. Decides nothing."""
+"""Facts for a decision, gathered from GitHub and from the sessions of this clone; what is asked for most, as a plan."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..core.dependencies import Ref, needs_blockers, needs_states
 from ..core.model import Blocker, Issue, SessionStatus, find_number
+from ..core.plan import Plan, plan
 from ..core.ready import Facts, Labelled, OpenPull, Rules, SessionFacts, look_up
-from ..errors import Expected, GitHubError
+from ..errors import Expected, GitHubError, NotFound, Usage
 from ..git import snapshot
 from ..git.run import git
 from ..store.files import load_sessions
 from ..store.leases import is_alive, probe
+from ..terminal.io import progress, warn
 from .context import Context
 
 if TYPE_CHECKING:
     from ..github.client import GitHub
+
+MOST_AT_ONCE = 8  # GitHub does not like many requests at the same time
+
+
+def fetch_plan(
+    context: Context, gh: GitHub, numbers: list[int], stack: bool, with_files: bool = True
+) -> Plan:
+    """The plan of all ready issues, or of the named ones. Files, which overlap is about, only `with_files`."""
+    warn(*context.config.warnings)
+    progress(f"Asking {context.name} …")
+    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+        pulls = pool.submit(fetch_open_pulls, context, gh, with_files)
+        issues = (
+            list(pool.map(partial(_fetch_named, gh), dict.fromkeys(numbers)))
+            if numbers
+            else gh.fetch_issues()
+        )
+    me = (
+        fetch_me(gh)
+        if context.config.ready_assigned == "me" or any(issue.assignees for issue in issues)
+        else None
+    )
+    rules = rules_of(context, me, stack)
+    facts = gather(context, gh, issues, with_files, pulls.result())
+    active = sum(session.active for session in facts.sessions.values())
+    return plan(facts, rules, max(0, context.config.max_workers - active))
+
+
+def _fetch_named(gh: GitHub, number: int) -> Issue:
+    if find_number(str(number)) is None:
+        raise Usage(f"{number} is not the number of an issue", "issue-orch plan")
+    try:
+        issue = gh.fetch_issue(number)
+    except NotFound as error:
+        raise NotFound(
+            f"#{number}: there is no such issue in {gh.repo}, or the token may not see it",
+            "issue-orch plan, or issue-orch doctor for the token",
+        ) from error
+    if issue.is_pull:
+        raise Usage(f"#{number} is a pull, not an issue", "issue-orch plan")
+    return issue
 
 
 def rules_of(context: Context, me: str | None, stack: bool, serialize: bool = False) -> Rules:

@@ -1,16 +1,13 @@
-"""Starting a supervisor: what it needs to know in launch.json, what it inherits, the hand-over of the lease; and the
-messages that start one: guidance and `resume`."""
+"""Starting a supervisor: what it needs to know in launch.json, what it inherits, the hand-over of the lease."""
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import select
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,15 +17,13 @@ from ..agents import registry
 from ..config.keys import Config
 from ..config.layers import approved_folder
 from ..config.layers import check_agent as config_agent
-from ..core.lifecycle import kinds
 from ..core.model import SessionStatus
-from ..errors import Expected, LeaseHeld
+from ..errors import Expected
 from ..git import run as git
 from ..git import worktree
-from ..process.run import package_parent, python_module, wait_for
-from ..store.files import append_event, load_events, load_pull, seconds, session_folder, write_json
-from ..store.inbox import STOP_WAIT, delivered, pending, send, session
-from ..store.leases import Lease, is_alive, nudge, take
+from ..process.run import package_parent, python_module
+from ..store.files import load_events, seconds, session_folder, write_json
+from ..store.leases import Lease
 from ..store.ledger import Ceilings
 from .context import Context, token_of
 
@@ -248,12 +243,9 @@ def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:
 
 def load_intent(state: Path, status: SessionStatus) -> worktree.Intent:
     """What the session wrote down before it made anything."""
-    events = [
-        each
-        for each in load_events(state, status["issueNumber"])
-        if each.get("kind") == "registered"
-    ]
-    last = events[-1] if events else {}
+    events = load_events(state, status["issueNumber"])
+    registered = [each for each in events if each.get("kind") == "registered"]
+    last = registered[-1] if registered else {}
     return worktree.Intent(
         str(last.get("mark") or ""), seconds(status["startedAt"]), str(last.get("continues") or "")
     )
@@ -266,115 +258,13 @@ def foreign(context: Context, status: SessionStatus) -> str:
     """
     path, intent = status["worktreePath"], load_intent(context.state, status)
     admin = git.find_admin_dir(context.repo, path)
-    if (
-        admin is None
-        or (status["attempt"] and not intent.mark)
-        or worktree.is_own(path, admin, intent)
-    ):
+    unknown = status["attempt"] and not intent.mark
+    if admin is None or unknown or worktree.is_own(path, admin, intent):
         return ""
     return f"{path} is another worktree than the one that was made for it"
 
 
 def refuse_foreign(context: Context, status: SessionStatus) -> None:
     if words := foreign(context, status):
-        raise Expected(
-            f"#{status['issueNumber']}: {words}", LEAVE.format(path=status["worktreePath"])
-        )
-
-
-def start_worker(context: Context, number: int, role: str) -> bool:
-    """False when a worker lives, which looks into the inbox before it ends. Another command is waited for."""
-    deadline = time.monotonic() + STOP_WAIT
-    while True:
-        try:
-            lease = take(context.state, number, role, wait=0.3)
-            break
-        except LeaseHeld:
-            if is_alive(context.state, number) or time.monotonic() > deadline:
-                nudge(context.state, number)
-                return False
-    with lease:
-        relaunch(context, session(context.state, number), lease)
-    return True
-
-
-def guide(
-    context: Context,
-    number: int,
-    text: str,
-    author: str,
-    question: str | None = None,
-    at_once: bool = False,
-) -> str:
-    """Give guidance to a worker, as the answer to its question when it has one. Relaunches a worker that waits."""
-    status = session(context.state, number)
-    if not text.strip():
-        raise Expected(f"#{number}: the text is empty", f'issue-orch answer {number} "what to do"')
-    refuse_cancelled(status)
-    open_question = status["question"]["id"] if status["question"] else None
-    sent = send(
-        context.state,
-        number,
-        "guidance",
-        text,
-        author,
-        time.time(),
-        question or open_question,
-        at_once,
-    )
-    late = (
-        ""
-        if sent.answers or open_question is None
-        else "somebody answered before you; yours goes along as guidance. "
-    )
-    if status["hold"]:
-        held = "over its budget" if status["hold"] == "budget" else status["hold"]
-        return f"{late}queued: the session is {held}; issue-orch resume {number}"
-    started = start_worker(context, number, "answer")
-    if receipt_comes(context, number, sent.id, started):
-        return f"{late}delivered{', the worker goes on' * started}"
-    if started:
-        return f"{late}the worker was started with it; the receipt follows in: issue-orch show {number}"
-    return f"{late}queued: the worker is running and takes it at its next turn"
-
-
-def resume(context: Context, number: int) -> str:
-    state, status = context.state, session(context.state, number)
-    refuse_cancelled(status)
-    waiting = "guidance" in kinds(pending(state, number))
-    if status["status"] == "stuck" and status["question"] and not waiting:
-        raise Expected(
-            f"#{number}: it asks: {status['question']['decision']}",
-            f'issue-orch answer {number} "…"',
-        )
-    if status["status"] == "complete" and not status["hold"] and not waiting:
-        if (load_pull(state, number) or {}).get("held"):
-            append_event(state, number, "resumed", time.time())
-            return "follows up again at the next poll (issue-orch run)"
-        return f"is complete: {status['pullRequestUrl']}"
-    held = status["hold"] or status["retryAt"] or kinds(pending(state, number)) & {"pause", "stop"}
-    if not held and is_alive(state, number):
-        return "is running"
-    sent = send(state, number, "resume", "", getpass.getuser(), time.time())
-    receipt_comes(context, number, sent.id, start_worker(context, number, "resume"))
-    status = session(state, number)
-    return (
-        f"is still over its budget: issue-orch costs ({status['failure']})"
-        if status["hold"] == "budget"
-        else "resumed"
-    )
-
-
-def refuse_cancelled(status: SessionStatus) -> None:
-    number = status["issueNumber"]
-    if status["status"] == "cancelled":
-        hint = f"issue-orch prune {number} --cancelled; issue-orch spawn {number} --reuse"
-        raise Expected(f"#{number}: the session was cancelled", hint)
-
-
-def receipt_comes(context: Context, number: int, message: str, started: bool) -> bool:
-    """Whether the agent takes the message within some seconds, more of them when it was just started."""
-    return wait_for(
-        lambda: any(each["id"] == message for each in delivered(context.state, number)),
-        5.0 if started else 1.5,
-    )
+        hint = LEAVE.format(path=status["worktreePath"])
+        raise Expected(f"#{status['issueNumber']}: {words}", hint)

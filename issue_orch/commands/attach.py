@@ -10,13 +10,14 @@ import time
 from pathlib import Path
 
 from ..actions.context import open_context
-from ..actions.launch import refuse_foreign, resume, write_launch
+from ..actions.launch import refuse_foreign, write_launch
+from ..actions.steer import pause, resume, stop
 from ..agents.base import Command
 from ..errors import Expected, Usage
 from ..process.run import Helper, end_marked, wait_for
-from ..store import inbox
 from ..store.files import append_event
 from ..store.leases import is_alive, probe, take
+from ..store.look import load_session
 from ..terminal.io import say
 from ..worker.session import Session
 
@@ -27,7 +28,7 @@ def attach(number: int, now: bool) -> int:
     if not sys.stdin.isatty():
         raise Usage("attach needs a terminal", f"issue-orch logs {number} -f")
     context = open_context()
-    status = inbox.session(context.state, number)
+    status = load_session(context.state, number)
     if not os.path.isdir(status["worktreePath"]):
         raise Expected(
             f"#{number}: its worktree {status['worktreePath']} is gone", f"issue-orch show {number}"
@@ -55,9 +56,9 @@ def attach(number: int, now: bool) -> int:
 def make_room(state: Path, number: int, now: bool) -> None:
     """Let the turn end and hold, or stop at once. Ctrl-C while waiting leaves the session paused."""
     if now:
-        inbox.stop(state, number)
+        stop(state, number)
         return
-    inbox.pause(state, number)
+    pause(state, number)
     say(f"#{number}: waiting for the worker's turn to end (--now ends it) …")
     if not wait_for(lambda: not probe(state, number), TURN_WAIT, 0.2):
         raise Expected(

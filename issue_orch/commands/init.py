@@ -21,6 +21,7 @@ from ..actions.context import (
 from ..agents.registry import NAMES
 from ..config import layers
 from ..config.keys import commented_file
+from ..core.headline import LABELS
 from ..errors import Expected, GitHubError, Usage
 from ..git import remote as push
 from ..git.run import Repo, dangerous_keys, find_repo, git
@@ -34,11 +35,6 @@ if TYPE_CHECKING:
     from ..github.client import GitHub
 
 READY = ("0e8a16", "An agent may work on it")
-WRITE_BACK_LABELS = (
-    ("orch:working", "1d76db", "A worker of issue-orch is on it"),
-    ("orch:stuck", "d93f0b", "A worker of issue-orch asks a person"),
-    ("orch:pr-ready", "0e8a16", "issue-orch opened a pull request"),
-)
 
 
 def init(
@@ -193,14 +189,13 @@ def check(context: Context, labels: bool) -> bool:
 
 
 def check_labels(context: Context, gh: GitHub, create: bool) -> None:
-    wanted = [(name, *READY) for name in context.config.ready_labels]
-    wanted += WRITE_BACK_LABELS if context.config.github_write_back else ()
+    wanted = dict.fromkeys(context.config.ready_labels, READY)
+    wanted |= LABELS if context.config.github_write_back else {}
     have = {name.casefold() for name in gh.fetch_labels()}
-    missing = [label for label in wanted if label[0].casefold() not in have]
-    if create:
-        for name, color, description in missing:
-            gh.create_label(name, color, description)
-    names = ", ".join(f'"{name}"' for name, _, _ in missing)
+    missing = [name for name in wanted if name.casefold() not in have]
+    for name in missing if create else ():
+        gh.create_label(name, *wanted[name])
+    names = ", ".join(f'"{name}"' for name in missing)
     if missing:
         say(
             f"Created labels {names}."

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..actions import launch
 from ..actions import spawn as act
 from ..actions.context import Context, connect, open_context
+from ..actions.facts import fetch_plan
 from ..actions.spawn import Outcome
 from ..config.layers import check_agent
 from ..core.model import Issue
@@ -20,8 +21,8 @@ from ..core.ready import Reason
 from ..errors import Expected, Usage
 from ..store import ledger
 from ..terminal.io import colours, confirm, fail, print_json, say, width
+from ..terminal.plan import plan_text
 from ..text import one_line
-from .plan import fetch_plan, plan_text
 
 if TYPE_CHECKING:
     from ..github.client import GitHub

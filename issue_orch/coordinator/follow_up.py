@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..actions.context import Context, fetch_base, token_of
 from ..actions.facts import fetch_me
-from ..actions.launch import report_command, start_worker
+from ..actions.launch import report_command
+from ..actions.steer import pause, start_worker
 from ..config.layers import approved_folder
 from ..config.templates import render, task
 from ..core.lifecycle import AUTOMATIC, counters
@@ -17,7 +18,7 @@ from ..errors import Expected, LeaseHeld
 from ..git import merges
 from ..git.run import git, rev_parse
 from ..store.files import iso, load_events, load_pull, load_sessions, write_json
-from ..store.inbox import pause, send
+from ..store.inbox import send
 from ..store.leases import is_alive, take
 from . import write_back
 from .pulls import (

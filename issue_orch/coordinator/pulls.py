@@ -29,8 +29,8 @@ from ..store.files import (
     session_folder,
     write_json,
 )
-from ..store.inbox import session
 from ..store.leases import take
+from ..store.look import load_session
 
 if TYPE_CHECKING:
     from ..github.client import GitHub
@@ -66,7 +66,7 @@ class Pass(NamedTuple):
     secrets: tuple[str, ...]
 
     def status(self, number: int) -> SessionStatus:
-        return session(self.context.state, number)
+        return load_session(self.context.state, number)
 
     def issue(self, number: int) -> Issue:
         """The issue as it is now. Those that are ready came in one list; only others cost a request."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..actions.launch import guide
-from ..core.headline import Headline
+from ..actions.steer import guide
+from ..core.headline import LABELS, Headline, wanted_label
 from ..core.model import Comment, Message, Question, SessionStatus, find_number
 from ..core.ready import WRITERS
 from ..errors import Expected, NotFound
@@ -16,11 +16,6 @@ from ..store.look import look
 from ..text import neutralise, one_line, redact
 from .pulls import Memory, Pass, guarded, load_memory, save_memory
 
-if TYPE_CHECKING:
-    from ..github.client import GitHub
-
-WORKING, STUCK, READY = LABELS = ("orch:working", "orch:stuck", "orch:pr-ready")
-ENDED = ("MERGED", "CLOSED", "CANCELLED")
 BUSY = ("PLANNING", "WORKING", "STARTING", "QUIET", "RETRYING")
 ANSWER = re.compile(r"\s*/answer\b[ \t]*(.*)", re.IGNORECASE | re.DOTALL)
 TEXT_LIMIT = 8_000
@@ -141,18 +136,6 @@ def sync_labels(run: Pass, number: int, wanted: str | None) -> None:
         run.gh.add_labels(number, [wanted])
 
 
-def wanted_label(head: Headline, checks: str | None) -> str | None:
-    if head.label in ENDED:
-        return None
-    if head.label == "STUCK":
-        return STUCK
-    return (
-        READY
-        if head.label == "PR READY" or (head.label, checks) == ("PR OPEN", "unavailable")
-        else WORKING
-    )
-
-
 def keep(run: Pass, number: int, memory: Memory, kind: str, body: str) -> None:
     """Make our comment of this kind say `body`. One that somebody deleted is not written again."""
     mine: dict[str, Any] = memory.setdefault(kind, {})
@@ -227,10 +210,3 @@ def receipt_of(run: Pass, status: SessionStatus, question: str) -> str:
 def safe(run: Pass, text: str) -> str:
     """As it may be posted: without secrets, mentions, closing words and commands (threat S8)."""
     return neutralise(redact(text, run.secrets), TEXT_LIMIT)
-
-
-def tidy(gh: GitHub, numbers: list[int]) -> None:
-    """Take our labels off issues whose sessions are gone."""
-    for number in numbers:
-        for label in {*LABELS} & {label.casefold() for label in gh.fetch_issue(number).labels}:
-            gh.remove_label(number, label)

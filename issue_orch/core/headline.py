@@ -53,6 +53,13 @@ LOOKS: dict[str, tuple[str, Colour, bool]] = {
     "WORKING": ("*", "cyan", False),
     "STARTING": ("*", "blue", False),
 }
+# On GitHub, with write-back: colour and description.
+LABELS = {
+    "orch:working": ("1d76db", "A worker of issue-orch is on it"),
+    "orch:stuck": ("d93f0b", "A worker of issue-orch asks a person"),
+    "orch:pr-ready": ("0e8a16", "issue-orch opened a pull request"),
+}
+WORKING, STUCK, READY = LABELS
 
 
 def headline(status: SessionStatus, pull: PullFacts | None, seen: Observed) -> Headline:
@@ -60,6 +67,19 @@ def headline(status: SessionStatus, pull: PullFacts | None, seen: Observed) -> H
     label, why = label_of(status, pull or {}, seen)
     mark, colour, needs_you = LOOKS[label]
     return Headline(label, why, mark, colour, needs_you)
+
+
+def wanted_label(head: Headline, checks: str | None) -> str | None:
+    """Which of LABELS the issue has; none where the session is over."""
+    if head.label in {"MERGED", "CLOSED", "CANCELLED"}:
+        return None
+    if head.label == "STUCK":
+        return STUCK
+    return (
+        READY
+        if head.label == "PR READY" or (head.label, checks) == ("PR OPEN", "unavailable")
+        else WORKING
+    )
 
 
 def asks_for_holder(status: SessionStatus) -> bool:

@@ -1,24 +1,19 @@
-"""What people tell a session: its inbox, each message once; holding it where no worker lives to read that; and the
-folder in which the worker answers. A sender writes first and then tries the lease, so that one side always sees it.
-"""
+"""What people tell a session: its inbox, each message once; and the folder in which the worker answers."""
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import time
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from ..core.lifecycle import CONTROL, End, halted, kinds
+from ..core.lifecycle import CONTROL, End, kinds
 from ..core.model import Message, SessionStatus
-from ..errors import Expected, LeaseHeld
-from ..process.run import end_marked, wait_for
+from ..errors import Expected
 from .files import (
     append_event,
     iso,
-    load_status,
     make_session,
     read_untrusted,
     save_status,
@@ -26,10 +21,8 @@ from .files import (
     write_json,
     write_text,
 )
-from .leases import is_alive, nudge, take
 
 SIZE_LIMIT = 256 * 1024
-STOP_WAIT = 30.0
 
 
 class Sent(NamedTuple):
@@ -164,68 +157,6 @@ def write_context(status: SessionStatus, repo: str, state: Path) -> None:
             "stateFolder": str(state),
         },
     )
-
-
-# -- sessions that are held, with or without a worker
-
-
-def session(state: Path, number: int) -> SessionStatus:
-    status = load_status(state, number)
-    if status is None:
-        raise Expected(f"#{number}: there is no session", "issue-orch status")
-    return status
-
-
-def pause(state: Path, number: int, author: str = "") -> str:
-    status = session(state, number)
-    if status["status"] in {"complete", "cancelled"}:
-        return f"is {status['status']}"
-    if status["hold"] in {"paused", "stopped"}:
-        return f"is {status['hold']}"
-    send(state, number, "pause", "", author or getpass.getuser(), time.time())
-    if hold_offline(state, number, "pause"):
-        return became(state, number, "paused (no worker was running)")
-    return "will pause when the worker's turn ends"
-
-
-def stop(state: Path, number: int, cancel: bool = False) -> str:
-    """End the worker and everything it started; the session stays. With `cancel` it becomes cancelled."""
-    kind, word = ("cancel", "cancelled") if cancel else ("stop", "stopped")
-    status = session(state, number)
-    if status["status"] == "cancelled":
-        return "was cancelled before"
-    if status["status"] == "complete" and not cancel and not is_alive(state, number):
-        return "is complete, nothing runs"
-    send(state, number, kind, "", getpass.getuser(), time.time())
-    if not wait_for(lambda: hold_offline(state, number, kind), STOP_WAIT):
-        return f"asked to {kind}, but the worker has not ended after {STOP_WAIT:.0f} s"
-    return became(state, number, word)
-
-
-def became(state: Path, number: int, word: str) -> str:
-    """What is true now: the session may have become complete while it was being told."""
-    status = session(state, number)
-    return (
-        word
-        if status["hold"] or status["status"] != "complete"
-        else f"is complete: {status['pullRequestUrl']}"
-    )
-
-
-def hold_offline(state: Path, number: int, kind: str) -> bool:
-    """Do what the inbox says ourselves when no worker lives. False when somebody holds the lease: then it is told."""
-    try:
-        lease = take(state, number, kind, wait=0.3)
-    except LeaseHeld:
-        nudge(state, number)
-        return False
-    with lease:
-        end_marked(str(state), number)
-        status = session(state, number)
-        step = halted(status["status"], pending(state, number))
-        if step is not None:
-            halt(state, status, step, time.time())
-    return True
 
 
 def halt(state: Path, status: SessionStatus, step: End, now: float) -> None:

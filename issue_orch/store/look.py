@@ -7,17 +7,37 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..core.headline import QUIET_AFTER, Headline, Observed, asks_for_holder, headline
 from ..errors import Expected
-from .files import load_each, load_json, load_pull, seconds, state_folder
+from .files import (
+    load_each,
+    load_events,
+    load_json,
+    load_pull,
+    load_status,
+    read_untrusted,
+    seconds,
+    session_folder,
+    state_folder,
+)
 from .leases import probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import Any
 
-    from ..core.model import PullFacts, SessionStatus
+    from ..core.model import Message, PullFacts, SessionStatus
 
 
 LITTLE = 65_536  # bytes free on a disk that counts as full
+
+
+class Past(NamedTuple):
+    """What happened in a session: its history, the worker's plan, and what people told it."""
+
+    events: list[dict[str, Any]]
+    plan: str
+    delivered: list[Message]
+    pending: list[Message]
 
 
 class Seen(NamedTuple):
@@ -32,6 +52,25 @@ class Seen(NamedTuple):
 def find_state(cwd: str) -> Path:
     """The state folder. It need not exist yet."""
     return state_folder(find_git(cwd))
+
+
+def load_session(state: Path, number: int) -> SessionStatus:
+    status = load_status(state, number)
+    if status is None:
+        raise Expected(f"#{number}: there is no session", "issue-orch status")
+    return status
+
+
+def load_past(state: Path, number: int) -> Past:
+    from .inbox import delivered, pending  # `status` does without
+
+    plan = read_untrusted(session_folder(state, number) / "plan.md", 65_536) or b""
+    return Past(
+        load_events(state, number),
+        plan.decode("utf-8", "replace"),
+        delivered(state, number),
+        pending(state, number),
+    )
 
 
 def find_git(cwd: str) -> str:

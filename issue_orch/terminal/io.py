@@ -48,6 +48,34 @@ def guard(command: Callable[[list[str]], int], words: list[str]) -> int:
         return bug(error, words)
 
 
+def each_of(
+    verb: str, numbers: list[int], every: list[int] | None, do: Callable[[int], str]
+) -> int:
+    """Do it for these sessions, or for `every` one, side by side; a failure does not stop the others. Exit code 1 when
+    one failed."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def attempt(number: int) -> str | Expected:
+        try:
+            return do(number)
+        except Expected as error:
+            return error
+
+    if every is None and not numbers:
+        raise Usage(f"{verb} which? Give numbers, or --all", "issue-orch status")
+    asked = list(dict.fromkeys(numbers)) if every is None else every
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        results = list(pool.map(attempt, asked))
+    for number, result in zip(asked, results, strict=True):
+        if isinstance(result, Expected):
+            fail(result)
+        else:
+            sys.stdout.write(f"#{number}: {result}\n")
+    if not asked:
+        sys.stdout.write("No sessions.\n")
+    return int(any(isinstance(result, Expected) for result in results))
+
+
 def fail(error: Expected) -> None:
     from ..text import redact, sanitise
 
@@ -103,6 +131,17 @@ def say(text: str) -> None:
     """Narration: to stderr, so that stdout holds the answer alone."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+def warn(*texts: str) -> None:
+    for text in texts:
+        say(f"warning: {text}")
+
+
+def progress(text: str) -> None:
+    """What is only worth saying while somebody waits for it."""
+    if sys.stderr.isatty():
+        say(text)
 
 
 def ask(question: str) -> str:

@@ -12,14 +12,17 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import RichLog, Static
 
+from ...actions.launch import adapter_name
+from ...agents.registry import load
 from ...core.model import SessionStatus
 from ...git.run import Repo, entries, git, neutral
 from ...git.snapshot import UNTRACKED
 from ...store.files import read_untrusted, seconds
+from ...store.log import LogReader
 from ...store.look import Seen
+from ...terminal.log import Rendering
 from ...terminal.sessions import age, is_stale
 from ...text import display_width, one_line, redact, sanitise
-from ..logs import LogReader, Rendering
 
 LOG_TAIL = 262_144
 DIFF_LINES = 3000
@@ -83,11 +86,8 @@ class AgentLog(RichLog):
 
     def follow(self, path: Path, agent: str) -> None:
         if path != self.path:
-            self.path, self.reader, self.rendering = (
-                path,
-                LogReader(path, LOG_TAIL),
-                Rendering(agent),
-            )
+            self.path, self.reader = path, LogReader(path, LOG_TAIL)
+            self.rendering = Rendering(load(adapter_name(agent)).parse)
             self.clear()
         for raw, at in self.reader.read():
             for line in self.rendering.lines(raw, at):

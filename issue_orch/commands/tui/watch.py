@@ -19,17 +19,15 @@ from textual.css.query import NoMatches
 from textual.widgets import Footer, Input, OptionList, RichLog, Static, TabbedContent, TabPane
 from textual.widgets.option_list import Option
 
-from ...actions import launch
+from ...actions import steer
 from ...actions.context import open_context
 from ...core.model import find_number
 from ...errors import Expected, Usage
 from ...git.run import find_repo
-from ...store import inbox
 from ...store.files import session_folder
-from ...store.look import Seen, find_state, look_all
+from ...store.look import Seen, find_state, load_past, look_all
+from ...terminal.session import session_lines
 from ...text import one_line
-from ..answer import give
-from ..show import session_lines
 from .parts import (
     EMPTY,
     HELP,
@@ -54,6 +52,10 @@ def watch() -> int:
     app = Watch(state, os.getcwd(), give)
     app.run()
     return 3 if app.return_code else 0
+
+
+def give(number: int, text: str, question: str | None) -> str:
+    return steer.guide(open_context(), number, text, question=question)
 
 
 class Watch(App[None]):
@@ -235,7 +237,7 @@ class Watch(App[None]):
             else f"tell the worker of #{number}"
         )
         columns = max(30, self.query_one("#tabs").content_region.width - 4)
-        lines = session_lines(self.state, row, self.clock(), columns)
+        lines = session_lines(row, load_past(self.state, number), self.clock(), columns)
         if lines != self.shown:
             self.shown = lines
             facts.update(
@@ -320,17 +322,17 @@ class Watch(App[None]):
             self.poll()
 
     def action_pause(self) -> None:
-        self.act(partial(inbox.pause, self.state))
+        self.act(partial(steer.pause, self.state))
 
     def action_resume(self) -> None:
-        self.act(lambda number: launch.resume(open_context(), number))
+        self.act(lambda number: steer.resume(open_context(), number))
 
     def action_stop(self) -> None:
         if self.selected is not None:
             question = Over(f"Stop the worker of #{self.selected}?\n\ny  yes      n  no")
             self.push_screen(
                 question,
-                lambda sure: self.act(partial(inbox.stop, self.state)) if sure else None,
+                lambda sure: self.act(partial(steer.stop, self.state)) if sure else None,
             )
 
     def action_browse(self) -> None:

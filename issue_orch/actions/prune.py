@@ -1,0 +1,182 @@
+"""`prune`: remove what a person merged; keep, with the reason, what is not safe on the remote."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from ..core.headline import LABELS
+from ..core.model import Branch, CommitSha, Number, Pull, SessionStatus
+from ..core.pruning import Asked, Verdict, Why, decide, is_asked, is_ours
+from ..errors import Expected, GitHubError, LeaseHeld
+from ..git import removal
+from ..git.remote import fetch_commit, is_at
+from ..git.run import find_admin_dir, find_missing, git, load_branches
+from ..store.files import archive, load_sessions, load_status
+from ..store.leases import take
+from ..terminal.io import progress, warn
+from .context import Context, connect, token_of
+from .launch import foreign
+
+FEW = 4  # so many sessions are asked for one by one; for more, two lists of pulls come first
+
+
+class Done(NamedTuple):
+    """What became of one session. `outcome`: removed, would_remove or kept; `why` is the typed reason for keeping."""
+
+    number: int
+    outcome: str
+    why: Why | removal.Reason | None
+    text: str
+    path: str
+
+
+def prune(context: Context, asked: Asked, dry_run: bool) -> list[Done]:
+    """Decide for each session, then remove together. A lease is held on each while it is removed."""
+    sessions, problems = load_sessions(context.state)
+    warn(*problems)
+    missing = set(asked.numbers) - {status["issueNumber"] for status in sessions}
+    if missing:
+        raise Expected(f"#{min(missing)}: there is no session", "issue-orch status")
+    picked = [status for status in sessions if is_asked(status, asked)]
+    pulls = _fetch_pulls(context, picked)
+    stacked = {
+        status["base"]: status["issueNumber"]
+        for status in sessions
+        if status["status"] != "cancelled"
+    }
+    chosen, done = [], []
+    with ExitStack() as held:
+        for number in (status["issueNumber"] for status in picked):
+            try:
+                held.enter_context(take(context.state, number, "prune", wait=0.5))
+                running = False
+            except LeaseHeld:
+                running = True
+            status = load_status(context.state, number)
+            if status is None:
+                continue  # another prune was quicker
+            verdict = decide(status, pulls.get(number), running, stacked, asked)
+            if verdict.why is None and (words := foreign(context, status)):
+                verdict = Verdict("not_ours", words)
+            if verdict.why is None:
+                chosen.append((status, verdict))
+            else:
+                done.append(Done(number, "kept", verdict.why, verdict.text, status["worktreePath"]))
+        if chosen:
+            done += _remove(context, _vouched(context, chosen), dry_run)
+    return sorted(done)
+
+
+def _fetch_pulls(context: Context, sessions: list[SessionStatus]) -> dict[int, list[Pull]]:
+    """The pulls of each session's branch. What could not be asked is missing: 'could not find out' keeps."""
+    wanted = [status for status in sessions if status["status"] != "cancelled"]
+    found: dict[int, list[Pull]] = {}
+    if not wanted:
+        return found
+    progress(f"Asking {context.name} …")
+    try:
+        with connect(context) as gh:
+            listed = (
+                [*gh.fetch_pulls(state="open"), *gh.fetch_newest_pulls()]
+                if len(wanted) > FEW
+                else []
+            )
+            for status in wanted:
+                pulls = [pull for pull in listed if is_ours(pull, status)]
+                # All that are open are in the list; of the others, one that is merged is enough to know.
+                if not any(pull.merged or pull.state == "open" for pull in pulls):
+                    pulls = [
+                        pull
+                        for pull in gh.fetch_pulls(head_branch=status["branch"])
+                        if is_ours(pull, status)
+                    ]
+                found[status["issueNumber"]] = pulls
+    except GitHubError as error:
+        warn(error.message + (f"\n  next: {error.hint}" if error.hint else ""))
+    return found
+
+
+def _vouched(
+    context: Context, chosen: Sequence[tuple[SessionStatus, Verdict]]
+) -> Iterator[tuple[SessionStatus, Verdict]]:
+    """Where the merged head is another one than ours but holds it, ours is as good as merged."""
+    heads = {name: CommitSha(sha) for name, sha, _ in load_branches(context.repo, "refs/heads/")}
+    for status, verdict in chosen:
+        own = heads.get(f"refs/heads/{status['branch']}")
+        if (
+            own
+            and verdict.head
+            and own != verdict.head
+            and _holds(context, verdict.head, own, Branch(status["branch"]))
+        ):
+            verdict = verdict._replace(head=own)
+        yield status, verdict
+
+
+def _holds(context: Context, merged: CommitSha, own: CommitSha, branch: Branch) -> bool:
+    """Whether what was merged holds our commit: on GitHub a person may have updated the branch, or committed to it. What
+    git never saw is fetched; of a server that names other heads than git does, the remote branch itself can vouch."""
+    if find_missing(context.repo, [merged]):
+        where, token = (context.repo, context.config.remote), token_of(context)
+        if is_at(*where, branch, own, token):
+            return True
+        fetch_commit(*where, merged, token)
+    return git(context.repo, "merge-base", "--is-ancestor", own, merged, check=False).code == 0
+
+
+def _remove(
+    context: Context, chosen: Iterable[tuple[SessionStatus, Verdict]], dry_run: bool
+) -> Iterator[Done]:
+    """Remove the worktrees, then the local branches of those that are gone, then archive the sessions; or only look."""
+    chosen = list(chosen)
+    wanted = [
+        removal.Wanted(status["worktreePath"], Number(status["issueNumber"]), verdict.head)
+        for status, verdict in chosen
+    ]
+    outcomes = (
+        [removal.foresee(context.repo, each) for each in wanted]
+        if dry_run
+        else removal.remove_worktrees(context.repo, wanted, datetime.now(UTC), wait=False)
+    )
+    gone = []
+    for (status, verdict), outcome in zip(chosen, outcomes, strict=True):
+        number, path, text = status["issueNumber"], status["worktreePath"], verdict.text
+        if isinstance(outcome, removal.Kept) and not _is_gone(context, path):
+            yield Done(number, "kept", outcome.reason, outcome.detail, path)
+            continue
+        gone.append((status, verdict))
+        if isinstance(outcome, removal.Removed) and outcome.preserved:
+            text += f"; its work is kept at {outcome.preserved}"
+        yield Done(number, "would_remove" if dry_run else "removed", None, text, path)
+    if dry_run:
+        return
+    removal.delete_branches(
+        context.repo,
+        [(Branch(status["branch"]), verdict.head) for status, verdict in gone if verdict.head],
+    )
+    numbers = [status["issueNumber"] for status, _ in gone]
+    if context.config.github_write_back:
+        _untag(context, numbers)
+    for number in numbers:
+        archive(context.state, number, time.time())
+
+
+def _is_gone(context: Context, path: str) -> bool:
+    """Somebody removed the worktree by hand. A folder that is missing but registered may be on an unmounted disk."""
+    return not os.path.lexists(path) and find_admin_dir(context.repo, path) is None
+
+
+def _untag(context: Context, numbers: list[int]) -> None:
+    """No label of ours stays behind on an issue whose session goes."""
+    try:
+        with connect(context) as gh:
+            for number in numbers:
+                for label in {*LABELS} & {*map(str.casefold, gh.fetch_issue(number).labels)}:
+                    gh.remove_label(number, label)
+    except GitHubError as error:
+        warn(f"orch: labels may be left: {error.message}")

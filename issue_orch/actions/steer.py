@@ -1,0 +1,196 @@
+"""What a person tells a session: guidance, and `pause`, `resume`, `stop` and `cancel`; each says what became of it. A
+message is written first and the lease tried then, so that it is read by the worker or acted on here.
+"""
+
+from __future__ import annotations
+
+import getpass
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.lifecycle import halted, kinds
+from ..core.model import SessionStatus
+from ..errors import Expected, LeaseHeld
+from ..process.run import end_marked, wait_for
+from ..store.files import append_event, load_pull, load_status, session_numbers
+from ..store.inbox import Sent, delivered, halt, pending, send
+from ..store.leases import is_alive, nudge, take
+from ..store.look import load_session
+
+if TYPE_CHECKING:
+    from .context import Context
+
+STOP_WAIT = 30.0
+
+
+def guide(
+    context: Context,
+    number: int,
+    text: str,
+    author: str = "",
+    question: str | None = None,
+    at_once: bool = False,
+) -> str:
+    """Give guidance to a worker, as the answer to its question when it has one. Relaunches a worker that waits."""
+    state, status = context.state, load_session(context.state, number)
+    if not text.strip():
+        raise Expected(f"#{number}: the text is empty", f'issue-orch answer {number} "what to do"')
+    _refuse_cancelled(status)
+    open_question = status["question"]["id"] if status["question"] else None
+    sent = _order(state, number, "guidance", text, author, question or open_question, at_once)
+    late = (
+        ""
+        if sent.answers or open_question is None
+        else "somebody answered before you; yours goes along as guidance. "
+    )
+    if status["hold"]:
+        held = "over its budget" if status["hold"] == "budget" else status["hold"]
+        return f"{late}queued: the session is {held}; issue-orch resume {number}"
+    started = start_worker(context, number, "answer")
+    if _receipt_comes(state, number, sent, started):
+        return f"{late}delivered{', the worker goes on' * started}"
+    if started:
+        return f"{late}the worker was started with it; the receipt follows in: issue-orch show {number}"
+    return f"{late}queued: the worker is running and takes it at its next turn"
+
+
+def pause(state: Path, number: int, author: str = "") -> str:
+    status = load_session(state, number)
+    if status["status"] in {"complete", "cancelled"}:
+        return f"is {status['status']}"
+    if status["hold"] in {"paused", "stopped"}:
+        return f"is {status['hold']}"
+    _order(state, number, "pause", author=author)
+    if _hold_offline(state, number, "pause"):
+        return _became(state, number, "paused (no worker was running)")
+    return "will pause when the worker's turn ends"
+
+
+def resume(context: Context, number: int) -> str:
+    state, status = context.state, load_session(context.state, number)
+    _refuse_cancelled(status)
+    waiting = "guidance" in kinds(pending(state, number))
+    if status["status"] == "stuck" and status["question"] and not waiting:
+        raise Expected(
+            f"#{number}: it asks: {status['question']['decision']}",
+            f'issue-orch answer {number} "…"',
+        )
+    if status["status"] == "complete" and not status["hold"] and not waiting:
+        if (load_pull(state, number) or {}).get("held"):
+            append_event(state, number, "resumed", time.time())
+            return "follows up again at the next poll (issue-orch run)"
+        return f"is complete: {status['pullRequestUrl']}"
+    held = status["hold"] or status["retryAt"] or kinds(pending(state, number)) & {"pause", "stop"}
+    if not held and is_alive(state, number):
+        return "is running"
+    sent = _order(state, number, "resume")
+    _receipt_comes(state, number, sent, start_worker(context, number, "resume"))
+    status = load_session(state, number)
+    if status["hold"] == "budget":
+        return f"is still over its budget: issue-orch costs ({status['failure']})"
+    return "resumed"
+
+
+def resumable(state: Path) -> list[int]:
+    """What `resume --all` means: not what waits for an answer, is complete or cancelled."""
+    return [
+        number
+        for number in session_numbers(state)
+        if (status := load_status(state, number))
+        and status["status"] not in {"cancelled", "complete"}
+        and not (status["status"] == "stuck" and status["question"])
+    ]
+
+
+def stop(state: Path, number: int) -> str:
+    """End the worker and everything it started; the session stays."""
+    if load_session(state, number)["status"] == "complete" and not is_alive(state, number):
+        return "is complete, nothing runs"
+    return _end(state, number, "stop", "stopped")
+
+
+def cancel(state: Path, number: int) -> str:
+    """As `stop`, and the session is given up."""
+    return _end(state, number, "cancel", "cancelled")
+
+
+def _end(state: Path, number: int, kind: str, word: str) -> str:
+    if load_session(state, number)["status"] == "cancelled":
+        return "was cancelled before"
+    _order(state, number, kind)
+    if not wait_for(lambda: _hold_offline(state, number, kind), STOP_WAIT):
+        return f"asked to {kind}, but the worker has not ended after {STOP_WAIT:.0f} s"
+    return _became(state, number, word)
+
+
+def _became(state: Path, number: int, word: str) -> str:
+    """What is true now: the session may have become complete while it was being told."""
+    status = load_session(state, number)
+    return (
+        word
+        if status["hold"] or status["status"] != "complete"
+        else f"is complete: {status['pullRequestUrl']}"
+    )
+
+
+def _hold_offline(state: Path, number: int, kind: str) -> bool:
+    """Do what the inbox says ourselves when no worker lives. False when somebody holds the lease: then it is told."""
+    try:
+        lease = take(state, number, kind, wait=0.3)
+    except LeaseHeld:
+        nudge(state, number)
+        return False
+    with lease:
+        end_marked(str(state), number)
+        status = load_session(state, number)
+        step = halted(status["status"], pending(state, number))
+        if step is not None:
+            halt(state, status, step, time.time())
+    return True
+
+
+def start_worker(context: Context, number: int, role: str) -> bool:
+    """False when a worker lives, which looks into the inbox before it ends. Another command is waited for."""
+    deadline = time.monotonic() + STOP_WAIT
+    while True:
+        try:
+            lease = take(context.state, number, role, wait=0.3)
+            break
+        except LeaseHeld:
+            if is_alive(context.state, number) or time.monotonic() > deadline:
+                nudge(context.state, number)
+                return False
+    from .launch import relaunch
+
+    with lease:
+        relaunch(context, load_session(context.state, number), lease)
+    return True
+
+
+def _refuse_cancelled(status: SessionStatus) -> None:
+    number = status["issueNumber"]
+    if status["status"] == "cancelled":
+        hint = f"issue-orch prune {number} --cancelled; issue-orch spawn {number} --reuse"
+        raise Expected(f"#{number}: the session was cancelled", hint)
+
+
+def _order(
+    state: Path,
+    number: int,
+    kind: str,
+    text: str = "",
+    author: str = "",
+    question: str | None = None,
+    at_once: bool = False,
+) -> Sent:
+    author = author or getpass.getuser()
+    return send(state, number, kind, text, author, time.time(), question, at_once)
+
+
+def _receipt_comes(state: Path, number: int, sent: Sent, started: bool) -> bool:
+    """Whether the agent takes the message within some seconds, more of them when it was just started."""
+    return wait_for(
+        lambda: any(each["id"] == sent.id for each in delivered(state, number)),
+        5.0 if started else 1.5,
+    )

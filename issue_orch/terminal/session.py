@@ -1,0 +1,162 @@
+"""One session as text: what `show` prints and `watch` shows. Pure, and nothing of it is markup."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..store.files import seconds
+from ..store.look import Past, Seen
+from ..text import one_line, sanitise, wrapped
+from .sessions import age, work_lines
+
+Line = tuple[str, str]  # text, and a style: a colour, bold, dim, or nothing
+_PLAN_LINES = 20
+_TIMELINE_LINES = 15
+_REASONED = frozenset(
+    {"rejected", "unready", "publish_pending", "stalled", "failed", "gave_up", "refused"}
+)
+_LONG = {"registered": "starting", "planning": "planning", "working": "working", "stuck": "stuck"}
+
+
+def session_lines(seen: Seen, past: Past, now: float, columns: int) -> list[Line]:
+    """All that is known of a session, no line wider than `columns`."""
+    sections = {
+        "Question": question_lines(seen),
+        "Plan": _plan_lines(past.plan, seen),
+        "Guidance": _guidance_lines(past, now),
+        "Work": work_lines(seen, now, 1_000),
+        "Session": _fact_lines(seen, now),
+        "Timeline": _timeline_lines(past.events, seen, now),
+    }
+    lines = list(_head_lines(seen))
+    for title, found in sections.items():
+        rows = list(found)
+        lines += (
+            [("", ""), (title, "bold"), *(("  " + text, style) for text, style in rows)]
+            if rows
+            else []
+        )
+    return [(row, style) for text, style in lines for row in wrapped(text, columns)]
+
+
+def _head_lines(seen: Seen) -> Iterator[Line]:
+    status, head = seen.status, seen.headline
+    yield f"#{status['id']} {one_line(status['issueTitle'], 200)}", "bold"
+    why = f": {one_line(head.why, 300)}" if head.why and not status["question"] else ""
+    yield f"  {head.label}{why}", head.colour
+
+
+def _fact_lines(seen: Seen, now: float) -> Iterator[Line]:
+    status, cost = seen.status, seen.status["cost"]
+    attempts = f"attempt {status['attempt']}" + (
+        f", held: {status['hold']}" if status["hold"] else ""
+    )
+    started = age(now - seconds(status["startedAt"]))
+    yield f"started {started} ago, {attempts}, agent {one_line(status['agent'], 40)}", "dim"
+    if cost["inputTokens"]:
+        unknown = ", cost unknown" if cost["usd"] is None else ""
+        yield f"{cost['inputTokens']:,} tokens in, {cost['outputTokens']:,} out{unknown}", "dim"
+    yield (
+        f"{sanitise(status['branch'])} from {sanitise(status['base'])} ({status['baseSha'][:12]})",
+        "dim",
+    )
+    yield f"{sanitise(status['worktreePath'])}", "dim"
+    yield f"{sanitise(status['issueUrl'])}", "dim"
+
+
+def question_lines(seen: Seen) -> Iterator[Line]:
+    question = seen.status["question"]
+    if not question:
+        return
+    yield sanitise(question["decision"]), "bold"
+    if question["context"]:
+        yield from ((line, "") for line in sanitise(question["context"]).splitlines())
+    for number, option in enumerate(question["options"], 1):
+        default = " (its default)" if option == question["default"] else ""
+        yield f"{number}) {sanitise(option)}{default}", ""
+    if question["default"] and question["default"] not in question["options"]:
+        yield f"Its default: {sanitise(question['default'])}", ""
+
+
+def _plan_lines(text: str, seen: Seen) -> Iterator[Line]:
+    lines = sanitise(text).strip().splitlines()
+    yield from ((line.rstrip(), "") for line in lines[:_PLAN_LINES])
+    if len(lines) > _PLAN_LINES:
+        yield f"… {len(lines) - _PLAN_LINES} more lines in plan.md", "dim"
+    if seen.status["plannedFiles"]:
+        yield (
+            f"touches {', '.join(one_line(name, 60) for name in seen.status['plannedFiles'][:12])}",
+            "dim",
+        )
+
+
+def _guidance_lines(past: Past, now: float) -> Iterator[Line]:
+    told = (("delivered", "", past.delivered), ("waiting", "yellow", past.pending))
+    for state, style, messages in told:
+        for message in messages:
+            if message["kind"] == "guidance":
+                when, who = age(now - seconds(message["at"])), one_line(message["author"], 40)
+                yield f"[{state}] {when} ago, {who}: {one_line(message['text'], 400)}", style
+
+
+def _timeline_lines(events: Sequence[Mapping[str, Any]], seen: Seen, now: float) -> Iterator[Line]:
+    """How long in each phase, then the last entries of the history, in words and local time."""
+    phases = phase_times(events, seen, now)
+    if phases:
+        yield ", ".join(f"{_LONG[phase]} {age(lasted)}" for phase, lasted in phases.items()), ""
+    rows = [(str(event.get("at", "")), words) for event in events if (words := _event_words(event))]
+    if len(rows) > _TIMELINE_LINES:
+        yield f"… {len(rows) - _TIMELINE_LINES} earlier entries: --json has them", "dim"
+    for at, words in rows[-_TIMELINE_LINES:]:
+        yield f"{time.strftime('%H:%M:%S', time.localtime(seconds(at)))}  {words}", "dim"
+
+
+def phase_times(events: Sequence[Mapping[str, Any]], seen: Seen, now: float) -> dict[str, float]:
+    """Seconds spent in each phase that needs work; the last one until it ended, or until now."""
+    phase, since = "registered", seconds(seen.status["startedAt"])
+    ended = seconds(seen.status["endedAt"] or "") or now
+    times: dict[str, float] = {}
+    moves = [event for event in events if event.get("kind") == "transition"]
+    for following, at in [
+        *((str(move.get("after")), seconds(str(move.get("at")))) for move in moves),
+        ("", ended),
+    ]:
+        if phase in _LONG:
+            times[phase] = times.get(phase, 0.0) + max(0.0, at - since)
+        phase, since = following, at
+    return times
+
+
+def _event_words(event: Mapping[str, Any]) -> str:
+    """One entry of the history for people; '' for what says them nothing. Parts of it are the worker's own words."""
+    kind = event.get("kind")
+    match kind:
+        case "started":
+            return f"attempt {event.get('attempt')} started"
+        case "transition":
+            return f"{event.get('before')} -> {event.get('after')}"
+        case "report":
+            why = one_line(str(event.get("reason")), 120)
+            refused = "" if event.get("accepted", True) else f" (not accepted: {why})"
+            note = one_line(str((event.get("fields") or {}).get("note") or ""), 120)
+            return f"reported {event.get('report')}{refused}" + (f": {note}" if note else "")
+        case "exit":
+            lasted = (
+                f" after {age(event['seconds'])}"
+                if isinstance(event.get("seconds"), (int, float))
+                else ""
+            )
+            return f"attempt {event.get('attempt')} ended{lasted}: {one_line(str(event.get('message')), 120)}"
+        case "delivered" if event.get("messageKind") == "guidance":
+            return "guidance delivered"
+        case "settled":
+            return f"pull recorded: {one_line(str(event.get('url')), 200)}"
+        case "held" | "resumed":
+            return f"held: {event.get('hold')}" if kind == "held" else "resumed"
+        case _ if kind in _REASONED:
+            why = one_line(str(event.get("reason") or event.get("evidence") or ""), 120)
+            return f"{str(kind).replace('_', ' ')}: {why}"
+        case _:
+            return ""
