@@ -5,36 +5,33 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from glob import escape, glob
+from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..agents import registry
 from ..config import templates
-from ..config.keys import BUILT_IN_AGENTS
-from ..core.model import RepoFacts, SessionStatus
+from ..config.keys import BUILT_IN_AGENTS, Config
+from ..core.model import RepoFacts, RepoName, SessionStatus
 from ..errors import Expected
 from ..git import merges
-from ..git.run import dangerous_keys, find_admin_dir, identity, load_branches
-from ..process.run import MARKER, find_marked, read_environ
-from ..store.files import load_json, load_sessions
+from ..git.run import dangerous_keys, find_admin_dir, find_repo, identity, load_branches
+from ..store.files import load_json, load_sessions, make_state
 from ..store.leases import check_locks, probe
 from ..store.ledger import booked_all, room
 from ..text import one_line, sanitise
 from . import spawn
-from .context import Context, changed_keys, connect, numbers, token_of
+from .context import Context, changed_keys, connect, numbers, open_context, token_of
 from .facts import fetch_me, issue_of_branch
 from .launch import LEAVE, adapter_name, ceilings, check_agent, foreign
+from .mend import orphans, stale_locks
 
 if TYPE_CHECKING:
     from ..github.client import GitHub
 
 MIN_FREE = 1_000_000_000
-STALE_LOCK = 600.0  # seconds
 
 
 class Check(NamedTuple):
@@ -47,6 +44,20 @@ class Check(NamedTuple):
 
 
 Look = Callable[[Context], Iterator[Check]]
+
+
+def open_anyway() -> tuple[Context, Check]:
+    """With a broken configuration the rest is looked at under the defaults. Raises Expected outside a clone."""
+    try:
+        context = open_context()
+        text = "is understood, and approved where it has to be"
+        return context, Check("configuration", "ok", text)
+    except Expected as error:
+        found = Check("configuration", "error", one_line(error.message, 500), sanitise(error.hint))
+    repo = find_repo(os.getcwd())
+    return Context(
+        repo, make_state(repo.common_dir), Config(), RepoName("owner/name"), "", os.environ
+    ), found
 
 
 def examine(context: Context, configured: bool = True) -> Iterator[Check]:
@@ -177,16 +188,6 @@ def check_processes(context: Context) -> Iterator[Check]:
         )
 
 
-def orphans(context: Context) -> dict[int, list[int]]:
-    """Processes that workers started, by session, where no worker lives any more."""
-    found: dict[int, list[int]] = {}
-    for pid in find_marked(str(context.state), None):
-        marked = re.search(rb"(?:^|\0)" + MARKER.encode() + rb"=(\d+)\.", read_environ(pid))
-        if marked and not probe(context.state, int(marked[1])):
-            found.setdefault(int(marked[1]), []).append(pid)
-    return dict(sorted(found.items()))
-
-
 def check_git_locks(context: Context) -> Iterator[Check]:
     for name in stale_locks(context):
         yield Check(
@@ -195,33 +196,6 @@ def check_git_locks(context: Context) -> Iterator[Check]:
             f"{name} was left by a git that is gone",
             "issue-orch doctor --fix",
         )
-
-
-def stale_locks(context: Context) -> list[str]:
-    """git's lock files that are old and that no process has open."""
-    common = escape(context.repo.common_dir)
-    places = (
-        "*.lock",
-        "refs/**/*.lock",
-        "reftable/*.lock",
-        "worktrees/*/*.lock",
-        "worktrees/*/reftable/*.lock",
-    )
-    names = [name for where in places for name in glob(f"{common}/{where}", recursive=True)]
-    return [
-        name
-        for name in names
-        if time.time() - os.lstat(name).st_mtime > STALE_LOCK and not is_open(name)
-    ]
-
-
-def is_open(path: str) -> bool:
-    """Whether a process that we may look at has the file open."""
-    for link in glob("/proc/[0-9]*/fd/*"):
-        with suppress(OSError):
-            if os.readlink(link) == path:
-                return True
-    return False
 
 
 def check_keys(context: Context) -> Iterator[Check]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
@@ -16,7 +15,7 @@ from ..text import one_line
 def answer(number: int | None, text: str, option: int | None) -> int:
     if number is None:
         return _walk()
-    state = find_state(os.getcwd())
+    state = find_state()
     seen = look(state, load_session(state, number), time.time())
     if option is not None:
         text = _chosen(seen, option)
@@ -35,7 +34,7 @@ def _deliver(seen: Seen, text: str) -> None:
 
     number, question = seen.status["issueNumber"], seen.status["question"]
     became = guide(open_context(), number, text, question=question["id"] if question else None)
-    sys.stdout.write(f"#{number}: {became}\n")
+    print(f"#{number}: {became}")
 
 
 def _chosen(seen: Seen, option: int) -> str:
@@ -51,10 +50,10 @@ def _chosen(seen: Seen, option: int) -> str:
 
 def _walk() -> int:
     """Go through the open questions. An empty line leaves one open."""
-    seen, _ = look_all(find_state(os.getcwd()), time.time())
+    seen, _ = look_all(find_state(), time.time())
     waiting = [each for each in seen if each.headline.label == "STUCK" and each.status["question"]]
     if not waiting:
-        sys.stdout.write("No open questions.\n")
+        print("No open questions.")
         return 0
     if not sys.stdin.isatty():
         raise Usage(

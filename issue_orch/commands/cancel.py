@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 
 from ..actions import steer
@@ -12,6 +11,6 @@ from ..terminal.io import each_of
 
 
 def cancel(numbers: list[int], everything: bool) -> int:
-    state = find_state(os.getcwd())
+    state = find_state()
     every = session_numbers(state) if everything else None
     return each_of("cancel", numbers, every, partial(steer.cancel, state))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -13,7 +12,7 @@ from ..errors import Expected
 from ..git.merges import predict
 from ..git.run import find_sha, rev_parse
 from ..store.files import iso, load_pull, load_sessions, write_json
-from ..terminal.io import print_json, say
+from ..terminal.io import print_json, warn
 from ..text import one_line, sanitise
 
 Row = dict[str, Any]  # one session as printed with --json; docs/json.md describes it
@@ -22,54 +21,38 @@ Row = dict[str, Any]  # one session as printed with --json; docs/json.md describ
 def conflicts(as_json: bool) -> int:
     context = open_context()
     refuse_changed_keys(context)  # in a partial clone, predicting fetches
-    rows = in_order(find_rows(context))
-    write_json(
-        context.state / "conflicts.json",
-        {
-            "at": iso(time.time()),
-            "sessions": {
-                str(row["number"]): list(words_of(row))
-                for row in rows
-                if row["againstBase"] or row["others"]
-            },
-        },
-    )
+    rows = _in_order(_find_rows(context))
+    found = {str(row["number"]): words for row in rows if (words := [*_words_of(row)])}
+    write_json(context.state / "conflicts.json", {"at": iso(time.time()), "sessions": found})
     if as_json:
-        print_json({"schemaVersion": 1, "sessions": rows})
+        print_json(sessions=rows)
     else:
-        sys.stdout.write("".join(f"{line}\n" for line in text_of(rows)))
+        print(*_text_of(rows), sep="\n")
     return 0
 
 
-def find_rows(context: Context) -> list[Row]:
+def _find_rows(context: Context) -> list[Row]:
     """Sessions with a branch whose pull is not merged or closed, grouped by the base that they end up in."""
     sessions = {
         Branch(each["branch"]): each
         for each in load_sessions(context.state)[0]
-        if is_open(context, each)
+        if _is_open(context, each)
     }
-    heads = {
-        branch: sha
-        for branch in sessions
-        if (sha := find_sha(context.repo, f"refs/heads/{branch}"))
-    }
-    rows: list[Row] = []
-    for base in sorted({last_base(sessions, each) for each in sessions.values()}):
-        group = {
-            branch: sha
-            for branch, sha in heads.items()
-            if last_base(sessions, sessions[branch]) == base
-        }
-        rows += find_group(context, base, group, sessions)
-    return rows
+    groups: dict[Branch, dict[Branch, CommitSha]] = {}
+    for branch, status in sessions.items():
+        if sha := find_sha(context.repo, f"refs/heads/{branch}"):
+            groups.setdefault(_last_base(sessions, status), {})[branch] = sha
+    return [
+        row for base in sorted(groups) for row in _find_group(context, base, groups[base], sessions)
+    ]
 
 
-def is_open(context: Context, status: SessionStatus) -> bool:
+def _is_open(context: Context, status: SessionStatus) -> bool:
     pull = load_pull(context.state, status["issueNumber"]) or {}
     return status["status"] != "cancelled" and pull.get("state") != "closed"
 
 
-def last_base(sessions: dict[Branch, SessionStatus], status: SessionStatus) -> Branch:
+def _last_base(sessions: dict[Branch, SessionStatus], status: SessionStatus) -> Branch:
     """Below a stack: the base of its lowest session."""
     base = Branch(status["base"])
     for _ in sessions:
@@ -77,13 +60,13 @@ def last_base(sessions: dict[Branch, SessionStatus], status: SessionStatus) -> B
     return base
 
 
-def find_group(
+def _find_group(
     context: Context,
     base: Branch,
     heads: dict[Branch, CommitSha],
     sessions: dict[Branch, SessionStatus],
 ) -> Iterator[Row]:
-    found = predict(context.repo, find_base(context, base), heads)
+    found = predict(context.repo, _find_base(context, base), heads)
     for branch in heads:
         status = sessions[branch]
         number = status["issueNumber"]
@@ -105,16 +88,16 @@ def find_group(
         }
 
 
-def find_base(context: Context, base: Branch) -> CommitSha:
+def _find_base(context: Context, base: Branch) -> CommitSha:
     """The remote's base as it is now, or as it was last seen when the remote cannot be reached."""
     try:
         return fetch_base(context, base)
     except Expected as error:
-        say(f"warning: {base} as last fetched: {one_line(error.message, 200)}")
+        warn(f"{base} as last fetched: {one_line(error.message, 200)}")
     return rev_parse(context.repo, f"refs/remotes/{context.config.remote}/{base}")
 
 
-def in_order(rows: Iterable[Row]) -> list[Row]:
+def _in_order(rows: Iterable[Row]) -> list[Row]:
     """As they are best reviewed: what others are stacked on first, then those with the fewest conflicts."""
     left = sorted(
         rows, key=lambda row: (len(row["others"]) + bool(row["againstBase"]), row["number"])
@@ -127,14 +110,14 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
     return done
 
 
-def words_of(row: Row) -> Iterator[str]:
+def _words_of(row: Row) -> Iterator[str]:
     if row["againstBase"]:
         yield f"{row['base']}: {', '.join(row['againstBase'])}"
     for other in row["others"]:
         yield f"#{other['number']}: {', '.join(other['files'])}"
 
 
-def text_of(rows: list[Row]) -> Iterator[str]:
+def _text_of(rows: list[Row]) -> Iterator[str]:
     if not rows:
         yield "No open sessions with a branch."
         return
@@ -143,5 +126,5 @@ def text_of(rows: list[Row]) -> Iterator[str]:
         github = {True: "mergeable", False: "conflicts", None: "not known"}[row["mergeable"]]
         stacked = f", stacked on #{row['stackedOn']}" if row["stackedOn"] else ""
         yield f"  {at}. #{row['number']} {one_line(row['title'], 40)} ({row['branch']}{stacked}; GitHub: {github})"
-        lines = [f"conflicts with {sanitise(words)}" for words in words_of(row)]
+        lines = [f"conflicts with {sanitise(words)}" for words in _words_of(row)]
         yield from (f"     {line}" for line in lines or ["textually clean"])

@@ -13,8 +13,8 @@ from ..actions.context import (
     Context,
     changed_keys,
     connect,
-    find_name,
     numbers,
+    open_context,
     remote_url,
     token_of,
 )
@@ -25,7 +25,7 @@ from ..core.headline import LABELS
 from ..errors import Expected, GitHubError, Usage
 from ..git import remote as push
 from ..git.run import Repo, dangerous_keys, find_repo, git
-from ..github.sign_in import Token, api_url, parse_remote
+from ..github.sign_in import Token, parse_remote
 from ..store.files import make_state, session_folder, write_json, write_text
 from ..terminal import io
 from ..terminal.io import confirm, say
@@ -54,22 +54,14 @@ def init(
     if templates:
         copy_templates(clone)
     approve_configuration(clone, state, yes or wrote)
-    found = layers.load_config(clone.top, state, os.environ)
-    host, name = find_name(clone, found)
+    context = open_context()
+    found, name = context.config, context.name
     upstream = parse_remote(remote_url(clone, "upstream") or "")
     if upstream and not (approve_only or found.repo) and upstream[1].lower() != name.lower():
         raise Expected(
             f"{name} looks like a fork of {upstream[1]}; issue-orch works in one repository, without forks",
             f'clone {upstream[1]}; or, to work in the fork, set repo = "{name}" in {layers.REPOSITORY_FILE}',
         )
-    context = Context(
-        clone,
-        state,
-        found,
-        name,
-        found.github_base_url or api_url(host or "github.com"),
-        os.environ,
-    )
     if approve_only:
         approve_git(context, yes)
     if workflows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import deque
@@ -22,7 +21,7 @@ FOLLOW_PAUSE = 0.3
 
 
 def logs(number: int, follow: bool, raw: bool, lines: int) -> int:
-    state = find_state(os.getcwd())
+    state = find_state()
     agent = load_session(state, number)["agent"]
     reader = LogReader(session_folder(state, number) / "agent.log")
     rendering, colour = Rendering(load(adapter_name(agent)).parse), colours(sys.stdout)

@@ -15,7 +15,7 @@ def plan(numbers: list[int], as_json: bool, stack: bool) -> int:
     with connect(context) as gh:
         found = fetch_plan(context, gh, numbers, stack)
     if as_json:
-        print_json(plan_json(found))
+        print_json(**plan_json(found))
     else:
         sys.stdout.write(plan_text(found, width(sys.stdout), colours(sys.stdout)))
     return 0

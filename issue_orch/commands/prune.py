@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from ..actions import prune as action
@@ -23,12 +22,12 @@ def prune(
     context = open_context()
     done = action.prune(context, Asked(numbers, pull, closed, cancelled), dry_run)
     if as_json:
-        print_json({"schemaVersion": 1, "sessions": [each._asdict() for each in done]})
+        print_json(sessions=[each._asdict() for each in done])
         return 0
     for each in done:
         outcome = each.outcome.replace("_", " ")
-        sys.stdout.write(f"#{each.number}: {outcome}: {sanitise(each.text)}\n")
+        print(f"#{each.number}: {outcome}: {sanitise(each.text)}")
     if not done:
         what = f"session{'s' if pull is None else f' of pull {pull}'}"
-        sys.stdout.write(f"No {what} in this clone: {context.repo.main}\n")
+        print(f"No {what} in this clone: {context.repo.main}")
     return 0

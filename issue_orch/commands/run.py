@@ -11,7 +11,7 @@ from ..config.layers import check_agent
 from ..coordinator.loop import Clock, Coordinator, Options, Passed
 from ..errors import LeaseHeld
 from ..store.leases import probe, take
-from ..terminal.io import colours, say
+from ..terminal.io import colours, say, warn
 from ..text import redact, sanitise
 
 LOOK = 1.0
@@ -29,8 +29,7 @@ def run(
     options = Options({"max_workers": max_workers}, interval, stack, serialize, verbose)
     context = open_context(options.flags)
     check_agent(context.config)
-    for warning in context.config.warnings:
-        say(f"warning: {warning}")
+    warn(*context.config.warnings)
     holder = probe(context.state, "run")
     if holder is not None:
         raise LeaseHeld(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
@@ -14,7 +13,7 @@ from ..terminal.sessions import link, paint
 
 
 def show(number: int, as_json: bool) -> int:
-    state, now = find_state(os.getcwd()), time.time()
+    state, now = find_state(), time.time()
     status = load_session(state, number)
     seen = look(state, status, now)._replace(clashes=load_clashes(state).get(number, ()))
     past = load_past(state, number)
@@ -26,12 +25,12 @@ def show(number: int, as_json: bool) -> int:
             "events": past.events,
             "guidance": {"pending": past.pending, "delivered": past.delivered},
         }
-        print_json({"schemaVersion": 1, "session": record}, indent=2)
+        print_json(2, session=record)
         return 0
     colour = colours(sys.stdout)
     for text, style in session_lines(seen, past, now, max(40, width(sys.stdout))):
-        sys.stdout.write(paint(link(text, text.rpartition(" ")[2], colour), style, colour) + "\n")
+        print(paint(link(text, text.rpartition(" ")[2], colour), style, colour))
     following = next_command(status, seen.headline.label)
     if following:
-        sys.stdout.write(f"\nNext: {paint(following, 'bold', colour)}\n")
+        print(f"\nNext: {paint(following, 'bold', colour)}")
     return 0

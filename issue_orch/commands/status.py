@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ..store.look import Seen, find_git, look_all, look_each
-from ..terminal.io import colours, say, width
+from ..terminal.io import colours, say, warn, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ def status(
     """Print the sessions. With `needs_me`: only those, exit code 0 when there is one, else 1."""
     if fetch:
         ask_github()
-    state = os.path.join(find_git(os.getcwd()), "issue-orch")
+    state = os.path.join(find_git(), "issue-orch")
     while True:
         now = time.time()
         if as_json:
@@ -42,8 +42,7 @@ def status(
 
             say(rate_text(load_json(os.path.join(state, "rate.json")) or {}, now))
         if not watch:
-            for problem in problems:
-                say(f"warning: {problem}")
+            warn(*problems)
             return int(needs_me and not count)
         time.sleep(PAUSE)
 
@@ -55,8 +54,7 @@ def ask_github() -> None:
 
     context = open_context()
     with connect(context) as gh:
-        for line in refresh(context, gh, time.time()):
-            say(f"warning: {line}")
+        warn(*refresh(context, gh, time.time()))
 
 
 def print_text(sessions: list[Seen], total: int, now: float, watch: bool) -> None:

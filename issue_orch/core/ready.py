@@ -127,6 +127,12 @@ def why_not(
     return tuple(reason._replace(text=sanitise(reason.text)) for reason in found)
 
 
+def not_approved(reasons: Iterable[Reason]) -> list[Reason]:
+    """What is left when a person named the issue on the command line, which approves it."""
+    by_name = {"missing_label", "milestone", "assigned_elsewhere"}
+    return [reason for reason in reasons if reason.kind not in by_name]
+
+
 def index_of(facts: Facts, fresh: Issue | None = None) -> Index:
     issues = {issue.number: issue for issue in facts.issues}
     if fresh:

@@ -49,7 +49,7 @@ class Seen(NamedTuple):
     clashes: tuple[str, ...] = ()
 
 
-def find_state(cwd: str) -> Path:
+def find_state(cwd: str = "") -> Path:
     """The state folder. It need not exist yet."""
     return state_folder(find_git(cwd))
 
@@ -73,9 +73,9 @@ def load_past(state: Path, number: int) -> Past:
     )
 
 
-def find_git(cwd: str) -> str:
+def find_git(cwd: str = "") -> str:
     """The clone's common git folder, found by reading `.git` as git does; no process."""
-    folder = os.path.abspath(cwd)
+    start = folder = os.path.abspath(cwd)
     while True:
         entry = os.path.join(folder, ".git")
         if os.path.exists(f"{entry}/HEAD"):  # an empty folder of that name is nothing to git
@@ -85,7 +85,7 @@ def find_git(cwd: str) -> str:
         parent = os.path.dirname(folder)
         if parent == folder:
             raise Expected(
-                f"{cwd}: not inside a git repository", "cd into a clone of the GitHub repository"
+                f"{start}: not inside a git repository", "cd into a clone of the GitHub repository"
             )
         folder = parent
 

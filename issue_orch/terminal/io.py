@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from ..errors import Expected, Usage, of_system
 
@@ -70,9 +70,9 @@ def each_of(
         if isinstance(result, Expected):
             fail(result)
         else:
-            sys.stdout.write(f"#{number}: {result}\n")
+            print(f"#{number}: {result}")
     if not asked:
-        sys.stdout.write("No sessions.\n")
+        print("No sessions.")
     return int(any(isinstance(result, Expected) for result in results))
 
 
@@ -156,11 +156,11 @@ def confirm(question: str, default: bool) -> bool:
     return answer in {"y", "yes"} or (default and not answer)
 
 
-def print_json(record: Mapping[str, object], indent: int | None = None) -> None:
+def print_json(indent: int | None = None, **record: object) -> None:
     """As ASCII: what is not could hold what a terminal obeys."""
     import json
 
-    sys.stdout.write(json.dumps(record, indent=indent) + "\n")
+    print(json.dumps({"schemaVersion": 1, **record}, indent=indent))
 
 
 def colours(stream: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..core.headline import next_command, pull_notes
@@ -88,57 +88,43 @@ def is_stale(seen: Seen) -> bool:
     return seen.headline.label == "QUIET" or seen.headline.label in OVER
 
 
-def details(seen: Seen, now: float, width: int) -> list[tuple[str, str]]:
+def details(seen: Seen, now: float, width: int) -> Iterator[tuple[str, str]]:
     """The lines below the headline, each with its style."""
     status, label, why = seen.status, seen.headline.label, seen.headline.why
-    lines, question = [], status["question"]
+    question = status["question"]
     if label == "STUCK" and question:
-        lines.append((one_line(f"Decision: {question['decision']}", width), ""))
-        if question["options"]:
-            options = "  ".join(
-                f"{number}) {text}" for number, text in enumerate(question["options"], 1)
-            )
-            lines.append((one_line(f"Options: {options}", width), ""))
+        yield one_line(f"Decision: {question['decision']}", width), ""
+        options = "  ".join(f"{at}) {text}" for at, text in enumerate(question["options"], 1))
+        if options:
+            yield one_line(f"Options: {options}", width), ""
     elif label in RUNNING and why:
-        lines.append((one_line(why, width), "dim"))
+        yield one_line(why, width), "dim"
     elif (why and status["status"] != "complete") or label == "PUBLISH PENDING":
-        lines.append((one_line(f"Reason: {why}", width), ""))
-    lines += work_lines(seen, now, width)
+        yield one_line(f"Reason: {why}", width), ""
+    yield from work_lines(seen, now, width)
     following = next_command(status, label)
     if following and not following.startswith("review "):
-        lines.append((following, "bold"))
-    return lines
+        yield following, "bold"
 
 
-def work_lines(seen: Seen, now: float, width: int) -> list[tuple[str, str]]:
+def work_lines(seen: Seen, now: float, width: int) -> Iterator[tuple[str, str]]:
     """What the session has done so far, and how its pull stands."""
-    status, label, changes = seen.status, seen.headline.label, seen.status["changes"]
-    lines = []
-    if changes and changes["files"] and label not in OVER:
-        lines.append(
-            (
-                f"Files changed: {changes['files']} (+{changes['insertions']}, -{changes['deletions']})",
-                "",
-            )
-        )
+    status, label, over = seen.status, seen.headline.label, seen.headline.label in OVER
+    changes = status["changes"]
+    if changes and changes["files"] and not over:
+        lines = f"(+{changes['insertions']}, -{changes['deletions']})"
+        yield f"Files changed: {changes['files']} {lines}", ""
     if status["cost"]["usd"]:
-        lines.append((f"Cost: ${status['cost']['usd']:.2f}", ""))
+        yield f"Cost: ${status['cost']['usd']:.2f}", ""
     if status["pullRequestUrl"]:
-        if label not in {*OVER, "CLOSED"}:
+        if not over and label != "CLOSED":
             checks, old = checks_text(seen, now)
-            lines.append((one_line(f"Checks: {checks or 'not looked at'}", width), "dim" * old))
-            lines += [
-                (one_line(f"Note: {note}", width), "")
-                for note in pull_notes(seen.pull or {})
-                if note
-            ]
-        lines.append((one_line(f"PR: {status['pullRequestUrl']}", 10_000), ""))
-    if label not in OVER:
-        lines += [
-            (one_line(f"Conflicts, as last looked at, with {clash}", width), "")
-            for clash in seen.clashes
-        ]
-    return lines
+            yield one_line(f"Checks: {checks or 'not looked at'}", width), "dim" * old
+            for note in filter(None, pull_notes(seen.pull or {})):
+                yield one_line(f"Note: {note}", width), ""
+        yield one_line(f"PR: {status['pullRequestUrl']}", 10_000), ""
+    for clash in () if over else seen.clashes:
+        yield one_line(f"Conflicts, as last looked at, with {clash}", width), ""
 
 
 def rate_text(rate: Mapping[str, Any], now: float) -> str:
@@ -161,12 +147,9 @@ def checks_text(seen: Seen, now: float, names: int = 3) -> tuple[str, bool]:
     failing = [str(check.get("name")) for check in pull.get("failingChecks", [])[:names]]
     if words[0] == "failing" and failing:
         words[0] += f" ({', '.join(failing)})"
-    if pull.get("review") not in {None, "none", "unavailable"}:
-        words.append(
-            {"required": "review required"}.get(
-                str(pull["review"]), str(pull["review"]).replace("_", " ")
-            )
-        )
+    review = str(pull.get("review")).replace("_", " ")
+    if review not in {"None", "none", "unavailable"}:
+        words.append("review required" if review == "required" else review)
     if pull.get("mergeable") is False:
         words.append("conflict")
     text = ", ".join(word for word in words if word)
@@ -204,10 +187,11 @@ def table_text(sessions: Sequence[Seen], now: float, width: int, colour: bool) -
         if name in names and sum(least[each] for each in names) > width:
             names.remove(name)
     share(names, widths, width)
-    lines = ["  " + joined([Cell(name, "bold") for name in names], names, widths, colour)]
+    heading = {name: Cell(name, "bold") for name in names}
+    lines = ["  " + joined(heading, names, widths, colour)]
     for seen, row in zip(sessions, rows, strict=True):
         mark = paint(seen.headline.mark, seen.headline.colour, colour)
-        lines.append(f"{mark} {joined([row[name] for name in names], names, widths, colour)}")
+        lines.append(f"{mark} {joined(row, names, widths, colour)}")
     lines.append("")
     if hidden := [name for name in filled if name not in names]:
         what = f"{len(hidden)} column{'s' * (len(hidden) > 1)} hidden ({', '.join(hidden)})"
@@ -252,20 +236,17 @@ def following(seen: Seen) -> Cell:
 def share(names: Sequence[str], widths: dict[str, int], width: int) -> None:
     """Divide what is left between title and reason; neither gets more than it can use."""
     room = width - sum(GAP + (0 if name in FLEXIBLE else widths[name]) for name in names)
-    narrow_first = sorted(
-        (name for name in names if name in FLEXIBLE), key=lambda name: widths[name]
-    )
+    narrow_first = sorted(FLEXIBLE.intersection(names), key=lambda name: widths[name])
     for place, name in enumerate(narrow_first):
         widths[name] = max(4, min(widths[name], room // (len(narrow_first) - place)))
         room -= widths[name]
 
 
-def joined(
-    cells: Sequence[Cell], names: Sequence[str], widths: dict[str, int], colour: bool
-) -> str:
+def joined(row: Row, names: Sequence[str], widths: dict[str, int], colour: bool) -> str:
     parts = []
-    for name, cell in zip(names, cells, strict=True):
-        text = one_line(cell.text, widths[name])
+    for name in names:
+        text, style, url = row[name]
+        text = one_line(text, widths[name])
         blank = "" if name == names[-1] else " " * (widths[name] - display_width(text))
-        parts.append(paint(link(text, cell.url, colour), cell.style, colour) + blank)
+        parts.append(paint(link(text, url, colour), style, colour) + blank)
     return (" " * GAP).join(parts).rstrip()

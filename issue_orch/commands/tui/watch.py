@@ -45,8 +45,38 @@ from .parts import (
 POLL = 0.5
 
 
+# Keys, action, name in the footer (none: it is not there), what it is for.
+KEYS = (
+    ("a", "answer", "Answer", "answer its question, or tell the worker something"),
+    ("p", "pause", "Pause", "let the current turn end, then hold"),
+    ("r", "resume", "Resume", "go on after a pause, a stop, a crash"),
+    ("s", "stop", "Stop", "end the worker; session and work stay"),
+    ("o", "browse", "Open", "open the pull or the issue in the browser"),
+    ("slash", "filter", "Filter", "show sessions by number, headline or title"),
+    ("1", "tab('overview')", "", "question, plan, guidance, pull, timeline"),
+    ("2,l", "tab('log')", "", "what the agent says and does, live"),
+    ("3,d", "tab('diff')", "", "what the worktree has more than its base"),
+    ("j,down", "move(1)", "", "the next session"),
+    ("k,up", "move(-1)", "", "the previous session"),
+    ("J,pagedown", "scroll(1)", "", "scroll down"),
+    ("K,pageup", "scroll(-1)", "", "scroll up"),
+    ("escape", "leave", "Back", "leave the answer or the filter"),
+    ("question_mark", "help", "Help", "this list"),
+    ("q,ctrl+c", "quit", "Quit", "leave; workers go on"),
+)
+NAMES = {"slash": "/", "question_mark": "?", "q,ctrl+c": "q"}
+BOXES = ("answer", "filter")
+
+
+def _binding(row: tuple[str, str, str, str]) -> Binding:
+    """What opens a box has priority: what is typed next is for the box."""
+    keys, action, label, purpose = row
+    first = action in BOXES
+    return Binding(keys, action, label, bool(label), NAMES.get(keys), first, tooltip=purpose)
+
+
 def watch() -> int:
-    state = find_state(os.getcwd())
+    state = find_state()
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise Usage("watch needs a terminal", "issue-orch status, or issue-orch status --watch")
     app = Watch(state, os.getcwd(), give)
@@ -64,51 +94,7 @@ class Watch(App[None]):
     CSS_PATH = "watch.tcss"
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "a",
-            "answer",
-            "Answer",
-            priority=True,
-            tooltip="answer its question, or tell the worker something",
-        ),
-        Binding("p", "pause", "Pause", tooltip="let the current turn end, then hold"),
-        Binding("r", "resume", "Resume", tooltip="go on after a pause, a stop, a crash"),
-        Binding("s", "stop", "Stop", tooltip="end the worker; session and work stay"),
-        Binding("o", "browse", "Open", tooltip="open the pull or the issue in the browser"),
-        Binding(
-            "slash",
-            "filter",
-            "Filter",
-            key_display="/",
-            priority=True,
-            tooltip="show sessions by number, headline or title",
-        ),
-        Binding(
-            "1",
-            "tab('overview')",
-            "Overview",
-            show=False,
-            tooltip="question, plan, guidance, pull, timeline",
-        ),
-        Binding(
-            "2,l", "tab('log')", "Log", show=False, tooltip="what the agent says and does, live"
-        ),
-        Binding(
-            "3,d",
-            "tab('diff')",
-            "Diff",
-            show=False,
-            tooltip="what the worktree has more than its base",
-        ),
-        Binding("j,down", "move(1)", "Next", show=False, tooltip="the next session"),
-        Binding("k,up", "move(-1)", "Previous", show=False, tooltip="the previous session"),
-        Binding("J,pagedown", "scroll(1)", "Scroll", show=False, tooltip="scroll down"),
-        Binding("K,pageup", "scroll(-1)", "Scroll back", show=False, tooltip="scroll up"),
-        Binding("escape", "leave", "Back", tooltip="leave the answer or the filter"),
-        Binding("question_mark", "help", "Help", key_display="?", tooltip="this list"),
-        Binding("q,ctrl+c", "quit", "Quit", key_display="q", tooltip="leave; workers go on"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*map(_binding, KEYS)]
 
     def __init__(
         self,
@@ -272,9 +258,7 @@ class Watch(App[None]):
         typing = isinstance(self.focused, Input)
         if action == "leave":
             return typing or any(box.display for box in self.query("#filter"))
-        return action not in ("answer", "filter") or (
-            not typing and (len(self.screen_stack) == 1 or None)
-        )
+        return action not in BOXES or (not typing and (len(self.screen_stack) == 1 or None))
 
     def say(self, text: str, severity: str = "information") -> None:
         self.notify(text, severity=severity, markup=False, timeout=SHOWN[severity])  # type: ignore[arg-type]
@@ -368,9 +352,7 @@ class Watch(App[None]):
         self.poll()
 
     def action_help(self) -> None:
-        bindings = (each for each in self.BINDINGS if isinstance(each, Binding))
         keys = (
-            f"{each.key_display or each.key.replace(',', ', '):<14} {each.tooltip}"
-            for each in bindings
+            f"{NAMES.get(each) or each.replace(',', ', '):<14} {why}" for each, _, _, why in KEYS
         )
         self.push_screen(Over("\n".join([*keys, HELP])))

@@ -1,0 +1,136 @@
+"""What `doctor --fix` mends: what crashes left behind. Nothing here touches what a worker wrote."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from glob import escape, glob
+
+from ..core.model import Branch, CommitSha, SessionStatus
+from ..errors import Expected
+from ..git import worktree
+from ..git.run import find_admin_dir, find_sha
+from ..process.run import MARKER, end_marked, find_marked, read_environ
+from ..store.files import archive, load_sessions
+from ..store.leases import probe, take
+from .context import Context
+from .launch import foreign, load_intent
+
+STALE_LOCK = 600.0  # seconds
+
+
+def mend(context: Context, dry_run: bool) -> Iterator[tuple[str, str]]:
+    """What was done, or would be: how it went, and the words for it."""
+    for text, act in list(_mends(context)):
+        how = "would" if dry_run else "done:"
+        try:
+            if not dry_run:
+                act()
+        except (Expected, OSError) as error:
+            how = f"failed ({error}):"
+        yield how, text
+
+
+def orphans(context: Context) -> dict[int, list[int]]:
+    """Processes that workers started, by session, where no worker lives any more."""
+    found: dict[int, list[int]] = {}
+    for pid in find_marked(str(context.state), None):
+        marked = re.search(rb"(?:^|\0)" + MARKER.encode() + rb"=(\d+)\.", read_environ(pid))
+        if marked and not probe(context.state, int(marked[1])):
+            found.setdefault(int(marked[1]), []).append(pid)
+    return dict(sorted(found.items()))
+
+
+def stale_locks(context: Context) -> list[str]:
+    """git's lock files that are old and that no process has open."""
+    common = escape(context.repo.common_dir)
+    places = (
+        "*.lock",
+        "refs/**/*.lock",
+        "reftable/*.lock",
+        "worktrees/*/*.lock",
+        "worktrees/*/reftable/*.lock",
+    )
+    names = [name for where in places for name in glob(f"{common}/{where}", recursive=True)]
+    return [
+        name
+        for name in names
+        if time.time() - os.lstat(name).st_mtime > STALE_LOCK and not _is_open(name)
+    ]
+
+
+def _is_open(path: str) -> bool:
+    """Whether a process that we may look at has the file open."""
+    for link in glob("/proc/[0-9]*/fd/*"):
+        with suppress(OSError):
+            if os.readlink(link) == path:
+                return True
+    return False
+
+
+def _mends(context: Context) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What crashes left behind that can be mended: words, and what to do. Nothing here touches what a worker wrote."""
+    for number, pids in orphans(context).items():
+        yield (
+            f"#{number}: end {len(pids)} processes whose worker is gone",
+            partial(_end, context, number),
+        )
+    for name in stale_locks(context):
+        yield f"remove {name}", partial(_unlock, context, name)
+    for status in load_sessions(context.state)[0]:
+        number, path = status["issueNumber"], status["worktreePath"]
+        admin = find_admin_dir(context.repo, path)
+        missing = admin is None and not os.path.lexists(path)
+        cut_off = admin is not None and worktree.is_empty(path, admin)
+        if not (missing or cut_off) or foreign(context, status) or probe(context.state, number):
+            continue
+        if status["status"] == "registered" and not status["attempt"]:
+            if missing:  # else `spawn` takes it up
+                yield (
+                    f"#{number}: forget its start, which was cut off before it made anything",
+                    partial(_forget, context, status),
+                )
+        elif find_sha(context.repo, f"refs/heads/{status['branch']}"):
+            yield (
+                f"#{number}: check {status['branch']} out again in {path}",
+                partial(_restore, context, status),
+            )
+
+
+def _end(context: Context, number: int) -> None:
+    with take(context.state, number, "doctor", wait=0):
+        end_marked(str(context.state), number)
+
+
+def _unlock(context: Context, name: str) -> None:
+    if name in stale_locks(context):  # looked at again: somebody may have taken it meanwhile
+        os.unlink(name)
+
+
+def _forget(context: Context, status: SessionStatus) -> None:
+    number = status["issueNumber"]
+    with take(context.state, number, "doctor", wait=0):
+        branch, start = Branch(status["branch"]), CommitSha(status["baseSha"])
+        worktree.take_back(context.repo, branch, start, load_intent(context.state, status))
+        archive(context.state, number, time.time())
+
+
+def _restore(context: Context, status: SessionStatus) -> None:
+    """The worktree of a session, made anew from its branch. What was not committed went with the folder."""
+    path = status["worktreePath"]
+    with take(context.state, status["issueNumber"], "doctor", wait=0):
+        worktree.register(
+            context.repo,
+            path,
+            Branch(status["branch"]),
+            CommitSha(status["baseSha"]),
+            load_intent(context.state, status),
+            reuse=True,
+            remote=context.config.remote,
+        )
+        worktree.check_out(context.repo, path)
+        worktree.copy_listed(context.repo, path)
