@@ -11,8 +11,8 @@ from ..config.keys import Config
 from ..config.layers import load_config
 from ..core.model import Branch, CommitSha, RepoName
 from ..errors import Expected, SignInFailed
-from ..git import remote as push
-from ..git import run as git
+from ..git import remote
+from ..git.run import Repo, changed_keys, dangerous_keys, find_repo, git
 from ..github.sign_in import Token, api_url, find_token, parse_remote
 from ..store.files import load_json, load_sessions, make_state, session_folder
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Context(NamedTuple):
     """One command's surroundings. `name` is the repository's on GitHub."""
 
-    repo: git.Repo
+    repo: Repo
     state: Path
     config: Config
     name: RepoName
@@ -33,28 +33,22 @@ class Context(NamedTuple):
 
 def open_context(flags: Mapping[str, Any] | None = None, executing: bool = True) -> Context:
     """Raises Expected, with what to type next, when this is no clone that issue-orch can work in."""
-    repo = git.find_repo(os.getcwd())
+    repo = find_repo(os.getcwd())
     state = make_state(repo.common_dir)
     config = load_config(Path(repo.top), state, os.environ, flags or {}, executing=executing)
     host, name = find_name(repo, config)
-    return Context(
-        repo,
-        state,
-        config,
-        name,
-        config.github_base_url or api_url(host or "github.com"),
-        os.environ,
-    )
+    url = config.github_base_url or api_url(host or "github.com")
+    return Context(repo, state, config, name, url, os.environ)
 
 
-def find_name(repo: git.Repo, config: Config) -> tuple[str | None, RepoName]:
+def find_name(repo: Repo, config: Config) -> tuple[str | None, RepoName]:
     """Host and owner/name, from the configuration or from the remote."""
     url = remote_url(repo, config.remote)
     parsed = parse_remote(url) if url else None
     if config.repo:
         return (parsed[0] if parsed else None), RepoName(config.repo)
     if url is None:
-        others = git.git(repo, "remote").stdout.split()
+        others = git(repo, "remote").stdout.split()
         raise Expected(
             f"there is no remote called {config.remote}"
             + (f" (there is: {', '.join(others)})" if others else ""),
@@ -68,8 +62,8 @@ def find_name(repo: git.Repo, config: Config) -> tuple[str | None, RepoName]:
     return parsed
 
 
-def remote_url(repo: git.Repo, remote: str) -> str | None:
-    done = git.git(repo, "remote", "get-url", "--", remote, check=False)
+def remote_url(repo: Repo, remote: str) -> str | None:
+    done = git(repo, "remote", "get-url", "--", remote, check=False)
     return done.stdout.strip() if done.code == 0 else None
 
 
@@ -94,32 +88,35 @@ def connect(context: Context, token: Token | None = None) -> GitHub:
 def fetch_base(context: Context, base: Branch) -> CommitSha:
     """Where `base` is on the remote; fetched."""
     refuse_changed_keys(context)
-    return push.fetch_base(context.repo, context.config.remote, base, token_of(context))
+    return remote.fetch_base(context.repo, context.config.remote, base, token_of(context))
 
 
 def refuse_changed_keys(context: Context) -> dict[str, str]:
     """The keys of git's configuration that run something, as they are now. Expected when a worker may have set one."""
-    now = git.dangerous_keys(context.repo, context.config.remote)
-    for key, issues in changed_keys(context, now).items():
+    now = dangerous_keys(context.repo, context.config.remote)
+    for key, issues in keys_changed(context, now).items():
         raise Expected(
             f"{key} of the git configuration changed after {numbers(issues)} started; it can run commands, or send "
             "what we fetch and push elsewhere",
-            f"git config --show-origin --get-all {key}; undo it, or if it is yours: issue-orch init --approve",
+            how_to_undo(key),
         )
     return now
 
 
-def changed_keys(context: Context, now: Mapping[str, str]) -> dict[str, list[int]]:
+def how_to_undo(key: str) -> str:
+    look = f"git config --show-origin --get-all {key}"
+    return f"{look}; undo it, or if it is yours: issue-orch init --approve"
+
+
+def keys_changed(context: Context, now: Mapping[str, str]) -> dict[str, list[int]]:
     """Those of `now` that differ from what was noted when a worker started, with its issues (threat S9)."""
     changed: dict[str, list[int]] = {}
     for status in load_sessions(context.state)[0]:
-        noted = load_json(session_folder(context.state, status["issueNumber"]) / "keys.json")
-        for key in (
-            git.changed_keys(noted, now)
-            if noted is not None and status["status"] != "complete"
-            else ()
-        ):
-            changed.setdefault(key, []).append(status["issueNumber"])
+        number = status["issueNumber"]
+        noted = load_json(session_folder(context.state, number) / "keys.json")
+        if noted is not None and status["status"] != "complete":
+            for key in changed_keys(noted, now):
+                changed.setdefault(key, []).append(number)
     return changed
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from glob import glob
 from importlib.util import find_spec
@@ -23,7 +24,7 @@ from ..store.leases import check_locks, probe
 from ..store.ledger import booked_all, room
 from ..text import one_line, sanitise
 from . import spawn
-from .context import Context, changed_keys, connect, numbers, open_context, token_of
+from .context import Context, connect, how_to_undo, keys_changed, numbers, open_context, token_of
 from .facts import fetch_me, issue_of_branch
 from .launch import LEAVE, adapter_name, ceilings, check_agent, foreign
 from .mend import orphans, stale_locks
@@ -31,6 +32,7 @@ from .mend import orphans, stale_locks
 if TYPE_CHECKING:
     from ..github.client import GitHub
 
+FIX = "issue-orch doctor --fix"
 MIN_FREE = 1_000_000_000
 
 
@@ -73,14 +75,8 @@ def examine(context: Context, configured: bool = True) -> Iterator[Check]:
         except Expected as error:
             found = [Check(name, "error", error.message, error.hint)]
         except OSError as error:
-            found = [
-                Check(
-                    name,
-                    "error",
-                    f"{error.filename or 'a file'}: {error.strerror}",
-                    "look at its permissions",
-                )
-            ]
+            text = f"{error.filename or 'a file'}: {error.strerror}"
+            found = [Check(name, "error", text, "look at its permissions")]
         for each in found or [Check(name, "ok", FINE.get(name, ""))]:
             yield each._replace(text=one_line(each.text, 500), mend=sanitise(each.mend))
 
@@ -89,13 +85,8 @@ def check_git(context: Context) -> Iterator[Check]:
     have = context.repo.version
     found = f"git {have[0]}.{have[1]}"
     if have < merges.MINIMUM:
-        newer = "{}.{}".format(*merges.MINIMUM)
-        yield Check(
-            "git",
-            "warning",
-            f"{found}: everything works but `conflicts`",
-            f"install git {newer} or newer",
-        )
+        mend = "install git {}.{} or newer".format(*merges.MINIMUM)
+        yield Check("git", "warning", f"{found}: everything works but `conflicts`", mend)
     else:
         yield Check("git", "ok", found)
     yield Check("identity", "ok", identity(context.repo))
@@ -106,18 +97,11 @@ def check_state(context: Context) -> Iterator[Check]:
     yield Check("locks", "ok", "the file system locks")
     for problem in load_sessions(context.state)[1]:
         yield Check("state", "error", problem, "look at the file; nothing is deleted by itself")
-    damaged = [
-        number
-        for number, entry in booked_all(context.state).items()
-        if any(not each.day for each in entry.bookings)
-    ]
-    for number in damaged:
-        yield Check(
-            "ledger",
-            "warning",
-            f"ledger/{number}.jsonl has lines that cannot be read: their cost is unknown",
-            "issue-orch costs; budget.allow_unknown = true lets work go on",
-        )
+    for number, entry in booked_all(context.state).items():
+        if not all(each.day for each in entry.bookings):
+            text = f"ledger/{number}.jsonl has lines that cannot be read: their cost is unknown"
+            how = "issue-orch costs; budget.allow_unknown = true lets work go on"
+            yield Check("ledger", "warning", text, how)
     left = room(context.state, 0, ceilings(context.config), time.time())
     if left and left.usd <= 0:
         yield Check("ledger", "warning", f"{left.why}; nothing is started", left.hint)
@@ -164,52 +148,30 @@ def check_worktrees(context: Context) -> Iterator[Check]:
     """Worktrees that look like ours and belong to no session."""
     known = {status["worktreePath"] for status in load_sessions(context.state)[0]}
     for ref, _, path in load_branches(context.repo, "refs/heads/"):
-        if (
-            path
-            and path not in known
-            and issue_of_branch(context, ref.removeprefix("refs/heads/")) is not None
-        ):
-            yield Check(
-                "worktrees",
-                "warning",
-                f"{path} has no session",
-                f"git worktree remove {path} (it refuses when work would be lost)",
-            )
+        ours = issue_of_branch(context, ref.removeprefix("refs/heads/")) is not None
+        if path and path not in known and ours:
+            how = f"git worktree remove {path} (it refuses when work would be lost)"
+            yield Check("worktrees", "warning", f"{path} has no session", how)
 
 
 def check_processes(context: Context) -> Iterator[Check]:
     for number, pids in orphans(context).items():
-        yield Check(
-            "processes",
-            "error",
-            f"#{number}: {len(pids)} processes go on without their worker "
-            f"({', '.join(map(str, pids[:5]))})",
-            "issue-orch doctor --fix",
-        )
+        some = ", ".join(map(str, pids[:5]))
+        text = f"#{number}: {len(pids)} processes go on without their worker ({some})"
+        yield Check("processes", "error", text, FIX)
 
 
 def check_git_locks(context: Context) -> Iterator[Check]:
     for name in stale_locks(context):
-        yield Check(
-            "git locks",
-            "error",
-            f"{name} was left by a git that is gone",
-            "issue-orch doctor --fix",
-        )
+        yield Check("git locks", "error", f"{name} was left by a git that is gone", FIX)
 
 
 def check_keys(context: Context) -> Iterator[Check]:
     """Configuration of git that runs something, changed since a worker was started (threat S9)."""
-    for key, issues in changed_keys(
-        context, dangerous_keys(context.repo, context.config.remote)
-    ).items():
-        yield Check(
-            "git configuration",
-            "error",
-            f"{key} changed after {numbers(issues)} started; it can run "
-            "commands or send pushes elsewhere",
-            f"git config --show-origin --get-all {key}; undo it, or if it is yours: issue-orch init --approve",
-        )
+    now = dangerous_keys(context.repo, context.config.remote)
+    for key, issues in keys_changed(context, now).items():
+        text = f"{key} changed after {numbers(issues)} started; it can run commands or send pushes elsewhere"
+        yield Check("git configuration", "error", text, how_to_undo(key))
 
 
 def check_github(context: Context) -> Iterator[Check]:

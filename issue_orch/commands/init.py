@@ -11,24 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 from ..actions.context import (
     Context,
-    changed_keys,
     connect,
+    keys_changed,
     numbers,
     open_context,
     remote_url,
     token_of,
 )
+from ..actions.launch import check_agent
+from ..actions.spawn import last_base
 from ..agents.registry import NAMES
 from ..config import layers
 from ..config.keys import commented_file
 from ..core.headline import LABELS
 from ..errors import Expected, GitHubError, Usage
 from ..git import remote as push
-from ..git.run import Repo, dangerous_keys, find_repo, git
+from ..git.run import Repo, dangerous_keys, find_repo
 from ..github.sign_in import Token, parse_remote
 from ..store.files import make_state, session_folder, write_json, write_text
-from ..terminal import io
-from ..terminal.io import confirm, say
+from ..terminal.io import ask, confirm, say
 from ..text import sanitise
 
 if TYPE_CHECKING:
@@ -50,10 +51,10 @@ def init(
     clone = find_repo(os.getcwd())
     state = make_state(clone.common_dir)
     given = {"repo": repo, "agent": agent, "github.base_url": base_url}
-    wrote = not approve_only and write_configuration(clone, yes, given)
+    wrote = not approve_only and _write_configuration(clone, yes, given)
     if templates:
-        copy_templates(clone)
-    approve_configuration(clone, state, yes or wrote)
+        _copy_templates(clone)
+    _approve_configuration(clone, state, yes or wrote)
     context = open_context()
     found, name = context.config, context.name
     upstream = parse_remote(remote_url(clone, "upstream") or "")
@@ -63,16 +64,17 @@ def init(
             f'clone {upstream[1]}; or, to work in the fork, set repo = "{name}" in {layers.REPOSITORY_FILE}',
         )
     if approve_only:
-        approve_git(context, yes)
+        _approve_git(context, yes)
     if workflows:
-        write_workflow(clone, found.base or head_branch(clone, found.remote))
+        seen = last_base(context)
+        _write_workflow(clone, found.base or (seen.branch if seen else "main"))
     if not approve_only:
-        fine = all([check_agent(context), check(context, labels)])
+        fine = all([_try_agent(context), _try_github(context, labels)])
         say("\nNext: issue-orch plan" if fine else "\nNext: mend that, then: issue-orch doctor")
     return 0
 
 
-def write_configuration(clone: Repo, yes: bool, given: dict[str, str | None]) -> bool:
+def _write_configuration(clone: Repo, yes: bool, given: dict[str, str | None]) -> bool:
     """Write the file when there is none, and say so. An existing one is the team's: it stays as it is."""
     file = Path(clone.top, layers.REPOSITORY_FILE)
     values: dict[str, Any] = {name: value for name, value in given.items() if value}
@@ -84,13 +86,13 @@ def write_configuration(clone: Repo, yes: bool, given: dict[str, str | None]) ->
         say(f"{file.name} exists and is valid; it stays as it is.")
         return False
     if not parse_remote(remote_url(clone, "origin") or "") and "repo" not in values:
-        values["repo"] = ask(yes, "GitHub repository (owner/name)", "")
+        values["repo"] = _ask(yes, "GitHub repository (owner/name)", "")
     if "agent" not in values:
-        values["agent"] = ask(
+        values["agent"] = _ask(
             yes, f"Agent ({', '.join(NAMES[:-1])})", next(filter(shutil.which, NAMES), NAMES[0])
         )
-    label = ask(yes, "Label of issues that are ready", "ready")
-    back = ask(
+    label = _ask(yes, "Label of issues that are ready", "ready")
+    back = _ask(
         yes,
         "Show progress on the issues, by a comment and labels, and take answers there (y/n)",
         "n",
@@ -105,25 +107,21 @@ def write_configuration(clone: Repo, yes: bool, given: dict[str, str | None]) ->
     return True
 
 
-def ask(yes: bool, what: str, default: str) -> str:
+def _ask(yes: bool, what: str, default: str) -> str:
     if yes or not sys.stdin.isatty():
         return default
-    return io.ask(f"{what} [{default}]: " if default else f"{what}: ") or default
+    return ask(f"{what} [{default}]: " if default else f"{what}: ") or default
 
 
-def approve_configuration(clone: Repo, state: Path, yes: bool) -> None:
+def _approve_configuration(clone: Repo, state: Path, yes: bool) -> None:
     """What of the repository needs approval is shown, and approved by its content."""
-    asked, approved = (
-        layers.to_approve(clone.top, layers.load_team(clone.top)),
-        layers.load_approved(state),
-    )
+    asked = layers.to_approve(clone.top, layers.load_team(clone.top))
+    approved = layers.load_approved(state)
     if not asked and not any(approved.values()):
         return
-    say(
-        f"{layers.REPOSITORY_FILE} and {layers.TEAM_FOLDER} set:\n"
-        + "\n".join(layers.listing(asked, approved))
-    )
-    ask_approval(
+    rows = "\n".join(layers.listing(asked, approved))
+    say(f"{layers.REPOSITORY_FILE} and {layers.TEAM_FOLDER} set:\n{rows}")
+    _ask_approval(
         yes or layers.fingerprint(asked) in approved,
         f"edit {layers.REPOSITORY_FILE}, then: issue-orch init --approve",
     )
@@ -131,10 +129,10 @@ def approve_configuration(clone: Repo, state: Path, yes: bool) -> None:
     say("Approved on this machine. A change of this needs it again.")
 
 
-def approve_git(context: Context, yes: bool) -> None:
+def _approve_git(context: Context, yes: bool) -> None:
     """Keys of git's configuration that run something, and changed after a worker started, are shown and noted anew."""
     now = dangerous_keys(context.repo, context.config.remote)
-    changed = changed_keys(context, now)
+    changed = keys_changed(context, now)
     if not changed:
         return
     say(
@@ -144,43 +142,41 @@ def approve_git(context: Context, yes: bool) -> None:
         say(
             f"  {sanitise(key)}, after {numbers(issues)} started (git config --show-origin --get-all {sanitise(key)})"
         )
-    ask_approval(yes, "undo what is not yours: git config --unset KEY")
+    _ask_approval(yes, "undo what is not yours: git config --unset KEY")
     for number in {number for issues in changed.values() for number in issues}:
         write_json(session_folder(context.state, number) / "keys.json", now)
     say("Approved as it is now.")
 
 
-def ask_approval(yes: bool, otherwise: str) -> None:
+def _ask_approval(yes: bool, otherwise: str) -> None:
     if not yes and sys.stdin.isatty() and not confirm("Approve this on this machine?", False):
         raise Expected("not approved", otherwise)
 
 
-def check_agent(context: Context) -> bool:
-    from ..actions.launch import check_agent as check
-
+def _try_agent(context: Context) -> bool:
     try:
-        check(context, context.config.agent)
+        check_agent(context, context.config.agent)
     except Expected as error:
         say(f"Agent: {error.message}\n  next: {error.hint}")
         return False
     return True
 
 
-def check(context: Context, labels: bool) -> bool:
+def _try_github(context: Context, labels: bool) -> bool:
     """Try what will be needed: sign-in, labels, a push. What fails is said with its mend; init goes on."""
     token = token_of(context)
     try:
         with connect(context, token) as gh:
             facts = gh.fetch_repo()
             say(f"GitHub: {context.name}, base {context.config.base or facts.default_branch}.")
-            check_labels(context, gh, labels)
+            _check_labels(context, gh, labels)
     except GitHubError as error:
         say(f"GitHub: {error.message}\n  next: {error.hint or 'issue-orch doctor'}")
         return False
-    return try_push(context, token)
+    return _try_push(context, token)
 
 
-def check_labels(context: Context, gh: GitHub, create: bool) -> None:
+def _check_labels(context: Context, gh: GitHub, create: bool) -> None:
     wanted = dict.fromkeys(context.config.ready_labels, READY)
     wanted |= LABELS if context.config.github_write_back else {}
     have = {name.casefold() for name in gh.fetch_labels()}
@@ -189,45 +185,32 @@ def check_labels(context: Context, gh: GitHub, create: bool) -> None:
         gh.create_label(name, *wanted[name])
     names = ", ".join(f'"{name}"' for name in missing)
     if missing:
-        say(
-            f"Created labels {names}."
-            if create
-            else f"GitHub has no label {names}: issue-orch init --labels"
-        )
+        missed = f"GitHub has no label {names}: issue-orch init --labels"
+        say(f"Created labels {names}." if create else missed)
 
 
-def try_push(context: Context, token: Token | None) -> bool:
+def _try_push(context: Context, token: Token | None) -> bool:
     """A dry run: signs in, changes nothing."""
-    flags = (
+    flags = [
         "--dry-run",
         "--porcelain",
         "--no-verify",
         "--no-follow-tags",
         "--recurse-submodules=no",
-    )
-    remote, trial = (
-        context.config.remote,
-        f"HEAD:refs/heads/{context.config.branch.format(number=0)}",
-    )
+    ]
+    remote, trial = context.config.remote, context.config.branch.format(number=0)
+    words = ("push", *flags, "--", remote, f"HEAD:refs/heads/{trial}")
     try:
-        done = push.ask(
-            context.repo, remote, token, "push", *flags, "--", remote, trial, timeout=60
-        )
+        done = push.ask(context.repo, remote, token, *words, timeout=60)
         refused = done.stderr.strip() if done.code else ""
     except push.RemoteFailed as error:
         refused = error.message
-    say(
-        f"Push to {remote}"
-        + (
-            f" does not work: {sanitise(refused)}"
-            if refused
-            else ": works (tried without changing anything)."
-        )
-    )
+    fine = ": works (tried without changing anything)."
+    say(f"Push to {remote}{f' does not work: {sanitise(refused)}' if refused else fine}")
     return not refused
 
 
-def copy_templates(clone: Repo) -> None:
+def _copy_templates(clone: Repo) -> None:
     """The prompt templates, for a team that wants other words. Existing files stay."""
     from ..config.templates import builtin_folder
 
@@ -241,13 +224,7 @@ def copy_templates(clone: Repo) -> None:
     )
 
 
-def head_branch(clone: Repo, remote: str) -> str:
-    """The remote's default branch, as it was when the clone was made."""
-    done = git(clone, "symbolic-ref", "--short", "-q", f"refs/remotes/{remote}/HEAD", check=False)
-    return done.stdout.strip().removeprefix(f"{remote}/") or "main"
-
-
-def write_workflow(clone: Repo, base: str) -> None:
+def _write_workflow(clone: Repo, base: str) -> None:
     """The cleanup workflow, for a repository whose default branch is `base`; our own is .github/workflows/cleanup.yml."""
     target = Path(clone.top) / ".github" / "workflows" / "issue-orch-cleanup.yml"
     if target.exists():

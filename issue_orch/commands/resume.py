@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from ..actions import steer
 from ..actions.context import open_context
-from ..terminal.io import each_of
+from .several import each_of
 
 
 def resume(numbers: list[int], everything: bool) -> int:
     context = open_context()
-    every = steer.resumable(context.state) if everything else None
-    return each_of("resume", numbers, every, partial(steer.resume, context))
+
+    def go_on(_: object, number: int) -> str:
+        return steer.resume(context, number)
+
+    return each_of("resume", numbers, everything, go_on, steer.resumable)

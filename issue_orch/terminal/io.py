@@ -48,34 +48,6 @@ def guard(command: Callable[[list[str]], int], words: list[str]) -> int:
         return bug(error, words)
 
 
-def each_of(
-    verb: str, numbers: list[int], every: list[int] | None, do: Callable[[int], str]
-) -> int:
-    """Do it for these sessions, or for `every` one, side by side; a failure does not stop the others. Exit code 1 when
-    one failed."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    def attempt(number: int) -> str | Expected:
-        try:
-            return do(number)
-        except Expected as error:
-            return error
-
-    if every is None and not numbers:
-        raise Usage(f"{verb} which? Give numbers, or --all", "issue-orch status")
-    asked = list(dict.fromkeys(numbers)) if every is None else every
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        results = list(pool.map(attempt, asked))
-    for number, result in zip(asked, results, strict=True):
-        if isinstance(result, Expected):
-            fail(result)
-        else:
-            print(f"#{number}: {result}")
-    if not asked:
-        print("No sessions.")
-    return int(any(isinstance(result, Expected) for result in results))
-
-
 def fail(error: Expected) -> None:
     from ..text import redact, sanitise
 
