@@ -1,0 +1,107 @@
+"""What `init` writes beside the configuration, and tries: agent, sign-in, labels, a push. What fails is said with its mend."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config.layers import TEAM_FOLDER
+from ..core.headline import LABELS
+from ..errors import Expected, GitHubError
+from ..git.remote import RemoteFailed, ask
+from ..git.run import Repo
+from ..github.sign_in import Token
+from ..terminal.io import say
+from ..text import sanitise
+from .context import Context, connect, token_of
+from .launch import check_agent
+
+if TYPE_CHECKING:
+    from ..github.client import GitHub
+
+READY = ("0e8a16", "An agent may work on it")
+
+
+def try_agent(context: Context) -> bool:
+    try:
+        check_agent(context, context.config.agent)
+    except Expected as error:
+        say(f"Agent: {error.message}\n  next: {error.hint}")
+        return False
+    return True
+
+
+def try_github(context: Context, labels: bool) -> bool:
+    """Try what will be needed: sign-in, labels, a push. What fails is said with its mend; init goes on."""
+    token = token_of(context)
+    try:
+        with connect(context, token) as gh:
+            facts = gh.fetch_repo()
+            say(f"GitHub: {context.name}, base {context.config.base or facts.default_branch}.")
+            _check_labels(context, gh, labels)
+    except GitHubError as error:
+        say(f"GitHub: {error.message}\n  next: {error.hint or 'issue-orch doctor'}")
+        return False
+    return _try_push(context, token)
+
+
+def _check_labels(context: Context, gh: GitHub, create: bool) -> None:
+    wanted = dict.fromkeys(context.config.ready_labels, READY)
+    wanted |= LABELS if context.config.github_write_back else {}
+    have = {name.casefold() for name in gh.fetch_labels()}
+    missing = [name for name in wanted if name.casefold() not in have]
+    for name in missing if create else ():
+        gh.create_label(name, *wanted[name])
+    names = ", ".join(f'"{name}"' for name in missing)
+    if missing:
+        missed = f"GitHub has no label {names}: issue-orch init --labels"
+        say(f"Created labels {names}." if create else missed)
+
+
+def _try_push(context: Context, token: Token | None) -> bool:
+    """A dry run: signs in, changes nothing."""
+    flags = [
+        "--dry-run",
+        "--porcelain",
+        "--no-verify",
+        "--no-follow-tags",
+        "--recurse-submodules=no",
+    ]
+    remote, trial = context.config.remote, context.config.branch.format(number=0)
+    words = ("push", *flags, "--", remote, f"HEAD:refs/heads/{trial}")
+    try:
+        done = ask(context.repo, remote, token, *words, timeout=60)
+        refused = done.stderr.strip() if done.code else ""
+    except RemoteFailed as error:
+        refused = error.message
+    fine = ": works (tried without changing anything)."
+    say(f"Push to {remote}{f' does not work: {sanitise(refused)}' if refused else fine}")
+    return not refused
+
+
+def copy_templates(clone: Repo) -> None:
+    """The prompt templates, for a team that wants other words. Existing files stay."""
+    from ..config.templates import builtin_folder
+
+    folder = Path(clone.top) / TEAM_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in sorted(builtin_folder().glob("*.j2")):
+        if not (folder / source.name).exists():
+            shutil.copyfile(source, folder / source.name)
+    say(
+        f"Templates are in {TEAM_FOLDER}. Delete those that you do not change, then: issue-orch init --approve"
+    )
+
+
+def write_workflow(clone: Repo, base: str) -> None:
+    """The cleanup workflow, for a repository whose default branch is `base`; our own is .github/workflows/cleanup.yml."""
+    target = Path(clone.top) / ".github" / "workflows" / "issue-orch-cleanup.yml"
+    if target.exists():
+        say(f"{target.relative_to(clone.top)} exists; it stays as it is.")
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = Path(__file__).parents[1].joinpath("cleanup.yml").read_text(encoding="utf-8")
+    target.write_text(text.replace("branches: [main]", f"branches: [{json.dumps(base)}]"))
+    say(f"Wrote {target.relative_to(clone.top)}; its first lines say which runner it needs.")
