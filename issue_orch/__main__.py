@@ -10,32 +10,6 @@ TYPE_CHECKING = False  # typing itself costs three milliseconds
 if TYPE_CHECKING:
     from typing import NoReturn
 
-FOR_PEOPLE = frozenset(
-    {  # what a worker must not do (threat S15)
-        "init",
-        "spawn",
-        "run",
-        "answer",
-        "tell",
-        "attach",
-        "pause",
-        "resume",
-        "stop",
-        "cancel",
-        "prune",
-    }
-)
-# What commands.NAME.NAME takes, in order: ISSUES are all plain words, ISSUE the first of them, TEXT the rest.
-# cli.py says what the commands are; a test compares.
-PARAMETERS: dict[str, tuple[str, ...]] = {
-    "answer": ("ISSUE", "TEXT", "--option -o =number"),
-    "conflicts": ("--json",),
-    "plan": ("ISSUES", "--json", "--stack"),
-    "prune": ("ISSUES", "--dry-run", "--pr =number", "--closed", "--cancelled", "--json"),
-    "spawn": ("ISSUES", "--yes -y", "--reuse", "--agent =text", "--stack", "--json"),
-    "status": ("--json", "--needs-me", "--watch", "--fetch -f", "--verbose -v"),
-}
-
 
 def entry() -> NoReturn:
     """The program. It ends at once: to take down what was imported costs up to a tenth of a quick command."""
@@ -70,19 +44,31 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(words: list[str]) -> int:
     name = words[0] if words else ""
-    if name in FOR_PEOPLE:
+    if words in (["--help"], ["-h"]) and show_help():
+        return 0
+    parameters = quick().get(name)
+    values = read(parameters, words[1:]) if parameters else None
+    if parameters is None or values is None:
+        return run_typer(words)
+    if "PEOPLE" in parameters:
         from .process.run import refuse_nested
 
         refuse_nested(os.environ)
-    if words in (["--help"], ["-h"]) and show_help():
-        return 0
-    values = read(PARAMETERS[name], words[1:]) if name in PARAMETERS else None
-    if values is None:
-        return run_typer(words)
-    module = __import__(
-        f"issue_orch.commands.{name}", fromlist=[name]
-    )  # importlib costs every shell prompt half a millisecond
+    # importlib costs every shell prompt half a millisecond
+    module = __import__(f"issue_orch.commands.{name}", fromlist=[name])
     return int(getattr(module, name)(*values))
+
+
+def quick() -> dict[str, list[str]]:
+    """What the commands that are read without typer take, in order: ISSUES are all plain words, ISSUE the first of them,
+    TEXT the rest; PEOPLE says that a worker must not do it (threat S15). Made from cli.py by scripts/docs."""
+    with open(beside("quick.txt"), encoding="utf-8") as file:
+        rows = [line.rstrip("\n").split("\t") for line in file]
+    return {row[0]: row[1:] for row in rows}
+
+
+def beside(name: str) -> str:
+    return os.path.join(os.path.dirname(__file__), name)
 
 
 def run_typer(words: list[str]) -> int:
@@ -99,12 +85,12 @@ def show_help() -> bool:
 
     if width(sys.stdout) < 80:
         return False
-    with open(os.path.join(os.path.dirname(__file__), "help.txt"), encoding="utf-8") as file:
+    with open(beside("help.txt"), encoding="utf-8") as file:
         sys.stdout.write(file.read())
     return True
 
 
-def read(parameters: tuple[str, ...], words: list[str]) -> list[object] | None:
+def read(parameters: list[str], words: list[str]) -> list[object] | None:
     """A value for each parameter; None when a word is wrong, unknown or unusual: then typer has to look at it."""
     named = {flag: each for each in parameters for flag in each.split() if flag.startswith("-")}
     values: dict[str, object] = {each: None if "=" in each else False for each in named.values()}
@@ -134,7 +120,7 @@ def read(parameters: tuple[str, ...], words: list[str]) -> list[object] | None:
         "ISSUE": int(numbers[0]) if numbers else None,
         "TEXT": " ".join(plain[1:]),
     }
-    return [values[each] for each in parameters]
+    return [values[each] for each in parameters if each != "PEOPLE"]
 
 
 def is_number(word: str) -> bool:

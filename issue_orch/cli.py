@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
 
 import typer
 
@@ -51,7 +54,6 @@ def known_issues(incomplete: str) -> list[tuple[str, str]]:
 
     A stranger wrote the titles, and zsh evaluates what we print: nothing that a shell would act on is left in them.
     """
-    import os
     import re
 
     from .errors import Expected
@@ -69,6 +71,49 @@ def known_issues(incomplete: str) -> list[tuple[str, str]]:
     return [row for row in rows if row[0].startswith(incomplete)]
 
 
+def _flag(words: str, *names: str) -> Any:
+    return typer.Option(False, *names, help=words)
+
+
+def _option(words: str, *names: str) -> Any:
+    return typer.Option(None, *names, help=words)
+
+
+def _given(name: str, value: Any) -> Any:
+    """Several words are one text; no numbers are an empty list."""
+    if name == "text":
+        return " ".join(value or [])
+    return value or [] if name == "issues" else value
+
+
+def _command(
+    place: str = "", people: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., int]]:
+    """Declare a command: name, options and help. Its work is the function of its name in `commands`, or at `place`.
+
+    With `people`, a worker must not do it (threat S15).
+    """
+
+    def declare(declared: Callable[..., None]) -> Callable[..., int]:
+        @app.command()
+        @wraps(declared)
+        def call(**values: Any) -> int:
+            from importlib import import_module
+
+            if people:
+                from .process.run import refuse_nested
+
+                refuse_nested(os.environ)
+            name = declared.__name__
+            module = import_module(f".{place or f'commands.{name}'}", __package__)
+            return int(getattr(module, name)(*map(_given, values, values.values())))
+
+        call.people = people  # type: ignore[attr-defined]
+        return call
+
+    return declare
+
+
 Number = Annotated[
     int, typer.Argument(metavar="ISSUE", help="Number of the issue.", autocompletion=known_issues)
 ]
@@ -76,9 +121,9 @@ Numbers = Annotated[
     list[int] | None,
     typer.Argument(metavar="ISSUE", help="Numbers of issues.", autocompletion=known_issues),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
-All = Annotated[bool, typer.Option("--all", help="Every session.")]
+JSON = _flag("Print JSON (docs/json.md).", "--json")
+YES = _flag("Ask nothing.", "--yes", "-y")
+ALL = _flag("Every session.", "--all")
 
 
 @app.callback()
@@ -96,29 +141,17 @@ def root(
     pass
 
 
-@app.command()
+@_command(people=True)
 def init(
-    yes: Yes = False,
-    repo: Annotated[
-        str | None, typer.Option(help="owner/name, when the remote does not say it.")
-    ] = None,
-    agent: Annotated[
-        str | None, typer.Option(help="claude, codex, opencode, gemini or command.")
-    ] = None,
-    base_url: Annotated[str | None, typer.Option(help="API root of another GitHub server.")] = None,
-    approve: Annotated[
-        bool, typer.Option("--approve", help="Only approve what needs it, as it is checked out.")
-    ] = False,
-    workflows: Annotated[
-        bool, typer.Option("--workflows", help="Also write the cleanup workflow.")
-    ] = False,
-    templates: Annotated[
-        bool, typer.Option("--templates", help="Also copy the prompt templates for editing.")
-    ] = False,
-    labels: Annotated[
-        bool, typer.Option("--labels", help="Also create the labels on GitHub.")
-    ] = False,
-) -> int:
+    yes: bool = YES,
+    repo: str | None = _option("owner/name, when the remote does not say it."),
+    agent: str | None = _option("claude, codex, opencode, gemini or command."),
+    base_url: str | None = _option("API root of another GitHub server."),
+    approve: bool = _flag("Only approve what needs it, as it is checked out.", "--approve"),
+    workflows: bool = _flag("Also write the cleanup workflow.", "--workflows"),
+    templates: bool = _flag("Also copy the prompt templates for editing.", "--templates"),
+    labels: bool = _flag("Also create the labels on GitHub.", "--labels"),
+) -> None:
     """Set up this clone, and write .issue-orch.toml.
 
     Finds repository, base and agent, and asks what it cannot find. It can be run again at any time: what stands
@@ -130,18 +163,13 @@ def init(
       issue-orch init --yes --agent claude --labels
       issue-orch init --approve
     """
-    from .commands.init import init as command
-
-    return command(yes, repo, agent, base_url, approve, workflows, templates, labels)
 
 
-@app.command()
+@_command("sandbox.demo")
 def demo(
-    yes: Yes = False,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the sandbox folder, and say where it is.")
-    ] = False,
-) -> int:
+    yes: bool = YES,
+    keep: bool = _flag("Keep the sandbox folder, and say where it is.", "--keep"),
+) -> None:
     """Show the whole idea on a GitHub that lives inside the demo.
 
     It needs no account, no token, no agent and no network, takes under a minute and leaves nothing behind. In a
@@ -152,19 +180,14 @@ def demo(
       issue-orch demo
       issue-orch demo --yes
     """
-    from .sandbox.demo import demo as command
-
-    return command(yes, keep)
 
 
-@app.command()
+@_command()
 def plan(
     issues: Numbers = None,
-    as_json: Json = False,
-    stack: Annotated[
-        bool, typer.Option("--stack", help="Allow issues to start on their blocker's branch.")
-    ] = False,
-) -> int:
+    as_json: bool = JSON,
+    stack: bool = _flag("Allow issues to start on their blocker's branch.", "--stack"),
+) -> None:
     """Show which issues are ready, and why the others are not.
 
     Each issue that is held back is listed with every reason; overlaps are listed with the files. Nothing is
@@ -176,26 +199,17 @@ def plan(
       issue-orch plan 123 124
       issue-orch plan --json | jq '.eligible[].number'
     """
-    from .commands.plan import plan as command
-
-    return command(issues or [], as_json, stack)
 
 
-@app.command()
+@_command(people=True)
 def spawn(
     issues: Numbers = None,
-    yes: Yes = False,
-    reuse: Annotated[
-        bool, typer.Option("--reuse", help="Work on the branch although it exists already.")
-    ] = False,
-    agent: Annotated[
-        str | None, typer.Option(help="Use this agent instead of the configured one.")
-    ] = None,
-    stack: Annotated[
-        bool, typer.Option("--stack", help="Allow issues to start on their blocker's branch.")
-    ] = False,
-    as_json: Json = False,
-) -> int:
+    yes: bool = YES,
+    reuse: bool = _flag("Work on the branch although it exists already.", "--reuse"),
+    agent: str | None = _option("Use this agent instead of the configured one."),
+    stack: bool = _flag("Allow issues to start on their blocker's branch.", "--stack"),
+    as_json: bool = JSON,
+) -> None:
     """Start a worker for each issue, in a worktree of its own.
 
     Without numbers it shows the plan, asks, and starts as many as there are free slots. It returns as soon as the
@@ -207,27 +221,16 @@ def spawn(
       issue-orch spawn 123 124
       issue-orch spawn --yes
     """
-    from .commands.spawn import spawn as command
-
-    return command(issues or [], yes, reuse, agent, stack, as_json)
 
 
-@app.command()
+@_command()
 def status(
-    as_json: Json = False,
-    needs_me: Annotated[
-        bool, typer.Option("--needs-me", help="Only what needs you; exit code 1 when nothing.")
-    ] = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Refresh every two seconds, until Ctrl-C.")
-    ] = False,
-    fetch: Annotated[
-        bool, typer.Option("--fetch", "-f", help="First look at the pulls on GitHub.")
-    ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Also what asking GitHub has cost.")
-    ] = False,
-) -> int:
+    as_json: bool = JSON,
+    needs_me: bool = _flag("Only what needs you; exit code 1 when nothing.", "--needs-me"),
+    watch: bool = _flag("Refresh every two seconds, until Ctrl-C.", "--watch"),
+    fetch: bool = _flag("First look at the pulls on GitHub.", "--fetch", "-f"),
+    verbose: bool = _flag("Also what asking GitHub has cost.", "--verbose", "-v"),
+) -> None:
     """List the sessions, those that need you first. Reads local files alone, unless told to --fetch.
 
     Up to nine sessions are listed with their details; from ten on it is a table with as many columns
@@ -239,13 +242,10 @@ def status(
       issue-orch status --json | jq '.sessions[] | {id, headline}'
       issue-orch status --needs-me >/dev/null && echo 'an agent needs you'
     """
-    from .commands.status import status as command
-
-    return command(as_json, needs_me, watch, fetch, verbose)
 
 
-@app.command()
-def watch() -> int:
+@_command("commands.tui.watch")
+def watch() -> None:
     """All sessions on one screen, kept current; answer from there.
 
     List, question, live log and diff of the worktree; keys to answer, pause, resume, stop, filter, and to open the
@@ -258,13 +258,10 @@ def watch() -> int:
       issue-orch watch
       NO_COLOR=1 issue-orch watch
     """
-    from .commands.tui.watch import watch as command
-
-    return command()
 
 
-@app.command()
-def show(issue: Number, as_json: Json = False) -> int:
+@_command()
+def show(issue: Number, as_json: bool = JSON) -> None:
     """Everything about one session, and what to type next.
 
     Question with its options, plan, guidance with receipts, pull, changes, cost, and how long each phase took.
@@ -274,22 +271,17 @@ def show(issue: Number, as_json: Json = False) -> int:
       issue-orch show 124
       issue-orch show 124 --json
     """
-    from .commands.show import show as command
-
-    return command(issue, as_json)
 
 
-@app.command()
+@_command(people=True)
 def answer(
     issue: Annotated[
         int | None,
         typer.Argument(metavar="ISSUE", help="Number of the issue.", autocompletion=known_issues),
     ] = None,
     text: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="The answer.")] = None,
-    option: Annotated[
-        int | None, typer.Option("--option", "-o", help="Choose an option by its number.")
-    ] = None,
-) -> int:
+    option: int | None = _option("Choose an option by its number.", "--option", "-o"),
+) -> None:
     """Answer a stuck worker.
 
     Without arguments it goes through the open questions one by one. The worker goes on at once, in the same
@@ -301,17 +293,14 @@ def answer(
       issue-orch answer 124 "Use sliding expiration"
       issue-orch answer 124 --option 1
     """
-    from .commands.answer import answer as command
-
-    return command(issue, " ".join(text or []), option)
 
 
-@app.command()
+@_command(people=True)
 def tell(
     issue: Number,
     text: Annotated[list[str], typer.Argument(metavar="TEXT", help="The guidance.")],
-    now: Annotated[bool, typer.Option("--now", help="Interrupt the worker's turn for it.")] = False,
-) -> int:
+    now: bool = _flag("Interrupt the worker's turn for it.", "--now"),
+) -> None:
     """Give guidance to a worker, at its next turn or now.
 
     \b
@@ -319,22 +308,17 @@ def tell(
       issue-orch tell 123 "Keep the public API as it is"
       issue-orch tell 123 --now "Stop: do not touch the migrations"
     """
-    from .commands.tell import tell as command
-
-    return command(issue, " ".join(text), now)
 
 
-@app.command()
+@_command()
 def logs(
     issue: Number,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the worker ends.")
-    ] = False,
-    raw: Annotated[bool, typer.Option("--raw", help="The agent's output as it came.")] = False,
+    follow: bool = _flag("Go on until the worker ends.", "--follow", "-f"),
+    raw: bool = _flag("The agent's output as it came.", "--raw"),
     lines: Annotated[
         int, typer.Option("--lines", "-n", help="How many lines at the most; 0 for all.")
     ] = 200,
-) -> int:
+) -> None:
     """What the agent said and did, and how long its tools took.
 
     Tokens and terminal escapes are taken out; --raw in a pipe gives the bytes as they came.
@@ -345,18 +329,13 @@ def logs(
       issue-orch logs 123 -f
       issue-orch logs 123 --raw -n 0 | jq .
     """
-    from .commands.logs import logs as command
-
-    return command(issue, follow, raw, lines)
 
 
-@app.command()
+@_command(people=True)
 def attach(
     issue: Number,
-    now: Annotated[
-        bool, typer.Option("--now", help="Do not wait for the worker's turn to end.")
-    ] = False,
-) -> int:
+    now: bool = _flag("Do not wait for the worker's turn to end.", "--now"),
+) -> None:
     """Take a session over by hand, in the agent's own program.
 
     It runs in the session's worktree, with its conversation; when it ends, the session is given back.
@@ -366,13 +345,10 @@ def attach(
       issue-orch attach 123
       issue-orch attach 123 --now
     """
-    from .commands.attach import attach as command
-
-    return command(issue, now)
 
 
-@app.command()
-def pause(issues: Numbers = None, all_: All = False) -> int:
+@_command(people=True)
+def pause(issues: Numbers = None, all_: bool = ALL) -> None:
     """Let the current turn end, then hold.
 
     \b
@@ -380,13 +356,10 @@ def pause(issues: Numbers = None, all_: All = False) -> int:
       issue-orch pause 123
       issue-orch pause --all
     """
-    from .commands.pause import pause as command
-
-    return command(issues or [], all_)
 
 
-@app.command()
-def resume(issues: Numbers = None, all_: All = False) -> int:
+@_command(people=True)
+def resume(issues: Numbers = None, all_: bool = ALL) -> None:
     """Go on after a pause, a stop, a crash or a used-up budget.
 
     Also publishes again what could not be published, and gives a fresh set of attempts.
@@ -396,13 +369,10 @@ def resume(issues: Numbers = None, all_: All = False) -> int:
       issue-orch resume 123
       issue-orch resume --all
     """
-    from .commands.resume import resume as command
-
-    return command(issues or [], all_)
 
 
-@app.command()
-def stop(issues: Numbers = None, all_: All = False) -> int:
+@_command(people=True)
+def stop(issues: Numbers = None, all_: bool = ALL) -> None:
     """End the worker and everything that it started. The session and its work stay.
 
     \b
@@ -410,44 +380,30 @@ def stop(issues: Numbers = None, all_: All = False) -> int:
       issue-orch stop 123
       issue-orch stop --all
     """
-    from .commands.stop import stop as command
-
-    return command(issues or [], all_)
 
 
-@app.command()
-def cancel(issues: Numbers = None, all_: All = False) -> int:
+@_command(people=True)
+def cancel(issues: Numbers = None, all_: bool = ALL) -> None:
     """Stop, and give the session up. The worktree stays until `prune --cancelled`, the branch also then.
 
     \b
     Examples:
       issue-orch cancel 123
     """
-    from .commands.cancel import cancel as command
-
-    return command(issues or [], all_)
 
 
-@app.command("run")
-def run_command(
-    once: Annotated[bool, typer.Option("--once", help="One pass, for cron.")] = False,
-    until_idle: Annotated[
-        bool, typer.Option("--until-idle", help="End when only you have something to do.")
-    ] = False,
+@_command(people=True)
+def run(
+    once: bool = _flag("One pass, for cron.", "--once"),
+    until_idle: bool = _flag("End when only you have something to do.", "--until-idle"),
     interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two passes.")] = 30.0,
     max_workers: Annotated[
         int | None, typer.Option(min=1, help="Instead of the configured number.")
     ] = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say why each issue is started or not.")
-    ] = False,
-    serialize: Annotated[
-        bool, typer.Option("--serialize-overlaps", help="Hold what overlaps.")
-    ] = False,
-    stack: Annotated[
-        bool, typer.Option("--stack", help="Allow issues to start on their blocker's branch.")
-    ] = False,
-) -> int:
+    verbose: bool = _flag("Say why each issue is started or not.", "--verbose", "-v"),
+    serialize: bool = _flag("Hold what overlaps.", "--serialize-overlaps"),
+    stack: bool = _flag("Allow issues to start on their blocker's branch.", "--stack"),
+) -> None:
     """Start what is ready and follow it up, until Ctrl-C.
 
     The workers go on without it.
@@ -458,13 +414,10 @@ def run_command(
       issue-orch run --max-workers 4 -v
       issue-orch run --once
     """
-    from .commands.run import run as command
-
-    return command(once, until_idle, interval, max_workers, verbose, serialize, stack)
 
 
-@app.command()
-def costs(as_json: Json = False) -> int:
+@_command()
+def costs(as_json: bool = JSON) -> None:
     """What was spent, by issue, agent and day.
 
     And how far the budget is used.
@@ -474,19 +427,14 @@ def costs(as_json: Json = False) -> int:
       issue-orch costs
       issue-orch costs --json | jq .total.usd
     """
-    from .commands.costs import costs as command
-
-    return command(as_json)
 
 
-@app.command()
+@_command()
 def doctor(
-    fix: Annotated[bool, typer.Option("--fix", help="Mend what is safe to mend.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="With --fix: only say what would be done.")
-    ] = False,
-    as_json: Json = False,
-) -> int:
+    fix: bool = _flag("Mend what is safe to mend.", "--fix"),
+    dry_run: bool = _flag("With --fix: only say what would be done.", "--dry-run"),
+    as_json: bool = JSON,
+) -> None:
     """Check everything that issue-orch needs, and say how to mend it.
 
     Git, sessions, processes, the token, branch protection, agents, disk and templates.
@@ -497,24 +445,17 @@ def doctor(
       issue-orch doctor --fix --dry-run
       issue-orch doctor --json | jq '.checks[] | select(.state != "ok")'
     """
-    from .commands.doctor import doctor as command
-
-    return command(fix, dry_run, as_json)
 
 
-@app.command()
+@_command(people=True)
 def prune(
     issues: Numbers = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed.")] = False,
-    pull: Annotated[int | None, typer.Option("--pr", help="Only the session of this pull.")] = None,
-    closed: Annotated[
-        bool, typer.Option("--closed", help="Also where the pull was closed unmerged.")
-    ] = False,
-    cancelled: Annotated[
-        bool, typer.Option("--cancelled", help="Also cancelled sessions.")
-    ] = False,
-    as_json: Json = False,
-) -> int:
+    dry_run: bool = _flag("Say what would be removed.", "--dry-run"),
+    pull: int | None = _option("Only the session of this pull.", "--pr"),
+    closed: bool = _flag("Also where the pull was closed unmerged.", "--closed"),
+    cancelled: bool = _flag("Also cancelled sessions.", "--cancelled"),
+    as_json: bool = JSON,
+) -> None:
     """Remove the worktrees of merged pulls.
 
     Whatever is not safe on the remote is kept, and the reason is said. Remote branches are never removed.
@@ -525,13 +466,10 @@ def prune(
       issue-orch prune --dry-run
       issue-orch prune --cancelled
     """
-    from .commands.prune import prune as command
-
-    return command(issues or [], dry_run, pull, closed, cancelled, as_json)
 
 
-@app.command()
-def conflicts(as_json: Json = False) -> int:
+@_command()
+def conflicts(as_json: bool = JSON) -> None:
     """Which branches would conflict, and which pull to review first.
 
     Each branch is tried against its base, and each pair against each other; nothing is merged.
@@ -541,13 +479,10 @@ def conflicts(as_json: Json = False) -> int:
       issue-orch conflicts
       issue-orch conflicts --json | jq '.sessions[].number'
     """
-    from .commands.conflicts import conflicts as command
-
-    return command(as_json)
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-def merge() -> int:
+def merge() -> None:
     """Refused: issue-orch never merges.
 
     \b

@@ -10,25 +10,8 @@ from typing import Any
 import pytest
 import typer.main
 
-import issue_orch
-from issue_orch.__main__ import PARAMETERS, read
+from issue_orch.__main__ import quick, read
 from issue_orch.cli import app
-
-
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_the_parameters_are_those_of_the_command_line(name: str) -> None:
-    command: Any = typer.main.get_command(app)
-    wanted = set()
-    for each in command.commands[name].params:
-        if each.param_type_name == "argument":
-            wanted.add(
-                "TEXT" if each.metavar == "TEXT" else "ISSUES" if each.nargs == -1 else "ISSUE"
-            )
-        else:
-            wanted |= set(each.opts)
-    assert {
-        word for each in PARAMETERS[name] for word in each.split() if not word.startswith("=")
-    } == wanted
 
 
 @pytest.mark.parametrize(
@@ -44,7 +27,7 @@ def test_the_parameters_are_those_of_the_command_line(name: str) -> None:
     ],
 )
 def test_ordinary_words(name: str, words: str, values: list[Any]) -> None:
-    assert read(PARAMETERS[name], words.split()) == values
+    assert read(quick()[name], words.split()) == values
 
 
 @pytest.mark.parametrize(
@@ -66,16 +49,7 @@ def test_ordinary_words(name: str, words: str, values: list[Any]) -> None:
     ],
 )
 def test_everything_else_is_typers(name: str, words: str) -> None:
-    assert read(PARAMETERS[name], words.split()) is None
-
-
-def test_the_help_is_what_typer_prints(tmp_path: Path) -> None:
-    """When this fails, write what the code below prints to issue_orch/help.txt."""
-    code = "import sys; from issue_orch.__main__ import run_typer; run_typer(['--help'])"
-    said = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    ).stdout
-    assert Path(issue_orch.__file__).with_name("help.txt").read_text(encoding="utf-8") == said
+    assert read(quick()[name], words.split()) is None
 
 
 def typed(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
