@@ -7,16 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from issue_orch.core.headline import Observed, headline
-from issue_orch.core.model import PullFacts, SessionStatus
-from issue_orch.store.files import (
-    iso,
-    make_session,
-    make_state,
-    new_status,
-    save_status,
-    seconds,
-    write_json,
-)
+from issue_orch.core.record import PullFacts, SessionStatus, new_status
+from issue_orch.store.files import iso, make_session, make_state, save_status, seconds, write_json
 from issue_orch.store.look import Seen
 from issue_orch.terminal.sessions import status_text
 

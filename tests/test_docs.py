@@ -383,9 +383,9 @@ def test_when_reports_are_accepted() -> None:
 
 
 def test_the_kinds_that_json_names() -> None:
-    from issue_orch.core.model import PullFacts
     from issue_orch.core.overlap import Source
     from issue_orch.core.pruning import Why
+    from issue_orch.core.record import PullFacts
     from issue_orch.git.removal import Reason
 
     text = (DOCS / "json.md").read_text()

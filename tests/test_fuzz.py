@@ -27,6 +27,7 @@ from issue_orch.core import lifecycle
 from issue_orch.core.dependencies import Ref, text_references
 from issue_orch.core.model import Issue, RepoName
 from issue_orch.core.overlap import declared_files, inferred_files
+from issue_orch.core.record import new_status
 from issue_orch.errors import Expected, GitHubError
 from issue_orch.github import parse as github_json
 from issue_orch.github.fence import address, refusal
@@ -107,7 +108,7 @@ MESSAGE = {
     "now": False,
 }
 STATUS = {
-    **files.new_status(
+    **new_status(
         7,
         issueTitle="Title",
         branch="issue-7",

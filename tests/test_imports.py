@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from issue_orch.store.files import make_session, make_state, new_status, save_status
+from issue_orch.core.record import new_status
+from issue_orch.store.files import make_session, make_state, save_status
 from issue_orch.store.inbox import write_context
 
 LIST = """\

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from plankit import REPO, blocker, facts, issue, session
 
 from issue_orch.core.dependencies import Ref
-from issue_orch.core.model import Issue, Phase
+from issue_orch.core.model import Issue
 from issue_orch.core.plan import Failure, Plan, next_starts, plan
 from issue_orch.core.ready import (
     Facts,
@@ -30,6 +30,7 @@ from issue_orch.core.ready import (
     text_hash,
     why_not,
 )
+from issue_orch.core.record import Phase
 from issue_orch.terminal.plan import plan_json, plan_text
 
 RULES = Rules()

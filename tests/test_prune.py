@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from kit import Scene, make_scene
 
-from issue_orch.store.files import iso, make_session, new_status, save_status
+from issue_orch.core.record import new_status
+from issue_orch.store.files import iso, make_session, save_status
 
 
 @pytest.fixture

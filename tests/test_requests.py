@@ -14,7 +14,8 @@ from test_followup import facts, github, pass_over, scene
 
 from issue_orch.actions.context import connect, open_context
 from issue_orch.coordinator.loop import Clock, Coordinator, Options
-from issue_orch.store.files import iso, make_session, make_state, new_status, save_status
+from issue_orch.core.record import new_status
+from issue_orch.store.files import iso, make_session, make_state, save_status
 from issue_orch.store.leases import take
 
 __all__ = ["scene"]

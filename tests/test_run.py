@@ -16,8 +16,9 @@ from kit import COMPLETE, ENDLESS, Scene
 
 from issue_orch.coordinator.loop import Breaker, Clock, gapped, why_take_up
 from issue_orch.core.plan import next_failure
+from issue_orch.core.record import new_status
 from issue_orch.errors import Expected
-from issue_orch.store.files import iso, new_status
+from issue_orch.store.files import iso
 from issue_orch.store.inbox import send
 
 NOW = 1_800_000_000.0

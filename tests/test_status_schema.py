@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 
 import issue_orch
-from issue_orch.core.model import SessionStatus
-from issue_orch.store.files import load_status, make_session, make_state, new_status, save_status
+from issue_orch.core.record import SessionStatus, new_status
+from issue_orch.store.files import load_status, make_session, make_state, save_status
 
 SCHEMA = json.loads(Path(issue_orch.__file__).with_name("status.schema.json").read_text())
 FIELDS = {

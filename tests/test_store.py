@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from issue_orch.core.model import SessionStatus
+from issue_orch.core.record import SessionStatus
 from issue_orch.store.files import BLANK, iso, seconds
 
 

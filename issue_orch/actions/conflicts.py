@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..core.model import Branch, CommitSha, SessionStatus
+from ..core.model import Branch, CommitSha
+from ..core.record import SessionStatus
 from ..errors import Expected
 from ..git.merges import predict
 from ..git.run import find_sha, rev_parse

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from ..agents import registry
 from ..config import templates
 from ..config.keys import BUILT_IN_AGENTS, Config
-from ..core.model import RepoFacts, RepoName, SessionStatus
+from ..core.model import RepoFacts, RepoName
+from ..core.record import SessionStatus
 from ..errors import Expected
 from ..git import merges
 from ..git.run import dangerous_keys, find_admin_dir, find_repo, identity, load_branches

@@ -17,7 +17,7 @@ from ..agents import registry
 from ..config.keys import Config
 from ..config.layers import approved_folder
 from ..config.layers import check_agent as config_agent
-from ..core.model import SessionStatus
+from ..core.record import SessionStatus
 from ..errors import Expected
 from ..git import run as git
 from ..git import worktree

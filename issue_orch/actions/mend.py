@@ -10,7 +10,8 @@ from contextlib import suppress
 from functools import partial
 from glob import escape, glob
 
-from ..core.model import Branch, CommitSha, SessionStatus
+from ..core.model import Branch, CommitSha
+from ..core.record import SessionStatus
 from ..errors import Expected
 from ..git import worktree
 from ..git.run import find_admin_dir, find_sha

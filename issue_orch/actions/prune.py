@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from ..core.headline import LABELS
-from ..core.model import Branch, CommitSha, Number, Pull, SessionStatus
+from ..core.model import Branch, CommitSha, Number, Pull
 from ..core.pruning import Asked, Verdict, Why, decide, is_asked, is_ours
+from ..core.record import SessionStatus
 from ..errors import Expected, GitHubError, LeaseHeld
 from ..git import removal
 from ..git.remote import fetch_commit, is_at

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..agents import registry
 from ..config.layers import approved_folder
-from ..core.model import Branch, CommitSha, Issue, SessionStatus
+from ..core.model import Branch, CommitSha, Issue
 from ..core.plan import Eligible
+from ..core.record import SessionStatus, new_status
 from ..errors import Expected, of_system
 from ..git import remote, worktree
 from ..git import run as git
@@ -28,7 +29,6 @@ from ..store.files import (
     iso,
     load_status,
     make_session,
-    new_status,
     save_status,
     session_folder,
     session_numbers,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.lifecycle import halted, kinds
-from ..core.model import SessionStatus
+from ..core.record import SessionStatus
 from ..errors import Expected, LeaseHeld
 from ..process.run import end_marked, wait_for
 from ..store.files import append_event, load_pull, load_status, session_numbers

@@ -12,8 +12,9 @@ from ..actions.steer import pause, start_worker
 from ..config.layers import approved_folder
 from ..config.templates import render, task
 from ..core.lifecycle import AUTOMATIC, counters
-from ..core.model import Branch, Comment, Issue, Review, SessionStatus
+from ..core.model import Branch, Comment, Issue, Review
 from ..core.ready import WRITERS, text_hash
+from ..core.record import SessionStatus
 from ..errors import Expected, LeaseHeld
 from ..git import merges
 from ..git.run import git, rev_parse

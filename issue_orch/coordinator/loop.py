@@ -16,10 +16,11 @@ from ..actions.context import Context, connect, open_context
 from ..actions.facts import fetch_labelled, fetch_me, gather, rules_of
 from ..config.keys import Config
 from ..core import lifecycle
-from ..core.model import RateFacts, SessionStatus
+from ..core.model import RateFacts
 from ..core.plan import LONGEST_BACKOFF, Eligible, Failure, Plan, next_failure, next_starts
 from ..core.plan import plan as make_plan
 from ..core.ready import recorded
+from ..core.record import SessionStatus
 from ..errors import Expected, GitHubError, LeaseHeld, RateLimited
 from ..store import ledger
 from ..store.files import (

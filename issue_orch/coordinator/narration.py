@@ -8,9 +8,9 @@ from ..actions import launch
 from ..actions.context import Context
 from ..actions.facts import changed_files
 from ..core.headline import next_command
-from ..core.model import SessionStatus
 from ..core.overlap import Item, overlaps
 from ..core.plan import Failure, Plan
+from ..core.record import SessionStatus
 from ..process.run import Helper
 from ..store import ledger
 from ..store.files import seconds, session_folder, write_text

@@ -6,18 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..actions.context import Context
-from ..core.model import (
-    CheckRun,
-    Comment,
-    Issue,
-    Number,
-    Pull,
-    PullFacts,
-    Review,
-    SessionStatus,
-    find_number,
-)
+from ..core.model import CheckRun, Comment, Issue, Number, Pull, Review, find_number
 from ..core.ready import WRITERS
+from ..core.record import PullFacts, SessionStatus
 from ..errors import Expected, LeaseHeld, RateLimited, SignInFailed
 from ..store.files import (
     iso,

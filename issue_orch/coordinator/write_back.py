@@ -8,8 +8,9 @@ from typing import Any
 
 from ..actions.steer import guide
 from ..core.headline import LABELS, Headline, wanted_label
-from ..core.model import Comment, Message, Question, SessionStatus, find_number
+from ..core.model import Comment, find_number
 from ..core.ready import WRITERS
+from ..core.record import Message, Question, SessionStatus
 from ..errors import Expected, NotFound
 from ..store.inbox import delivered, pending
 from ..store.look import look

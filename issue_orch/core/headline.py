@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from .model import PullFacts, SessionStatus
+    from .record import PullFacts, SessionStatus
 
 Colour = Literal["red", "yellow", "green", "cyan", "blue", "dim"]
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, assert_never, get_args
 
 from ..agents.base import Outcome
 from ..agents.runs import CONSEQUENCES
-from .model import Hold, Message, Phase
+from .record import Hold, Message, Phase
 
 Happening = Literal[
     "planning", "working", "stuck", "answered", "settled", "followed_up", "cancelled"

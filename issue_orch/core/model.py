@@ -1,9 +1,9 @@
-"""The words of issue-orch as types: what is on disk, and what was observed."""
+"""What GitHub holds, as plain values; and the strings and numbers that must not be mixed up."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, NamedTuple, NewType, NotRequired, Self, TypedDict
+from typing import Literal, NamedTuple, NewType, Self
 
 Branch = NewType("Branch", str)
 CommitSha = NewType("CommitSha", str)
@@ -38,133 +38,6 @@ def find_number(text: str) -> Number | None:
         return Number(text)
     except ValueError:
         return None
-
-
-Phase = Literal["registered", "planning", "working", "stuck", "complete", "cancelled"]
-Hold = Literal["paused", "stopped", "budget"]
-
-
-class Question(TypedDict):
-    """What a stuck worker asks. `options` are shown numbered from 1; `default` is one of them or free text."""
-
-    id: str
-    decision: str
-    options: list[str]
-    context: str | None
-    default: str | None
-    askedAt: str
-
-
-class ProcessId(TypedDict):
-    """Identity of a process that survives pid reuse and clock changes."""
-
-    pid: int
-    startTicks: int
-    bootId: str
-
-
-class AgentProcess(TypedDict):
-    pid: int | None
-    exitCode: int | None
-
-
-class Cost(TypedDict):
-    """Booked so far for the session. `usd` is null when the agent does not say and no prices are configured."""
-
-    usd: float | None
-    inputTokens: int
-    outputTokens: int
-
-
-class Changes(TypedDict):
-    files: int
-    insertions: int
-    deletions: int
-
-
-class Activity(TypedDict):
-    at: str
-    text: str
-    quiet: NotRequired[str]  # the evidence, when the agent is silent for long
-
-
-class Publish(TypedDict):
-    """A completed session whose pull could not be opened yet, and why."""
-
-    pending: bool
-    reason: str
-
-
-class SessionStatus(TypedDict):
-    """sessions/<id>/status.json. Spelled as published in issue_orch/status.schema.json; unknown fields are kept."""
-
-    schemaVersion: int
-    id: str
-    issueNumber: int
-    issueTitle: str
-    status: Phase
-    branch: str
-    worktreePath: str
-    startedAt: str
-    lastHeartbeat: str | None
-    stuckReason: str | None
-    forwardedMessage: str | None
-    pullRequestUrl: str | None
-    repo: str
-    issueUrl: str
-    base: str
-    baseSha: str
-    agent: str
-    agentSessionId: str | None
-    attempt: int
-    hold: Hold | None
-    question: Question | None
-    supervisor: ProcessId | None
-    agentProcess: AgentProcess | None
-    cost: Cost
-    plannedFiles: list[str]
-    changes: Changes | None
-    lastActivity: Activity | None
-    publish: Publish | None
-    retryAt: str | None
-    failure: str | None
-    endedAt: str | None
-
-
-class Message(TypedDict):
-    """A message to a worker. `question` is the id of the question that it answers."""
-
-    id: str
-    kind: str
-    text: str
-    author: str
-    at: str
-    question: str | None
-    now: bool
-
-
-class PullFacts(TypedDict, total=False):
-    """sessions/<id>/pull.json: what GitHub said of the pull, written by the poll alone. Absent key = not looked at.
-
-    `held` says why nothing goes back to the worker although something could.
-    """
-
-    number: int
-    url: str
-    state: Literal["open", "closed"]
-    merged: bool
-    draft: bool
-    headSha: str
-    base: str
-    mergeable: bool | None
-    checks: Literal["passing", "failing", "pending", "none", "unavailable"]
-    failingChecks: list[dict[str, Any]]
-    review: Literal["approved", "changes_requested", "required", "none", "unavailable"]
-    behind: bool
-    others: list[str]
-    sensitivePaths: list[str]
-    held: str
-    fetchedAt: str
 
 
 class Issue(NamedTuple):

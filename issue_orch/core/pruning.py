@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from .model import CommitSha, Pull, SessionStatus
+from .model import CommitSha, Pull
+from .record import SessionStatus
 
 Why = Literal["open", "running", "stacked", "unknown", "not_ours"]
 

@@ -7,7 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 from ..text import one_line, sanitise
 from .dependencies import Known, Ref, Wait, circles, unmet
-from .model import Blocker, Issue, Phase, RepoName
+from .model import Blocker, Issue, RepoName
+from .record import Phase
 
 WRITERS = ("admin", "maintain", "write")
 

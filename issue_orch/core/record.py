@@ -1,94 +1,211 @@
-"""Whether a status file holds what its writer writes, so that nobody who reads it has to look."""
+"""What is on disk, as types; of the status file also the blank and the check, both derived from its type.
+
+`scripts/docs` derives the published JSON schema from the same.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
 
-NONE = type(None)
-TEXT: set[Any] = {str}
-TEXT_OR_NULL: set[Any] = {str, NONE}
-COUNT: set[Any] = {int}
-LIST: set[Any] = {list}
-TABLE: set[Any] = {dict, NONE}
-PHASES = ("registered", "planning", "working", "stuck", "complete", "cancelled")
-FIELDS: dict[str, set[Any]] = {
-    **dict.fromkeys(
-        (
-            "status",
-            "issueTitle",
-            "branch",
-            "worktreePath",
-            "base",
-            "baseSha",
-            "agent",
-            "repo",
-            "issueUrl",
-        ),
-        TEXT,
-    ),
-    **dict.fromkeys(
-        (
-            "id",
-            "startedAt",
-            "lastHeartbeat",
-            "stuckReason",
-            "forwardedMessage",
-            "pullRequestUrl",
-            "agentSessionId",
-            "retryAt",
-            "failure",
-            "endedAt",
-            "hold",
-        ),
-        TEXT_OR_NULL,
-    ),
-    **dict.fromkeys(
-        ("question", "supervisor", "agentProcess", "changes", "lastActivity", "publish"), TABLE
-    ),
-    "issueNumber": COUNT,
-    "attempt": COUNT,
-    "plannedFiles": LIST,
-    "cost": {dict},
+SCHEMA_VERSION = 1
+Phase = Literal["registered", "planning", "working", "stuck", "complete", "cancelled"]
+Hold = Literal["paused", "stopped", "budget"]
+
+
+class Question(TypedDict):
+    """What a stuck worker asks. `options` are shown numbered from 1; `default` is one of them or free text."""
+
+    id: str
+    decision: str
+    options: list[str]
+    context: str | None
+    default: str | None
+    askedAt: str
+
+
+class ProcessId(TypedDict):
+    """Identity of a process that survives pid reuse and clock changes."""
+
+    pid: int
+    startTicks: int
+    bootId: str
+
+
+class AgentProcess(TypedDict):
+    pid: int | None
+    exitCode: int | None
+
+
+class Cost(TypedDict):
+    """Booked so far for the session. `usd` is null when the agent does not say and no prices are configured."""
+
+    usd: float | None
+    inputTokens: int
+    outputTokens: int
+
+
+class Changes(TypedDict):
+    files: int
+    insertions: int
+    deletions: int
+
+
+class Activity(TypedDict):
+    at: str
+    text: str
+    quiet: NotRequired[str]  # the evidence, when the agent is silent for long
+
+
+class Publish(TypedDict):
+    """A completed session whose pull could not be opened yet, and why."""
+
+    pending: bool
+    reason: str
+
+
+class SessionStatus(TypedDict):
+    """sessions/<id>/status.json. Spelled as published in issue_orch/status.schema.json; unknown fields are kept."""
+
+    schemaVersion: int
+    id: str
+    issueNumber: int
+    issueTitle: str
+    status: Phase
+    branch: str
+    worktreePath: str
+    startedAt: str
+    lastHeartbeat: str | None
+    stuckReason: str | None
+    forwardedMessage: str | None
+    pullRequestUrl: str | None
+    repo: str
+    issueUrl: str
+    base: str
+    baseSha: str
+    agent: str
+    agentSessionId: str | None
+    attempt: int
+    hold: Hold | None
+    question: Question | None
+    supervisor: ProcessId | None
+    agentProcess: AgentProcess | None
+    cost: Cost
+    plannedFiles: list[str]
+    changes: Changes | None
+    lastActivity: Activity | None
+    publish: Publish | None
+    retryAt: str | None
+    failure: str | None
+    endedAt: str | None
+
+
+class Message(TypedDict):
+    """A message to a worker. `question` is the id of the question that it answers."""
+
+    id: str
+    kind: str
+    text: str
+    author: str
+    at: str
+    question: str | None
+    now: bool
+
+
+class PullFacts(TypedDict, total=False):
+    """sessions/<id>/pull.json: what GitHub said of the pull, written by the poll alone. Absent key = not looked at.
+
+    `held` says why nothing goes back to the worker although something could.
+    """
+
+    number: int
+    url: str
+    state: Literal["open", "closed"]
+    merged: bool
+    draft: bool
+    headSha: str
+    base: str
+    mergeable: bool | None
+    checks: Literal["passing", "failing", "pending", "none", "unavailable"]
+    failingChecks: list[dict[str, Any]]
+    review: Literal["approved", "changes_requested", "required", "none", "unavailable"]
+    behind: bool
+    others: list[str]
+    sensitivePaths: list[str]
+    held: str
+    fetchedAt: str
+
+
+# What an annotation permits: types of the value, its choices, or the table that it is.
+TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "list[str]": (list,),
+    "None": (type(None),),
 }
-INNER: dict[str, dict[str, set[Any]]] = {
-    "question": {
-        "id": TEXT,
-        "decision": TEXT,
-        "options": LIST,
-        "context": TEXT_OR_NULL,
-        "default": TEXT_OR_NULL,
-        "askedAt": TEXT,
-    },
-    "supervisor": {"pid": COUNT, "startTicks": COUNT, "bootId": TEXT},
-    "agentProcess": {"pid": {int, NONE}, "exitCode": {int, NONE}},
-    "cost": {"usd": {int, float, NONE}, "inputTokens": COUNT, "outputTokens": COUNT},
-    "changes": dict.fromkeys(("files", "insertions", "deletions"), COUNT),
-    "lastActivity": {"at": TEXT, "text": TEXT},
-    "publish": {"pending": {bool}, "reason": TEXT_OR_NULL},
+CHOICES = {"Phase": get_args(Phase), "Hold": get_args(Hold)}
+TABLES: dict[str, Any] = {
+    each.__name__: each
+    for each in (Question, ProcessId, AgentProcess, Cost, Changes, Activity, Publish)
 }
+
+
+def alternatives(table: Any) -> dict[str, list[str]]:
+    """The alternatives that the annotation of each field names; without the fields that may be absent."""
+    words = {name: each.__forward_arg__ for name, each in table.__annotations__.items()}
+    return {name: each.split(" | ") for name, each in words.items() if "NotRequired" not in each}
+
+
+def _types(words: list[str]) -> tuple[type, ...]:
+    return sum((TYPES.get(each, (dict if each in TABLES else str,)) for each in words), ())
+
+
+def _blank(words: list[str]) -> Any:
+    if "None" in words:
+        return None
+    if words[0] in TABLES:
+        fields = alternatives(TABLES[words[0]])
+        return {name: _blank(inner) for name, inner in fields.items()}
+    return None if words[0] in CHOICES else TYPES[words[0]][0]()
+
+
+FIELDS = alternatives(SessionStatus)
+_TYPES = {name: _types(words) for name, words in FIELDS.items()}
+_CHOICES = {
+    name: (*CHOICES[words[0]], *words[1:]) for name, words in FIELDS.items() if words[0] in CHOICES
+}
+_INNER = {
+    name: {inner: _types(each) for inner, each in alternatives(TABLES[words[0]]).items()}
+    for name, words in FIELDS.items()
+    if words[0] in TABLES
+}
+# Nothing is set. What an older version did not write reads like this; without its number a session is damaged.
+BLANK = {name: _blank(words) for name, words in FIELDS.items()} | {"issueNumber": None}
+
+
+def new_status(number: int, **fields: Any) -> SessionStatus:
+    nothing = {"usd": 0.0, "inputTokens": 0, "outputTokens": 0}
+    own = {"schemaVersion": SCHEMA_VERSION, "id": str(number), "issueNumber": number}
+    blank = {**BLANK, **own, "status": "registered", "plannedFiles": [], "cost": nothing, **fields}
+    return cast("SessionStatus", blank)
 
 
 def damaged(status: Mapping[str, Any]) -> str | None:
     """The first field that is not as it is written."""
-    for field, kinds in FIELDS.items():
-        if type(status[field]) not in kinds:
+    for field, types in _TYPES.items():
+        if type(status[field]) not in types:
             return field
-    if status["status"] not in PHASES:
-        return "status"
-    if status["hold"] not in (None, "paused", "stopped", "budget"):
-        return "hold"
-    for field, inner in INNER.items():
-        if (table := status[field]) is not None:
-            for key, kinds in inner.items():
-                if type(table.get(key, table)) not in kinds:
-                    return field
-    question = status["question"]
-    for item in (
-        status["plannedFiles"]
-        if question is None
-        else (*status["plannedFiles"], *question["options"])
-    ):
-        if type(item) is not str:
-            return "plannedFiles or question"
-    return None
+    for field, choices in _CHOICES.items():
+        if status[field] not in choices and status[field] is not None:
+            return field
+    for field, inner in _INNER.items():
+        if (table := status[field]) is not None and _damaged_inside(table, inner):
+            return field
+    texts = [*status["plannedFiles"], *(status["question"] or {"options": ()})["options"]]
+    return next(("plannedFiles or question" for each in texts if type(each) is not str), None)
+
+
+def _damaged_inside(table: Mapping[str, Any], inner: Mapping[str, tuple[type, ...]]) -> bool:
+    return any(type(table.get(key, table)) not in types for key, types in inner.items())

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ..core.model import ProcessId
+from ..core.record import ProcessId
 from ..errors import CommandFailed, Expected
 
 MARKER = "ISSUE_ORCH_WORKER"

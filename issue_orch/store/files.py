@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from ..core.record import damaged
+from ..core.record import BLANK, SCHEMA_VERSION, damaged
 from ..errors import Expected, StateUnreadable
 
 if (
@@ -18,9 +18,8 @@ if (
 ):  # shell prompts call `status`: pathlib and the model would cost it half as much again
     from pathlib import Path
 
-    from ..core.model import PullFacts, SessionStatus
+    from ..core.record import PullFacts, SessionStatus
 
-SCHEMA_VERSION = 1
 READ_AT_ONCE = 65_536
 FOLDERS = ("locks", "sessions", "ledger", "archive")
 
@@ -204,70 +203,6 @@ def checked_status(data: dict[str, Any], path: str) -> SessionStatus:
     if field := damaged(merged):
         raise StateUnreadable(f"{path}: {field} is damaged", "issue-orch doctor")
     return cast("SessionStatus", merged)
-
-
-BLANK: dict[str, Any] = dict.fromkeys(
-    (
-        "schemaVersion",
-        "id",
-        "issueNumber",
-        "issueTitle",
-        "status",
-        "branch",
-        "worktreePath",
-        "startedAt",
-        "lastHeartbeat",
-        "stuckReason",
-        "forwardedMessage",
-        "pullRequestUrl",
-        "repo",
-        "issueUrl",
-        "base",
-        "baseSha",
-        "agent",
-        "agentSessionId",
-        "attempt",
-        "hold",
-        "question",
-        "supervisor",
-        "agentProcess",
-        "cost",
-        "plannedFiles",
-        "changes",
-        "lastActivity",
-        "publish",
-        "retryAt",
-        "failure",
-        "endedAt",
-    )
-)
-BLANK.update(
-    attempt=0,
-    plannedFiles=[],
-    cost={"usd": 0.0, "inputTokens": 0, "outputTokens": 0},
-    issueTitle="",
-    branch="",
-    worktreePath="",
-    base="",
-    baseSha="",
-    agent="",
-    repo="",
-    issueUrl="",
-)
-
-
-def new_status(number: int, **fields: Any) -> SessionStatus:
-    blank = {
-        **BLANK,
-        "schemaVersion": SCHEMA_VERSION,
-        "id": str(number),
-        "issueNumber": number,
-        "status": "registered",
-        "plannedFiles": [],
-        "cost": dict(BLANK["cost"]),
-        **fields,
-    }
-    return cast("SessionStatus", blank)
 
 
 def save_status(state: Path, status: SessionStatus, durable: bool = True) -> None:

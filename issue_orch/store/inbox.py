@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from ..core.lifecycle import CONTROL, End, kinds
-from ..core.model import Message, SessionStatus
+from ..core.record import Message, SessionStatus
 from ..errors import Expected
 from .files import (
     append_event,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from ..core.model import Message, PullFacts, SessionStatus
+    from ..core.record import Message, PullFacts, SessionStatus
 
 
 LITTLE = 65_536  # bytes free on a disk that counts as full

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.model import Changes, SessionStatus
+from ..core.record import Changes, SessionStatus
 from ..errors import Expected
 from ..git import snapshot
 from ..git.run import Repo

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..core.lifecycle import BUSY, Happening, after
-from ..core.model import Question
+from ..core.record import Question
 from ..report import ALLOWED, SINGLE, STUCK_NEEDS
 from ..store.files import iso, read_untrusted, seconds, write_text
 from ..store.inbox import SIZE_LIMIT

@@ -12,7 +12,7 @@ from typing import Any
 from ..agents import registry, runs
 from ..agents.base import Command, Event, Launch, Prices, Turn, Usage
 from ..core import lifecycle
-from ..core.model import Activity, Message
+from ..core.record import Activity, Message
 from ..errors import Expected
 from ..git.run import worker_settings
 from ..process.run import SETTLE_LIMIT, Helper, identity, marker

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ..core.model import Branch, CommitSha, Pull, SessionStatus
+from ..core.model import Branch, CommitSha, Pull
+from ..core.record import SessionStatus
 from ..errors import GitHubError
 from ..git import remote as push
 from ..git import snapshot, worktree

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from issue_orch.store.files import iso, make_session, new_status, save_status
+from issue_orch.core.record import new_status
+from issue_orch.store.files import iso, make_session, save_status
 
 from .place import Place
 

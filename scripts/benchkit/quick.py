@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
+from issue_orch.core.record import new_status
 from issue_orch.store.files import (
     iso,
     make_session,
     make_state,
-    new_status,
     save_status,
     session_folder,
     write_json,

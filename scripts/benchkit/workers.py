@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from issue_orch.store.files import iso, make_session, new_status, save_status
+from issue_orch.core.record import new_status
+from issue_orch.store.files import iso, make_session, save_status
 
 from .place import Place, SlowSandbox, timed
 from .quick import rows_of

@@ -14,7 +14,7 @@ from textual.widgets import RichLog, Static
 
 from ...actions.launch import adapter_name
 from ...agents.registry import load
-from ...core.model import SessionStatus
+from ...core.record import SessionStatus
 from ...git.run import Repo, entries, git, neutral
 from ...git.snapshot import UNTRACKED
 from ...store.files import read_untrusted, seconds
