@@ -51,7 +51,7 @@ def run(words: list[str]) -> int:
     if parameters is None or values is None:
         return run_typer(words)
     if "PEOPLE" in parameters:
-        from .process.run import refuse_nested
+        from .process.nesting import refuse_nested
 
         refuse_nested(os.environ)
     # importlib costs every shell prompt half a millisecond

@@ -101,7 +101,7 @@ def _command(
             from importlib import import_module
 
             if people:
-                from .process.run import refuse_nested
+                from .process.nesting import refuse_nested
 
                 refuse_nested(os.environ)
             name = declared.__name__

@@ -15,7 +15,7 @@ from ..core.record import SessionStatus
 from ..errors import Expected
 from ..git import worktree
 from ..git.run import find_admin_dir, find_sha
-from ..process.run import MARKER, end_marked, find_marked, read_environ
+from ..process.survivors import MARKER, end_marked, find_marked, read_environ
 from ..store.files import archive, load_sessions
 from ..store.leases import probe, take
 from .context import Context

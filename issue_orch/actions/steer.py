@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from ..core.lifecycle import halted, kinds
 from ..core.record import SessionStatus
 from ..errors import Expected, LeaseHeld
-from ..process.run import end_marked, wait_for
+from ..process.run import wait_for
+from ..process.survivors import end_marked
 from ..store.files import append_event, load_pull, load_status, session_numbers
 from ..store.inbox import Sent, delivered, halt, pending, send
 from ..store.leases import is_alive, nudge, take

@@ -14,7 +14,9 @@ from ..actions.launch import refuse_foreign, write_launch
 from ..actions.steer import pause, resume, stop
 from ..agents.base import Command
 from ..errors import Expected, Usage
-from ..process.run import Helper, end_marked, wait_for
+from ..process.helper import Helper
+from ..process.run import wait_for
+from ..process.survivors import end_marked
 from ..store.files import append_event
 from ..store.leases import is_alive, probe, take
 from ..store.look import load_session

@@ -11,7 +11,7 @@ from ..core.headline import next_command
 from ..core.overlap import Item, overlaps
 from ..core.plan import Failure, Plan
 from ..core.record import SessionStatus
-from ..process.run import Helper
+from ..process.helper import Helper
 from ..store import ledger
 from ..store.files import seconds, session_folder, write_text
 from ..store.leases import probe

@@ -31,7 +31,7 @@ class Lease:
         self.descriptor = descriptor
 
     def write_holder(self, role: str) -> None:
-        from ..process.run import identity  # with subprocess, which readers can do without
+        from ..process.identity import identity  # with subprocess, which readers can do without
 
         raw = json.dumps({"role": role, **identity(os.getpid())}).encode()
         os.pwrite(self.descriptor, raw.ljust(200), 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..agents.base import Usage
-from ..process.run import find_marked
+from ..process.survivors import find_marked
 from .files import append_line, iso, read_lines
 from .leases import probe
 

@@ -15,7 +15,9 @@ from ..core import lifecycle
 from ..core.record import Activity, Message
 from ..errors import Expected
 from ..git.run import worker_settings
-from ..process.run import SETTLE_LIMIT, Helper, identity, marker
+from ..process.helper import SETTLE_LIMIT, Helper
+from ..process.identity import identity
+from ..process.survivors import marker
 from ..store import ledger
 from ..store.files import (
     append_event,

@@ -23,7 +23,8 @@ from ..agents import registry
 from ..agents.base import Outcome
 from ..core import lifecycle
 from ..errors import Expected, LeaseHeld, of_system
-from ..process.run import Helper, end_marked
+from ..process.helper import Helper
+from ..process.survivors import end_marked
 from ..store.files import iso, load_status, session_folder
 from ..store.inbox import pending
 from ..store.leases import adopt, take
