@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -17,6 +15,8 @@ from typing import NamedTuple
 
 from ..core.model import Branch, CommitSha
 from ..errors import Expected
+from ..process.run import wait_for
+from ..store.leases import open_lock, try_lock
 from .run import (
     Overrides,
     Repo,
@@ -46,20 +46,11 @@ MARK, CHECKING_OUT = "issue-orch-start", "issue-orch-checkout"
 def locked(file: str, seconds: float = LOCK_SECONDS) -> Iterator[int]:
     """Hold an exclusive flock. Its descriptor is for `pass_fds`: should we be killed, our git goes on holding it."""
     os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = open_lock(file)
     try:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    hint = "wait until the other issue-orch is done"
-                    raise Expected(
-                        f"{file}: held for {seconds:.0f} s by somebody else", hint
-                    ) from None
-                time.sleep(0.005)
+        if not wait_for(partial(try_lock, descriptor), seconds, 0.005):
+            words = f"{file}: held for {seconds:.0f} s by somebody else"
+            raise Expected(words, "wait until the other issue-orch is done")
         yield descriptor
     finally:
         os.close(descriptor)

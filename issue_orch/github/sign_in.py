@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
-import sys
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ..core.model import RepoName
 from ..errors import Expected
-from ..process.run import Done, run
+from ..process.run import Done, hide_process, run
 
-PR_SET_DUMPABLE = 4
 SCHEMES = ("https", "http", "ssh", "git", "git+ssh", "ssh+git")
 # a host that begins with a dash would be an option of ssh
 SCP_LIKE = re.compile(r"(?:[^@/:\s]+@)?(\[[0-9A-Fa-f:]+\]|\w[^/:@\s]*):(?!//)(.+)")
@@ -79,12 +76,6 @@ def is_loopback(name: str) -> bool:
         return ip_address(name).is_loopback
     except ValueError:
         return name == "localhost"
-
-
-def hide_process() -> None:
-    """A worker runs as the same user; without this it could read the environment of whoever holds the token."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def parse_remote(url: str) -> tuple[str, RepoName] | None:

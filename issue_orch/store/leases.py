@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,28 +52,33 @@ def lock_path(state: Path, name: int | str) -> Path:
     return state / "locks" / str(name)
 
 
-def open_lock(path: Path) -> int:
+def open_lock(path: str | os.PathLike[str]) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def take(state: Path, name: int | str, role: str, wait: float = TAKE_WAIT) -> Lease:
     """Take a lease within `wait` seconds. Raises LeaseHeld, which names the holder."""
+    from ..process.run import wait_for
+
     path = lock_path(state, name)
     descriptor = open_lock(path)
-    deadline = time.monotonic() + wait
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                holder = read_holder(descriptor)
-                os.close(descriptor)
-                raise held_error(name, holder) from None
-            time.sleep(0.02)
-        except OSError as error:
-            os.close(descriptor)
-            raise no_locks(path, error) from error
+    try:
+        if not wait_for(lambda: try_lock(descriptor), wait, 0.02):
+            raise held_error(name, read_holder(descriptor))
+    except LeaseHeld:
+        os.close(descriptor)
+        raise
+    except OSError as error:
+        os.close(descriptor)
+        raise no_locks(path, error) from error
     lease = Lease(descriptor)
     with suppress(OSError):  # on a full disk nobody can read who holds it; it is held all the same
         lease.write_holder(role)
@@ -156,10 +160,8 @@ def check_locks(state: Path) -> None:
     path = lock_path(state, "trial")
     first, second = open_lock(path), open_lock(path)
     try:
-        fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return
+        if not (try_lock(first) and try_lock(second)):
+            return
     except OSError as error:
         raise no_locks(path, error) from error
     finally:

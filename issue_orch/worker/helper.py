@@ -11,7 +11,8 @@ from typing import Any
 
 from ..errors import Expected
 from ..git import run as git
-from ..github.sign_in import Token, find_token, hide_process, web_host
+from ..github.sign_in import Token, find_token, web_host
+from ..process.run import hide_process
 from .changes import repo_of
 
 

@@ -24,6 +24,7 @@ from ..agents.base import Outcome
 from ..core import lifecycle
 from ..errors import Expected, LeaseHeld, of_system
 from ..process.helper import Helper
+from ..process.run import hide_process
 from ..process.survivors import end_marked
 from ..store.files import iso, load_status, session_folder
 from ..store.inbox import pending
@@ -117,10 +118,8 @@ def read_word(descriptor: int) -> str:
     """BEGIN, and the token that the command had from its environment. Who holds one must not be readable by others."""
     with open(descriptor, encoding="utf-8") as file:
         word = file.read()
-    if word not in ("", BEGIN) and sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+    if word not in ("", BEGIN):
+        hide_process()
     return word
 
 
