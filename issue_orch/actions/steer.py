@@ -4,7 +4,6 @@ message is written first and the lease tried then, so that it is read by the wor
 
 from __future__ import annotations
 
-import getpass
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +38,15 @@ def guide(
         raise Expected(f"#{number}: the text is empty", f'issue-orch answer {number} "what to do"')
     _refuse_cancelled(status)
     open_question = status["question"]["id"] if status["question"] else None
-    sent = _order(state, number, "guidance", text, author, question or open_question, at_once)
+    sent = send(
+        state,
+        number,
+        "guidance",
+        text,
+        author,
+        question=question or open_question,
+        at_once=at_once,
+    )
     late = (
         ""
         if sent.answers or open_question is None
@@ -62,7 +69,7 @@ def pause(state: Path, number: int, author: str = "") -> str:
         return f"is {status['status']}"
     if status["hold"] in {"paused", "stopped"}:
         return f"is {status['hold']}"
-    _order(state, number, "pause", author=author)
+    send(state, number, "pause", author=author)
     if _hold_offline(state, number, "pause"):
         return _became(state, number, "paused (no worker was running)")
     return "will pause when the worker's turn ends"
@@ -85,7 +92,7 @@ def resume(context: Context, number: int) -> str:
     held = status["hold"] or status["retryAt"] or kinds(pending(state, number)) & {"pause", "stop"}
     if not held and is_alive(state, number):
         return "is running"
-    sent = _order(state, number, "resume")
+    sent = send(state, number, "resume")
     _receipt_comes(state, number, sent, start_worker(context, number, "resume"))
     status = load_session(state, number)
     if status["hold"] == "budget":
@@ -119,7 +126,7 @@ def cancel(state: Path, number: int) -> str:
 def _end(state: Path, number: int, kind: str, word: str) -> str:
     if load_session(state, number)["status"] == "cancelled":
         return "was cancelled before"
-    _order(state, number, kind)
+    send(state, number, kind)
     if not wait_for(lambda: _hold_offline(state, number, kind), STOP_WAIT):
         return f"asked to {kind}, but the worker has not ended after {STOP_WAIT:.0f} s"
     return _became(state, number, word)
@@ -174,19 +181,6 @@ def _refuse_cancelled(status: SessionStatus) -> None:
     if status["status"] == "cancelled":
         hint = f"issue-orch prune {number} --cancelled; issue-orch spawn {number} --reuse"
         raise Expected(f"#{number}: the session was cancelled", hint)
-
-
-def _order(
-    state: Path,
-    number: int,
-    kind: str,
-    text: str = "",
-    author: str = "",
-    question: str | None = None,
-    at_once: bool = False,
-) -> Sent:
-    author = author or getpass.getuser()
-    return send(state, number, kind, text, author, time.time(), question, at_once)
 
 
 def _receipt_comes(state: Path, number: int, sent: Sent, started: bool) -> bool:

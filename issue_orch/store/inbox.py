@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import time
@@ -36,13 +37,14 @@ def send(
     state: Path,
     number: int,
     kind: str,
-    text: str,
-    author: str,
-    now: float,
+    text: str = "",
+    author: str = "",
+    now: float = 0.0,
     question: str | None = None,
     at_once: bool = False,
 ) -> Sent:
-    """Put a message into the inbox. The first message that names a question answers it; later ones are guidance."""
+    """Put a message into the inbox. The first message that names a question answers it; later ones are guidance.
+    Without an author and a time: the user, now."""
     folder = make_session(state, number) / "inbox"
     earlier = [each["id"][:20] for each in (*pending(state, number), *delivered(state, number))]
     latest = max((int(each) for each in earlier if each.isdecimal()), default=0)
@@ -52,8 +54,8 @@ def send(
         "id": name,
         "kind": kind,
         "text": text,
-        "author": author,
-        "at": iso(now),
+        "author": author or getpass.getuser(),
+        "at": iso(now or time.time()),
         "question": question,
         "now": at_once,
     }
