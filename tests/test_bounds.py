@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit import COMPLETE, Scene, make_scene
 
-from issue_orch.agents.base import Kind, Outcome
 from issue_orch.core import lifecycle
 from issue_orch.core.lifecycle import AUTOMATIC, Limits
+from issue_orch.core.outcomes import Kind, Outcome
 
 # -- the core
 

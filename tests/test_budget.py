@@ -11,7 +11,7 @@ import pytest
 from fleetkit import COST, booked
 from kit import Scene, make_scene
 
-from issue_orch.agents.base import Usage
+from issue_orch.core.prices import Usage
 from issue_orch.store import ledger
 from issue_orch.store.files import make_state
 from issue_orch.store.leases import take

@@ -18,15 +18,16 @@ from github_fake import ODD_TEXTS, FakeGitHub, ask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from issue_orch.agents import registry, runs
-from issue_orch.agents.base import Turn, Usage
+from issue_orch.agents import registry
 from issue_orch.config.keys import AGENT_KEYS, KEYS, commented_file
 from issue_orch.config.layers import parse
 from issue_orch.config.templates import pull_body, task
-from issue_orch.core import lifecycle
+from issue_orch.core import lifecycle, outcomes
 from issue_orch.core.dependencies import Ref, text_references
 from issue_orch.core.model import Issue, RepoName
+from issue_orch.core.outcomes import Turn
 from issue_orch.core.overlap import declared_files, inferred_files
+from issue_orch.core.prices import Usage
 from issue_orch.core.record import new_status
 from issue_orch.errors import Expected, GitHubError
 from issue_orch.github import parse as github_json
@@ -500,7 +501,7 @@ TASKS: dict[str, Callable[[str], object]] = {
     "inferred": lambda text: inferred_files(text, frozenset({"a.py"})),
     **{
         name: lambda text, adapter=registry.load(name): [  # type: ignore[misc]
-            runs.fold(Turn(), event, NOW)
+            outcomes.fold(Turn(), event, NOW)
             for event in adapter.parse(json.dumps({"type": "text", "part": {"text": text}}))
         ]
         for name in registry.NAMES

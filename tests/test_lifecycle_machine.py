@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from issue_orch.agents.base import Kind, Outcome
 from issue_orch.core import lifecycle
 from issue_orch.core.lifecycle import HAPPENINGS, PHASES, TABLE, after
+from issue_orch.core.outcomes import Kind, Outcome
 from issue_orch.store.files import append_event, load_events, make_session, make_state
 from issue_orch.store.inbox import delivered, pending, receipt, send
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from plankit import REPO, issue
 
-from issue_orch.agents.base import Usage
 from issue_orch.core.model import Issue
 from issue_orch.core.plan import Eligible, Failure, next_failure, next_starts, plan
+from issue_orch.core.prices import Usage
 from issue_orch.core.ready import (
     Facts,
     Labelled,

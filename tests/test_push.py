@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from gitkit import Clone, clone, commit, home, make_worktree, script, sh, wait_for, write
 
-from issue_orch.core.model import Branch, CommitSha
+from issue_orch.core.model import Branch, CommitSha, Token
 from issue_orch.errors import Expected
 from issue_orch.git.remote import (
     Rejected,
@@ -21,7 +21,6 @@ from issue_orch.git.remote import (
     uses_lfs,
 )
 from issue_orch.git.run import rev_parse
-from issue_orch.github.sign_in import Token
 
 __all__ = ["clone", "home"]
 ONE, MAIN = Branch("issue-1"), Branch("main")

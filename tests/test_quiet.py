@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from kit import Scene, make_scene
 
-from issue_orch.agents.base import Tool, Turn
 from issue_orch.core.headline import Observed, headline
+from issue_orch.core.outcomes import Tool, Turn
 from issue_orch.process.helper import Helper
 from issue_orch.store.files import load_status
 from issue_orch.store.leases import take

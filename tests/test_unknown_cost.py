@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from kit import COMPLETE, Scene, make_scene
 
-from issue_orch.agents import registry, runs
-from issue_orch.agents.base import Event, Prices, Turn, Usage
+from issue_orch.agents import registry
 from issue_orch.commands.costs import summary, text_of
+from issue_orch.core import outcomes, prices
+from issue_orch.core.outcomes import Event, Turn
+from issue_orch.core.prices import Prices, Usage
 from issue_orch.store import ledger
 from issue_orch.store.files import make_state
 from issue_orch.store.ledger import Ceilings
@@ -189,7 +191,7 @@ def test_dollars_that_are_refused_are_unknown_whatever_the_tokens(
     agent: str, line: str, value: Any
 ) -> None:
     seen = read(agent, line.replace("@", json.dumps(value)))
-    assert not runs.told(seen, 0, booked=True)
+    assert not outcomes.told(seen, 0, booked=True)
 
 
 @pytest.mark.parametrize("value", [*REFUSED[:-1], 10**16, None])
@@ -214,7 +216,7 @@ def test_dollars_that_are_refused_are_unknown_whatever_the_tokens(
     ],
 )
 def test_tokens_that_cannot_be_priced_whole_are_unknown(agent: str, line: str, value: Any) -> None:
-    assert not runs.told(read(agent, line.replace("@", json.dumps(value))), 0, booked=False)
+    assert not outcomes.told(read(agent, line.replace("@", json.dumps(value))), 0, booked=False)
 
 
 @pytest.mark.parametrize(
@@ -251,23 +253,23 @@ def test_a_later_reading_of_the_whole_makes_up_for_one_that_was_refused() -> Non
         '{"type":"usage","usd":NaN,"scope":"process"}',
         '{"type":"usage","usd":0.5,"scope":"process"}',
     ]
-    assert runs.told(read("command", *lines), 0, booked=True)
-    assert not runs.told(read("command", *reversed(lines)), 0, booked=True)
+    assert outcomes.told(read("command", *lines), 0, booked=True)
+    assert not outcomes.told(read("command", *reversed(lines)), 0, booked=True)
 
 
 def test_an_open_call_of_opencode_is_unknown() -> None:
     start = '{"type":"step_start","sessionID":"s"}'
     done = '{"type":"step_finish","part":{"reason":"tool-calls","cost":0.5,"tokens":{"input":5,"output":5}}}'
-    assert runs.told(read("opencode", start, done), -9, booked=True)
-    assert not runs.told(read("opencode", start, done, start), -9, booked=True)
+    assert outcomes.told(read("opencode", start, done), -9, booked=True)
+    assert not outcomes.told(read("opencode", start, done, start), -9, booked=True)
 
 
 def test_an_error_of_claude_that_cost_nothing_is_known_and_resets_nothing() -> None:
     result = '{"type":"result","subtype":"error_during_execution","is_error":true,"total_cost_usd":0,"modelUsage":{}}'
     seen = read("claude", result)
-    assert runs.told(seen, 1, booked=False)
+    assert outcomes.told(seen, 1, booked=False)
     before = Usage("session", 0.5, 100, 10)
-    assert seen.usage and runs.book(before, seen.usage)[1].usd == 0
+    assert seen.usage and prices.book(before, seen.usage)[1].usd == 0
 
 
 @pytest.mark.parametrize(
@@ -281,17 +283,17 @@ def test_an_error_of_claude_that_cost_nothing_is_known_and_resets_nothing() -> N
 def test_dollars_that_go_down_are_a_new_count_unless_they_were_estimated(
     before: Usage, reading: Usage, delta: float
 ) -> None:
-    assert runs.book(before, reading)[1].usd == delta
+    assert prices.book(before, reading)[1].usd == delta
 
 
 def test_after_a_reading_without_dollars_the_last_that_had_some_counts() -> None:
-    reading, delta = runs.book(Usage("session", 0.5, 100, 0), Usage("session", None, 200, 0))
+    reading, delta = prices.book(Usage("session", 0.5, 100, 0), Usage("session", None, 200, 0))
     assert delta.usd is None
-    assert runs.book(reading, Usage("session", 0.75, 300, 0))[1].usd == 0.25
+    assert prices.book(reading, Usage("session", 0.75, 300, 0))[1].usd == 0.25
 
 
 def test_prices_beyond_all_measure_make_it_unknown() -> None:
-    assert runs.price(Usage("call", None, 10**15, 1), Prices(1e300, 1e300)).usd is None
+    assert prices.price(Usage("call", None, 10**15, 1), Prices(1e300, 1e300)).usd is None
 
 
 def read(agent: str, *lines: str, prices: Prices | None = None) -> Turn:
@@ -299,7 +301,7 @@ def read(agent: str, *lines: str, prices: Prices | None = None) -> Turn:
     for line in lines:
         found: list[Event] = registry.load(agent).parse(line)
         for event in found:
-            turn = runs.fold(turn, event, NOW, prices)
+            turn = outcomes.fold(turn, event, NOW, prices)
     return turn
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..config.keys import Config
 from ..config.layers import load_config
-from ..core.model import Branch, CommitSha, RepoName
+from ..core.model import Branch, CommitSha, RepoName, Token
 from ..errors import Expected, SignInFailed
 from ..git import remote
 from ..git.run import Repo, changed_keys, dangerous_keys, find_repo, git
-from ..github.sign_in import Token, api_url, find_token, parse_remote
+from ..github.sign_in import api_url, find_token, parse_remote
 from ..store.files import load_json, load_sessions, make_state, session_folder
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from ..config.layers import TEAM_FOLDER
 from ..core.headline import LABELS
+from ..core.model import Token
 from ..errors import Expected, GitHubError
 from ..git.remote import RemoteFailed, ask
 from ..git.run import Repo
-from ..github.sign_in import Token
 from ..terminal.io import say
 from ..text import sanitise
 from .context import Context, connect, token_of

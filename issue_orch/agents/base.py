@@ -5,34 +5,13 @@ Imported by the supervisor, so it stays on the standard library and off dataclas
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, Protocol
 
-Scope = Literal["session", "process", "call", "rough"]
-Kind = Literal[
-    "ended",
-    "denied",
-    "api_error",
-    "rate_limited",
-    "quota",
-    "auth",
-    "context_full",
-    "capped",
-    "over_budget",
-    "interrupted",
-    "killed",
-    "session_missing",
-    "crashed",
-]
-Consequence = Literal["next_turn", "retry", "wait", "fresh", "stuck", "hold", "none"]
-
-
-class Prices(NamedTuple):
-    """US dollars for a million tokens. `cached` is the part of the input that came from a cache."""
-
-    input: float
-    output: float
-    cached: float | None = None
+from ..core.outcomes import Event, Outcome, Turn, failure
+from ..core.prices import Prices
+from ..text import one_line
 
 
 class Capabilities(NamedTuple):
@@ -96,92 +75,6 @@ class Command(NamedTuple):
     session_id: str | None
 
 
-class Usage(NamedTuple):
-    """Cost as the agent says it. `input_tokens` includes `cached_tokens`.
-
-    scope: `session` cumulative over the agent session, `process` over this run, one `call`,
-    or `rough`: seen on the way, superseded by the next exact one.
-    """
-
-    scope: Scope
-    usd: float | None
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int = 0
-
-
-class Event(NamedTuple):
-    """One thing that the agent did. `text` is untrusted and unsanitised.
-
-    `retry_after` is in seconds from now, `retry_at` in seconds since the epoch: agents say the one or the other.
-
-    `id` pairs `tool` with `tool_end`, and tells model calls apart in rough usage. `alive` is a heartbeat. `call` is a
-    model call whose usage is still to come. A `usage` without one was not understood.
-    """
-
-    kind: Literal[
-        "session",
-        "text",
-        "tool",
-        "tool_end",
-        "alive",
-        "call",
-        "usage",
-        "retry",
-        "denied",
-        "error",
-        "final",
-    ]
-    text: str = ""
-    id: str = ""
-    session_id: str | None = None
-    usage: Usage | None = None
-    status: int | None = None
-    retry_after: float | None = None
-    retry_at: float | None = None
-    is_error: bool = False
-
-
-class Tool(NamedTuple):
-    """A tool that is running now, since when (seconds since the epoch)."""
-
-    id: str
-    name: str
-    since: float
-
-
-class Turn(NamedTuple):
-    """What one run of the agent has shown so far, in bounded memory. Times are seconds since the epoch.
-
-    `usage` is exact (scope session or process), `rough` what was seen after it, `retry_at` and `error` of the
-    retry that goes on. `unknown`: a cost that was not understood is in no later reading. `calling`: as Event's `call`.
-    """
-
-    session_id: str | None = None
-    usage: Usage | None = None
-    rough: Usage = Usage("rough", None, 0, 0)
-    rough_id: str = ""
-    final: Event | None = None
-    error: str = ""
-    status: int | None = None
-    retry_at: float | None = None
-    retries: int = 0
-    denied: tuple[str, ...] = ()
-    running: tuple[Tool, ...] = ()
-    activity: str = ""
-    active_at: float | None = None
-    unknown: bool = False
-    calling: bool = False
-
-
-class Outcome(NamedTuple):
-    """How one run of the agent ended. `message` is for the person; `retry_at` is seconds since the epoch."""
-
-    kind: Kind
-    message: str
-    retry_at: float | None = None
-
-
 class Adapter(Protocol):
     """The names of an adapter module."""
 
@@ -200,6 +93,42 @@ class Adapter(Protocol):
     def classify(self, exit_code: int, turn: Turn) -> Outcome | None:
         """An ending that this agent alone has; None leaves it to `runs`."""
         ...
+
+
+def ending(adapter: Adapter, exit_code: int, turn: Turn, stderr: str, now: float) -> Outcome:
+    """How a run ended; what only this agent says is asked of its adapter."""
+    final, program, missing = turn.final, adapter.CAPABILITIES.program, adapter.CAPABILITIES.missing
+    failed = final.is_error if final else bool(turn.error and exit_code)
+    said = (final.text if final and failed else "") or turn.error
+    if (
+        exit_code
+        and missing
+        and not turn.activity
+        and re.search(missing, f"{said}\n{stderr}", re.IGNORECASE)
+    ):
+        return Outcome("session_missing", f"{program} no longer has this session")
+    own = adapter.classify(exit_code, turn)
+    if own:
+        return own
+    if exit_code in (-9, 137):
+        return Outcome(
+            "killed", "the agent was killed (SIGKILL, perhaps by the system for want of memory)"
+        )
+    if exit_code in (-2, -15, 130, 143):
+        return Outcome("interrupted", "the agent was interrupted")
+    if failed:
+        return failure((final.status if final else None) or turn.status, said, turn.retry_at, now)
+    if exit_code and not final:
+        last = next((line for line in reversed(stderr.splitlines()) if line.strip()), "no message")
+        return Outcome(
+            "crashed", f"the agent ended with exit code {exit_code}: {one_line(last, 300)}"
+        )
+    if turn.denied:
+        return Outcome(
+            "denied",
+            f"the agent ended its turn; it was not permitted to use: {', '.join(turn.denied)}",
+        )
+    return Outcome("ended", "the agent ended its turn")
 
 
 def command(

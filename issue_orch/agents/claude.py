@@ -5,8 +5,10 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from .base import Capabilities, Command, Event, Launch, Outcome, Prices, Turn, command
-from .jsonl import dollars, items, load, obj, status, text, tokens, tool, usage
+from ..core.outcomes import Event, Outcome, Turn
+from ..core.prices import Prices, dollars
+from .base import Capabilities, Command, Launch, command
+from .jsonl import items, load, obj, status, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
     program="claude",

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .base import Capabilities, Command, Event, Launch, Outcome, Turn, Usage, command
+from ..core.outcomes import Event, Outcome, Turn
+from ..core.prices import Usage
+from .base import Capabilities, Command, Launch, command
 from .jsonl import load, status_in, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from ..core.outcomes import Event, Outcome, Turn
+from ..core.prices import Scope, Usage
 from ..errors import Usage as UsageError
-from .base import Capabilities, Command, Event, Launch, Outcome, Scope, Turn, Usage
+from .base import Capabilities, Command, Launch
 from .jsonl import load, text, tokens, usage
 
 CAPABILITIES = Capabilities(shows_tools=False)

@@ -8,8 +8,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from ..core.outcomes import Event, Outcome, Turn
 from ..errors import Expected
-from .base import Capabilities, Command, Event, Launch, Outcome, Turn, command
+from .base import Capabilities, Command, Launch, command
 from .jsonl import load, obj, status_in, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(

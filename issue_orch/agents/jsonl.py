@@ -7,7 +7,7 @@ import re
 from math import inf
 from typing import Any
 
-from .base import Scope, Usage
+from ..core.prices import Scope, Usage, dollars, number
 
 # The argument of a tool that tells a person most, in this order.
 TELLING = (
@@ -52,23 +52,12 @@ def text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def number(value: Any, low: float, high: float) -> float | None:
-    """A number in [low, high); anything else is none."""
-    known = isinstance(value, int | float) and not isinstance(value, bool) and low <= value < high
-    return value if known else None
-
-
 def tokens(counts: Any, *names: str) -> int | None:
     """The sum of these counters; None when there is none of them, or when one is nonsense."""
     found = [
         number(said, 0, 10**15) for name in names if (said := obj(counts).get(name)) is not None
     ]
     return sum(int(each or 0) for each in found) if found and None not in found else None
-
-
-def dollars(value: Any) -> float | None:
-    found = number(value, 0, 10**12)
-    return None if found is None else float(found)
 
 
 def usage(

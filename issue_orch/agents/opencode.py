@@ -6,7 +6,8 @@ import json
 import re
 from typing import Any
 
-from .base import Capabilities, Command, Event, Launch, Outcome, Turn, command
+from ..core.outcomes import Event, Outcome, Turn
+from .base import Capabilities, Command, Launch, command
 from .jsonl import load, obj, status, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple, assert_never, get_args
 
-from ..agents.base import Outcome
-from ..agents.runs import CONSEQUENCES
+from .outcomes import CONSEQUENCES, Outcome
 from .record import Hold, Message, Phase
 
 Happening = Literal[

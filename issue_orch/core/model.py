@@ -40,6 +40,17 @@ def find_number(text: str) -> Number | None:
         return None
 
 
+class Token(NamedTuple):
+    """A secret, where it was found, and the one host it is for. Printing it never shows the secret."""
+
+    value: str
+    source: str
+    host: str
+
+    def __repr__(self) -> str:
+        return f"Token(source={self.source!r}, host={self.host!r})"
+
+
 class Issue(NamedTuple):
     """An issue as GitHub gave it. None in a count means that the server does not say: unknown, never zero."""
 

@@ -12,9 +12,8 @@ from functools import partial
 from typing import Literal
 from urllib.parse import urlsplit
 
-from ..core.model import Branch, CommitSha
+from ..core.model import Branch, CommitSha, Token
 from ..errors import CommandFailed, Expected
-from ..github.sign_in import Token
 from ..process.run import Done
 from .run import Repo, git, rev_parse
 

@@ -21,12 +21,12 @@ from ..core.model import (
     RepoFacts,
     RepoName,
     Review,
+    Token,
 )
 from ..errors import GitHubError, MaybeDone, NotFound, RateLimited, SignInFailed
 from . import parse
 from .fence import Address, Invalid, address
 from .rest import OPTIONAL, Rest
-from .sign_in import Token
 
 T = TypeVar("T")
 MOST_FILES = 3000

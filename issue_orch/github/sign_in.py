@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from ..core.model import RepoName
+from ..core.model import RepoName, Token
 from ..errors import Expected
 from ..process.run import Done, hide_process, run
 
 SCHEMES = ("https", "http", "ssh", "git", "git+ssh", "ssh+git")
 # a host that begins with a dash would be an option of ssh
 SCP_LIKE = re.compile(r"(?:[^@/:\s]+@)?(\[[0-9A-Fa-f:]+\]|\w[^/:@\s]*):(?!//)(.+)")
-
-
-class Token(NamedTuple):
-    """A secret, where it was found, and the one host it is for. Printing it never shows the secret."""
-
-    value: str
-    source: str
-    host: str
-
-    def __repr__(self) -> str:
-        return f"Token(source={self.source!r}, host={self.host!r})"
 
 
 def find_token(

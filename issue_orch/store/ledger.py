@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..agents.base import Usage
+from ..core.prices import Usage
 from ..process.survivors import find_marked
 from .files import append_line, iso, read_lines
 from .leases import probe

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import IO, NamedTuple
 
-from ..agents.base import Adapter, Command, Event, Outcome, Prices, Turn
-from ..agents.runs import ending, fold, hopeless
+from ..agents.base import Adapter, Command, ending
+from ..core.outcomes import Event, Outcome, Turn, fold, hopeless
+from ..core.prices import Prices
 from ..store.files import write_text
 
 READ_SIZE = 65_536

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ..core.model import Token
 from ..errors import Expected
 from ..git import run as git
-from ..github.sign_in import Token, find_token, web_host
+from ..github.sign_in import find_token, web_host
 from ..process.run import hide_process
 from .changes import repo_of
 

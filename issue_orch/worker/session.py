@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..agents import registry, runs
-from ..agents.base import Command, Event, Launch, Prices, Turn, Usage
-from ..core import lifecycle
+from ..agents import registry
+from ..agents.base import Command, Launch
+from ..core import lifecycle, outcomes, prices
+from ..core.outcomes import Event, Turn
+from ..core.prices import Prices, Usage
 from ..core.record import Activity, Message
 from ..errors import Expected
 from ..git.run import worker_settings
@@ -260,25 +262,25 @@ class Session:
         """Book what the counter moved by. When the run was `lost`, less than before means that the start is missing."""
         if seen.usage is None:
             return seen
-        usage = runs.price(seen.usage, self.prices)
-        name = runs.counter(self.status["agent"], seen.session_id, self.status["attempt"], usage)
-        if lost and runs.went_down(self.readings.get(name), usage):
+        usage = prices.price(seen.usage, self.prices)
+        name = prices.counter(self.status["agent"], seen.session_id, self.status["attempt"], usage)
+        if lost and prices.went_down(self.readings.get(name), usage):
             return seen._replace(unknown=True)
         self.write_cost(name, usage, unknown=seen.unknown)
         return seen
 
     def book_rest(self, seen: Turn, exit_code: int) -> None:
         """What was not said of a launch is booked as an estimate, or as unknown: never as nothing."""
-        rough = runs.estimate(seen, self.prices or self.adapter.CAPABILITIES.estimate)
+        rough = outcomes.estimate(seen, self.prices or self.adapter.CAPABILITIES.estimate)
         if rough is not None:
             name = f"{self.status['agent']}:{seen.session_id}"
-            moved = runs.reading_after(self.readings.get(name), rough, exit_code)
+            moved = prices.reading_after(self.readings.get(name), rough, exit_code)
             self.write_cost(
                 name if moved else f"estimate-{self.status['attempt']}",
                 moved or rough,
                 estimate=True,
             )
-        told = runs.told(seen, exit_code, bool(self.booked))
+        told = outcomes.told(seen, exit_code, bool(self.booked))
         if not self.booked or (not told and None not in self.booked):
             self.write_line("unsaid", Usage("process", 0.0 if told else None, 0, 0), None)
 
@@ -287,14 +289,14 @@ class Session:
         seen = Turn(session_id=self.status["agentSessionId"])
         for line in logged_since(str(self.folder / "agent.log"), started.get("log") or [-1, 0]):
             for event in self.adapter.parse(line.decode("utf-8", "replace")):
-                seen = runs.fold(seen, event, self.now(), self.prices)
+                seen = outcomes.fold(seen, event, self.now(), self.prices)
         self.book_rest(self.book(seen, lost=True), -15 if survived else -9)
 
     def write_cost(
         self, name: str, usage: Usage, estimate: bool = False, unknown: bool = False
     ) -> None:
         """`unknown`: a call whose dollars nobody knows moved the tokens alone."""
-        reading, delta = runs.book(self.readings.get(name), usage)
+        reading, delta = prices.book(self.readings.get(name), usage)
         if not (delta.usd or delta.input_tokens or delta.output_tokens):
             return
         self.readings[name] = reading._replace(scope="rough") if estimate else reading
@@ -465,7 +467,7 @@ class Session:
     def silence(self, seen: Turn, limit: float) -> str | None:
         """The evidence, by the clock of the run: setting the machine's must not look like silence."""
         now = self.run_since + time.monotonic() - self.run_steady
-        return runs.quiet(
+        return outcomes.quiet(
             seen, self.run_since, now, limit, limit * 3, self.adapter.CAPABILITIES.shows_tools
         )
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ..core.model import Branch, CommitSha, Pull
+from ..core.model import Branch, CommitSha, Pull, Token
 from ..core.record import SessionStatus
 from ..errors import GitHubError
 from ..git import remote as push
 from ..git import snapshot, worktree
 from ..git.run import Repo, git
-from ..github.sign_in import Token
 from ..text import neutralise, one_line, redact
 from .changes import repo_of
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ..agents import registry
-from ..agents.base import Outcome
 from ..core import lifecycle
+from ..core.outcomes import Outcome
 from ..errors import Expected, LeaseHeld, of_system
 from ..process.helper import Helper
 from ..process.run import hide_process

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from issue_orch.agents import registry, runs
-from issue_orch.agents.base import Command, Launch, Outcome, Turn
+from issue_orch.agents import base, registry
+from issue_orch.agents.base import Command, Launch
+from issue_orch.core import outcomes
+from issue_orch.core.outcomes import Outcome, Turn
 
 PACKAGES = {
     "claude": "@anthropic-ai/claude-code@2.1.329",
@@ -124,8 +126,8 @@ def run(
                 assert time.monotonic() < deadline, lines
                 lines.append(line)
                 for event in adapter.parse(line):
-                    turn = runs.fold(turn, event, time.time())
-                if hopeless is None and (hopeless := runs.hopeless(turn, time.time())):
+                    turn = outcomes.fold(turn, event, time.time())
+                if hopeless is None and (hopeless := outcomes.hopeless(turn, time.time())):
                     child.terminate()
                 if on_line:
                     on_line(child, turn, line)
@@ -133,7 +135,7 @@ def run(
             if sys.exc_info()[0]:
                 child.kill()
     said = "".join(line for line in lines if not line.startswith("{"))[-4000:]
-    outcome = hopeless or runs.ending(adapter, child.returncode, turn, said, time.time())
+    outcome = hopeless or base.ending(adapter, child.returncode, turn, said, time.time())
     return Run(child.returncode, turn, outcome, lines, said)
 
 

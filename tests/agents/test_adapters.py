@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from issue_orch.agents import gemini, registry, runs
-from issue_orch.agents.base import Event, Launch, Prices, Tool, Turn, Usage
+from issue_orch.agents import base, gemini, registry
+from issue_orch.agents.base import Launch
+from issue_orch.core import outcomes, prices
+from issue_orch.core.outcomes import Event, Tool, Turn
+from issue_orch.core.prices import Prices, Usage
 from issue_orch.errors import Expected
 from issue_orch.errors import Usage as UsageError
 
@@ -115,8 +118,8 @@ def test_a_codex_session_that_is_gone_is_told_from_an_interruption() -> None:
     """The supervisor knows the session's id before codex says it."""
     codex, turn = registry.load("codex"), Turn(session_id="s")
     gone = "Error: thread/resume: thread/resume failed: no rollout found for thread id s (code -32600)\n"
-    assert runs.ending(codex, 1, turn, gone, NOW).kind == "session_missing"
-    assert runs.ending(codex, 1, turn, "Error: cannot read config\n", NOW).kind == "crashed"
+    assert base.ending(codex, 1, turn, gone, NOW).kind == "session_missing"
+    assert base.ending(codex, 1, turn, "Error: cannot read config\n", NOW).kind == "crashed"
 
 
 @pytest.mark.parametrize("agent", BUILT_IN)
@@ -237,11 +240,11 @@ def test_names_of_the_configuration_pass_but_never_what_steers_git_or_an_outer_a
         (401, "", "auth", None),
         (403, "no", "auth", None),
         (None, "Invalid API key · Please run /login", "auth", None),
-        (429, "slow", "rate_limited", runs.RATE_WAIT),
-        (None, "Too Many Requests", "rate_limited", runs.RATE_WAIT),
+        (429, "slow", "rate_limited", outcomes.RATE_WAIT),
+        (None, "Too Many Requests", "rate_limited", outcomes.RATE_WAIT),
         (429, "try again in 20s", "rate_limited", 20),
-        (429, "insufficient_quota: billing", "quota", runs.QUOTA_WAIT),
-        (402, "", "quota", runs.QUOTA_WAIT),
+        (429, "insufficient_quota: billing", "quota", outcomes.QUOTA_WAIT),
+        (402, "", "quota", outcomes.QUOTA_WAIT),
         (400, "prompt is too long", "context_full", None),
         (500, "boom", "api_error", None),
         (529, "overloaded", "api_error", None),
@@ -251,7 +254,7 @@ def test_names_of_the_configuration_pass_but_never_what_steers_git_or_an_outer_a
 def test_what_a_failed_call_means(
     status: int | None, text: str, kind: str, wait: float | None
 ) -> None:
-    outcome = runs.failure(status, text, None, NOW)
+    outcome = outcomes.failure(status, text, None, NOW)
     assert outcome.kind == kind
     assert outcome.retry_at == (None if wait is None else NOW + wait)
 
@@ -275,11 +278,11 @@ def test_what_a_failed_call_means(
     ],
 )
 def test_every_ending_has_one_consequence(kind: str, consequence: str) -> None:
-    assert runs.CONSEQUENCES[kind] == consequence  # type: ignore[index]
+    assert outcomes.CONSEQUENCES[kind] == consequence  # type: ignore[index]
 
 
 def test_the_table_of_consequences_is_complete() -> None:
-    assert len(runs.CONSEQUENCES) == 13
+    assert len(outcomes.CONSEQUENCES) == 13
 
 
 @pytest.mark.parametrize(
@@ -291,8 +294,8 @@ def test_the_table_of_consequences_is_complete() -> None:
         ([Event("retry", "slow", status=429, retry_after=60)], 190, "rate_limited"),
         ([Event("retry", "slow", status=429)], 100, None),
         ([Event("retry", "slow", status=429)], 130, "rate_limited"),
-        ([Event("retry", "boom", status=500)] * runs.RETRIES, 0, None),
-        ([Event("retry", "boom", status=500)] * (runs.RETRIES + 1), 0, "api_error"),
+        ([Event("retry", "boom", status=500)] * outcomes.RETRIES, 0, None),
+        ([Event("retry", "boom", status=500)] * (outcomes.RETRIES + 1), 0, "api_error"),
         ([Event("retry", "no", status=401), Event("text", "hello")], 1000, None),
         ([Event("text", "silent, but nothing failed")], 10_000, None),
     ],
@@ -302,13 +305,13 @@ def test_when_a_retry_is_not_worth_waiting_for(
 ) -> None:
     turn = Turn()
     for event in events:
-        turn = runs.fold(turn, event, NOW)
-    outcome = runs.hopeless(turn, NOW + later)
+        turn = outcomes.fold(turn, event, NOW)
+    outcome = outcomes.hopeless(turn, NOW + later)
     assert (outcome.kind if outcome else None) == kind
 
 
 def test_a_crash_says_the_last_words_of_stderr() -> None:
-    outcome = runs.ending(
+    outcome = base.ending(
         registry.load("codex"), 101, Turn(session_id="s"), "panicked at x\n\nnote: run with\n", NOW
     )
     assert (outcome.kind, outcome.message) == (
@@ -318,12 +321,14 @@ def test_a_crash_says_the_last_words_of_stderr() -> None:
 
 
 def test_a_failure_after_an_end_counts_and_work_after_a_failure_too() -> None:
-    turn = runs.fold(
-        runs.fold(Turn(), Event("final", "stop"), NOW), Event("error", "boom", status=500), NOW
+    turn = outcomes.fold(
+        outcomes.fold(Turn(), Event("final", "stop"), NOW), Event("error", "boom", status=500), NOW
     )
-    assert runs.ending(registry.load("opencode"), 1, turn, "", NOW).kind == "api_error"
-    turn = runs.fold(runs.fold(turn, Event("text", "went on"), NOW), Event("final", "stop"), NOW)
-    assert runs.ending(registry.load("opencode"), 0, turn, "", NOW).kind == "ended"
+    assert base.ending(registry.load("opencode"), 1, turn, "", NOW).kind == "api_error"
+    turn = outcomes.fold(
+        outcomes.fold(turn, Event("text", "went on"), NOW), Event("final", "stop"), NOW
+    )
+    assert base.ending(registry.load("opencode"), 0, turn, "", NOW).kind == "ended"
 
 
 @pytest.mark.parametrize(
@@ -346,7 +351,7 @@ def test_silence_is_shown_with_its_evidence(
     running: tuple[Tool, ...], shows_tools: bool, silent: float, evidence: str | None
 ) -> None:
     turn = Turn(running=running, activity="Reading", active_at=NOW)
-    assert runs.quiet(turn, NOW, NOW + silent, 600, 1800, shows_tools) == evidence
+    assert outcomes.quiet(turn, NOW, NOW + silent, 600, 1800, shows_tools) == evidence
 
 
 # Costs
@@ -361,7 +366,7 @@ def test_differences_add_up_to_the_last_reading(steps: list[int]) -> None:
     reading, booked, tokens, said = None, 0.0, 0, 0
     for step in steps:
         said += step
-        reading, delta = runs.book(reading, usage(said / 1000, said))
+        reading, delta = prices.book(reading, usage(said / 1000, said))
         booked += delta.usd or 0
         tokens += delta.input_tokens
     assert tokens == said
@@ -369,41 +374,45 @@ def test_differences_add_up_to_the_last_reading(steps: list[int]) -> None:
 
 
 def test_a_counter_that_was_reset_is_booked_whole_and_unknown_stays_unknown() -> None:
-    assert runs.book(usage(5, 1000), usage(1, 200))[1] == usage(1, 200)
-    assert runs.book(usage(None, 1000), usage(None, 1500))[1].usd is None
+    assert prices.book(usage(5, 1000), usage(1, 200))[1] == usage(1, 200)
+    assert prices.book(usage(None, 1000), usage(None, 1500))[1].usd is None
 
 
 def test_prices_count_cached_input_apart() -> None:
     said = Usage("process", None, 1_000_000, 100_000, 400_000)
-    assert runs.price(said, Prices(10, 100, 1)).usd == pytest.approx(6 + 0.4 + 10)
-    assert runs.price(said, Prices(10, 100)).usd == pytest.approx(20)
-    assert runs.price(said, None).usd is None
-    assert runs.price(said._replace(usd=3), Prices(10, 100)).usd == 3
+    assert prices.price(said, Prices(10, 100, 1)).usd == pytest.approx(6 + 0.4 + 10)
+    assert prices.price(said, Prices(10, 100)).usd == pytest.approx(20)
+    assert prices.price(said, None).usd is None
+    assert prices.price(said._replace(usd=3), Prices(10, 100)).usd == 3
 
 
 def test_calls_add_up_and_exact_usage_replaces_the_rough_one() -> None:
     turn = Turn()
     for call in (1, 2):
-        turn = runs.fold(turn, Event("usage", usage=Usage("call", 0.5, 100, 10), id=str(call)), NOW)
+        turn = outcomes.fold(
+            turn, Event("usage", usage=Usage("call", 0.5, 100, 10), id=str(call)), NOW
+        )
     assert turn.usage == Usage("process", 1.0, 200, 20)
     for text in ("a", "a", "b"):
-        turn = runs.fold(turn, Event("usage", id=text, usage=Usage("rough", None, 1000, 5)), NOW)
+        turn = outcomes.fold(
+            turn, Event("usage", id=text, usage=Usage("rough", None, 1000, 5)), NOW
+        )
     assert turn.rough == Usage("rough", None, 2000, 15)
-    assert runs.estimate(turn, Prices(1000, 0)) == Usage("rough", 2.0, 2000, 15)
-    turn = runs.fold(turn, Event("usage", usage=Usage("session", 9.0, 1, 1)), NOW)
+    assert outcomes.estimate(turn, Prices(1000, 0)) == Usage("rough", 2.0, 2000, 15)
+    turn = outcomes.fold(turn, Event("usage", usage=Usage("session", 9.0, 1, 1)), NOW)
     assert turn.usage and turn.usage.usd == 9.0
-    assert runs.estimate(turn, None) is None
+    assert outcomes.estimate(turn, None) is None
 
 
 def test_an_estimate_moves_the_counter_only_where_the_agent_counted_too() -> None:
     rough = Usage("rough", 0.5, 100, 10)
-    assert runs.reading_after(None, rough, -9) is None
-    assert runs.reading_after(usage(1, 100), rough, 143) == Usage("session", 1.5, 200, 20)
+    assert prices.reading_after(None, rough, -9) is None
+    assert prices.reading_after(usage(1, 100), rough, 143) == Usage("session", 1.5, 200, 20)
 
 
 def test_counters_are_named_by_session_or_by_run() -> None:
-    assert runs.counter("claude", "s", 3, usage(1, 1)) == "claude:s"
-    assert runs.counter("gemini", "s", 3, Usage("process", None, 1, 1)) == "gemini:run-3"
+    assert prices.counter("claude", "s", 3, usage(1, 1)) == "claude:s"
+    assert prices.counter("gemini", "s", 3, Usage("process", None, 1, 1)) == "gemini:run-3"
 
 
 # What is installed

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from issue_orch.agents import registry, runs
-from issue_orch.agents.base import Event, Outcome, Turn, Usage
+from issue_orch.agents import base, registry
+from issue_orch.core import outcomes
+from issue_orch.core.outcomes import Event, Outcome, Turn
+from issue_orch.core.prices import Usage
 
 RECORDED = Path(__file__).with_name("recorded")
 NOW = 1_800_000_000.0
@@ -32,11 +34,11 @@ def replay(name: str) -> Replay:
     turn, events, on_the_way = Turn(), [], []
     for number, line in enumerate(lines):
         for event in adapter.parse(line):
-            turn = runs.fold(turn, event, NOW + number)
+            turn = outcomes.fold(turn, event, NOW + number)
             events.append(event)
             on_the_way.append(turn)
     stderr = "\n".join(line for line in lines if not line.startswith("{"))
-    outcome = runs.hopeless(turn, NOW) or runs.ending(
+    outcome = outcomes.hopeless(turn, NOW) or base.ending(
         adapter, int(head.split()[1]), turn, stderr, NOW
     )
     return Replay(outcome, turn, events, on_the_way)
@@ -122,8 +124,8 @@ def test_a_rejected_usage_limit_of_a_subscription_says_until_when() -> None:
     turn = Turn()
     for line in (limit, result):
         for event in claude.parse(json.dumps(line)):
-            turn = runs.fold(turn, event, NOW)
-    assert runs.ending(claude, 1, turn, "", NOW) == Outcome(
+            turn = outcomes.fold(turn, event, NOW)
+    assert base.ending(claude, 1, turn, "", NOW) == Outcome(
         "quota", "the account's quota is used up: You've hit your usage limit", NOW + 7200
     )
 
@@ -215,10 +217,10 @@ def test_no_line_breaks_a_parser_or_what_follows(agent: str, lines: list[str], c
     turn = Turn()
     for line in lines:
         for event in adapter.parse(line):
-            turn = runs.fold(turn, event, NOW)
-    runs.hopeless(turn, NOW)
-    outcome = runs.ending(adapter, code, turn, "\n".join(lines), NOW)
-    assert outcome.kind in runs.CONSEQUENCES and outcome.message
+            turn = outcomes.fold(turn, event, NOW)
+    outcomes.hopeless(turn, NOW)
+    outcome = base.ending(adapter, code, turn, "\n".join(lines), NOW)
+    assert outcome.kind in outcomes.CONSEQUENCES and outcome.message
     assert len(repr(turn)) < 60_000
 
 

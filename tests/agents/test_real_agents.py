@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from issue_orch.agents import gemini, runs
-from issue_orch.agents.base import Usage
+from issue_orch.agents import gemini
+from issue_orch.core import outcomes, prices
+from issue_orch.core.prices import Usage
 from issue_orch.errors import Expected
 
 from .kit import AGENTS, commit, git, signal_when, stage, subjects
@@ -153,7 +154,7 @@ def test_the_ledger_equals_the_total_of_claude(sealed: Path, tmp_path: Path) -> 
         booked, reading = 0.0, None
         for run in done:
             assert run.turn.usage
-            reading, delta = runs.book(reading, run.turn.usage)
+            reading, delta = prices.book(reading, run.turn.usage)
             assert delta.usd and delta.usd > 0
             booked += delta.usd
         last = json.loads(done[-1].lines[-1])
@@ -165,12 +166,12 @@ def test_a_terminated_claude_is_not_booked_twice(sealed: Path, tmp_path: Path) -
     script = {"TASK": [Step(run="touch started; exec sleep 20")], "GO ON": [Step(say="ok")]}
     with stage("claude", sealed, tmp_path, script) as on:
         first = on.start("TASK", signal_when(on.worktree / "started", signal.SIGTERM))
-        rough = runs.estimate(first.turn, on.adapter.CAPABILITIES.estimate)
+        rough = outcomes.estimate(first.turn, on.adapter.CAPABILITIES.estimate)
         assert rough and rough.usd and rough.input_tokens == 1200
-        reading = runs.reading_after(None, rough, first.code)
+        reading = prices.reading_after(None, rough, first.code)
         last = on.resume(first, "GO ON")
         assert last.turn.usage
-        _, delta = runs.book(reading, last.turn.usage)
+        _, delta = prices.book(reading, last.turn.usage)
         assert (rough.input_tokens + delta.input_tokens) == last.turn.usage.input_tokens == 2400
 
 
@@ -190,7 +191,7 @@ def test_the_ledger_equals_the_tokens_of_codex(sealed: Path, tmp_path: Path) -> 
         done += [on.resume(done[0], "SECOND"), on.resume(done[0], "THIRD")]
         booked, reading = 0, None
         for usage in [run.turn.usage for run in done if run.turn.usage]:
-            reading, delta = runs.book(reading, usage)
+            reading, delta = prices.book(reading, usage)
             booked += delta.input_tokens
         last = json.loads(
             next(line for line in reversed(done[-1].lines) if "turn.completed" in line)

@@ -1,13 +1,29 @@
-"""One run of an agent: what it shows, how it ended and what follows from that, and what it cost."""
+"""One run of an agent as values: what it shows, how it ended, and what follows from that."""
 
 from __future__ import annotations
 
 import re
+from typing import Literal, NamedTuple
 
 from ..text import one_line
-from .base import Adapter, Consequence, Event, Kind, Outcome, Prices, Tool, Turn, Usage
-from .jsonl import dollars
+from .prices import Prices, Usage, add, price
 
+Kind = Literal[
+    "ended",
+    "denied",
+    "api_error",
+    "rate_limited",
+    "quota",
+    "auth",
+    "context_full",
+    "capped",
+    "over_budget",
+    "interrupted",
+    "killed",
+    "session_missing",
+    "crashed",
+]
+Consequence = Literal["next_turn", "retry", "wait", "fresh", "stuck", "hold", "none"]
 TEXT_CAP = 2000
 LINE = 160
 RUNNING_CAP = 32
@@ -15,7 +31,6 @@ PATIENCE = 120  # seconds: longer waits and silences of an agent that retries ar
 RETRIES = 15  # in a row; claude gives up after 10, codex after 5, opencode never
 RATE_WAIT = 300
 QUOTA_WAIT = 3600
-
 # What follows when there is no report of the worker. next_turn: remind it, then stuck. wait: until retry_at, no attempt
 # used. fresh: new agent session with the full prompt. hold: over budget. none: whoever interrupted it decides.
 CONSEQUENCES: dict[Kind, Consequence] = {
@@ -33,7 +48,6 @@ CONSEQUENCES: dict[Kind, Consequence] = {
     "over_budget": "hold",
     "interrupted": "none",
 }
-
 SAID = {
     "auth": r"invalid.{0,20}api.key|authentication|unauthorized|please run /login|not logged in",
     "context": r"prompt is too long|context.{0,10}(length|window)|maximum context|token count.{0,30}exceeds",
@@ -42,7 +56,76 @@ SAID = {
 }
 
 
-# What it shows
+class Event(NamedTuple):
+    """One thing that the agent did. `text` is untrusted and unsanitised.
+
+    `retry_after` is in seconds from now, `retry_at` in seconds since the epoch: agents say the one or the other.
+
+    `id` pairs `tool` with `tool_end`, and tells model calls apart in rough usage. `alive` is a heartbeat. `call` is a
+    model call whose usage is still to come. A `usage` without one was not understood.
+    """
+
+    kind: Literal[
+        "session",
+        "text",
+        "tool",
+        "tool_end",
+        "alive",
+        "call",
+        "usage",
+        "retry",
+        "denied",
+        "error",
+        "final",
+    ]
+    text: str = ""
+    id: str = ""
+    session_id: str | None = None
+    usage: Usage | None = None
+    status: int | None = None
+    retry_after: float | None = None
+    retry_at: float | None = None
+    is_error: bool = False
+
+
+class Tool(NamedTuple):
+    """A tool that is running now, since when (seconds since the epoch)."""
+
+    id: str
+    name: str
+    since: float
+
+
+class Turn(NamedTuple):
+    """What one run of the agent has shown so far, in bounded memory. Times are seconds since the epoch.
+
+    `usage` is exact (scope session or process), `rough` what was seen after it, `retry_at` and `error` of the
+    retry that goes on. `unknown`: a cost that was not understood is in no later reading. `calling`: as Event's `call`.
+    """
+
+    session_id: str | None = None
+    usage: Usage | None = None
+    rough: Usage = Usage("rough", None, 0, 0)
+    rough_id: str = ""
+    final: Event | None = None
+    error: str = ""
+    status: int | None = None
+    retry_at: float | None = None
+    retries: int = 0
+    denied: tuple[str, ...] = ()
+    running: tuple[Tool, ...] = ()
+    activity: str = ""
+    active_at: float | None = None
+    unknown: bool = False
+    calling: bool = False
+
+
+class Outcome(NamedTuple):
+    """How one run of the agent ended. `message` is for the person; `retry_at` is seconds since the epoch."""
+
+    kind: Kind
+    message: str
+    retry_at: float | None = None
 
 
 def fold(turn: Turn, event: Event, now: float, prices: Prices | None = None) -> Turn:
@@ -142,9 +225,6 @@ def quiet(
     return f"silent for {silent / 60:.0f} min, {last}"
 
 
-# How it ended
-
-
 def hopeless(turn: Turn, now: float) -> Outcome | None:
     """What makes it pointless to let the agent retry: end the process, this is the outcome.
 
@@ -157,42 +237,6 @@ def hopeless(turn: Turn, now: float) -> Outcome | None:
     if turn.status == 401 or far or now > quiet_until or turn.retries > RETRIES:
         return failure(turn.status, turn.error, turn.retry_at, now)
     return None
-
-
-def ending(adapter: Adapter, exit_code: int, turn: Turn, stderr: str, now: float) -> Outcome:
-    """How a run ended; what only this agent says is asked of its adapter."""
-    final, program, missing = turn.final, adapter.CAPABILITIES.program, adapter.CAPABILITIES.missing
-    failed = final.is_error if final else bool(turn.error and exit_code)
-    said = (final.text if final and failed else "") or turn.error
-    if (
-        exit_code
-        and missing
-        and not turn.activity
-        and re.search(missing, f"{said}\n{stderr}", re.IGNORECASE)
-    ):
-        return Outcome("session_missing", f"{program} no longer has this session")
-    own = adapter.classify(exit_code, turn)
-    if own:
-        return own
-    if exit_code in (-9, 137):
-        return Outcome(
-            "killed", "the agent was killed (SIGKILL, perhaps by the system for want of memory)"
-        )
-    if exit_code in (-2, -15, 130, 143):
-        return Outcome("interrupted", "the agent was interrupted")
-    if failed:
-        return failure((final.status if final else None) or turn.status, said, turn.retry_at, now)
-    if exit_code and not final:
-        last = next((line for line in reversed(stderr.splitlines()) if line.strip()), "no message")
-        return Outcome(
-            "crashed", f"the agent ended with exit code {exit_code}: {one_line(last, 300)}"
-        )
-    if turn.denied:
-        return Outcome(
-            "denied",
-            f"the agent ended its turn; it was not permitted to use: {', '.join(turn.denied)}",
-        )
-    return Outcome("ended", "the agent ended its turn")
 
 
 def failure(status: int | None, text: str, retry_at: float | None, now: float) -> Outcome:
@@ -232,60 +276,6 @@ def _retry_at_in(text: str, now: float) -> float | None:
     )
 
 
-# What it cost
-
-
-def counter(agent: str, session_id: str | None, attempt: int, usage: Usage) -> str:
-    """The name of the counter that `usage` reads: one for an agent session, or one for each run."""
-    if usage.scope == "session" and session_id:
-        return f"{agent}:{session_id}"
-    return f"{agent}:run-{attempt}"
-
-
-def book(previous: Usage | None, usage: Usage) -> tuple[Usage, Usage]:
-    """The new reading of a counter, and the difference to book against the reading that was booked last.
-
-    A counter that went down was reset: all of it is new. Dollars that are unknown stay unknown; the next reading that
-    has some is compared with the last one that had.
-    """
-    if previous is None or went_down(previous, usage):
-        previous = usage._replace(usd=0, input_tokens=0, output_tokens=0, cached_tokens=0)
-    usd = None if usage.usd is None else max(0.0, usage.usd - (previous.usd or 0))
-    delta = usage._replace(
-        usd=usd,
-        input_tokens=max(0, usage.input_tokens - previous.input_tokens),
-        output_tokens=max(0, usage.output_tokens - previous.output_tokens),
-        cached_tokens=max(0, usage.cached_tokens - previous.cached_tokens),
-    )
-    return usage if usd is not None else usage._replace(usd=previous.usd or None), delta
-
-
-def went_down(previous: Usage | None, usage: Usage) -> bool:
-    """Dollars below an estimate are no reset: it was too high."""
-    if previous is None:
-        return False
-    fewer = (
-        usage.input_tokens + usage.output_tokens < previous.input_tokens + previous.output_tokens
-    )
-    usd = usage.usd if previous.scope != "rough" else None
-    return fewer or (usd is not None and usd < (previous.usd or 0) - 1e-9)
-
-
-def price(usage: Usage, prices: Prices | None) -> Usage:
-    """The same usage with dollars: the agent's own, else from the prices, else unknown.
-
-    No dollars for tokens that you gave prices for are the word of an agent that does not know them.
-    """
-    if usage.usd or prices is None or not usage.input_tokens + usage.output_tokens:
-        return usage
-    cached = prices.input if prices.cached is None else prices.cached
-    fresh = usage.input_tokens - usage.cached_tokens
-    millions = (
-        fresh * prices.input + usage.cached_tokens * cached + usage.output_tokens * prices.output
-    )
-    return usage._replace(usd=dollars(millions / 1_000_000))
-
-
 def told(turn: Turn, exit_code: int, booked: bool) -> bool:
     """Whether what a run said is all that it has cost. `booked`: something of it was.
 
@@ -307,26 +297,3 @@ def estimate(turn: Turn, prices: Prices | None) -> Usage | None:
     if not rough.input_tokens and not rough.output_tokens:
         return None
     return price(rough, prices)
-
-
-def reading_after(previous: Usage | None, rough: Usage, exit_code: int) -> Usage | None:
-    """The reading that an estimate brings a counter of the session to, None when it does not move it.
-
-    claude ended by SIGTERM keeps what it spent in its own total, so the next difference must not contain it again;
-    after SIGKILL that cost is in no total.
-    """
-    if exit_code not in (143, -15):
-        return None
-    rough = rough._replace(scope="session")
-    return rough if previous is None else add(previous, rough)
-
-
-def add(one: Usage, other: Usage) -> Usage:
-    """The sum, in the scope of the first. Dollars are unknown only when neither says."""
-    usd = None if one.usd is None and other.usd is None else (one.usd or 0) + (other.usd or 0)
-    return one._replace(
-        usd=usd,
-        input_tokens=one.input_tokens + other.input_tokens,
-        output_tokens=one.output_tokens + other.output_tokens,
-        cached_tokens=one.cached_tokens + other.cached_tokens,
-    )
