@@ -42,9 +42,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def want(clone: Clone, path: Path, number: int = 1) -> Wanted:
-    return Wanted(
-        str(path), Number(number), rev_parse(clone.repo, f"refs/heads/issue-{number}")
-    )
+    return Wanted(str(path), Number(number), rev_parse(clone.repo, f"refs/heads/issue-{number}"))
 
 
 def remove(clone: Clone, *wanted: Wanted) -> list[Removed | Kept]:

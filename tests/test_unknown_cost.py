@@ -13,15 +13,16 @@ import pytest
 from kit import COMPLETE, Scene, make_scene
 
 from issue_orch.agents import registry
-from issue_orch.commands.costs import summary, text_of
+from issue_orch.commands.costs import lines, summary
 from issue_orch.core import outcomes, prices
 from issue_orch.core.outcomes import Event, Turn
 from issue_orch.core.prices import Prices, Usage
 from issue_orch.store import ledger
-from issue_orch.store.files import make_state
+from issue_orch.store.files import iso, make_state
 from issue_orch.store.ledger import Ceilings
 
 NOW = 1_800_000_000.0
+TODAY = iso(NOW)[:10]
 PRICES = Prices(1.0, 1.0)
 ENDLESS = "report working\nexec tail -f /dev/null > /dev/null\n"
 
@@ -477,9 +478,9 @@ def test_a_ledger_of_before_keeps_its_meaning(state: Path) -> None:
     ledger.reserve_line(state, 1, NOW, 1, None)
     room = ledger.room(state, 2, Ceilings(total=1.0), NOW)
     assert room is not None and room.usd == 1.0
-    found = summary(ledger.booked_all(state), Ceilings(total=1.0), NOW)
+    found = summary(ledger.booked_all(state), Ceilings(total=1.0), TODAY)
     assert found["issues"][0]["usd"] is found["total"]["usd"] is found["total"]["today"] is None
-    assert "0.00" not in text_of(found, {}).replace("$1.00", "")
+    assert "0.00" not in "\n".join(lines(found, {})).replace("$1.00", "")
 
 
 def test_known_and_unknown_stand_beside_each_other(state: Path) -> None:
@@ -488,14 +489,14 @@ def test_known_and_unknown_stand_beside_each_other(state: Path) -> None:
     ledger.book_line(state, 1, NOW, 2, "codex", "c", Usage("call", None, 10, 1), None)
     ledger.book_line(state, 2, NOW, 1, "codex", "c", Usage("call", None, 0, 0), None)
     ledger.book_line(state, 3, NOW, 1, "codex", "c", Usage("call", 0.001, 0, 0), None)
-    found = summary(ledger.booked_all(state), Ceilings(), NOW)
+    found = summary(ledger.booked_all(state), Ceilings(), TODAY)
     assert [(row["usd"], row["unknown"]) for row in found["issues"]] == [
         (0.25, 1),
         (None, 1),
         (0.001, 0),
     ]
     assert found["agents"] == {"claude": 0.25, "codex": 0.001} and found["total"]["unknown"] == 2
-    text = text_of(found, {})
+    text = "\n".join(lines(found, {}))
     assert "0.00" not in text and "$    <0.01  #3" in text
 
 

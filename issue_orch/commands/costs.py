@@ -24,16 +24,16 @@ def costs(as_json: bool) -> int:
         limits, state = ceilings(context.config), context.state
     except Expected as error:
         warn(error.message)
-    found = _summary(booked_all(state), limits, iso(time.time())[:10])
+    found = summary(booked_all(state), limits, iso(time.time())[:10])
     if as_json:
         print_json(**found)
     else:
         titles = {status["issueNumber"]: status["issueTitle"] for status in load_sessions(state)[0]}
-        print(*_lines(found, titles), sep="\n")
+        print(*lines(found, titles), sep="\n")
     return 0
 
 
-def _summary(everything: dict[int, Booked], limits: Ceilings, today: str) -> dict[str, Any]:
+def summary(everything: dict[int, Booked], limits: Ceilings, today: str) -> dict[str, Any]:
     """As printed with --json; docs/json.md describes it."""
     total = Booked(tuple(each for entry in everything.values() for each in entry.bookings))
     # No line says a cost, and there were attempts: an older version wrote none where the agent said nothing.
@@ -72,7 +72,7 @@ def _by(total: Booked, key: Literal["agent", "day"]) -> dict[str, float | None]:
     }
 
 
-def _lines(found: dict[str, Any], titles: dict[int, str]) -> Iterator[str]:
+def lines(found: dict[str, Any], titles: dict[int, str]) -> Iterator[str]:
     """Dollars, then what they are for. What nobody knows is said, never shown as zero."""
     if not found["issues"]:
         yield "Nothing was booked in this clone."

@@ -460,7 +460,8 @@ def test_a_sign_in_that_is_a_file(agent: str, file: str, tmp_path: Path) -> None
 
 def test_adapters_load_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom issue_orch import agents\n[agents.load(name) for name in agents.NAMES]\n"
+        "import sys\nfrom issue_orch.agents import registry\n"
+        "[registry.load(name) for name in registry.NAMES]\n"
         "print([name for name in ('dataclasses', 'asyncio', 'subprocess', 'inspect') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -34,7 +34,7 @@ def role() -> str:
     module = words[words.index("-m") + 1] if "-m" in words else ""
     if module == "issue_orch":
         return words[words.index("-m") + 2]
-    return module.removeprefix("issue_orch.") if module.startswith("issue_orch.") else ""
+    return module.rpartition(".")[2] if module.startswith("issue_orch.") else ""
 
 
 def what(event: str, args: tuple[object, ...]) -> str:
