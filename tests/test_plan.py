@@ -596,6 +596,7 @@ def test_the_core_imports_no_edges() -> None:
             "core.overlap",
             "core.plan",
             "core.ready",
+            "core.record",
             "text",
         )
     }

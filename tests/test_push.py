@@ -352,8 +352,8 @@ def test_a_base_that_is_not_there(clone: Clone) -> None:
 
 FETCH = """
 import sys
-from issue_orch.git import find_repo
-from issue_orch.push import fetch_base
+from issue_orch.git.run import find_repo
+from issue_orch.git.remote import fetch_base
 print(fetch_base(find_repo(sys.argv[1]), "origin", "main"))
 """
 

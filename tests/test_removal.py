@@ -334,8 +334,8 @@ def test_killed_in_the_middle(clone: Clone, killed: str) -> None:
 REMOVE = """
 import sys
 from datetime import UTC, datetime
-from issue_orch.git import find_repo
-from issue_orch.removal import Kept, Wanted, remove_worktrees
+from issue_orch.git.run import find_repo
+from issue_orch.git.removal import Kept, Wanted, remove_worktrees
 wanted = [Wanted(path, 1, sys.argv[2]) for path in sys.argv[3:]]
 for each in remove_worktrees(find_repo(sys.argv[1]), wanted, datetime.now(UTC)):
     print(each.reason if isinstance(each, Kept) else "removed")

@@ -282,8 +282,8 @@ def test_a_lost_folder_with_an_index_is_not_forgotten(clone: Clone) -> None:
 
 REGISTER = """
 import sys
-from issue_orch.git import find_repo
-from issue_orch.worktree import Intent, register, check_out
+from issue_orch.git.run import find_repo
+from issue_orch.git.worktree import Intent, register, check_out
 repo = find_repo(sys.argv[1])
 for number in range(5):
     path = f"{sys.argv[1]}-{sys.argv[2]}-{number}"

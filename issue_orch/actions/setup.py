@@ -12,7 +12,7 @@ from ..core.headline import LABELS
 from ..core.model import Token
 from ..errors import Expected, GitHubError
 from ..git.remote import RemoteFailed, ask
-from ..git.run import Repo
+from ..git.run import Repo, git
 from ..terminal.io import say
 from ..text import sanitise
 from .context import Context, connect, token_of
@@ -93,6 +93,13 @@ def copy_templates(clone: Repo) -> None:
     say(
         f"Templates are in {TEAM_FOLDER}. Delete those that you do not change, then: issue-orch init --approve"
     )
+
+
+def head_branch(clone: Repo, remote: str) -> str:
+    """The remote's default branch, as it was when the clone was made."""
+    prefix = f"refs/remotes/{remote}/"
+    done = git(clone, "symbolic-ref", "-q", f"{prefix}HEAD", check=False)
+    return done.stdout.strip().removeprefix(prefix) or "main"
 
 
 def write_workflow(clone: Repo, base: str) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..actions.context import Context, keys_changed, numbers, open_context, remote_url
-from ..actions.setup import copy_templates, try_agent, try_github, write_workflow
-from ..actions.spawn import last_base
+from ..actions.setup import copy_templates, head_branch, try_agent, try_github, write_workflow
 from ..agents.registry import NAMES
 from ..config import layers
 from ..config.keys import commented_file
@@ -51,8 +50,7 @@ def init(
     if approve_only:
         _approve_git(context, yes)
     if workflows:
-        seen = last_base(context)
-        write_workflow(clone, found.base or (seen.branch if seen else "main"))
+        write_workflow(clone, found.base or head_branch(clone, found.remote))
     if not approve_only:
         fine = all([try_agent(context), try_github(context, labels)])
         say("\nNext: issue-orch plan" if fine else "\nNext: mend that, then: issue-orch doctor")

@@ -21,7 +21,9 @@ from kit import ASK, COMPLETE, ENDLESS, Ran, Scene, make_scene
 POINTS, SEED = os.environ.get("CRASH_POINTS", "1"), os.environ.get("CRASH_SEED", "1")
 HITS = ("kill", "deny")
 DONE = {"PR OPEN", "PR READY"}
-PLANNED = 'report planning --touches "work-$issue.txt"\n' + COMPLETE
+# The agent before it may have been killed between writing a file and its commit.
+LEFT = "git add --all; git diff --cached --quiet || git commit -q -m 'What was left'\n"
+PLANNED = 'report planning --touches "work-$issue.txt"\n' + LEFT + COMPLETE
 
 
 class Rig:
