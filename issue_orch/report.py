@@ -188,13 +188,16 @@ def check_state(kind: str, context: dict[str, object]) -> None:
         raise Refused("this session was cancelled; end your turn")
     if phase == "stuck" and kind != "stuck":
         raise Refused("you reported stuck; end your turn, the answer will reach you as a message")
-    if kind == "complete" and has_guidance(os.path.join(folder, "inbox")):
+    if kind == "complete" and has_guidance(
+        os.path.join(folder, "inbox"), list_of(context, "given")
+    ):
         raise Refused(
             "there is guidance for you that you have not seen; end your turn, it will reach you as a message"
         )
 
 
-def has_guidance(inbox: str) -> bool:
+def has_guidance(inbox: str, given: list[str]) -> bool:
+    """Whether a message waits that was not in the attempt's prompt. The receipt of one that was may come late."""
     try:
         names = [
             name
@@ -203,8 +206,12 @@ def has_guidance(inbox: str) -> bool:
         ]
     except OSError:
         return False
-    messages = [load(os.path.join(inbox, name)) for name in names]
-    return any(message.get("kind", "guidance") == "guidance" for message in messages if message)
+    messages = {name: load(os.path.join(inbox, name)) for name in names}
+    return any(
+        message.get("kind", "guidance") == "guidance" and message.get("id", name[:-5]) not in given
+        for name, message in messages.items()
+        if message
+    )
 
 
 def write(root: str, report: dict[str, object]) -> None:

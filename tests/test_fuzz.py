@@ -543,3 +543,16 @@ def test_many_reports_are_read_once(tmp_path: Path) -> None:
         "after them"
     ]
     assert os.listdir(box)
+
+
+def test_reports_come_in_the_order_in_which_they_were_written(tmp_path: Path) -> None:
+    """Whatever their names: one by hand, one of `report`, a renamed draft, two within a tick of the file system."""
+    box = tmp_path / ".issue-orch" / "outbox"
+    box.mkdir(parents=True)
+    names = ["9-by-hand", "01795818413855511134-14548", "z", "1-later", "a", "b"]
+    for place, name in enumerate(names):
+        (box / ".draft").write_text('{"kind": "working"}')
+        os.utime(box / ".draft", ns=(min(place, 4), min(place, 4)))
+        (box / ".draft").rename(box / f"{name}.json")
+    found, _ = outbox.load_reports(str(tmp_path))
+    assert [report.id for report in found.values()] == names

@@ -1,14 +1,18 @@
-"""What is in every status file, and times without the imports that the standard library needs for them."""
+"""What is in every status file, times without the imports that they need elsewhere, and what holds a report back."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from issue_orch.core.record import SessionStatus
-from issue_orch.store.files import BLANK, iso, seconds
+from issue_orch.core.record import SessionStatus, new_status
+from issue_orch.store.files import BLANK, iso, make_session, make_state, save_status, seconds
+from issue_orch.store.inbox import pending, send, write_context
 
 
 def test_a_blank_status_has_every_field() -> None:
@@ -25,3 +29,29 @@ def test_seconds_read_what_iso_wrote(moment: datetime) -> None:
 def test_anything_else_is_zero() -> None:
     wrong = ("", "soon", "2025-13-01T00:00:00Z", "2025-01-01 00:00:00Z", "2025-01-01")
     assert [seconds(text) for text in wrong] == [0.0] * 5
+
+
+def test_only_what_the_worker_was_not_given_holds_its_claim_back(tmp_path: Path) -> None:
+    """A receipt may come late, on a full disk or a busy machine: the prompt that the worker read had the message."""
+    state = make_state(tmp_path)
+    make_session(state, 1)
+    status = new_status(
+        1, status="working", issueTitle="A task", branch="issue-1", worktreePath=str(tmp_path)
+    )
+    save_status(state, status)
+
+    def claims() -> bool:
+        words = [sys.executable, "-m", "issue_orch", "report", "complete", "--title", "Done"]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 or "guidance for you that you have not seen" in done.stderr
+        return done.returncode == 0
+
+    send(state, 1, "guidance", "left", question="12-3")
+    write_context(status, "acme/widgets", state)
+    assert not claims(), "as an older supervisor writes it"
+    write_context(status, "acme/widgets", state, pending(state, 1))
+    assert claims()
+    send(state, 1, "pause")
+    assert claims(), "a control message is none for the worker"
+    send(state, 1, "guidance", "and right")
+    assert not claims()

@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -136,8 +137,13 @@ def receipt(state: Path, number: int, message: Message, now: float) -> None:
     os.replace(folder / name, folder / "delivered" / name)
 
 
-def write_context(status: SessionStatus, repo: str, state: Path) -> None:
-    """Make `.issue-orch/` in a worktree: identity of the session, outbox, and an ignore file of its own."""
+def write_context(
+    status: SessionStatus, repo: str, state: Path, given: Sequence[Message] = ()
+) -> None:
+    """Make `.issue-orch/` in a worktree: identity of the session, outbox, and an ignore file of its own.
+
+    Messages `given` to the attempt do not hold its report back, although they have no receipt yet.
+    """
     folder = Path(status["worktreePath"]) / ".issue-orch"
     if folder.is_symlink():
         raise Expected(
@@ -157,6 +163,7 @@ def write_context(status: SessionStatus, repo: str, state: Path) -> None:
             "branch": status["branch"],
             "base": status["base"],
             "stateFolder": str(state),
+            "given": [message["id"] for message in given],
         },
     )
 

@@ -331,9 +331,9 @@ class Session:
 
     def prepare(self, step: lifecycle.Go) -> Command:
         """Write the attempt down, then say what to execute."""
-        self.identify()
-        fresh = step.template == "session" or not self.can_resume()
         messages = [message for message in self.inbox() if message["kind"] == "guidance"]
+        self.identify(messages)
+        fresh = step.template == "session" or not self.can_resume()
         prompt = self.words(step, fresh, messages)
         self.keep(write_text, self.folder / "turn.md", prompt)
         if step.template == "nudge":
@@ -358,9 +358,9 @@ class Session:
         """Until the agent's pid is known: whoever finds this cannot tell whether it ran."""
         self.update(durable=False, agentProcess={"pid": None, "exitCode": None})
 
-    def identify(self) -> None:
-        """Say in the worktree whose it is; `report` needs that."""
-        self.keep(write_context, self.status, self.launch["repoName"], self.state)
+    def identify(self, given: list[Message]) -> None:
+        """Say in the worktree whose it is, and what the attempt was given; `report` needs that."""
+        self.keep(write_context, self.status, self.launch["repoName"], self.state, given)
 
     def take_up(self, messages: list[Message]) -> None:
         """Guidance for a session that waits sets it to work again."""

@@ -239,7 +239,7 @@ class Supervisor:
         if os.path.lexists(f"{path}/.git") and not os.path.lexists(
             f"{path}/.issue-orch"
         ):  # the agent's `git clean -x`
-            session.identify()
+            session.identify(session.carrying)
         apply_reports(session)
         session.lift()
         session.heartbeat(run.turn)
