@@ -15,7 +15,18 @@ from hypothesis import strategies as st
 from kit import COMPLETE, Scene, make_scene
 
 from issue_orch.core import lifecycle
-from issue_orch.core.lifecycle import AUTOMATIC, Limits
+from issue_orch.core.history import (
+    AUTOMATIC,
+    Counters,
+    Entry,
+    Exit,
+    Failed,
+    Started,
+    count,
+    counters,
+    entry_of,
+)
+from issue_orch.core.lifecycle import Limits, Situation
 from issue_orch.core.outcomes import Kind, Outcome
 
 # -- the core
@@ -28,19 +39,19 @@ class World:
 
     def __init__(self, limits: Limits, rounds: int, script: list[int]) -> None:
         self.limits, self.rounds, self.script = limits, rounds, itertools.cycle(script)
-        self.events: list[dict[str, Any]] = []
+        self.events: list[Entry] = []
         self.phase: Any = "registered"
         self.hold: Any = None
         self.inbox: list[Any] = []
         self.carried: list[Any] = []
         self.messages = self.heads = self.launches = self.polls = 0
         self.now = 0.0
-        self.counted = lifecycle.Counters()
+        self.counted = Counters()
         self.outside = 8  # what starts no agent, and would go on for ever: somebody kills supervisors, GitHub is away
 
     def note(self, kind: str, **fields: Any) -> None:
-        self.events.append({"kind": kind, **fields})
-        self.counted = lifecycle.count(self.counted, self.events[-1])
+        self.events.append(entry_of({"kind": kind, **fields}))
+        self.counted = count(self.counted, self.events[-1])
 
     def draw(self, choices: Sequence[Any]) -> Any:
         return choices[next(self.script) % len(choices)]
@@ -87,23 +98,17 @@ class World:
                 self.happen("answered")
         self.launches = self.polls = 0
 
+    def situation(self) -> Situation:
+        return Situation(self.phase, self.hold, self.inbox, self.counted, False, self.limits)
+
     def supervise(self) -> None:
         """From when a supervisor takes the lease to when it gives it back, or is lost."""
-        runs = [
-            each["kind"] for each in self.events if each["kind"] in ("started", "exit", "failed")
-        ]
-        if runs[-1:] == ["started"]:
+        runs = [each for each in self.events if isinstance(each, Started | Exit | Failed)]
+        if runs and isinstance(runs[-1], Started):
             self.note("failed", reason="its worker was lost")
         self.hear()
-        step: lifecycle.Step | None = lifecycle.before_running(
-            self.phase,
-            self.hold,
-            self.inbox,
-            self.counted,
-            False,
-            self.draw([True, False]),
-            self.limits,
-        )
+        has_session = self.draw([True, False])
+        step: lifecycle.Step | None = lifecycle.before_running(self.situation(), has_session)
         while step is not None and not self.fails():  # kill -9 between two steps
             step = self.perform(step)
 
@@ -115,9 +120,7 @@ class World:
                 assert until > self.now, "time passes before the agent is started again"
                 self.now = until
                 self.hear()
-                return lifecycle.before_running(
-                    self.phase, self.hold, self.inbox, self.counted, False, True, self.limits
-                )
+                return lifecycle.before_running(self.situation(), True)
             case lifecycle.Settle():
                 return self.settle()
             case lifecycle.Stick():
@@ -154,9 +157,7 @@ class World:
         if self.draw(range(6)) == 5:
             return None  # SIGTERM of the supervisor
         self.hear()
-        return lifecycle.after_run(
-            self.phase, self.inbox, self.counted, outcome, False, self.limits, self.now
-        )
+        return lifecycle.after_run(self.situation(), outcome, self.now)
 
     def report(self, kind: Any) -> None:
         unseen = [each for each in self.inbox if each not in self.carried]
@@ -244,9 +245,7 @@ def test_launches_without_a_person_are_bounded(
             raise AssertionError(
                 f"supervisors are started for ever: {world.phase} {world.events[-20:]}"
             )
-        assert world.counted == lifecycle.counters(world.events), (
-            "as it is read again from the disk"
-        )
+        assert world.counted == counters(world.events), "as it is read again from the disk"
         world.person()
         if world.phase == "complete" and not world.inbox:
             return
@@ -271,12 +270,16 @@ def test_a_second_refusal_is_a_persons_whatever_is_reported(
             *({"kind": "report", "report": kind, "fields": {}} for kind in (*said, "complete")),
         ]
         events += [{"kind": refusal, "reason": "no"}]
-        step = lifecycle.after_claim(refusal, "no", lifecycle.counters(events), limits)
+        step = lifecycle.after_claim(refusal, "no", counters(map(entry_of, events)), limits)
         assert isinstance(step, lifecycle.Stick) == (at >= allowed), (at, step)
 
 
 def test_a_history_of_before_is_folded_alike() -> None:
     """As the version before wrote it: no `heard`, no `gave_up`, a `progress` for each turn with a commit."""
+
+    def fold(lines: list[dict[str, Any]]) -> Counters:
+        return counters(map(entry_of, lines))
+
     said = {
         "kind": "delivered",
         "message": "m",
@@ -284,28 +287,24 @@ def test_a_history_of_before_is_folded_alike() -> None:
         "text": "go on",
         "author": "you",
     }
-    turns = [
+    turns: list[dict[str, Any]] = [
         {"kind": "started"},
         {"kind": "progress"},
         {"kind": "report", "report": "complete", "fields": {}},
         {"kind": "rejected", "reason": "no"},
     ]
-    assert lifecycle.counters(turns * 2).rejected == 2
-    assert (
-        lifecycle.counters([*turns, said]).rejected
-        == 0
-        == lifecycle.counters([*turns, said]).launches
-    )
-    assert lifecycle.counters([*turns, {**said, "author": AUTOMATIC}]).rejected == 1
-    back = [
+    assert fold(turns * 2).rejected == 2
+    assert fold([*turns, said]).rejected == 0 == fold([*turns, said]).launches
+    assert fold([*turns, {**said, "author": AUTOMATIC}]).rejected == 1
+    back: list[dict[str, Any]] = [
         {"kind": "settled", "headSha": "a"},
         {"kind": "transition", "before": "complete", "after": "working"},
         {"kind": "started"},
         {**said, "author": AUTOMATIC},
         {**said, "author": AUTOMATIC, "message": "n"},
     ]
-    assert lifecycle.counters(back * 3).rounds == 3, "a round for each launch, not for each message"
-    assert lifecycle.counters([*back * 3, said]).rounds == 0
+    assert fold(back * 3).rounds == 3, "a round for each launch, not for each message"
+    assert fold([*back * 3, said]).rounds == 0
 
 
 # -- real workers

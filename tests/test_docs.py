@@ -407,26 +407,15 @@ def test_the_kinds_that_json_names() -> None:
 
 def written_kinds() -> set[str]:
     """The kinds of events that the source writes."""
+    from issue_orch.core.history import FORMS
+
     calls = [
-        node
+        call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         for file in (TOP / "issue_orch").rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Call)
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call)
     ]
-    calls += [
-        node
-        for node in ast.walk(ast.parse((TOP / "issue_orch/commands/attach.py").read_text()))
-        if isinstance(node, ast.Call)
-    ]
-    found: set[str] = set()
-    for call in calls:
-        name = (
-            call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-        )
-        at = {"append_event": 2, "note": 0}.get(name)
-        if at is not None and len(call.args) > at and isinstance(call.args[at], ast.Constant):
-            found.add(str(call.args[at].value))  # type: ignore[attr-defined]
-    return found
+    return {kind for kind, form in FORMS.items() if form.__name__ in calls}
 
 
 # -- messages

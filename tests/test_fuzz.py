@@ -22,8 +22,9 @@ from issue_orch.agents import registry
 from issue_orch.config.keys import AGENT_KEYS, KEYS, commented_file
 from issue_orch.config.layers import parse
 from issue_orch.config.templates import pull_body, task
-from issue_orch.core import lifecycle, outcomes
+from issue_orch.core import outcomes
 from issue_orch.core.dependencies import Ref, text_references
+from issue_orch.core.history import Report, counters
 from issue_orch.core.model import Issue, RepoName
 from issue_orch.core.outcomes import Turn
 from issue_orch.core.overlap import declared_files, inferred_files
@@ -33,6 +34,7 @@ from issue_orch.errors import Expected, GitHubError
 from issue_orch.github import parse as github_json
 from issue_orch.github.fence import address, refusal
 from issue_orch.store import files, inbox, ledger
+from issue_orch.store.history import append_entry, load_entries
 from issue_orch.store.look import load_past, look_all
 from issue_orch.terminal.session import session_lines
 from issue_orch.terminal.sessions import status_text
@@ -205,10 +207,8 @@ def test_outbox_files(state: Path, data: st.DataObject) -> None:
     if isinstance(found, str):
         assert found
         return
-    files.append_event(
-        state, 7, "report", NOW, report=found.kind, fields=found.fields, accepted=True
-    )
-    assert files.load_events(state, 7)[-1]["report"] == found.kind
+    append_entry(state, 7, Report(found.kind, fields=found.fields), NOW)
+    assert [*load_entries(state, 7)] == [Report(found.kind, fields=found.fields)]
     files.write_text(state / "sessions" / "7" / "plan.md", str(found.fields.get("plan") or ""))
     (state / "sessions" / "7" / "events.jsonl").unlink()
 
@@ -249,7 +249,7 @@ def test_status_files(state: Path, data: st.DataObject) -> None:
 def test_histories_and_ledgers(state: Path, data: st.DataObject) -> None:
     events = b"\n".join(torn(data.draw, raw_json(data.draw(mangled(row)))) for row in HISTORY)
     (state / "sessions" / "7" / "events.jsonl").write_bytes(events)
-    lifecycle.counters(files.load_events(state, 7))
+    counters(load_entries(state, 7))
     lines = b"\n".join(torn(data.draw, raw_json(data.draw(mangled(row)))) for row in LEDGER)
     ledger.ledger_path(state, 7).write_bytes(lines)
     sums = ledger.booked(state, 7)

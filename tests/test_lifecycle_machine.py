@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from issue_orch.core import lifecycle
+from issue_orch.core.history import Counters, Entry, Failed, Nudged, counters, entry_of
 from issue_orch.core.lifecycle import HAPPENINGS, PHASES, TABLE, after
 from issue_orch.core.outcomes import Kind, Outcome
-from issue_orch.store.files import append_event, load_events, make_session, make_state
+from issue_orch.store.files import make_session, make_state
+from issue_orch.store.history import append_entry, load_entries
 from issue_orch.store.inbox import delivered, pending, receipt, send
 
 LIMITS = lifecycle.Limits(retries=2, nudges=1)
@@ -65,11 +67,11 @@ class Machine(RuleBasedStateMachine):
     def inbox(self) -> list[Any]:
         return pending(self.state, 1)
 
-    def counted(self) -> lifecycle.Counters:
-        return lifecycle.counters(load_events(self.state, 1))
+    def counted(self) -> Counters:
+        return counters(load_entries(self.state, 1))
 
     def note(self, kind: str, **fields: Any) -> None:
-        append_event(self.state, 1, kind, self.now, **fields)
+        append_entry(self.state, 1, entry_of({"kind": kind, **fields}), self.now)
 
     def happen(self, happening: Any) -> None:
         following = after(self.phase, happening)
@@ -94,8 +96,11 @@ class Machine(RuleBasedStateMachine):
 
     def look(self) -> None:
         self.hear()
-        self.step = lifecycle.before_running(
-            self.phase, self.hold, self.inbox(), self.counted(), False, self.session, LIMITS
+        self.step = lifecycle.before_running(self.situation(), self.session)
+
+    def situation(self) -> lifecycle.Situation:
+        return lifecycle.Situation(
+            self.phase, self.hold, self.inbox(), self.counted(), False, LIMITS
         )
 
     def hear(self) -> None:
@@ -187,9 +192,7 @@ class Machine(RuleBasedStateMachine):
         if kind == "session_missing":
             self.session = False
         self.hear()
-        self.step = lifecycle.after_run(
-            self.phase, self.inbox(), self.counted(), outcome, False, LIMITS, self.now
-        )
+        self.step = lifecycle.after_run(self.situation(), outcome, self.now)
 
     # -- the supervisor takes its next step
 
@@ -325,17 +328,16 @@ TestMachine.settings = settings(
 def test_attempts_are_bounded() -> None:
     """Whatever the agent's ends, without progress the session comes to a person after a bounded number of starts."""
     for kind in OUTCOMES:
-        events: list[dict[str, Any]] = []
+        events: list[Entry] = []
         outcome, start = Outcome(kind, "said", None), 0
         while start < 20:
             start += 1
             if lifecycle.is_failure(outcome):
-                events.append({"kind": "failed"})
-            step = lifecycle.after_run(
-                "working", [], lifecycle.counters(events), outcome, False, LIMITS, 0.0
-            )
+                events.append(Failed())
+            at = lifecycle.Situation("working", None, [], counters(events), False, LIMITS)
+            step = lifecycle.after_run(at, outcome, 0.0)
             if isinstance(step, lifecycle.Go) and step.template == "nudge":
-                events.append({"kind": "nudged"})
+                events.append(Nudged())
             if isinstance(step, lifecycle.Stick | lifecycle.End):
                 break
         waits = {"rate_limited", "quota"}

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import screens
 
-from issue_orch.store.files import append_event, iso, session_folder
+from issue_orch.core.history import entry_of
+from issue_orch.store.files import append_line, iso, session_folder
+from issue_orch.store.history import append_entry
 from issue_orch.store.inbox import delivered, receipt, send
 from issue_orch.store.look import Seen, load_past
 from issue_orch.terminal.session import phase_times, session_lines
@@ -35,16 +37,19 @@ def stage(tmp_path: Path) -> Path:
     }
     receipt(state, 124, {**message, "question": None, "now": False}, NOW - 590)
     send(state, 124, "guidance", "And test it", "a colleague", NOW - 60)
-    append_event(state, 124, "started", NOW - 2270, attempt=1)
-    append_event(state, 124, "transition", NOW - 2260, before="registered", after="planning")
-    append_event(
-        state, 124, "report", NOW - 1900, report="working", fields={"note": "begin\x1b[2J"}
-    )
-    append_event(state, 124, "transition", NOW - 1900, before="planning", after="working")
-    append_event(state, 124, "report", NOW - 720, report="stuck", accepted=True, fields={})
-    append_event(state, 124, "transition", NOW - 720, before="working", after="stuck")
-    append_event(state, 124, "exit", NOW - 719, attempt=1, message="ended its turn", seconds=1551)
-    append_event(state, 124, "a kind of the future", NOW - 718)
+
+    def note(kind: str, at: float, **fields: object) -> None:
+        append_entry(state, 124, entry_of({"kind": kind, **fields}), at)
+
+    note("started", NOW - 2270, attempt=1)
+    note("transition", NOW - 2260, before="registered", after="planning")
+    note("report", NOW - 1900, report="working", fields={"note": "begin\x1b[2J"})
+    note("transition", NOW - 1900, before="planning", after="working")
+    note("report", NOW - 720, report="stuck", accepted=True, fields={})
+    note("transition", NOW - 720, before="working", after="stuck")
+    note("exit", NOW - 719, attempt=1, message="ended its turn", seconds=1551.0)
+    future = {"at": iso(NOW - 718), "kind": "a kind of the future"}
+    append_line(session_folder(state, 124) / "events.jsonl", future)
     return state
 
 

@@ -17,12 +17,14 @@ from ..agents import registry
 from ..config.keys import Config
 from ..config.layers import approved_folder
 from ..config.layers import check_agent as config_agent
+from ..core.history import Registered, Started
 from ..core.record import SessionStatus
 from ..errors import Expected
 from ..git import run as git
 from ..git import worktree
 from ..process.run import package_parent, python_module
-from ..store.files import load_events, seconds, session_folder, write_json
+from ..store.files import seconds, session_folder, write_json
+from ..store.history import load_entries
 from ..store.leases import Lease
 from ..store.ledger import Ceilings
 from .context import Context, token_of
@@ -242,13 +244,14 @@ def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:
 
 
 def load_intent(state: Path, status: SessionStatus) -> worktree.Intent:
-    """What the session wrote down before it made anything."""
-    events = load_events(state, status["issueNumber"])
-    registered = [each for each in events if each.get("kind") == "registered"]
-    last = registered[-1] if registered else {}
-    return worktree.Intent(
-        str(last.get("mark") or ""), seconds(status["startedAt"]), str(last.get("continues") or "")
-    )
+    """What the session wrote down before it made anything: the last word before its first attempt."""
+    last = Registered()
+    for entry in load_entries(state, status["issueNumber"]):
+        if isinstance(entry, Started):
+            break
+        if isinstance(entry, Registered):
+            last = entry
+    return worktree.Intent(last.mark, seconds(status["startedAt"]), last.continues)
 
 
 def foreign(context: Context, status: SessionStatus) -> str:

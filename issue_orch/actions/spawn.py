@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..agents import registry
 from ..config.layers import approved_folder
+from ..core.history import Failed, Registered
 from ..core.model import Branch, CommitSha, Issue
 from ..core.plan import Eligible
 from ..core.record import SessionStatus, new_status
@@ -24,7 +25,6 @@ from ..git import run as git
 from ..process.run import run
 from ..store import ledger
 from ..store.files import (
-    append_event,
     archive,
     iso,
     load_status,
@@ -35,6 +35,7 @@ from ..store.files import (
     write_json,
     write_text,
 )
+from ..store.history import append_entry
 from ..store.inbox import pending, write_context
 from ..store.leases import Lease, check_locks, probe, take
 from . import launch
@@ -217,16 +218,8 @@ def admit(context: Context, start: Start) -> tuple[SessionStatus, worktree.Inten
             intent = intent._replace(continues=head or upstream)
         make_session(context.state, number)
         # First: a session without its intent would be taken for one of an older version.
-        append_event(
-            context.state,
-            number,
-            "registered",
-            time.time(),
-            branch=status["branch"],
-            base=status["base"],
-            mark=intent.mark,
-            continues=intent.continues,
-        )
+        entry = Registered(status["branch"], status["base"], intent.mark, intent.continues)
+        append_entry(context.state, number, entry, time.time())
         save_status(context.state, status)
     return status, intent
 
@@ -325,7 +318,7 @@ def roll_back(context: Context, place: Place, error: Expected) -> None:
         return
     status["failure"] = error.message
     save_status(context.state, status)
-    append_event(context.state, number, "failed", time.time(), reason=error.message)
+    append_entry(context.state, number, Failed(error.message), time.time())
 
 
 def last_base(context: Context) -> Base | None:

@@ -8,12 +8,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..core.history import Resumed
 from ..core.lifecycle import halted, kinds
 from ..core.record import SessionStatus
 from ..errors import Expected, LeaseHeld
 from ..process.run import wait_for
 from ..process.survivors import end_marked
-from ..store.files import append_event, load_pull, load_status, session_numbers
+from ..store.files import load_pull, load_status, session_numbers
+from ..store.history import append_entry
 from ..store.inbox import Sent, delivered, halt, pending, send
 from ..store.leases import is_alive, nudge, take
 from ..store.look import load_session
@@ -86,7 +88,7 @@ def resume(context: Context, number: int) -> str:
         )
     if status["status"] == "complete" and not status["hold"] and not waiting:
         if (load_pull(state, number) or {}).get("held"):
-            append_event(state, number, "resumed", time.time())
+            append_entry(state, number, Resumed(), time.time())
             return "follows up again at the next poll (issue-orch run)"
         return f"is complete: {status['pullRequestUrl']}"
     held = status["hold"] or status["retryAt"] or kinds(pending(state, number)) & {"pause", "stop"}

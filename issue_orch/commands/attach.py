@@ -13,11 +13,12 @@ from ..actions.context import open_context
 from ..actions.launch import refuse_foreign, write_launch
 from ..actions.steer import pause, resume, stop
 from ..agents.base import Command
+from ..core.history import Attached
 from ..errors import Expected, Usage
 from ..process.helper import Helper
 from ..process.run import wait_for
 from ..process.survivors import end_marked
-from ..store.files import append_event
+from ..store.history import append_entry
 from ..store.leases import is_alive, probe, take
 from ..store.look import load_session
 from ..terminal.io import say
@@ -45,7 +46,7 @@ def attach(number: int, now: bool) -> int:
         )  # what a killed supervisor left would work beside the person
         write_launch(context, status)
         session = Session(context.state, number, Helper(None))
-        append_event(context.state, number, "attached", time.time(), author=getpass.getuser())
+        append_entry(context.state, number, Attached(getpass.getuser()), time.time())
         code = work_by_hand(session)
     if was_running:
         became = resume(context, number)

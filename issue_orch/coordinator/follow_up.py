@@ -11,14 +11,15 @@ from ..actions.launch import report_command
 from ..actions.steer import pause, start_worker
 from ..config.layers import approved_folder
 from ..config.templates import render, task
-from ..core.lifecycle import AUTOMATIC, counters
+from ..core.history import AUTOMATIC, Resumed, counters
 from ..core.model import Branch, Comment, Issue, Review
 from ..core.ready import WRITERS, text_hash
 from ..core.record import SessionStatus
 from ..errors import Expected, LeaseHeld
 from ..git import merges
 from ..git.run import git, rev_parse
-from ..store.files import iso, load_events, load_pull, load_sessions, write_json
+from ..store.files import iso, load_pull, load_sessions, write_json
+from ..store.history import load_entries
 from ..store.inbox import send
 from ..store.leases import is_alive, take
 from . import write_back
@@ -204,7 +205,7 @@ def follow_up(
     rounds = run.context.config.follow_up_rounds
     if not news or not rounds:
         return "", []
-    if counters(load_events(run.context.state, number)).rounds >= rounds:
+    if counters(load_entries(run.context.state, number)).rounds >= rounds:
         return hold(run, number, memory, f"its worker was sent back {rounds} times"), []
     if sum(
         is_alive(run.context.state, each["issueNumber"])
@@ -236,7 +237,7 @@ def heed_resume(run: Pass, number: int, head: str, memory: Memory) -> None:
 
 
 def resumes(run: Pass, number: int) -> int:
-    return sum(event["kind"] == "resumed" for event in load_events(run.context.state, number))
+    return sum(isinstance(each, Resumed) for each in load_entries(run.context.state, number))
 
 
 def is_ours(run: Pass, status: SessionStatus, head: str) -> bool:

@@ -16,6 +16,7 @@ from ..actions.context import Context, connect, open_context
 from ..actions.facts import fetch_labelled, fetch_me, gather, rules_of
 from ..config.keys import Config
 from ..core import lifecycle
+from ..core.history import Counters, counters
 from ..core.model import RateFacts
 from ..core.plan import LONGEST_BACKOFF, Eligible, Failure, Plan, next_failure, next_starts
 from ..core.plan import plan as make_plan
@@ -25,13 +26,13 @@ from ..errors import Expected, GitHubError, LeaseHeld, RateLimited
 from ..store import ledger
 from ..store.files import (
     iso,
-    load_events,
     load_json,
     load_status,
     seconds,
     session_numbers,
     write_json,
 )
+from ..store.history import load_entries, load_lines
 from ..store.inbox import pending
 from ..store.leases import probe, take
 from ..store.look import look_all
@@ -211,18 +212,18 @@ class Coordinator:
         state, number = self.context.state, status["issueNumber"]
         inbox = pending(state, number)
         counted = (
-            lifecycle.counters(load_events(state, number))
+            counters(load_entries(state, number))
             if inbox and status["status"] == "stuck"
-            else lifecycle.Counters()
+            else Counters()
         )
         return lifecycle.calling(status["status"], inbox, counted)
 
     def is_new_day(self, number: int, now: float) -> bool:
         """Whether the budget held the session on an earlier day, and there is room now."""
         held = [
-            str(event.get("at"))
-            for event in load_events(self.context.state, number)
-            if event.get("kind") == "held"
+            str(line.get("at"))
+            for line in load_lines(self.context.state, number)
+            if line.get("kind") == "held"
         ]
         room = ledger.room(self.context.state, number, launch.ceilings(self.config), now)
         return bool(held) and held[-1][:10] < iso(now)[:10] and (room is None or room.usd > 0)

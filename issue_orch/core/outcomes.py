@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from ..text import one_line
@@ -33,7 +34,7 @@ RATE_WAIT = 300
 QUOTA_WAIT = 3600
 # What follows when there is no report of the worker. next_turn: remind it, then stuck. wait: until retry_at, no attempt
 # used. fresh: new agent session with the full prompt. hold: over budget. none: whoever interrupted it decides.
-CONSEQUENCES: dict[Kind, Consequence] = {
+CONSEQUENCES: Mapping[str, Consequence] = {
     "ended": "next_turn",
     "denied": "next_turn",
     "api_error": "retry",

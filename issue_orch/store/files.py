@@ -29,8 +29,9 @@ def iso(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def seconds(text: str) -> float:
+def seconds(text: str | None) -> float:
     """ISO-8601 UTC with Z as seconds since the epoch; 0.0 for anything else."""
+    text = text or ""
     try:
         year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
         hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:19])
@@ -287,16 +288,6 @@ def read_lines(path: Path) -> Iterator[dict[str, Any] | None]:
             except (ValueError, RecursionError):
                 record = None
             yield record if isinstance(record, dict) else None
-
-
-def append_event(state: Path, number: int, kind: str, now: float, **fields: Any) -> None:
-    """Add to the history of a session. Kinds: started, report, transition, delivered, exit, settled, note."""
-    path = session_folder(state, number) / "events.jsonl"
-    append_line(path, {"at": iso(now), "kind": kind, **fields})
-
-
-def load_events(state: Path, number: int) -> list[dict[str, Any]]:
-    return [event for event in read_lines(session_folder(state, number) / "events.jsonl") if event]
 
 
 def archive(state: Path, number: int, now: float) -> Path:

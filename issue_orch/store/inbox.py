@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from ..core.history import Delivered, Held, Transition
 from ..core.lifecycle import CONTROL, End, kinds
 from ..core.record import Message, SessionStatus
 from ..errors import Expected
 from .files import (
-    append_event,
     iso,
     make_session,
     read_untrusted,
@@ -23,6 +23,7 @@ from .files import (
     write_json,
     write_text,
 )
+from .history import append_entry
 
 SIZE_LIMIT = 256 * 1024
 
@@ -122,16 +123,8 @@ def load_message(path: Path) -> Message | None:
 
 def receipt(state: Path, number: int, message: Message, now: float) -> None:
     """Record that the message was taken. The history first: after a crash in between it is delivered again."""
-    append_event(
-        state,
-        number,
-        "delivered",
-        now,
-        message=message["id"],
-        messageKind=message["kind"],
-        text=message["text"][:4000],
-        author=message["author"],
-    )
+    entry = Delivered(message["id"], message["kind"], message["text"][:4000], message["author"])
+    append_entry(state, number, entry, now)
     folder = session_folder(state, number) / "inbox"
     name = cast(dict[str, str], message).get("file", f"{message['id']}.json")
     os.replace(folder / name, folder / "delivered" / name)
@@ -172,11 +165,11 @@ def halt(state: Path, status: SessionStatus, step: End, now: float) -> None:
     """Hold or cancel the session, as its inbox said. Only the holder of the lease may call this."""
     number, inbox = status["issueNumber"], pending(state, status["issueNumber"])
     if step.cancelled and status["status"] != "cancelled":
-        append_event(state, number, "transition", now, before=status["status"], after="cancelled")
+        append_entry(state, number, Transition(status["status"], "cancelled"), now)
         status["status"], status["hold"], status["endedAt"] = "cancelled", None, iso(now)
         status["question"] = status["retryAt"] = None
     elif step.hold is not None and (status["status"] != "complete" or "guidance" in kinds(inbox)):
-        append_event(state, number, "held", now, hold=step.hold)
+        append_entry(state, number, Held(step.hold), now)
         status["hold"], status["retryAt"] = step.hold, None
     save_status(state, status)
     for message in inbox:

@@ -9,7 +9,6 @@ from ..core.headline import QUIET_AFTER, Headline, Observed, asks_for_holder, he
 from ..errors import Expected
 from .files import (
     load_each,
-    load_events,
     load_json,
     load_pull,
     load_status,
@@ -62,11 +61,12 @@ def load_session(state: Path, number: int) -> SessionStatus:
 
 
 def load_past(state: Path, number: int) -> Past:
-    from .inbox import delivered, pending  # `status` does without
+    from .history import load_lines  # `status` does without
+    from .inbox import delivered, pending
 
     plan = read_untrusted(session_folder(state, number) / "plan.md", 65_536) or b""
     return Past(
-        load_events(state, number),
+        [*load_lines(state, number)],
         plan.decode("utf-8", "replace"),
         delivered(state, number),
         pending(state, number),

@@ -6,6 +6,26 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..core.history import (
+    Delivered,
+    Entry,
+    Exit,
+    Failed,
+    GaveUp,
+    Held,
+    PublishPending,
+    Refused,
+    Rejected,
+    Report,
+    Resumed,
+    Settled,
+    Stalled,
+    Started,
+    Transition,
+    Unready,
+    entry_of,
+    kind_of,
+)
 from ..store.files import seconds
 from ..store.look import Past, Seen
 from ..text import one_line, sanitise, wrapped
@@ -14,9 +34,6 @@ from .sessions import age, work_lines
 Line = tuple[str, str]  # text, and a style: a colour, bold, dim, or nothing
 _PLAN_LINES = 20
 _TIMELINE_LINES = 15
-_REASONED = frozenset(
-    {"rejected", "unready", "publish_pending", "stalled", "failed", "gave_up", "refused"}
-)
 _LONG = {"registered": "starting", "planning": "planning", "working": "working", "stuck": "stuck"}
 
 
@@ -28,7 +45,7 @@ def session_lines(seen: Seen, past: Past, now: float, columns: int) -> list[Line
         "Guidance": _guidance_lines(past, now),
         "Work": work_lines(seen, now, 1_000),
         "Session": _fact_lines(seen, now),
-        "Timeline": _timeline_lines(past.events, seen, now),
+        "Timeline": _timeline_lines(past, seen, now),
     }
     lines = list(_head_lines(seen))
     for title, found in sections.items():
@@ -101,12 +118,14 @@ def _guidance_lines(past: Past, now: float) -> Iterator[Line]:
                 yield f"[{state}] {when} ago, {who}: {one_line(message['text'], 400)}", style
 
 
-def _timeline_lines(events: Sequence[Mapping[str, Any]], seen: Seen, now: float) -> Iterator[Line]:
+def _timeline_lines(past: Past, seen: Seen, now: float) -> Iterator[Line]:
     """How long in each phase, then the last entries of the history, in words and local time."""
-    phases = phase_times(events, seen, now)
+    phases = phase_times(past.events, seen, now)
     if phases:
         yield ", ".join(f"{_LONG[phase]} {age(lasted)}" for phase, lasted in phases.items()), ""
-    rows = [(str(event.get("at", "")), words) for event in events if (words := _event_words(event))]
+    rows = [
+        (line.get("at"), words) for line in past.events if (words := _entry_words(entry_of(line)))
+    ]
     if len(rows) > _TIMELINE_LINES:
         yield f"… {len(rows) - _TIMELINE_LINES} earlier entries: --json has them", "dim"
     for at, words in rows[-_TIMELINE_LINES:]:
@@ -116,47 +135,43 @@ def _timeline_lines(events: Sequence[Mapping[str, Any]], seen: Seen, now: float)
 def phase_times(events: Sequence[Mapping[str, Any]], seen: Seen, now: float) -> dict[str, float]:
     """Seconds spent in each phase that needs work; the last one until it ended, or until now."""
     phase, since = "registered", seconds(seen.status["startedAt"])
-    ended = seconds(seen.status["endedAt"] or "") or now
+    ended = seconds(seen.status["endedAt"]) or now
+    moves = [
+        (each.after, seconds(line.get("at")))
+        for line in events
+        if isinstance(each := entry_of(line), Transition)
+    ]
     times: dict[str, float] = {}
-    moves = [event for event in events if event.get("kind") == "transition"]
-    for following, at in [
-        *((str(move.get("after")), seconds(str(move.get("at")))) for move in moves),
-        ("", ended),
-    ]:
+    for following, at in [*moves, ("", ended)]:
         if phase in _LONG:
             times[phase] = times.get(phase, 0.0) + max(0.0, at - since)
         phase, since = following, at
     return times
 
 
-def _event_words(event: Mapping[str, Any]) -> str:
+def _entry_words(entry: Entry) -> str:
     """One entry of the history for people; '' for what says them nothing. Parts of it are the worker's own words."""
-    kind = event.get("kind")
-    match kind:
-        case "started":
-            return f"attempt {event.get('attempt')} started"
-        case "transition":
-            return f"{event.get('before')} -> {event.get('after')}"
-        case "report":
-            why = one_line(str(event.get("reason")), 120)
-            refused = "" if event.get("accepted", True) else f" (not accepted: {why})"
-            note = one_line(str((event.get("fields") or {}).get("note") or ""), 120)
-            return f"reported {event.get('report')}{refused}" + (f": {note}" if note else "")
-        case "exit":
-            lasted = (
-                f" after {age(event['seconds'])}"
-                if isinstance(event.get("seconds"), (int, float))
-                else ""
-            )
-            return f"attempt {event.get('attempt')} ended{lasted}: {one_line(str(event.get('message')), 120)}"
-        case "delivered" if event.get("messageKind") == "guidance":
+    match entry:
+        case Started():
+            return f"attempt {entry.attempt} started"
+        case Transition():
+            return f"{entry.before} -> {entry.after}"
+        case Report():
+            refused = "" if entry.accepted else f" (not accepted: {one_line(entry.reason, 120)})"
+            note = one_line(str(entry.fields.get("note") or ""), 120)
+            return f"reported {entry.report}{refused}" + (f": {note}" if note else "")
+        case Exit():
+            lasted = f" after {age(entry.seconds)}" if entry.seconds else ""
+            return f"attempt {entry.attempt} ended{lasted}: {one_line(entry.message, 120)}"
+        case Delivered(messageKind="guidance"):
             return "guidance delivered"
-        case "settled":
-            return f"pull recorded: {one_line(str(event.get('url')), 200)}"
-        case "held" | "resumed":
-            return f"held: {event.get('hold')}" if kind == "held" else "resumed"
-        case _ if kind in _REASONED:
-            why = one_line(str(event.get("reason") or event.get("evidence") or ""), 120)
-            return f"{str(kind).replace('_', ' ')}: {why}"
+        case Settled():
+            return f"pull recorded: {one_line(entry.url, 200)}"
+        case Resumed():
+            return "resumed"
+        case (Held() | Stalled() | Rejected() | Unready() | PublishPending()) | (
+            Failed() | GaveUp() | Refused()
+        ):
+            return f"{kind_of(type(entry)).replace('_', ' ')}: {one_line(entry[-1], 120)}"
         case _:
             return ""

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..core import history
 from ..core.lifecycle import BUSY, Happening, after
 from ..core.record import Question
 from ..report import ALLOWED, SINGLE, STUCK_NEEDS
@@ -35,13 +36,13 @@ class Report(NamedTuple):
 
 def apply_reports(session: Session, rounds: int = 1) -> None:
     """Each round takes up to AT_ONCE."""
-    known = {str(event["path"]) for event in session.events if "path" in event}
+    known = {each.path for each in session.entries if isinstance(each, history.Refused)}
     for _ in range(rounds):
         reports, refused = load_reports(session.status["worktreePath"], known)
         for path, why in refused.items():
             known.add(path)
-            session.events.append({"path": path})
-            session.note("refused", path=path, reason=why)
+            session.entries.append(history.Refused(path, why))
+            session.note(history.Refused(path, why))
         for path, report in reports.items():
             apply_report(session, report)
             try:
@@ -132,13 +133,9 @@ def apply_report(session: Session, report: Report) -> None:
         }
     )
     session.note(
-        "report",
-        report=report.kind,
-        id=report.id,
-        attempt=report.attempt,
-        fields=fields,
-        accepted=problem is None,
-        **({"reason": problem} if problem else {}),
+        history.Report(
+            report.kind, report.id, report.attempt, fields, problem is None, problem or ""
+        )
     )
     if problem is None:
         session.acknowledge()

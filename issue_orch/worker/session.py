@@ -11,7 +11,7 @@ from typing import Any
 
 from ..agents import registry
 from ..agents.base import Command, Launch
-from ..core import lifecycle, outcomes, prices
+from ..core import history, lifecycle, outcomes, prices
 from ..core.outcomes import Event, Turn
 from ..core.prices import Prices, Usage
 from ..core.record import Activity, Message
@@ -22,15 +22,14 @@ from ..process.identity import identity
 from ..process.survivors import marker
 from ..store import ledger
 from ..store.files import (
-    append_event,
     iso,
-    load_events,
     load_json,
     load_status,
     save_status,
     session_folder,
     write_text,
 )
+from ..store.history import append_entry, load_entries
 from ..store.inbox import delivered, halt, pending, receipt, write_context
 from ..store.leases import take
 from . import changes
@@ -66,8 +65,8 @@ class Session:
         self.limits = lifecycle.Limits(**launch["limits"])
         self.slots, self.ceilings = launch["slots"], ledger.Ceilings(**launch["budget"])
         self.prices = Prices(**launch["agent"]["prices"]) if launch["agent"]["prices"] else None
-        self.events = load_events(state, number)
-        self.counted = lifecycle.counters(self.events)
+        self.entries = [*load_entries(state, number)]
+        self.counted = history.counters(self.entries)
         # The ledger outlives sessions: the attempts of an earlier one have the same numbers.
         attempt, since = status["attempt"], status["startedAt"] or ""
         self.readings = ledger.readings(state, number, since) if attempt else {}
@@ -95,10 +94,10 @@ class Session:
                     raise
                 self.patience(error)
 
-    def note(self, kind: str, **fields: Any) -> None:
+    def note(self, entry: history.Entry) -> None:
         """Add to the history, and count."""
-        self.keep(append_event, self.state, self.number, kind, self.now(), **fields)
-        self.counted = lifecycle.count(self.counted, {"kind": kind, **fields})
+        self.keep(append_entry, self.state, self.number, entry, self.now())
+        self.counted = history.count(self.counted, entry)
 
     def update(self, durable: bool = True, **fields: Any) -> None:
         self.status.update(fields)  # type: ignore[typeddict-item]
@@ -114,7 +113,7 @@ class Session:
                 f"issue-orch show {self.number}",
             )
         if following != before:
-            self.note("transition", before=before, after=following)
+            self.note(history.Transition(before, following))
         self.update(status=following, **fields)
 
     def inbox(self) -> list[Message]:
@@ -123,26 +122,16 @@ class Session:
     def receive(self, messages: list[Message]) -> None:
         for message in messages:
             self.keep(receipt, self.state, self.number, message, self.now())
-            self.counted = lifecycle.count(
-                self.counted,
-                {
-                    "kind": "delivered",
-                    "message": message["id"],
-                    "messageKind": message["kind"],
-                    "author": message["author"],
-                },
-            )
+            entry = history.Delivered(message["id"], message["kind"], author=message["author"])
+            self.counted = history.count(self.counted, entry)
 
     def hear(self) -> list[Message]:
         """The inbox. What was not seen in it before is noted: after a person's word everything may be tried again."""
         inbox = self.inbox()
         fresh = lifecycle.unheard(inbox, self.counted)
         if fresh:
-            self.note(
-                "heard",
-                messages=[message["id"] for message in fresh],
-                person=any(message["author"] != lifecycle.AUTOMATIC for message in fresh),
-            )
+            person = any(message["author"] != history.AUTOMATIC for message in fresh)
+            self.note(history.Heard([message["id"] for message in fresh], person))
         return inbox
 
     def unseen(self) -> list[Message]:
@@ -181,12 +170,11 @@ class Session:
     def begin(self, survived: bool) -> None:
         """Take note of who we are, and of what was lost or asked for while nobody was there."""
         self.update(supervisor=identity(os.getpid()), lastHeartbeat=iso(self.now()))
-        runs = [
-            event for event in self.events if event.get("kind") in {"started", "exit", "failed"}
-        ]
-        if runs and runs[-1]["kind"] == "started":
-            self.book_lost(runs[-1], survived)
-            self.note("failed", reason="its worker was lost")
+        runs = history.Started | history.Exit | history.Failed
+        last = next((each for each in reversed(self.entries) if isinstance(each, runs)), None)
+        if isinstance(last, history.Started):
+            self.book_lost(last, survived)
+            self.note(history.Failed("its worker was lost"))
         elif self.status["agentProcess"] and self.status["agentProcess"]["pid"] is None:
             self.book_rest(Turn(), -9)  # it was launched, or about to be
         self.lift()
@@ -200,7 +188,7 @@ class Session:
         self.receive(
             [each for each in controls if each["id"] <= resumes[-1] and each["kind"] != "cancel"]
         )
-        self.note("resumed")
+        self.note(history.Resumed())
         if self.status["status"] == "stuck" and self.status["question"] is None:
             self.happen("answered", stuckReason=None)
         self.update(hold=None, failure=None, retryAt=None)
@@ -212,16 +200,13 @@ class Session:
         )
 
     def first_step(self) -> lifecycle.Step:
+        situation = self.situation(over_budget=self.room() is not None)
+        return lifecycle.before_running(situation, self.can_resume())
+
+    def situation(self, over_budget: bool) -> lifecycle.Situation:
         inbox = self.hear()
-        return lifecycle.before_running(
-            self.status["status"],
-            self.status["hold"],
-            inbox,
-            self.counted,
-            self.room() is not None,
-            self.can_resume(),
-            self.limits,
-        )
+        phase, hold = self.status["status"], self.status["hold"]
+        return lifecycle.Situation(phase, hold, inbox, self.counted, over_budget, self.limits)
 
     # -- what it costs
 
@@ -284,10 +269,10 @@ class Session:
         if not self.booked or (not told and None not in self.booked):
             self.write_line("unsaid", Usage("process", 0.0 if told else None, 0, 0), None)
 
-    def book_lost(self, started: dict[str, Any], survived: bool) -> None:
+    def book_lost(self, started: history.Started, survived: bool) -> None:
         """Book what a run said whose supervisor was killed: its part of the log again. What was booked counts once."""
         seen = Turn(session_id=self.status["agentSessionId"])
-        for line in logged_since(str(self.folder / "agent.log"), started.get("log") or [-1, 0]):
+        for line in logged_since(str(self.folder / "agent.log"), started.log):
             for event in self.adapter.parse(line.decode("utf-8", "replace")):
                 seen = outcomes.fold(seen, event, self.now(), self.prices)
         self.book_rest(self.book(seen, lost=True), -15 if survived else -9)
@@ -337,7 +322,7 @@ class Session:
         prompt = self.words(step, fresh, messages)
         self.keep(write_text, self.folder / "turn.md", prompt)
         if step.template == "nudge":
-            self.note("nudged")
+            self.note(history.Nudged())
         self.take_up(messages)
         self.status["attempt"] += 1
         launch = self.launch_value(prompt, None if fresh else self.status["agentSessionId"])
@@ -433,13 +418,8 @@ class Session:
         self.run_since, self.run_steady, self.stall = run.wall, run.started, None
         if self.status["lastActivity"]:
             self.status["lastActivity"].pop("quiet", None)
-        self.note(
-            "started",
-            attempt=self.status["attempt"],
-            pid=run.child.pid,
-            agent=self.status["agent"],
-            log=run.place(),
-        )
+        attempt, agent = self.status["attempt"], self.status["agent"]
+        self.note(history.Started(attempt, run.child.pid, agent, run.place()))
         self.update(
             agentProcess={"pid": run.child.pid, "exitCode": None}, lastHeartbeat=iso(self.now())
         )
@@ -460,7 +440,7 @@ class Session:
         if evidence is None:
             return None
         if self.stall is None:
-            self.note("stalled", evidence=evidence)
+            self.note(history.Stalled(evidence))
         self.stall = evidence
         return "interrupt"
 
@@ -480,16 +460,17 @@ class Session:
             self.acknowledge()
         self.carrying = []
         self.note(
-            "exit",
-            attempt=self.status["attempt"],
-            code=ended.exit_code,
-            outcome=outcome.kind,
-            message=outcome.message,
-            seconds=round(ended.lasted, 1),
+            history.Exit(
+                self.status["attempt"],
+                ended.exit_code,
+                outcome.kind,
+                outcome.message,
+                round(ended.lasted, 1),
+            )
         )
         reported = self.status["status"] == "stuck" or self.counted.claim is not None
         if lifecycle.is_failure(outcome) and not reported:
-            self.note("failed", reason=outcome.message)
+            self.note(history.Failed(outcome.message))
         if outcome.kind == "session_missing":
             self.status["agentSessionId"] = None
         self.update(
@@ -502,7 +483,7 @@ class Session:
     def stick(self, step: lifecycle.Stick) -> None:
         if self.status["status"] == "complete":  # its follow-up could not be started
             self.happen("followed_up")
-        self.note("gave_up", reason=step.reason)
+        self.note(history.GaveUp(step.reason))
         self.happen(
             "stuck",
             stuckReason=step.reason,
@@ -542,17 +523,17 @@ class Session:
                 stuckReason=None,
                 endedAt=iso(self.now()),
             )
-            self.note("settled", url=answer["url"], headSha=answer["head_sha"])
+            self.note(history.Settled(answer["url"], answer["head_sha"]))
             self.notify("pull_ready", answer["url"])
             return None
         if answer["outcome"] == "pending":
             self.update(publish={"pending": True, "reason": answer["reason"]})
-            self.note("publish_pending", reason=answer["reason"])
+            self.note(history.PublishPending(answer["reason"]))
             return None
         if answer["outcome"] == "rejected":
-            self.note("rejected", reason=answer["reason"])
+            self.note(history.Rejected(answer["reason"]))
         else:
-            self.note("unready", reason=answer["reason"])
+            self.note(history.Unready(answer["reason"]))
         return lifecycle.after_claim(answer["outcome"], answer["reason"], self.counted, self.limits)
 
     def notify(self, kind: str, text: str) -> None:
@@ -561,4 +542,4 @@ class Session:
                 "notify", kind=kind, text=text, launch=self.launch, status=dict(self.status)
             )
         except OSError as error:  # no processes left, say
-            self.note("not_notified", reason=f"{kind}: {error.strerror}")
+            self.note(history.NotNotified(f"{kind}: {error.strerror}"))

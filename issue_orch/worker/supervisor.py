@@ -21,6 +21,7 @@ from typing import Any
 
 from ..agents import registry
 from ..core import lifecycle
+from ..core.history import Failed
 from ..core.outcomes import Outcome
 from ..errors import Expected, LeaseHeld, of_system
 from ..process.helper import Helper
@@ -214,23 +215,13 @@ class Supervisor:
         """The command that waits for us says it; without one, it is tried again later."""
         self.session.release()
         self.session.update(agentProcess=None)  # nothing ran
-        self.session.note("failed", reason=error.message)
+        self.session.note(Failed(error.message))
         if self.ready.descriptor is not None:
             raise error
         return self.after_run(Outcome("crashed", error.message), False)
 
     def after_run(self, outcome: Outcome, over_budget: bool) -> lifecycle.Step:
-        session = self.session
-        inbox = session.hear()
-        return lifecycle.after_run(
-            session.status["status"],
-            inbox,
-            session.counted,
-            outcome,
-            over_budget,
-            session.limits,
-            time.time(),
-        )
+        return lifecycle.after_run(self.session.situation(over_budget), outcome, time.time())
 
     def tick(self, run: AgentRun) -> str | None:
         """What is to be looked at while the agent runs; why it should end now, if it should."""
