@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..agents import registry
 from ..config.keys import Config
@@ -23,8 +23,9 @@ from ..errors import Expected
 from ..git import run as git
 from ..git import worktree
 from ..process.run import package_parent, python_module
-from ..store.files import seconds, session_folder, write_json
+from ..store.files import seconds, session_folder
 from ..store.history import load_entries
+from ..store.launch import AgentSettings, save_launch
 from ..store.leases import Lease
 from ..store.ledger import Ceilings
 from .context import Context, token_of
@@ -69,15 +70,20 @@ def ceilings(config: Config) -> Ceilings:
     )
 
 
+def channels(config: Config) -> dict[str, list[str]]:
+    return {"command": list(config.notify_command), "urls": list(config.notify_urls)}
+
+
 def write_launch(context: Context, status: SessionStatus, identity: str | None = None) -> None:
-    """Everything that the supervisor and its helpers need. No secret is in it."""
     config, agent = context.config, status["agent"]
     settings = config.agent_settings(agent)
     path = status["worktreePath"]
-    write_json(
-        session_folder(context.state, status["issueNumber"]) / "launch.json",
+    found = {**settings._asdict(), "adapter": adapter_name(agent)}
+    save_launch(
+        context.state,
+        status["issueNumber"],
         {
-            "agent": {**settings._asdict(), "name": agent, "adapter": adapter_name(agent)},
+            "agent": cast("AgentSettings", found),
             "commonDir": context.repo.common_dir,
             "gitDir": git.admin_dir(context.repo, path),
             "top": approved_folder(context.state),
@@ -93,10 +99,9 @@ def write_launch(context: Context, status: SessionStatus, identity: str | None =
             "draft": config.pulls_draft,
             "sign": config.git_sign,
             "identity": identity or git.identity(context.repo),
-            "notify": {"command": list(config.notify_command), "urls": list(config.notify_urls)},
+            "notify": channels(config),
             "stallAfter": settings.quiet_minutes * 60,
         },
-        durable=True,
     )
 
 

@@ -6,7 +6,7 @@ Imported by the supervisor, so it stays on the standard library and off dataclas
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from ..core.outcomes import Event, Outcome, Turn, failure
@@ -36,7 +36,7 @@ class Capabilities(NamedTuple):
     estimate: Prices | None = None
 
 
-class Launch(NamedTuple):
+class Attempt(NamedTuple):
     """One start of an agent: in a new session, or where `session_id` is set one more turn of that.
 
     `command` is the program to execute instead of the adapter's own (the whole template for `command`), `prompt` what
@@ -50,16 +50,16 @@ class Launch(NamedTuple):
     prompt: str
     prompt_file: str
     session_id: str | None
-    command: tuple[str, ...] = ()
-    resume_command: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
+    command: Sequence[str] = ()
+    resume_command: Sequence[str] = ()
+    args: Sequence[str] = ()
     model: str | None = None
     profile: Literal["safe", "trusted"] = "safe"
     budget_usd: float | None = None
     repository_settings: bool = False
     issue: int = 0
     branch: str = ""
-    attempt: int = 1
+    number: int = 1
     identity: str | None = None
 
 
@@ -80,10 +80,10 @@ class Adapter(Protocol):
 
     CAPABILITIES: Capabilities
 
-    def start(self, launch: Launch) -> Command: ...
+    def start(self, attempt: Attempt) -> Command: ...
 
-    def interactive(self, launch: Launch) -> Command | None:
-        """The session of `launch` in the agent's own terminal interface; None where it has none."""
+    def interactive(self, attempt: Attempt) -> Command | None:
+        """The session of `attempt` in the agent's own terminal interface; None where it has none."""
         ...
 
     def parse(self, line: str) -> list[Event]:
@@ -132,12 +132,12 @@ def ending(adapter: Adapter, exit_code: int, turn: Turn, stderr: str, now: float
 
 
 def command(
-    launch: Launch,
+    attempt: Attempt,
     own: str,
     *arguments: str,
     env: Mapping[str, str] | None = None,
     session: str | None = None,
 ) -> Command:
     """The person's program and arguments around the adapter's. The prompt goes to stdin, never among the arguments."""
-    argv = (*(launch.command or (own,)), *arguments, *launch.args)
-    return Command(argv, launch.prompt, env or {}, session or launch.session_id)
+    argv = (*(attempt.command or (own,)), *arguments, *attempt.args)
+    return Command(argv, attempt.prompt, env or {}, session or attempt.session_id)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.outcomes import Event, Outcome, Turn
 from ..core.prices import Prices, dollars
-from .base import Capabilities, Command, Launch, command
+from .base import Attempt, Capabilities, Command, command
 from .jsonl import items, load, obj, status, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
@@ -51,36 +51,36 @@ INPUT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens
 MODEL_INPUT = ("inputTokens", "cacheCreationInputTokens", "cacheReadInputTokens")
 
 
-def start(launch: Launch) -> Command:
-    session = launch.session_id or str(uuid.uuid4())
+def start(attempt: Attempt) -> Command:
+    session = attempt.session_id or str(uuid.uuid4())
     flags = [
         "--output-format",
         "stream-json",
         "--verbose",
-        "--resume" if launch.session_id else "--session-id",
+        "--resume" if attempt.session_id else "--session-id",
         session,
     ]
-    flags += [*PROFILES[launch.profile], *NEVER, *_settings(launch)]
-    if launch.budget_usd is not None:
-        flags += ["--max-budget-usd", f"{launch.budget_usd:.4f}"]
-    return command(launch, CAPABILITIES.program, "-p", *flags, env=ENV, session=session)
+    flags += [*PROFILES[attempt.profile], *NEVER, *_settings(attempt)]
+    if attempt.budget_usd is not None:
+        flags += ["--max-budget-usd", f"{attempt.budget_usd:.4f}"]
+    return command(attempt, CAPABILITIES.program, "-p", *flags, env=ENV, session=session)
 
 
-def interactive(launch: Launch) -> Command | None:
+def interactive(attempt: Attempt) -> Command | None:
     return command(
-        launch,
+        attempt,
         CAPABILITIES.program,
         "--resume",
-        launch.session_id or "",
-        *_settings(launch),
+        attempt.session_id or "",
+        *_settings(attempt),
         env=ENV,
     )
 
 
-def _settings(launch: Launch) -> list[str]:
+def _settings(attempt: Attempt) -> list[str]:
     """The repository's hooks and servers run without asking in -p: off unless the team opted in."""
-    model = ["--model", launch.model] if launch.model else []
-    return model if launch.repository_settings else [*OWN_SETTINGS, *model]
+    model = ["--model", attempt.model] if attempt.model else []
+    return model if attempt.repository_settings else [*OWN_SETTINGS, *model]
 
 
 def parse(line: str) -> list[Event]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.outcomes import Event, Outcome, Turn
 from ..core.prices import Usage
-from .base import Capabilities, Command, Launch, command
+from .base import Attempt, Capabilities, Command, command
 from .jsonl import load, status_in, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
@@ -34,20 +34,20 @@ TOOLS = {
 ENV = {"TMPDIR": "/tmp"} if sys.platform == "linux" else {}
 
 
-def start(launch: Launch) -> Command:
-    which = ("resume", launch.session_id) if launch.session_id else ()
+def start(attempt: Attempt) -> Command:
+    which = ("resume", attempt.session_id) if attempt.session_id else ()
     return command(
-        launch, CAPABILITIES.program, "exec", *which, "-", "--json", *_flags(launch), env=ENV
+        attempt, CAPABILITIES.program, "exec", *which, "-", "--json", *_flags(attempt), env=ENV
     )
 
 
-def interactive(launch: Launch) -> Command | None:
-    return command(launch, CAPABILITIES.program, "resume", launch.session_id or "", env=ENV)
+def interactive(attempt: Attempt) -> Command | None:
+    return command(attempt, CAPABILITIES.program, "resume", attempt.session_id or "", env=ENV)
 
 
-def _flags(launch: Launch) -> list[str]:
+def _flags(attempt: Attempt) -> list[str]:
     """All through -c: `exec resume` has no --sandbox. Values are TOML, for which JSON strings and lists will do."""
-    flags = ["--model", launch.model] if launch.model else []
+    flags = ["--model", attempt.model] if attempt.model else []
     flags += [
         "--disable",
         "plugins",
@@ -56,12 +56,12 @@ def _flags(launch: Launch) -> list[str]:
         "-c",
         'approval_policy="never"',
     ]
-    if launch.profile == "trusted":
+    if attempt.profile == "trusted":
         return [*flags, "-c", 'sandbox_mode="danger-full-access"']
     # .git is read-only in its sandbox, even where the worktree's own part lies elsewhere: a commit needs these.
-    common = Path(launch.common_dir)
+    common = Path(attempt.common_dir)
     names = ("objects", "refs", "logs", *(["reftable"] if (common / "reftable").is_dir() else []))
-    roots = [launch.git_dir, *(str(common / name) for name in names)]
+    roots = [attempt.git_dir, *(str(common / name) for name in names)]
     return [
         *flags,
         "-c",

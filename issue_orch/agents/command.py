@@ -8,47 +8,47 @@ from typing import Any
 from ..core.outcomes import Event, Outcome, Turn
 from ..core.prices import Scope, Usage
 from ..errors import Usage as UsageError
-from .base import Capabilities, Command, Launch
+from .base import Attempt, Capabilities, Command
 from .jsonl import load, text, tokens, usage
 
 CAPABILITIES = Capabilities(shows_tools=False)
 SCOPES: dict[str, Scope] = {"session": "session", "process": "process", "call": "call"}
 
 
-def start(launch: Launch) -> Command:
+def start(attempt: Attempt) -> Command:
     """Without an argument list of its own for it, a resume is one more start with the guidance as its prompt."""
     template = (
-        launch.resume_command if launch.session_id and launch.resume_command else launch.command
+        attempt.resume_command if attempt.session_id and attempt.resume_command else attempt.command
     )
     if not template:
         raise UsageError(
             "the agent `command` has no argument list",
             "set agents.command.command in the configuration",
         )
-    launch = launch._replace(session_id=launch.session_id or str(uuid.uuid4()))
-    argv = tuple(_filled(argument, launch) for argument in (*template, *launch.args))
+    attempt = attempt._replace(session_id=attempt.session_id or str(uuid.uuid4()))
+    argv = tuple(_filled(argument, attempt) for argument in (*template, *attempt.args))
     given = any("{prompt" in argument for argument in template)
-    return Command(argv, "" if given else launch.prompt, {}, launch.session_id)
+    return Command(argv, "" if given else attempt.prompt, {}, attempt.session_id)
 
 
-def _filled(argument: str, launch: Launch) -> str:
+def _filled(argument: str, attempt: Attempt) -> str:
     """Only our own names are replaced: an argument may hold other braces."""
     values = {
-        "{prompt_file}": launch.prompt_file,
-        "{worktree}": launch.worktree,
-        "{session_id}": launch.session_id or "",
-        "{issue}": str(launch.issue),
-        "{branch}": launch.branch,
-        "{attempt}": str(launch.attempt),
-        "{model}": launch.model or "",
-        "{prompt}": launch.prompt,  # last: it is foreign text
+        "{prompt_file}": attempt.prompt_file,
+        "{worktree}": attempt.worktree,
+        "{session_id}": attempt.session_id or "",
+        "{issue}": str(attempt.issue),
+        "{branch}": attempt.branch,
+        "{attempt}": str(attempt.number),
+        "{model}": attempt.model or "",
+        "{prompt}": attempt.prompt,  # last: it is foreign text
     }
     for name, value in values.items():
         argument = argument.replace(name, value)
     return argument
 
 
-def interactive(launch: Launch) -> Command | None:
+def interactive(attempt: Attempt) -> Command | None:
     return None
 
 

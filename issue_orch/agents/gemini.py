@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.outcomes import Event, Outcome, Turn
 from ..errors import Expected
-from .base import Capabilities, Command, Launch, command
+from .base import Attempt, Capabilities, Command, command
 from .jsonl import load, obj, status_in, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
@@ -36,41 +36,46 @@ PROFILES = {
 }
 
 
-def start(launch: Launch) -> Command:
-    _refuse_settings(launch)
-    session = launch.session_id or str(uuid.uuid4())
-    which = ("--resume" if launch.session_id else "--session-id", session)
+def start(attempt: Attempt) -> Command:
+    _refuse_settings(attempt)
+    session = attempt.session_id or str(uuid.uuid4())
+    which = ("--resume" if attempt.session_id else "--session-id", session)
     flags = (
         "--output-format",
         "stream-json",
         *which,
         "--model",
-        launch.model or MODEL,
-        *PROFILES[launch.profile],
+        attempt.model or MODEL,
+        *PROFILES[attempt.profile],
     )
     return command(
-        launch, CAPABILITIES.program, *flags, *_servers(launch), env=_env(launch), session=session
+        attempt,
+        CAPABILITIES.program,
+        *flags,
+        *_servers(attempt),
+        env=_env(attempt),
+        session=session,
     )
 
 
-def interactive(launch: Launch) -> Command | None:
-    _refuse_settings(launch)
+def interactive(attempt: Attempt) -> Command | None:
+    _refuse_settings(attempt)
     return command(
-        launch,
+        attempt,
         CAPABILITIES.program,
         "--resume",
-        launch.session_id or "",
-        *_servers(launch),
-        env=_env(launch),
+        attempt.session_id or "",
+        *_servers(attempt),
+        env=_env(attempt),
     )
 
 
-def _refuse_settings(launch: Launch) -> None:
+def _refuse_settings(attempt: Attempt) -> None:
     """Where gemini passes over our settings, with a warning alone, the repository's would run hooks."""
     if (
-        launch.repository_settings
+        attempt.repository_settings
         or heeded(OVERRULING)
-        or not Path(launch.worktree, ".gemini", "settings.json").exists()
+        or not Path(attempt.worktree, ".gemini", "settings.json").exists()
     ):
         return
     raise Expected(
@@ -86,19 +91,19 @@ def heeded(file: Path) -> bool:
     return all(about.st_uid == 0 and not about.st_mode & 0o022 for about in map(os.stat, paths))
 
 
-def _servers(launch: Launch) -> tuple[str, ...]:
-    return () if launch.repository_settings else ("--allowed-mcp-server-names", "none")
+def _servers(attempt: Attempt) -> tuple[str, ...]:
+    return () if attempt.repository_settings else ("--allowed-mcp-server-names", "none")
 
 
-def _env(launch: Launch) -> dict[str, str]:
+def _env(attempt: Attempt) -> dict[str, str]:
     # Without the first it starts itself again, and the inner process does not hear SIGINT.
     env = {"GEMINI_CLI_NO_RELAUNCH": "true", "GEMINI_CLI_TRUST_WORKSPACE": "true"}
-    if not launch.repository_settings:
+    if not attempt.repository_settings:
         env["GEMINI_CLI_SYSTEM_SETTINGS_PATH"] = str(OVERRULING)
     if (
-        launch.identity
+        attempt.identity
     ):  # git in its shell sees no configuration but the repository's: no hooks, no signing either
-        name, _, address = launch.identity.removesuffix(">").rpartition(" <")
+        name, _, address = attempt.identity.removesuffix(">").rpartition(" <")
         for role in ("AUTHOR", "COMMITTER"):
             env |= {f"GIT_{role}_NAME": name, f"GIT_{role}_EMAIL": address}
     return env

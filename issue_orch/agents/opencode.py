@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from ..core.outcomes import Event, Outcome, Turn
-from .base import Capabilities, Command, Launch, command
+from .base import Attempt, Capabilities, Command, command
 from .jsonl import load, obj, status, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
@@ -40,23 +40,23 @@ PROFILES = {
 }
 
 
-def start(launch: Launch) -> Command:
+def start(attempt: Attempt) -> Command:
     flags = ["--format", "json", "--print-logs", "--log-level", "ERROR"]
-    flags += ["--session", launch.session_id] if launch.session_id else []
-    flags += ["--model", launch.model] if launch.model else []
-    env = {"OPENCODE_PERMISSION": json.dumps(PROFILES[launch.profile]), **_settings(launch)}
-    return command(launch, CAPABILITIES.program, "run", *flags, env=env)
+    flags += ["--session", attempt.session_id] if attempt.session_id else []
+    flags += ["--model", attempt.model] if attempt.model else []
+    env = {"OPENCODE_PERMISSION": json.dumps(PROFILES[attempt.profile]), **_settings(attempt)}
+    return command(attempt, CAPABILITIES.program, "run", *flags, env=env)
 
 
-def interactive(launch: Launch) -> Command | None:
+def interactive(attempt: Attempt) -> Command | None:
     return command(
-        launch, CAPABILITIES.program, "--session", launch.session_id or "", env=_settings(launch)
+        attempt, CAPABILITIES.program, "--session", attempt.session_id or "", env=_settings(attempt)
     )
 
 
-def _settings(launch: Launch) -> dict[str, str]:
+def _settings(attempt: Attempt) -> dict[str, str]:
     """The repository's plugins and servers would run: off unless the team opted in."""
-    project = {} if launch.repository_settings else {"OPENCODE_DISABLE_PROJECT_CONFIG": "1"}
+    project = {} if attempt.repository_settings else {"OPENCODE_DISABLE_PROJECT_CONFIG": "1"}
     return {"OPENCODE_DISABLE_AUTOUPDATE": "1", **project}
 
 

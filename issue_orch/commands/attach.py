@@ -71,10 +71,10 @@ def make_room(state: Path, number: int, now: bool) -> None:
 
 def work_by_hand(session: Session) -> int:
     """The agent's own interactive resume, or a shell where it has none, with a worker's environment."""
-    launch = session.launch_value("", session.status["agentSessionId"])._replace(
+    attempt = session.next_attempt("", session.status["agentSessionId"])._replace(
         args=()
     )  # for a run without a terminal
-    command = session.adapter.interactive(launch) if launch.session_id else None
+    command = session.adapter.interactive(attempt) if attempt.session_id else None
     if command is None:
         command = Command((os.environ.get("SHELL") or "/bin/sh",), "", {}, None)
         say(

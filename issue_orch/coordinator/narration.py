@@ -14,6 +14,7 @@ from ..core.record import SessionStatus
 from ..process.helper import Helper
 from ..store import ledger
 from ..store.files import seconds, session_folder, write_text
+from ..store.launch import Notifying
 from ..store.leases import probe
 from ..store.look import look_all
 from ..text import one_line
@@ -137,14 +138,14 @@ class Narrator:
             write_text(mark, question["id"])
             decision = one_line(question["decision"], 160)
             self.tell(f"#{status['issueNumber']} still waits for an answer: {decision}", True)
-            channels = {
-                "command": list(context.config.notify_command),
-                "urls": list(context.config.notify_urls),
+            told: Notifying = {
+                "notify": launch.channels(context.config),
+                "commonDir": context.repo.common_dir,
             }
             Helper(None).send(
                 "notify",
                 kind="waiting",
                 text=question["decision"],
                 status=dict(status),
-                launch={"notify": channels, "commonDir": context.repo.common_dir},
+                launch=told,
             )

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..core.record import Changes, SessionStatus
 from ..errors import Expected
 from ..git import snapshot
 from ..git.run import Repo
+from ..store.launch import Launch
 
 
-def repo_of(launch: dict[str, Any]) -> Repo:
+def repo_of(launch: Launch) -> Repo:
     fields = launch["repo"]
     return Repo(**{**fields, "version": tuple(fields["version"])})
 
 
-def measure_changes(launch: dict[str, Any], status: SessionStatus) -> Changes | None:
+def measure_changes(launch: Launch, status: SessionStatus) -> Changes | None:
     """Files and lines against the base; what was known before when git cannot say."""
     try:
         changed = snapshot.changes(repo_of(launch), status["worktreePath"], status["baseSha"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..agents import registry
-from ..agents.base import Command, Launch
+from ..agents.base import Attempt, Command
 from ..core import history, lifecycle, outcomes, prices
 from ..core.outcomes import Event, Turn
 from ..core.prices import Prices, Usage
@@ -23,7 +23,6 @@ from ..process.survivors import marker
 from ..store import ledger
 from ..store.files import (
     iso,
-    load_json,
     load_status,
     save_status,
     session_folder,
@@ -31,6 +30,7 @@ from ..store.files import (
 )
 from ..store.history import append_entry, load_entries
 from ..store.inbox import delivered, halt, pending, receipt, write_context
+from ..store.launch import load_launch
 from ..store.leases import take
 from . import changes
 from .agent_run import AgentRun, Ended, logged_since
@@ -57,7 +57,7 @@ class Session:
         """`patience` is called when the disk is full: it waits before the next try, or raises."""
         self.state, self.number, self.helper, self.patience = state, number, helper, patience
         self.folder = session_folder(state, number)
-        status, launch = load_status(state, number), load_json(self.folder / "launch.json")
+        status, launch = load_status(state, number), load_launch(state, number)
         if status is None or launch is None:
             raise Expected(f"#{number}: there is no session", f"issue-orch spawn {number}")
         self.status, self.launch = status, launch
@@ -325,11 +325,11 @@ class Session:
             self.note(history.Nudged())
         self.take_up(messages)
         self.status["attempt"] += 1
-        launch = self.launch_value(prompt, None if fresh else self.status["agentSessionId"])
-        command = self.adapter.start(launch)
+        attempt = self.next_attempt(prompt, None if fresh else self.status["agentSessionId"])
+        command = self.adapter.start(attempt)
         self.carrying, self.booked = messages, []
         self.update(
-            agentSessionId=command.session_id or launch.session_id,
+            agentSessionId=command.session_id or attempt.session_id,
             failure=None,
             retryAt=None,
             hold=None,
@@ -382,25 +382,25 @@ class Session:
         )
         return str(answer["text"])
 
-    def launch_value(self, prompt: str, session_id: str | None) -> Launch:
+    def next_attempt(self, prompt: str, session_id: str | None) -> Attempt:
         agent, status = self.launch["agent"], self.status
-        return Launch(
+        return Attempt(
             worktree=status["worktreePath"],
             common_dir=self.launch["commonDir"],
             git_dir=self.launch["gitDir"],
             prompt=prompt,
             prompt_file=str(self.folder / "turn.md"),
             session_id=session_id,
-            command=tuple(agent["command"]),
-            resume_command=tuple(agent["resume"]),
-            args=tuple(agent["args"]),
+            command=agent["command"],
+            resume_command=agent["resume"],
+            args=agent["args"],
             model=agent["model"],
-            profile=agent["profile"] or "safe",
+            profile=agent["profile"],
             budget_usd=self.cap,
-            repository_settings=bool(agent["repository_settings"]),
+            repository_settings=agent["repository_settings"],
             issue=self.number,
             branch=status["branch"],
-            attempt=status["attempt"],
+            number=status["attempt"],
             identity=self.launch["identity"],
         )
 

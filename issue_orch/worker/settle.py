@@ -10,6 +10,7 @@ from ..errors import GitHubError
 from ..git import remote as push
 from ..git import snapshot, worktree
 from ..git.run import Repo, git
+from ..store.launch import Launch
 from ..text import neutralise, one_line, redact
 from .changes import repo_of
 
@@ -36,7 +37,7 @@ class Settled(NamedTuple):
 class Job(NamedTuple):
     """What is settled: the worker's `claim` for the session, by the settings of its `launch`, and signed in with `token`."""
 
-    launch: dict[str, Any]
+    launch: Launch
     status: SessionStatus
     claim: dict[str, Any]
     token: Token

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from issue_orch.agents import base, registry
-from issue_orch.agents.base import Command, Launch
+from issue_orch.agents.base import Attempt, Command
 from issue_orch.core import outcomes
 from issue_orch.core.outcomes import Outcome, Turn
 
@@ -139,7 +139,7 @@ def run(
     return Run(child.returncode, turn, outcome, lines, said)
 
 
-def launch(worktree: Path, agent: str, prompt: str, **more: object) -> Launch:
+def launch(worktree: Path, agent: str, prompt: str, **more: object) -> Attempt:
     """A launch in a linked worktree, with the program from the cache folder."""
 
     def git(*args: str) -> str:
@@ -149,7 +149,7 @@ def launch(worktree: Path, agent: str, prompt: str, **more: object) -> Launch:
 
     found = program(agent)
     assert found, f"{agent} is not installed"
-    base = Launch(
+    base = Attempt(
         worktree=str(worktree),
         common_dir=git("rev-parse", "--path-format=absolute", "--git-common-dir"),
         git_dir=git("rev-parse", "--absolute-git-dir"),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from issue_orch.agents import base, gemini, registry
-from issue_orch.agents.base import Launch
+from issue_orch.agents.base import Attempt
 from issue_orch.core import outcomes, prices
 from issue_orch.core.outcomes import Event, Tool, Turn
 from issue_orch.core.prices import Prices, Usage
@@ -21,7 +21,7 @@ from issue_orch.errors import Expected
 from issue_orch.errors import Usage as UsageError
 
 NOW = 1_800_000_000.0
-LAUNCH = Launch(
+LAUNCH = Attempt(
     worktree="/w/tree",
     common_dir="/w/main/.git",
     git_dir="/w/main/.git/worktrees/tree",
@@ -67,7 +67,7 @@ def test_claude_gets_the_remainder_of_the_budget_as_its_cap() -> None:
 
 
 def test_codex_may_write_where_a_commit_in_a_linked_worktree_writes(tmp_path: Path) -> None:
-    def roots(launch: Launch) -> list[str]:
+    def roots(launch: Attempt) -> list[str]:
         argv = registry.load("codex").start(launch).argv
         found: list[str] = json.loads(
             next(each for each in argv if "writable_roots" in each).partition("=")[2]
