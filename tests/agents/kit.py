@@ -16,9 +16,8 @@ import pytest
 
 from issue_orch.agents import registry
 from issue_orch.agents.base import Adapter
-
-from . import clis
-from .model_server import ModelServer, Script, Step, serving
+from tests.agents import clis
+from tests.agents.model_server import ModelServer, Script, Step, serving
 
 AGENTS = ("claude", "codex", "opencode", "gemini")
 

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from . import wires
+from tests.agents import wires
 
 
 class Failure(NamedTuple):

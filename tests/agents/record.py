@@ -9,9 +9,9 @@ import signal
 import tempfile
 from pathlib import Path
 
-from . import clis
-from .kit import AGENTS, Stage, commit, signal_when, stage
-from .model_server import Failure, Script, Step
+from tests.agents import clis
+from tests.agents.kit import AGENTS, Stage, commit, signal_when, stage
+from tests.agents.model_server import Failure, Script, Step
 
 RECORDED = Path(__file__).with_name("recorded")
 SCRIPTS: dict[str, Script] = {

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from kit import REPORT, Scene, make_scene
 
-from . import clis
-from .kit import AGENTS, commit, sign_in
-from .model_server import Failure, ModelServer, Script, Step, serving
+from tests.agents import clis
+from tests.agents.kit import AGENTS, commit, sign_in
+from tests.agents.model_server import Failure, ModelServer, Script, Step, serving
+from tests.kit.scene import REPORT, Scene, make_scene
 
 pytestmark = pytest.mark.agents
 each = pytest.mark.parametrize("agent", AGENTS)

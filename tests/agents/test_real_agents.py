@@ -13,9 +13,8 @@ from issue_orch.agents import gemini
 from issue_orch.core import outcomes, prices
 from issue_orch.core.prices import Usage
 from issue_orch.errors import Expected
-
-from .kit import AGENTS, commit, git, signal_when, stage, subjects
-from .model_server import Failure, Step
+from tests.agents.kit import AGENTS, commit, git, signal_when, stage, subjects
+from tests.agents.model_server import Failure, Step
 
 pytestmark = pytest.mark.agents
 each = pytest.mark.parametrize("agent", AGENTS)

@@ -1,0 +1,278 @@
+"""What doctor finds in scenes that were damaged on purpose, and what --fix does about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from issue_orch.actions import doctor
+from issue_orch.actions.context import Context, open_context
+from tests.kit.git import OLD_GIT
+from tests.kit.scene import COMPLETE, ENDLESS, Scene, make_scene
+
+EXPECTED = {"merging", "git"} if OLD_GIT else {"merging"}
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with make_scene(tmp_path) as made:
+        yield made
+
+
+def look(
+    scene: Scene, *words: str, code: int | None = None, **env: str
+) -> dict[str, list[tuple[str, str, str]]]:
+    """(state, text, mend) of each check by its name."""
+    ran = scene.orch("doctor", "--json", *words, env=env)
+    assert not ran.err or "--fix" in words, ran.err
+    assert code is None or ran.code == code, ran.out + ran.err
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for row in json.loads(ran.out)["checks"]:
+        found.setdefault(row["name"], []).append((row["state"], row["text"], row["mend"]))
+        assert row["state"] == "ok" or row["mend"], f"says how to mend it: {row}"
+    return found
+
+
+def bad(found: dict[str, list[tuple[str, str, str]]]) -> dict[str, str]:
+    return {name: rows[0][1] for name, rows in found.items() if rows[0][0] != "ok"}
+
+
+def test_all_is_well_but_for_the_unprotected_base(scene: Scene) -> None:
+    found = look(scene, code=0)
+    assert (
+        set(bad(found)) == EXPECTED
+        and "whoever has this token could merge" in bad(found)["merging"]
+    )
+    assert "from ISSUE_ORCH_TOKEN, of you, scopes: repo" in found["token"][0][1]
+    text = scene.orch("doctor")
+    assert (
+        text.code == 0
+        and "ok       locks: the file system locks\n" in text.out
+        and "\n         -> protect main" in text.out
+    )
+    assert scene.token not in text.out + text.err
+
+
+def test_protection_is_told_apart(scene: Scene) -> None:
+    scene.sandbox.protect_branch("main", reviews=1)
+    assert look(scene)["merging"][0][:2] == ("ok", "main is protected: 1 reviews are required")
+    scene.sandbox.protections.clear()
+    scene.sandbox.protect_branch("main", reviews=0)
+    assert "no review is required: this token could merge" in look(scene)["merging"][0][1]
+    scene.env["ISSUE_ORCH_TOKEN"] = scene.sandbox.add_user("reader", "read")
+    state, text, _ = look(scene)["merging"][0]
+    assert (state, text) == (
+        "ok",
+        "the token may not write contents, so nothing can be merged with it",
+    )
+
+
+def test_a_token_that_is_missing_or_refused(scene: Scene) -> None:
+    del scene.env["ISSUE_ORCH_TOKEN"]
+    assert "none for http://127.0.0.1" in bad(look(scene, code=1))["token"]
+    scene.env["ISSUE_ORCH_TOKEN"] = "ghp_" + "x" * 36
+    found = look(scene, code=1)
+    assert found["token"][0][0] == "error" and "templates" not in bad(found), (
+        "the other checks are made all the same"
+    )
+
+
+def test_a_broken_configuration_is_a_finding_and_no_token_is_sent(scene: Scene) -> None:
+    (scene.clone / ".issue-orch.toml").write_text(
+        'max_wrkers = 3\n[github]\nbase_url = "http://127.0.0.1:9"\n'
+    )
+    asked = len(scene.sandbox.requests)
+    found = look(scene, code=1)
+    assert (
+        "did you mean max_workers?" in bad(found)["configuration"]
+        and "token" not in found
+        and found["disk"]
+    )
+    assert len(scene.sandbox.requests) == asked
+
+
+def test_outside_a_clone(scene: Scene) -> None:
+    ran = scene.orch("doctor", cwd=scene.home)
+    assert ran.code == 1 and "not inside a git repository" in ran.err
+
+
+# Goes on when its supervisor is gone: its output ends nowhere.
+LASTING = ENDLESS.replace("/dev/null", "/dev/null > /dev/null 2>&1")
+
+
+def two_workers(scene: Scene) -> tuple[int, int]:
+    scene.agent(LASTING)
+    one, two = scene.issue(), scene.issue()
+    scene.orch("spawn", str(one), str(two), check=True)
+    # Not only reported: whoever is killed before its report is answered takes the agent along.
+    scene.wait(lambda: sum(line.startswith("tail -f ") for _, line, _ in scene.processes()) == 2)
+    return one, two
+
+
+def test_lost_workers_leave_processes_that_fix_ends(scene: Scene) -> None:
+    one, two = two_workers(scene)
+    assert set(bad(look(scene))) == EXPECTED, "living workers are in order"
+    for pid in scene.supervisors():
+        os.kill(pid, signal.SIGKILL)
+    found = look(scene, code=1)
+    assert f"#{one}: " in bad(found)["processes"] and len(found["processes"]) == 2
+    assert [row[1] for row in found["sessions"]] == [
+        f"#{one}: its worker is gone",
+        f"#{two}: its worker is gone",
+    ]
+    ran = scene.orch("doctor", "--fix", "--dry-run")
+    assert f"would #{one}: end 1 processes" in ran.err and len(scene.workers()) == 2
+    ran = scene.orch("doctor", "--fix")
+    assert f"done: #{two}: end 1 processes" in ran.err and not scene.workers()
+    assert "Nothing to mend by itself" in scene.orch("doctor", "--fix").err
+    scene.agent(COMPLETE)
+    scene.orch("resume", "--all", check=True)
+    for number in (one, two):
+        scene.wait_status(number, "complete")
+    scene.check_invariants()
+
+
+def test_locks_that_git_left_are_removed_only_when_old_and_unused(scene: Scene) -> None:
+    old, fresh, used = (
+        scene.clone / ".git" / name for name in ("index.lock", "config.lock", "HEAD.lock")
+    )
+    for path in (old, fresh, used):
+        path.touch()
+    scene.stuck()
+    for path in (old, used, *(scene.clone / ".git" / "worktrees").glob("*/*")):
+        os.utime(path, (1, 1))
+    with open(used):
+        assert look(scene, code=1)["git locks"] == [
+            ("error", f"{old} was left by a git that is gone", "issue-orch doctor --fix")
+        ]
+        scene.orch("doctor", "--fix")
+    assert not old.exists() and fresh.exists() and used.exists()
+
+
+def test_a_worktree_that_is_gone_is_made_again_and_work_goes_on(scene: Scene) -> None:
+    one, two = two_workers(scene)
+    scene.orch("stop", "--all", check=True)
+    shutil.rmtree(scene.worktree(one))
+    scene.git("worktree", "prune")
+    shutil.rmtree(scene.worktree(two))
+    found = look(scene, code=1)["sessions"]
+    assert f"#{one}: {scene.worktree(one)} is no worktree of this clone" == found[0][1]
+    assert "perhaps on a disk that is not mounted" in found[1][1]
+    ran = scene.orch("doctor", "--fix")
+    assert f"#{one}: check issue-{one} out again" in ran.err and f"#{two}" not in ran.err, (
+        "a disk may come back"
+    )
+    scene.agent(COMPLETE)
+    scene.orch("resume", str(one), check=True)
+    scene.wait_status(one, "complete")
+    assert (
+        scene.git("log", "--format=%s", f"issue-{one}").splitlines()[0]
+        == f"Change work-{one}.txt for #{one}"
+    )
+
+
+def test_a_start_that_was_cut_off_and_a_stray_worktree(scene: Scene) -> None:
+    number = scene.issue()
+    scene.orch("spawn", str(number), check=True)
+    status = scene.wait_status(number, "complete")
+    folder = scene.state / "sessions" / "77"
+    folder.mkdir()
+    made = {
+        **status,
+        "id": "77",
+        "issueNumber": 77,
+        "status": "registered",
+        "attempt": 0,
+        "branch": "issue-77",
+        "worktreePath": str(scene.folder / "widgets-issue-77"),
+    }
+    (folder / "status.json").write_text(json.dumps(made))
+    stray = scene.folder / "widgets-issue-88"
+    scene.git("worktree", "add", "-q", str(stray), "-b", "issue-88")
+    found = look(scene)
+    assert bad(found)["sessions"] == "#77: its start was cut off"
+    assert bad(found)["worktrees"] == f"{stray} has no session"
+    scene.orch("doctor", "--fix")
+    assert not folder.exists() and stray.exists() and scene.status(number), (
+        "only what made nothing is forgotten"
+    )
+
+
+def test_changed_git_configuration_unreadable_state_and_notifications(scene: Scene) -> None:
+    one, _ = two_workers(scene)
+    scene.orch("stop", "--all", check=True)
+    scene.git("config", "core.sshCommand", "evil")
+    (scene.state / "sessions" / "9").mkdir()
+    (scene.state / "sessions" / "9" / "status.json").write_text("{")
+    (scene.state / "ledger" / "9.jsonl").write_text("{\n")
+    (scene.state / "notify.json").write_text(
+        json.dumps({"at": "2026-01-01T00:00:00Z", "failures": ["command: no \x1b[31m"]})
+    )
+    found = bad(look(scene, code=1))
+    assert f"core.sshcommand changed after #{one}" in found["git configuration"]
+    assert "sessions/9/status.json" in found["state"] and "ledger/9.jsonl" in found["ledger"]
+    assert found["notifications"] == "the last one did not arrive: command: no"
+
+
+def test_templates_and_agent(scene: Scene) -> None:
+    template = scene.clone / ".github" / "issue-orch" / "session.md.j2"
+    template.parent.mkdir(parents=True)
+    template.write_text("Solve {{ isue.title }}\n")
+    scene.config = scene.config.replace('agent = "scripted"', 'agent = "claude"')
+    scene.write_config()
+    scene.orch("init", "--approve", check=True)
+    found = bad(look(scene, code=1))
+    assert "claude" in found["agent"] and "not installed" in found["agent"]
+    assert (
+        "session.md.j2, line 1" in found["templates"]
+        and "'isue' is undefined" in found["templates"]
+    )
+    template.unlink()
+    scene.orch("init", "--approve", check=True)
+    (scene.folder / "agent").unlink()
+    scene.config = scene.config.replace('agent = "claude"', 'agent = "scripted"')
+    scene.write_config()
+    assert "not installed" in bad(look(scene, code=1))["agent"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        ("#KillUserProcesses=yes\n", []),
+        ("[Login]\nKillUserProcesses = yes\n", ["warning"]),
+        ("KillUserProcesses=yes\nKillUserProcesses=no\n", []),
+    ],
+)
+def test_logind(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: list[str]
+) -> None:
+    (tmp_path / "logind.conf").write_text(text)
+    context = inside(scene, monkeypatch)
+    assert [
+        check.state for check in doctor.check_logind(context, f"{tmp_path}/logind.conf*")
+    ] == expected
+
+
+def test_a_check_that_fails_is_a_finding(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = inside(scene, monkeypatch)
+    shutil.rmtree(scene.state / "locks")
+    found = {check.name: check for check in doctor.examine(context)}
+    assert (
+        found["state"].state == "error"
+        and "locks" in found["state"].text
+        and found["disk"].state == "ok"
+    )
+
+
+def inside(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Context:
+    for name, value in scene.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(scene.clone)
+    return open_context()
