@@ -144,7 +144,7 @@ def gather(
         sub_issues=children,
         sessions=session_facts(context, with_files),
         pulls=fetch_open_pulls(context, gh, with_files) if pulls is None else pulls,
-        tree=base_tree(context) if with_files else None,
+        tree=base_tree(context) if with_files else frozenset(),
     )
 
 
@@ -177,7 +177,7 @@ def fetch_open_pulls(context: Context, gh: GitHub, with_files: bool) -> tuple[Op
     for pull in gh.fetch_pulls(state="open"):
         own = (pull.head_repo or "").lower() == context.name.lower()
         issue = issue_of_branch(context, pull.head_branch) if own else None
-        files = gh.fetch_pull_files(pull.number) if with_files else None
+        files = gh.fetch_pull_files(pull.number) if with_files else ()
         pulls.append(OpenPull(pull.number, pull.url, issue, files))
     return tuple(pulls)
 
@@ -189,10 +189,10 @@ def issue_of_branch(context: Context, branch: str) -> int | None:
     return number if number and context.config.branch.format(number=number) == branch else None
 
 
-def base_tree(context: Context) -> frozenset[str] | None:
+def base_tree(context: Context) -> frozenset[str]:
     """Paths of the checked-out commit, for inferring which files a text speaks of."""
     done = git(context.repo, "ls-tree", "-r", "-z", "--name-only", "HEAD", check=False)
-    return frozenset(done.stdout.split("\0")) - {""} if done.code == 0 else None
+    return frozenset(done.stdout.split("\0")) - {""}
 
 
 def fetch_labelled(gh: GitHub, issue: Issue, rules: Rules) -> tuple[Labelled, ...]:

@@ -47,7 +47,7 @@ class Ref(NamedTuple):
     number: Number
 
 
-class Wait(NamedTuple):
+class Unmet(NamedTuple):
     """One unmet dependency. `number` is None when it is not one issue of this repository."""
 
     name: str
@@ -85,66 +85,70 @@ def needs_states(issues: Iterable[Issue], repo: str, known: Known) -> tuple[Ref,
 
 def unmet(
     issue: Issue, repo: str, blockers: Linked, sub_issues: Linked, known: Known
-) -> tuple[Wait, ...]:
+) -> tuple[Unmet, ...]:
     """Everything that the issue still waits for.
 
     `blockers` and `sub_issues` are as fetched: empty when nobody asked (GitHub's own count decides), None when they
     could not be read. A count that the server does not give is left to the text.
     """
-    refs = text_references(issue, repo)
-    if not (refs or issue.open_blockers or issue.sub_issues_total) and blockers == () == sub_issues:
-        return ()
     children = max((issue.sub_issues_total or 0) - (issue.sub_issues_completed or 0), 0)
     linked = {
         (each.repo.casefold(), each.number) for each in (*(blockers or ()), *(sub_issues or ()))
     }
-    own = [wait for ref in refs if ref not in linked and (wait := from_text(ref, repo, known))]
+    own = [
+        wait
+        for ref in text_references(issue, repo)
+        if ref not in linked and (wait := _from_text(ref, repo, known))
+    ]
     return (
-        *from_github(blockers, issue.open_blockers or 0, repo, "github"),
-        *from_github(sub_issues, children, repo, "sub_issue"),
+        *_from_github(blockers, issue.open_blockers or 0, repo, "github"),
+        *_from_github(sub_issues, children, repo, "sub_issue"),
         *own,
     )
 
 
-def from_github(
+def _from_github(
     linked: Linked, count: int, repo: str, source: Literal["github", "sub_issue"]
-) -> list[Wait]:
+) -> list[Unmet]:
     """What of `linked` is unmet, with `count` open ones by GitHub's summary: those that are not listed are unknown."""
     what = "blocker" if source == "github" else "sub-issue"
     if linked is None:
-        return [Wait(f"its {what}s", None, "", "unknown", source)]
+        return [Unmet(f"its {what}s", None, "", "unknown", source)]
     if not linked:
         some = f"{count} open {what}{'s'[: count > 1]}"
-        return [Wait(some, None, "", "open", source)] if count else []
-    waits = [wait for blocker in linked if (wait := from_blocker(blocker, repo, source))]
+        return [Unmet(some, None, "", "open", source)] if count else []
+    waits = [wait for blocker in linked if (wait := _from_blocker(blocker, repo, source))]
     hidden = count - sum(wait.status == "open" for wait in waits)
     if hidden > 0:
-        waits.append(Wait(f"{hidden} more {what}{'s'[: hidden > 1]}", None, "", "unknown", source))
+        more = f"{hidden} more {what}{'s'[: hidden > 1]}"
+        waits.append(Unmet(more, None, "", "unknown", source))
     return waits
 
 
-def from_blocker(
+def _from_blocker(
     blocker: Blocker, repo: str, source: Literal["github", "sub_issue", "text"]
-) -> Wait | None:
-    here = blocker.repo.casefold() == repo.casefold()
-    number = blocker.number if here else None
-    name = f"#{blocker.number}" if here else f"{blocker.repo}#{blocker.number}"
+) -> Unmet | None:
+    name, number = _named(blocker.repo, blocker.number, repo)
     if blocker.state == "open":
-        return Wait(name, number, blocker.title, "open", source)
+        return Unmet(name, number, blocker.title, "open", source)
     # Servers that do not say why (state_reason None), and pulls, count as completed once closed.
     if blocker.state_reason in (None, "completed"):
         return None
-    return Wait(name, number, blocker.title, "not_planned", source)
+    return Unmet(name, number, blocker.title, "not_planned", source)
 
 
-def from_text(ref: Ref | str, repo: str, known: Known) -> Wait | None:
+def _from_text(ref: Ref | str, repo: str, known: Known) -> Unmet | None:
     if isinstance(ref, str):
-        return Wait(ref, None, "", "unknown", "text")
+        return Unmet(ref, None, "", "unknown", "text")
     if blocker := known(ref):
-        return from_blocker(blocker, repo, "text")
-    if ref.repo == repo.casefold():
-        return Wait(f"#{ref.number}", ref.number, "", "unknown", "text")
-    return Wait(f"{ref.repo}#{ref.number}", None, "", "unknown", "text")
+        return _from_blocker(blocker, repo, "text")
+    return Unmet(*_named(ref.repo, ref.number, repo), "", "unknown", "text")
+
+
+def _named(owner: RepoName, number: int, repo: str) -> tuple[str, int | None]:
+    """What an issue is called from `repo`, and its number when it is one of it."""
+    here = owner.casefold() == repo.casefold()
+    return (f"#{number}", number) if here else (f"{owner}#{number}", None)
 
 
 def text_references(issue: Issue, repo: str) -> tuple[Ref | str, ...]:

@@ -57,7 +57,7 @@ def declared_files(body: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def inferred_files(text: str, tree: frozenset[str] | None) -> tuple[str, ...]:
+def inferred_files(text: str, tree: frozenset[str]) -> tuple[str, ...]:
     """Paths in the text that exist in the tree, sorted. Bare words (`build`) are no paths, whatever the tree holds."""
     if not tree:
         return ()
@@ -83,17 +83,15 @@ def clean_path(word: str) -> str:
     return "" if ".." in word.split("/") or len(word) > 1_000 else word
 
 
-def resolve(
-    items: Sequence[Item], tree: frozenset[str] | None
-) -> tuple[tuple[Item, ...], frozenset[int]]:
+def resolve(items: Sequence[Item], tree: frozenset[str]) -> tuple[tuple[Item, ...], frozenset[int]]:
     """The items with their globs and folders replaced by paths: of the tree, and of what other items touch.
 
     Also the numbers of those that touch nothing known, or more than could be compared: their overlap is unknown.
     """
     named = frozenset(path for item in items for path in item.files)
-    exact = named & (tree or frozenset())
+    exact = named & tree
     # Sorted, what a glob or a folder can match is one stretch; most plans have neither, and skip the sorting.
-    paths = sorted(named.union(tree or ())) if named != exact else []
+    paths = sorted(named | tree) if named != exact else []
     known: dict[str, tuple[str, ...]] = {path: (path,) for path in exact}
     unknown = {item.number for item in items if not item.files}
     left = GLOB_WORK

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from .model import Issue
@@ -29,7 +29,7 @@ class Eligible(NamedTuple):
     issue: Issue
     base: str | None
     stacked_on: int | None
-    files: Mapping[str, Source]
+    files: Mapping[str, Source] = {}
 
 
 class Ineligible(NamedTuple):
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
     overlap_unknown: tuple[int, ...]
     stackable: tuple[Eligible, ...]
     held: Mapping[int, tuple[int, str]]
-    busy: Mapping[str, frozenset[int]]
+    busy: Mapping[str, set[int]]
     serialize: bool
 
 
@@ -67,20 +67,17 @@ def plan(facts: Facts, rules: Rules, slots: int) -> Plan:
     startable: list[Eligible] = []
     stackable: list[Eligible] = []
     ineligible: list[Ineligible] = []
-    for issue in index.issues.values():
-        reasons = why_not(issue, facts, rules, index)
-        below = stack_on(issue, facts, index)
-        start = Eligible(issue, facts.sessions[below].branch if below else None, below, {})
+    for issue in sorted(index.issues.values(), key=_order(rules)):
+        reasons, below = why_not(issue, facts, rules, index), stack_on(issue, facts, index)
+        start = Eligible(issue, facts.sessions[below].branch if below else None, below)
         if not reasons:
             startable.append(start)
         elif not issue.is_pull:
             ineligible.append(Ineligible(issue, reasons))
-            if below and len(reasons) == 1 and reasons[0].kind == "blocked":
+            if below and [reason.kind for reason in reasons] == ["blocked"]:
                 stackable.append(start)
-    startable.sort(key=order(rules))
-    ineligible.sort(key=lambda each: each.issue.number)
-    mine = [Item(each.issue.number, False, text_files(each.issue, facts)) for each in startable]
-    items, unknown = resolve([*mine, *(live_items(facts, index) if mine else ())], facts.tree)
+    mine = [Item(each.issue.number, False, _text_files(each.issue, facts)) for each in startable]
+    items, unknown = resolve([*mine, *(_live_items(facts, index) if mine else ())], facts.tree)
     eligible = tuple(
         each._replace(files=item.files) for each, item in zip(startable, items, strict=False)
     )
@@ -88,45 +85,38 @@ def plan(facts: Facts, rules: Rules, slots: int) -> Plan:
     for item in items[len(eligible) :]:
         if not item.is_pull:
             claim(item.number, item.files, busy)
-    found = overlaps(items, {item.number for item in mine})
-    stacked = {
-        frozenset((each.issue.number, each.stacked_on)) for each in eligible if each.stacked_on
-    }
+    stacked = [{each.issue.number, each.stacked_on} for each in eligible if each.stacked_on]
     return Plan(
         slots=slots,
         eligible=eligible,
-        ineligible=tuple(ineligible),
+        ineligible=tuple(sorted(ineligible, key=lambda each: each.issue.number)),
         overlaps=tuple(
             each
-            for each in found
-            if frozenset(touch.number for touch in each.touches) not in stacked
+            for each in overlaps(items, {item.number for item in mine})
+            if {touch.number for touch in each.touches} not in stacked
         ),
         overlap_unknown=tuple(sorted(unknown)),
-        stackable=tuple(sorted(stackable, key=order(rules))),
-        held=held_back(eligible, busy) if rules.serialize else {},
-        busy={path: frozenset(numbers) for path, numbers in busy.items()},
+        stackable=tuple(stackable),
+        held=_held_back(eligible, busy) if rules.serialize else {},
+        busy=busy,
         serialize=rules.serialize,
     )
 
 
-def order(rules: Rules) -> Callable[[Eligible], tuple[object, ...]]:
+def _order(rules: Rules) -> Callable[[Issue], tuple[object, ...]]:
     """The key of what starts first: priority label, then milestone (none last), then the oldest."""
-    rank = {label.casefold(): at for at, label in reversed([*enumerate(rules.priorities)])}
-    milestones: dict[str | None, tuple[object, ...]] = {None: (1,)}
+    ranks = [label.casefold() for label in rules.priorities]
 
-    def key(each: Eligible) -> tuple[object, ...]:
-        issue = each.issue
-        if issue.milestone not in milestones:
-            milestones[issue.milestone] = (0, natural(issue.milestone or ""))
-        first = min(
-            (rank.get(label.casefold(), len(rank)) for label in issue.labels), default=len(rank)
-        )
-        return first, milestones[issue.milestone], issue.created_at, issue.number
+    def key(issue: Issue) -> tuple[object, ...]:
+        labels = {label.casefold() for label in issue.labels}
+        rank = next((at for at, label in enumerate(ranks) if label in labels), len(ranks))
+        milestone = issue.milestone
+        return rank, milestone is None, _natural(milestone or ""), issue.created_at, issue.number
 
     return key
 
 
-def natural(text: str) -> tuple[object, ...]:
+def _natural(text: str) -> tuple[object, ...]:
     """A key under which v1.9 comes before v1.10. Digits compare by length and text: any number of them is fine."""
     parts = re.split("([0-9]+)", text.casefold())
     return tuple(
@@ -135,37 +125,37 @@ def natural(text: str) -> tuple[object, ...]:
     )
 
 
-def text_files(issue: Issue, facts: Facts) -> Mapping[str, Source]:
+def _text_files(issue: Issue, facts: Facts) -> Mapping[str, Source]:
     """What the issue declares, else what its text seems to speak of."""
     if declared := declared_files(issue.body):
         return dict.fromkeys(declared, "declared")
     return dict.fromkeys(inferred_files(f"{issue.title}\n{issue.body}", facts.tree), "inferred")
 
 
-def live_items(facts: Facts, index: Index) -> list[Item]:
+def _live_items(facts: Facts, index: Index) -> list[Item]:
     """What is being worked on: sessions with their pulls, and the pulls of others."""
     found: list[Item] = []
-    live = {number for number, known in facts.sessions.items() if known.phase != "cancelled"}
-    for number in sorted(live | set(index.pulls)):
-        files: dict[str, Source] = {}
-        if number in live:
-            files.update(dict.fromkeys(facts.sessions[number].planned_files, "planned"))
+    live = {number: each for number, each in facts.sessions.items() if each.phase != "cancelled"}
+    for number in sorted(live.keys() | {pull.issue for pull in facts.pulls if pull.issue}):
+        known, files = live.get(number), dict[str, Source]()
+        if known:
+            files.update(dict.fromkeys(known.planned_files, "planned"))
         for pull in index.pulls.get(number, ()):
-            files.update(dict.fromkeys(pull.files or (), "pull"))
-        if number in live:
-            files.update(dict.fromkeys(facts.sessions[number].changed_files, "actual"))
+            files.update(dict.fromkeys(pull.files, "pull"))
+        if known:
+            files.update(dict.fromkeys(known.changed_files, "actual"))
         if not files and number in index.issues:
-            files.update(text_files(index.issues[number], facts))
+            files.update(_text_files(index.issues[number], facts))
         found.append(Item(number, False, files))
-    theirs = [pull for pull in facts.pulls if pull.issue is None]
+    theirs = index.pulls.get(None, ())
     return [
         *found,
-        *(Item(pull.number, True, dict.fromkeys(pull.files or (), "pull")) for pull in theirs),
+        *(Item(pull.number, True, dict.fromkeys(pull.files, "pull")) for pull in theirs),
     ]
 
 
-def held_back(
-    eligible: tuple[Eligible, ...], busy: Mapping[str, Collection[int]]
+def _held_back(
+    eligible: Iterable[Eligible], busy: Mapping[str, Collection[int]]
 ) -> dict[int, tuple[int, str]]:
     """Which of the eligible wait for which, when files are never worked on twice at a time."""
     claimed = {path: set(numbers) for path, numbers in busy.items()}
@@ -190,30 +180,18 @@ def next_starts(
     An issue whose start failed waits until its time, and then comes after those that failed less often: it never
     keeps others from starting, and neither do files that only it would touch.
     """
-    claimed = {path: set(numbers) for path, numbers in plan.busy.items()}
+    busy = {path: set(numbers) for path, numbers in plan.busy.items()}
+    due: list[tuple[int, Eligible]] = []
     for each in plan.eligible:
+        failed = failures.get(each.issue.number, Failure(0, 0))
         if each.issue.number in running:
-            claim(each.issue.number, each.files, claimed)
-    due = [
-        each
-        for each in plan.eligible
-        if each.issue.number not in running
-        and ((failure := failures.get(each.issue.number)) is None or failure.retry_at <= now)
-    ]
-    due.sort(
-        key=lambda each: (
-            failures[each.issue.number].in_a_row if each.issue.number in failures else 0
-        )
-    )
-    chosen: list[Eligible] = []
-    for each in due:
-        if len(chosen) >= slots - len(running):
-            break
-        if plan.serialize and clash(each.files, claimed, each.stacked_on):
-            continue
-        claim(each.issue.number, each.files, claimed)
-        chosen.append(each)
-    return tuple(chosen)
+            claim(each.issue.number, each.files, busy)
+        elif failed.retry_at <= now:
+            due.append((failed.in_a_row, each))
+    waiting = [each for _, each in sorted(due, key=lambda each: each[0])]
+    held = _held_back(waiting, busy) if plan.serialize else {}
+    free = max(0, slots - len(running))
+    return tuple(each for each in waiting if each.issue.number not in held)[:free]
 
 
 def next_failure(before: Failure | None, now: float, interval: float) -> Failure:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ..text import one_line, sanitise
-from .dependencies import Known, Ref, Wait, circles, unmet
+from .dependencies import Known, Ref, Unmet, circles, unmet
 from .model import Blocker, Issue, RepoName
 from .record import Phase
 
@@ -18,6 +18,8 @@ Kind = Literal[
     "active_session", "session_complete", "session_cancelled", "open_pull",
     "untrusted_label", "text_changed", "too_large",
 ]  # fmt: skip
+
+Severity = Literal["holds", "asks"]
 
 
 class Rules(NamedTuple):
@@ -46,12 +48,12 @@ class SessionFacts(NamedTuple):
 
 
 class OpenPull(NamedTuple):
-    """An open pull; `issue` is set when its head is that issue's branch. `files` None: not looked at."""
+    """An open pull; `issue` is set when its head is that issue's branch."""
 
     number: int
     url: str
     issue: int | None
-    files: tuple[str, ...] | None = None
+    files: tuple[str, ...] = ()
 
 
 class Labelled(NamedTuple):
@@ -79,7 +81,7 @@ class Facts(NamedTuple):
     pulls: tuple[OpenPull, ...] = ()
     labelled: Mapping[int, tuple[Labelled, ...]] = {}
     first_texts: Mapping[int, str] = {}
-    tree: frozenset[str] | None = None
+    tree: frozenset[str] = frozenset()
 
 
 class Reason(NamedTuple):
@@ -87,44 +89,34 @@ class Reason(NamedTuple):
 
     kind: Kind
     text: str
-    severity: Literal["holds", "asks"] = "holds"
+    severity: Severity = "holds"
 
 
 class Index(NamedTuple):
-    """What is looked up for every issue, made once."""
+    """What is looked up for every issue, made once. The pulls of issues, and under None those of nobody's."""
 
     issues: Mapping[int, Issue]
-    waits: Mapping[int, tuple[Wait, ...]]
+    waits: Mapping[int, tuple[Unmet, ...]]
     cycles: Mapping[int, str]
-    pulls: Mapping[int, tuple[OpenPull, ...]]
+    pulls: Mapping[int | None, Sequence[OpenPull]]
 
 
-def why_not(
-    issue: Issue, facts: Facts, rules: Rules, index: Index | None = None
-) -> tuple[Reason, ...]:
-    """Every reason why the issue does not start, none when it may. The texts are sanitised.
-
-    Without an `index` (which must hold this very issue) one is made, with `issue` in place of an older copy.
-    """
-    index = index or index_of(facts, issue)
+def why_not(issue: Issue, facts: Facts, rules: Rules, index: Index) -> tuple[Reason, ...]:
+    """Every reason why the issue does not start, none when it may. The texts are sanitised."""
     found = [
-        *intake(issue, rules),
-        *assignment(issue, rules),
-        *dependency(issue, facts, rules, index),
-        *session(issue, facts, index),
+        *_intake(issue, rules),
+        *_assignment(issue, rules),
+        *_dependency(issue, facts, rules, index),
+        *_session(issue, facts, index),
     ]
     size = len(issue.title) + len(issue.body)
     if size > rules.max_text:
-        found.append(
-            Reason(
-                "too_large",
-                f"its text has {size:,} characters, at most {rules.max_text:,} are given out",
-            )
-        )
+        most = f"at most {rules.max_text:,} are given out"
+        found.append(Reason("too_large", f"its text has {size:,} characters, {most}"))
     if (
         rules.trust and not found
     ):  # who approved it costs requests, and is asked for only when nothing else holds it
-        found += trust(issue, facts, rules)
+        found += _trust(issue, facts, rules)
     return tuple(reason._replace(text=sanitise(reason.text)) for reason in found)
 
 
@@ -134,24 +126,29 @@ def not_approved(reasons: Iterable[Reason]) -> list[Reason]:
     return [reason for reason in reasons if reason.kind not in by_name]
 
 
-def index_of(facts: Facts, fresh: Issue | None = None) -> Index:
+def index_of(facts: Facts) -> Index:
     issues = {issue.number: issue for issue in facts.issues}
-    if fresh:
-        issues[fresh.number] = fresh
     known = look_up(facts, issues)
-    waits: dict[int, tuple[Wait, ...]] = {}
-    for number, issue in issues.items():
-        of_github = facts.blockers.get(number, ())
-        if found := unmet(issue, facts.repo, of_github, facts.sub_issues.get(number, ()), known):
-            waits[number] = found
+    waits = {
+        number: found
+        for number, issue in issues.items()
+        if (
+            found := unmet(
+                issue,
+                facts.repo,
+                facts.blockers.get(number, ()),
+                facts.sub_issues.get(number, ()),
+                known,
+            )
+        )
+    }
     edges = {
         number: [wait.number for wait in found if wait.number and wait.status == "open"]
         for number, found in waits.items()
     }
-    pulls: dict[int, tuple[OpenPull, ...]] = {}
+    pulls: dict[int | None, list[OpenPull]] = {}
     for pull in facts.pulls:
-        if pull.issue is not None:
-            pulls[pull.issue] = (*pulls.get(pull.issue, ()), pull)
+        pulls.setdefault(pull.issue, []).append(pull)
     return Index(issues, waits, circles(edges), pulls)
 
 
@@ -168,7 +165,22 @@ def look_up(facts: Facts, issues: Mapping[int, Issue]) -> Known:
     return known
 
 
-def intake(issue: Issue, rules: Rules) -> Iterator[Reason]:
+# Of the dependencies in that state, of sub-issues or not: the kind of the reason, in words, and its severity.
+_UNMET: tuple[tuple[str, bool | None, Kind, str, Severity], ...] = (
+    ("open", False, "blocked", "blocked by {}", "holds"),
+    ("open", True, "waits_for_sub_issues", "waits for its sub-issues: {}", "holds"),
+    (
+        "not_planned",
+        None,
+        "blocked_not_planned",
+        "depends on what was closed, but not completed: {}; remove the dependency or reopen it",
+        "holds",
+    ),
+    ("unknown", None, "blocked_unknown", "depends on what cannot be read: {}", "asks"),
+)
+
+
+def _intake(issue: Issue, rules: Rules) -> Iterator[Reason]:
     if issue.state != "open":
         how = (issue.state_reason or "").replace("_", " ")
         yield Reason("not_open", f"closed as {how}" if how else "closed")
@@ -184,113 +196,91 @@ def intake(issue: Issue, rules: Rules) -> Iterator[Reason]:
         yield Reason("milestone", f"{has}, not in {quoted([rules.milestone])}")
 
 
-def assignment(issue: Issue, rules: Rules) -> Iterator[Reason]:
+def _assignment(issue: Issue, rules: Rules) -> Iterator[Reason]:
     """Logins compare without case. "me" wants `me` among the assignees, "me-or-nobody" wants nobody else."""
     me = "" if rules.assigned == "nobody" else (rules.me or "").casefold()
-    mine = any(login.casefold() == me for login in issue.assignees)
     others = [login for login in issue.assignees if login.casefold() != me]
-    if (rules.assigned in ("me-or-nobody", "nobody") and others) or (
-        rules.assigned == "me" and others and not mine
+    if rules.assigned == "anyone" or (
+        rules.assigned == "me" and len(others) < len(issue.assignees)
     ):
-        yield Reason(
-            "assigned_elsewhere", f"assigned to {and_more([f'@{login}' for login in others])}"
-        )
-    elif rules.assigned == "me" and not mine:
+        return
+    if others:
+        who = and_more([f"@{login}" for login in others])
+        yield Reason("assigned_elsewhere", f"assigned to {who}")
+    elif rules.assigned == "me":
         yield Reason("assigned_elsewhere", "assigned to nobody")
 
 
-def dependency(issue: Issue, facts: Facts, rules: Rules, index: Index) -> Iterator[Reason]:
+def _dependency(issue: Issue, facts: Facts, rules: Rules, index: Index) -> Iterator[Reason]:
     waits = index.waits.get(issue.number, ())
     if not waits or (rules.stack and stack_on(issue, facts, index)):
         return
-    if blockers := [
-        called(each) for each in waits if each.status == "open" and each.source != "sub_issue"
-    ]:
-        yield Reason("blocked", f"blocked by {and_more(blockers)}")
-    if children := [
-        called(each) for each in waits if each.status == "open" and each.source == "sub_issue"
-    ]:
-        yield Reason("waits_for_sub_issues", f"waits for its sub-issues: {and_more(children)}")
-    if dropped := [called(each) for each in waits if each.status == "not_planned"]:
-        text = f"depends on what was closed, but not completed: {and_more(dropped)}; remove the dependency or reopen it"
-        yield Reason("blocked_not_planned", text)
-    if unknown := [called(each) for each in waits if each.status == "unknown"]:
-        yield Reason(
-            "blocked_unknown", f"depends on what cannot be read: {and_more(unknown)}", "asks"
-        )
+    for status, of_sub_issues, kind, text, severity in _UNMET:
+        if names := [
+            f'{each.name} "{one_line(each.title, 50)}"' if each.title else each.name
+            for each in waits
+            if each.status == status and of_sub_issues in (None, each.source == "sub_issue")
+        ]:
+            yield Reason(kind, text.format(and_more(names)), severity)
     if issue.number in index.cycles:
         yield Reason("cycle", f"dependencies go in a circle: {index.cycles[issue.number]}")
 
 
 def stack_on(issue: Issue, facts: Facts, index: Index) -> int | None:
     """The complete session on whose branch the issue can start: that of its only unmet dependency."""
-    waits = index.waits.get(issue.number, ())
-    if (
-        len(waits) != 1
-        or issue.number in index.cycles
-        or waits[0].status != "open"
-        or waits[0].source == "sub_issue"
-    ):
-        return None
-    number = waits[0].number
-    below = facts.sessions.get(number) if number else None
-    return number if below and below.phase == "complete" else None
+    match index.waits.get(issue.number):
+        case (Unmet(number=int(number), status="open", source=source),) if (
+            source != "sub_issue" and issue.number not in index.cycles
+        ):
+            below = facts.sessions.get(number)
+            return number if below and below.phase == "complete" else None
+        case _:
+            return None
 
 
-def session(issue: Issue, facts: Facts, index: Index) -> Iterator[Reason]:
-    number, pulls = issue.number, index.pulls.get(issue.number, ())
-    known = facts.sessions.get(number)
-    if known:
-        if known.phase == "complete":
+def _session(issue: Issue, facts: Facts, index: Index) -> Iterator[Reason]:
+    number, known = issue.number, facts.sessions.get(issue.number)
+    match known.phase if known else None:
+        case None:
+            pass
+        case "complete":
             yield Reason("session_complete", f"already complete: `issue-orch show {number}`")
-        elif known.phase == "cancelled":
+        case "cancelled":
             text = "was cancelled: `issue-orch prune --cancelled` makes room for a new start"
             yield Reason("session_cancelled", text, "asks")
-        elif known.phase == "stuck":
-            yield Reason(
-                "active_session", f'its session is stuck: `issue-orch answer {number} "…"`'
-            )
-        elif known.active:
-            yield Reason(
-                "active_session", f"its session is {known.phase}: `issue-orch show {number}`"
-            )
-        else:
-            text = f"its session is {known.phase}, without a worker: `issue-orch resume {number}`"
+        case "stuck":
+            text = f'its session is stuck: `issue-orch answer {number} "…"`'
             yield Reason("active_session", text)
-    for pull in pulls:
+        case phase:
+            how = f": `issue-orch show {number}`"
+            if known and not known.active:
+                how = f", without a worker: `issue-orch resume {number}`"
+            yield Reason("active_session", f"its session is {phase}{how}")
+    for pull in index.pulls.get(number, ()):
         yield Reason("open_pull", f"its branch has an open pull: {pull.url}")
 
 
-def trust(issue: Issue, facts: Facts, rules: Rules) -> Iterator[Reason]:
+def _trust(issue: Issue, facts: Facts, rules: Rules) -> Iterator[Reason]:
     """Only for `run`: a person with write permission chose the issue as it reads now (threats S1 and S2)."""
     if not rules.ready:
-        yield Reason(
-            "untrusted_label",
-            "no ready label is configured, so nobody can have approved it: set one",
-        )
+        how = "no ready label is configured, so nobody can have approved it: set one"
+        yield Reason("untrusted_label", how)
     events = {event.label.casefold(): event for event in facts.labelled.get(issue.number, ())}
     labels = {label.casefold() for label in issue.labels}
     for label in rules.ready:
-        event = events.get(label.casefold())
-        if label.casefold() not in labels or (
-            event and event.permission in WRITERS and event.kind == "User"
-        ):
+        event = events.get(label.casefold()) or Labelled(label, None, None)
+        person = event.kind == "User"
+        if label.casefold() not in labels or (event.permission in WRITERS and person):
             continue
-        who = "somebody unknown" if event is None or not event.by else f"@{event.by}"
-        may = (
-            f"whose permission is {event.permission}"
-            if event and event.permission
-            else "whose permission is unknown"
-        )
-        may = "who is no person" if event and event.by and event.kind != "User" else may
+        who = f"@{event.by}" if event.by else "somebody unknown"
+        may = f"whose permission is {event.permission or 'unknown'}"
+        may = "who is no person" if event.by and not person else may
         mend = "someone with write permission removes it and sets it again"
         yield Reason("untrusted_label", f'the label "{label}" was set by {who}, {may}: {mend}')
     first = facts.first_texts.get(issue.number)
     if first is None:
-        yield Reason(
-            "text_changed",
-            "its text was not recorded when it became ready: the next pass of `run` does it",
-        )
+        how = "its text was not recorded when it became ready: the next pass of `run` does it"
+        yield Reason("text_changed", how)
     elif first != text_hash(issue):
         how = "someone with write permission reads it, removes the ready label and sets it again"
         yield Reason("text_changed", f"its title or text changed since it became ready: {how}")
@@ -312,18 +302,13 @@ def recorded(
     """
     found = dict(known)
     for issue in issues:
-        entry, text = found.get(str(issue.number)), text_hash(issue)
+        text = text_hash(issue)
+        entry = {"hash": text, "labelledAt": "", **found.get(str(issue.number), {})}
         at = max((each.at or "" for each in labelled.get(issue.number, ())), default="")
-        before = entry.get("labelledAt", "") if entry else ""
-        if entry is None or (entry["hash"] != text and "" < before < at):
-            found[str(issue.number)] = {"hash": text, "labelledAt": at}
-        elif at > before:
-            found[str(issue.number)] = {**entry, "labelledAt": at}
+        if "" < entry["labelledAt"] < at:
+            entry["hash"] = text
+        found[str(issue.number)] = {**entry, "labelledAt": max(entry["labelledAt"], at)}
     return found
-
-
-def called(wait: Wait) -> str:
-    return f'{wait.name} "{one_line(wait.title, 50)}"' if wait.title else wait.name
 
 
 def quoted(labels: Iterable[str]) -> str:

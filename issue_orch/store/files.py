@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ if (
 
 READ_AT_ONCE = 65_536
 FOLDERS = ("locks", "sessions", "ledger", "archive")
+_ISO = r"(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T(\d\d):(\d\d):(\d\d)"
 
 
 def iso(seconds: float) -> str:
@@ -31,18 +33,10 @@ def iso(seconds: float) -> str:
 
 def seconds(text: str | None) -> float:
     """ISO-8601 UTC with Z as seconds since the epoch; 0.0 for anything else."""
-    text = text or ""
-    try:
-        year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
-        hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:19])
-    except (ValueError, TypeError):
+    found = re.match(_ISO, text or "")
+    if not found:
         return 0.0
-    if not (
-        1 <= month <= 12
-        and 1 <= day <= 31
-        and text[4] + text[7] + text[10] + text[13] + text[16] == "--T::"
-    ):
-        return 0.0
+    year, month, day, hour, minute, second = map(int, found.groups())
     # Years from March on, so that the leap day is their last; strptime would cost an import of 4 ms.
     year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)
     days = (
@@ -85,10 +79,10 @@ def make_session(state: Path, number: int) -> Path:
 def write_text(path: str | os.PathLike[str], text: str, durable: bool = False) -> None:
     """Replace a file whole: a temporary file of a random name beside it, then os.replace."""
     folder, name = os.path.split(os.fspath(path))
-    temporary = os.path.join(folder, f".{name}.{os.urandom(6).hex()}")
+    temporary = f"{folder or '.'}/.{name}.{os.urandom(6).hex()}"
     try:
         with open(temporary, "xb") as file:
-            file.write(encoded(text))
+            file.write(_encoded(text))
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
@@ -98,10 +92,14 @@ def write_text(path: str | os.PathLike[str], text: str, durable: bool = False) -
             os.unlink(temporary)
         raise
     if durable:
-        sync_folder(folder)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
-def encoded(text: str) -> bytes:
+def _encoded(text: str) -> bytes:
     """UTF-8, with bytes that git gave us as they were; half a character, which JSON can spell, becomes a `?`."""
     try:
         return text.encode("utf-8", "surrogateescape")
@@ -109,60 +107,48 @@ def encoded(text: str) -> bytes:
         return text.encode("utf-8", "replace")
 
 
-def sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_json(
     path: str | os.PathLike[str], data: Mapping[str, Any], durable: bool = False
 ) -> None:
     """One line for each key, to be read by people; `indent` would leave the quick encoder."""
     encode = json.JSONEncoder(ensure_ascii=False).encode
-    write_text(
-        path,
-        "{\n" + ",\n".join(f"  {encode(key)}: {encode(data[key])}" for key in data) + "\n}\n",
-        durable,
-    )
+    lines = ",\n".join(f"  {encode(key)}: {encode(value)}" for key, value in data.items())
+    write_text(path, f"{{\n{lines}\n}}\n", durable)
 
 
 def load_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """A JSON object, None when the file does not exist. Raises StateUnreadable for anything else."""
     text = load_text(path)
-    return None if text is None else parse_json(text, path)
+    return None if text is None else _parse_json(text, path)
 
 
 def load_text(path: str | os.PathLike[str]) -> str | None:
     try:
-        descriptor = os.open(
-            path, os.O_RDONLY | os.O_CLOEXEC
-        )  # a third of the time of open(): status reads thousands
+        # a third of the time of open(): status reads thousands
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise _unreadable(path, error) from error
     try:
-        return read_whole(descriptor).decode("utf-8", "surrogateescape")
+        return _read_whole(descriptor).decode("utf-8", "surrogateescape")
     except (ValueError, OSError) as error:
-        raise unreadable(path, error) from error
+        raise _unreadable(path, error) from error
     finally:
         os.close(descriptor)
 
 
-def parse_json(text: str, path: str | os.PathLike[str]) -> dict[str, Any]:
+def _parse_json(text: str, path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise unreadable(path, error) from error
+        raise _unreadable(path, error) from error
     if not isinstance(data, dict):
         raise StateUnreadable(f"{path}: is not a JSON object", "issue-orch doctor")
     return data
 
 
-def read_whole(descriptor: int) -> bytes:
+def _read_whole(descriptor: int) -> bytes:
     found = part = os.read(descriptor, READ_AT_ONCE)
     while len(part) == READ_AT_ONCE:
         part = os.read(descriptor, READ_AT_ONCE)
@@ -170,7 +156,7 @@ def read_whole(descriptor: int) -> bytes:
     return found
 
 
-def unreadable(path: str | os.PathLike[str], error: Exception) -> StateUnreadable:
+def _unreadable(path: str | os.PathLike[str], error: Exception) -> StateUnreadable:
     return StateUnreadable(f"{path}: cannot be read ({error})", "issue-orch doctor")
 
 
@@ -188,22 +174,17 @@ def load_status_text(
     text = load_text(path)
     if text is None:
         return None
-    data = parse_json(text, path)
-    status = checked_status(data, path)
-    return status, text if len(data) == len(status) else ""
-
-
-def checked_status(data: dict[str, Any], path: str) -> SessionStatus:
+    data = _parse_json(text, path)
     version = data.get("schemaVersion")
     if version != SCHEMA_VERSION:
         raise StateUnreadable(
             f"{path}: schemaVersion is {version!r}, this issue-orch knows {SCHEMA_VERSION}",
             "use the version of issue-orch that wrote it, or a newer one",
         )
-    merged = {**BLANK, **data}
-    if field := damaged(merged):
+    status = {**BLANK, **data}
+    if field := damaged(status):
         raise StateUnreadable(f"{path}: {field} is damaged", "issue-orch doctor")
-    return cast("SessionStatus", merged)
+    return cast("SessionStatus", status), text if len(data) == len(status) else ""
 
 
 def save_status(state: Path, status: SessionStatus, durable: bool = True) -> None:
@@ -213,7 +194,7 @@ def save_status(state: Path, status: SessionStatus, durable: bool = True) -> Non
 
 def session_numbers(state: str | os.PathLike[str]) -> list[int]:
     try:
-        names = os.listdir(os.path.join(state, "sessions"))
+        names = os.listdir(f"{state}/sessions")
     except FileNotFoundError:
         return []
     return sorted(int(name) for name in names if name.isdecimal())
@@ -231,12 +212,10 @@ def load_each(
     """One session after the other with the text of its file; to `problems` a line for each that cannot be read."""
     for number in session_numbers(state):
         try:
-            found = load_status_text(state, number)
+            if found := load_status_text(state, number):
+                yield found
         except StateUnreadable as error:
             problems.append(error.message)
-            continue
-        if found is not None:
-            yield found
 
 
 def load_pull(state: str | os.PathLike[str], number: int) -> PullFacts | None:
@@ -246,27 +225,23 @@ def load_pull(state: str | os.PathLike[str], number: int) -> PullFacts | None:
         return None
 
 
-def append_line(path: Path, record: Mapping[str, Any], durable: bool = True) -> None:
+def append_line(path: Path, record: Mapping[str, Any]) -> None:
     """Append one JSON line in a single write, so that lines of two writers never mix."""
-    raw = encoded(json.dumps(record, ensure_ascii=False) + "\n")
+    raw = _encoded(json.dumps(record, ensure_ascii=False) + "\n")
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        size = os.fstat(descriptor).st_size
-        if (
-            size and os.pread(descriptor, 1, size - 1) != b"\n"
-        ):  # a power failure cut the last line: keep ours whole
+        size, written = os.fstat(descriptor).st_size, 0
+        # a power failure cut the last line: keep ours whole
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
             raw = b"\n" + raw
-        written = 0
         try:
             written = os.write(descriptor, raw)
             if written != len(raw):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-            if durable:
-                os.fsync(descriptor)
+            os.fsync(descriptor)
         except OSError:
-            if (
-                os.fstat(descriptor).st_size == size + written
-            ):  # nobody wrote after us: the record counts as not written
+            # nobody wrote after us: the record counts as not written
+            if os.fstat(descriptor).st_size == size + written:
                 os.ftruncate(descriptor, size)
             raise
     finally:
@@ -296,8 +271,7 @@ def archive(state: Path, number: int, now: float) -> Path:
     target = base
     while target.exists():
         target = base.with_name(f"{base.name}-{os.urandom(2).hex()}")
-    os.rename(session_folder(state, number), target)
-    return target
+    return session_folder(state, number).rename(target)
 
 
 def read_untrusted(path: str | os.PathLike[str], limit: int) -> bytes | None:

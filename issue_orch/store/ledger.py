@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..core import prices
 from ..core.prices import Usage
 from ..process.survivors import find_marked
 from .files import append_line, iso, read_lines
@@ -27,11 +27,13 @@ class Ceilings(NamedTuple):
 
 
 class Room(NamedTuple):
-    """US dollars left below the tightest ceiling, perhaps negative, what uses that ceiling up, and how to go on."""
+    """US dollars left below the tightest ceiling, perhaps negative, what uses that ceiling up, and how to go on. `others` is
+    how many issues have a part of it reserved."""
 
     usd: float
     why: str
     hint: str = "issue-orch costs; raise the budget to go on"
+    others: int = 0
 
 
 class Booking(NamedTuple):
@@ -47,12 +49,12 @@ class Booking(NamedTuple):
 class Booked(NamedTuple):
     """What was booked for an issue, and the US dollars that its attempt has reserved and not used."""
 
-    bookings: tuple[Booking, ...] = ()
+    bookings: Sequence[Booking] = ()
     reserved: float = 0.0
 
     @property
     def usd(self) -> float:
-        return sum(each.usd or 0.0 for each in self.bookings)
+        return round(sum(each.usd or 0.0 for each in self.bookings), 9)
 
     @property
     def unknown(self) -> int:
@@ -110,114 +112,80 @@ def booked(state: Path, number: int) -> Booked:
     """Fold one ledger. The last reservation counts, and bookings of its attempt use it up."""
     bookings: list[Booking] = []
     reserved = 0.0
-    for line in read_lines(ledger_path(state, number)):
-        kind, cost = line.get("kind") if line else None, dollars(line)
-        if line and kind == "cost":
-            tokens = count(line, "inputTokens"), count(line, "outputTokens")
-            bookings.append(
-                Booking(str(line.get("at"))[:10], str(line.get("agent")), cost, *tokens)
+    for line in _lines(state, number):
+        kind, cost = line.get("kind"), prices.dollars(line.get("usd"))
+        if kind == "cost":
+            tokens = (
+                int(prices.number(line.get(key), 0, 2**63) or 0)
+                for key in ("inputTokens", "outputTokens")
             )
+            day, agent = str(line.get("at"))[:10], str(line.get("agent"))
+            bookings.append(Booking(day, agent, cost, *tokens))
             reserved -= cost or 0.0
         elif kind == "reserve" and cost is not None:
             reserved = cost
         else:
             bookings.append(Booking())
-    return Booked(tuple(bookings), max(0.0, reserved))
-
-
-def dollars(line: dict[str, Any] | None) -> float | None:
-    """The cost in a line; None when it has none that can be counted."""
-    usd = line.get("usd") if line else None
-    return (
-        float(usd)
-        if isinstance(usd, int | float) and not isinstance(usd, bool) and 0 <= usd < float("inf")
-        else None
-    )
-
-
-def count(line: dict[str, Any], key: str) -> int:
-    value = line.get(key)
-    return value if isinstance(value, int) and value > 0 else 0
+    return Booked(bookings, max(0.0, reserved))
 
 
 def readings(state: Path, number: int, since: str = "") -> dict[str, Usage]:
     """What each counter stood at when it was booked last; `rough` after an estimate."""
     found: dict[str, Usage] = {}
-    for line in lines_since(state, number, since):
-        reading = line.get("reading")
-        if isinstance(reading, list) and len(reading) == len(Usage._fields) and is_usage(*reading):
-            said = Usage(*reading)
-            found[str(line.get("counter"))] = (
-                said._replace(scope="rough") if line.get("estimate") else said
-            )
+    for line in _lines(state, number, since):
+        match line.get("reading"):
+            case [str(), int() | float() | None, int(), int(), int()] as said:
+                scope = "rough" if line.get("estimate") else said[0]
+                found[str(line.get("counter"))] = Usage(scope, *said[1:])
     return found
 
 
 def of_attempt(state: Path, number: int, attempt: int, since: str) -> list[float | None]:
     """The cost in each line of an attempt."""
     return [
-        dollars(line)
-        for line in lines_since(state, number, since)
+        prices.dollars(line.get("usd"))
+        for line in _lines(state, number, since)
         if line.get("kind") == "cost" and line.get("attempt") == attempt
     ]
 
 
-def lines_since(state: Path, number: int, since: str) -> Iterator[dict[str, Any]]:
-    return (
-        line
-        for line in read_lines(ledger_path(state, number))
-        if line and str(line.get("at")) >= since
-    )
-
-
-def is_usage(scope: object, usd: object, *tokens: object) -> bool:
-    return (
-        isinstance(scope, str)
-        and isinstance(usd, int | float | None)
-        and all(type(each) is int for each in tokens)
-    )
+def _lines(state: Path, number: int, since: str = "") -> Iterator[dict[str, Any]]:
+    """An empty one for a line that cannot be read: perhaps it was a cost."""
+    lines = (line or {} for line in read_lines(ledger_path(state, number)))
+    return (line for line in lines if str(line.get("at", "")) >= since)
 
 
 def booked_all(state: Path) -> dict[int, Booked]:
-    try:
-        names = os.listdir(state / "ledger")
-    except FileNotFoundError:
-        return {}
-    numbers = sorted(
-        int(name[:-6]) for name in names if name.endswith(".jsonl") and name[:-6].isdecimal()
-    )
+    names = (path.stem for path in (state / "ledger").glob("*.jsonl"))
+    numbers = sorted(int(name) for name in names if name.isdecimal())
     return {number: booked(state, number) for number in numbers}
 
 
-def sums(
-    everything: dict[int, Booked], ceilings: Ceilings, today: str
-) -> list[tuple[str, float, float, int]]:
-    """(name, limit, booked, bookings of unknown cost) of each ceiling that all issues share."""
-    found = []
-    if ceilings.total is not None:
-        unknown = sum(entry.unknown for entry in everything.values())
-        found.append(
+def _sums(
+    everything: dict[int, Booked],
+    ceilings: Ceilings,
+    today: str,
+    numbers: Iterable[int],
+    reserved: float = 0.0,
+) -> list[tuple[str, float, Booked]]:
+    """(name, limit, what was booked below it) of each ceiling that all issues share, and of those `numbers` have.
+    `reserved` is what others need of the shared ones."""
+    bookings = [each for entry in everything.values() for each in entry.bookings]
+    # What was booked before the clock was set back counts as today's: the ceiling holds.
+    recent = [each for each in bookings if each.day >= today or not each.day]
+    found = [
+        ("in total", ceilings.total, Booked(bookings, reserved)),
+        ("a day", ceilings.per_day, Booked(recent, reserved)),
+        *(
             (
-                "in total",
-                ceilings.total,
-                round(sum(entry.usd for entry in everything.values()), 9),
-                unknown,
+                f"for #{number}",
+                ceilings.per_issue,
+                everything.get(number, Booked())._replace(reserved=0.0),
             )
-        )
-    if ceilings.per_day is not None:
-        # What was booked before the clock was set back counts as today's: the ceiling holds.
-        counted = [
-            each
-            for entry in everything.values()
-            for each in entry.bookings
-            if each.day >= today or not each.day
-        ]
-        usd, unknown = (
-            round(sum(each.usd or 0.0 for each in counted), 9),
-            sum(each.usd is None for each in counted),
-        )
-        found.append(("a day", ceilings.per_day, usd, unknown))
-    return found
+            for number in numbers
+        ),
+    ]
+    return [(name, limit, sums) for name, limit, sums in found if limit is not None]
 
 
 def room(state: Path, number: int, ceilings: Ceilings, now: float) -> Room | None:
@@ -225,46 +193,29 @@ def room(state: Path, number: int, ceilings: Ceilings, now: float) -> Room | Non
     if not ceilings.limited:
         return None
     everything = booked_all(state)
-    return room_in(
-        everything, sum(reservations(state, number, everything)), number, ceilings, iso(now)[:10]
-    )
-
-
-def room_in(
-    everything: dict[int, Booked], reserved: float, number: int, ceilings: Ceilings, today: str
-) -> Room:
-    own = everything.get(number, Booked())
-    rows = [(*row, reserved) for row in sums(everything, ceilings, today)]
-    if ceilings.per_issue is not None:
-        rows.append((f"for #{number}", ceilings.per_issue, own.usd, own.unknown, 0.0))
-    return min(room_of(*row, ceilings.allow_unknown) for row in rows)
-
-
-def reservations(state: Path, number: int, everything: dict[int, Booked]) -> list[float]:
-    """What other issues have reserved. It counts while the lease is held or anything that the worker started runs."""
-    return [
+    # A reservation counts while the lease is held or anything that the worker started runs.
+    others = [
         entry.reserved
         for other, entry in everything.items()
         if other != number
         and entry.reserved
         and (probe(state, other) is not None or find_marked(str(state), other))
     ]
+    rows = _sums(everything, ceilings, iso(now)[:10], [number], sum(others))
+    return min(_room_of(*row, ceilings.allow_unknown) for row in rows)._replace(others=len(others))
 
 
-def room_of(
-    name: str, limit: float, usd: float, unknown: int, reserved: float, allow_unknown: bool
-) -> Room:
-    if unknown and not allow_unknown:
+def _room_of(name: str, limit: float, sums: Booked, allow_unknown: bool) -> Room:
+    if sums.unknown and not allow_unknown:
         return Room(
             0.0,
-            f"a budget of ${limit:.2f} {name} is set, and the cost of {unknown} bookings is not known "
+            f"a budget of ${limit:.2f} {name} is set, and the cost of {sums.unknown} bookings is not known "
             "(budget.allow_unknown = true accepts that)",
             "issue-orch costs; to go on all the same: budget.allow_unknown = true",
         )
-    why = (
-        f"the budget of ${limit:.2f} {name} is used up: ${usd:.2f} spent, ${reserved:.2f} reserved"
-    )
-    return Room(round(limit - usd - reserved, 9), why)
+    spent = f"${sums.usd:.2f} spent, ${sums.reserved:.2f} reserved"
+    why = f"the budget of ${limit:.2f} {name} is used up: {spent}"
+    return Room(round(limit - sums.usd - sums.reserved, 9), why)
 
 
 def reserve(
@@ -274,39 +225,24 @@ def reserve(
 
     Returns what was reserved, None without a ceiling. At zero or below nothing was, and nothing may start.
     """
-    if not ceilings.limited:
-        return None
-    everything = booked_all(state)
-    others = reservations(state, number, everything)
-    found = room_in(everything, sum(others), number, ceilings, iso(now)[:10])
-    if found.usd <= 0:
+    found = room(state, number, ceilings, now)
+    if found is None or found.usd <= 0:
         return found
     # An issue with a ceiling of its own reserves that; else each free slot gets an equal part.
-    part = found.usd if ceilings.per_issue is not None else found.usd / max(1, slots - len(others))
-    reserve_line(state, number, now, attempt, part)
-    return found._replace(usd=part)
+    shares = 1 if ceilings.per_issue is not None else max(1, slots - found.others)
+    reserve_line(state, number, now, attempt, found.usd / shares)
+    return found._replace(usd=found.usd / shares)
 
 
 def warnings(state: Path, ceilings: Ceilings, now: float) -> list[tuple[str, str]]:
     """(what it is about, words) for each ceiling that is used to 75 or 90 per cent. One that is reached speaks itself."""
     if not ceilings.limited:
         return []
-    everything, today = booked_all(state), iso(now)[:10]
-    rows = [row[:3] for row in sums(everything, ceilings, today)]
-    if ceilings.per_issue is not None:
-        rows += [
-            (f"for #{number}", ceilings.per_issue, entry.usd)
-            for number, entry in everything.items()
-        ]
-    found = []
-    for name, limit, usd in rows:
-        level = next((level for level in (90, 75) if limit > usd >= limit * level / 100), None)
+    found, today, everything = [], iso(now)[:10], booked_all(state)
+    for name, limit, sums in _sums(everything, ceilings, today, everything):
+        level = next((level for level in (90, 75) if limit > sums.usd >= limit * level / 100), None)
         if level:
-            day = f" {today}" if name == "a day" else ""
-            found.append(
-                (
-                    f"{name}{day} {level}",
-                    f"${usd:.2f} of the budget of ${limit:.2f} {name} are spent",
-                )
-            )
+            key = f"{name} {today} {level}" if name == "a day" else f"{name} {level}"
+            words = f"${sums.usd:.2f} of the budget of ${limit:.2f} {name} are spent"
+            found.append((key, words))
     return found

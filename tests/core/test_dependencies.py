@@ -16,7 +16,7 @@ from issue_orch.core.dependencies import (
     SHOWN_PATH,
     TEXT_LIMIT,
     Ref,
-    Wait,
+    Unmet,
     circles,
     needs_blockers,
     needs_states,
@@ -132,7 +132,7 @@ def test_what_this_host_cannot_be_asked_for_holds_by_its_words(
     waiting = issue(1, body=f"Blocked by {words}")
     assert needs_states([waiting], REPO, lambda ref: None) == ()
     assert unmet(waiting, REPO, (), (), lambda ref: None) == (
-        Wait(ref, None, "", "unknown", "text"),
+        Unmet(ref, None, "", "unknown", "text"),
     )
 
 
@@ -202,8 +202,8 @@ def test_own_host_is_that_of_the_issue() -> None:
     )
 
 
-HIDDEN = Wait("1 more blocker", None, "", "unknown", "github")
-OPEN = Wait("#2", 2, "Two", "open", "github")
+HIDDEN = Unmet("1 more blocker", None, "", "unknown", "github")
+OPEN = Unmet("#2", 2, "Two", "open", "github")
 
 
 @pytest.mark.parametrize(
@@ -213,24 +213,24 @@ OPEN = Wait("#2", 2, "Two", "open", "github")
         ({"open_blockers": None, "sub_issues_total": None}, (), (), []),
         ({"open_blockers": 0, "total_blockers": 2}, (), (), []),
         ({"open_blockers": 1}, (blocker(2, "Two"),), (), [OPEN]),
-        ({"open_blockers": 2}, (), (), [Wait("2 open blockers", None, "", "open", "github")]),
+        ({"open_blockers": 2}, (), (), [Unmet("2 open blockers", None, "", "open", "github")]),
         ({"open_blockers": 2}, (blocker(2, "Two"),), (), [OPEN, HIDDEN]),
         ({"open_blockers": 1}, (blocker(3, "", "closed", "completed"),), (), [HIDDEN]),
-        ({"open_blockers": 1}, None, (), [Wait("its blockers", None, "", "unknown", "github")]),
-        ({"open_blockers": 0}, None, (), [Wait("its blockers", None, "", "unknown", "github")]),
+        ({"open_blockers": 1}, None, (), [Unmet("its blockers", None, "", "unknown", "github")]),
+        ({"open_blockers": 0}, None, (), [Unmet("its blockers", None, "", "unknown", "github")]),
         ({}, (blocker(3, "", "closed", "completed"), blocker(4, "", "closed")), (), []),
-        ({}, (blocker(3, "C", "closed", "not_planned"),), (), [Wait("#3", 3, "C", "not_planned", "github")]),
-        ({}, (blocker(3, "C", "closed", "duplicate"),), (), [Wait("#3", 3, "C", "not_planned", "github")]),
-        ({}, (blocker(3, "C", repo="a/B"),), (), [Wait("a/B#3", None, "C", "open", "github")]),
+        ({}, (blocker(3, "C", "closed", "not_planned"),), (), [Unmet("#3", 3, "C", "not_planned", "github")]),
+        ({}, (blocker(3, "C", "closed", "duplicate"),), (), [Unmet("#3", 3, "C", "not_planned", "github")]),
+        ({}, (blocker(3, "C", repo="a/B"),), (), [Unmet("a/B#3", None, "C", "open", "github")]),
         ({"sub_issues_total": 2, "sub_issues_completed": 2}, (), (), []),
         ({"sub_issues_total": 3, "sub_issues_completed": 2}, (), (),
-         [Wait("1 open sub-issue", None, "", "open", "sub_issue")]),
+         [Unmet("1 open sub-issue", None, "", "open", "sub_issue")]),
         ({"sub_issues_total": 1}, (), (blocker(2, "Two"),), [OPEN._replace(source="sub_issue")]),
-        ({"sub_issues_total": 1}, (), None, [Wait("its sub-issues", None, "", "unknown", "sub_issue")]),
+        ({"sub_issues_total": 1}, (), None, [Unmet("its sub-issues", None, "", "unknown", "sub_issue")]),
     ],
 )  # fmt: skip
 def test_unmet_of_github(
-    fields: dict[str, Any], blockers: Any, sub_issues: Any, waits: list[Wait]
+    fields: dict[str, Any], blockers: Any, sub_issues: Any, waits: list[Unmet]
 ) -> None:
     found = unmet(
         issue(1, **{"sub_issues_completed": None, **fields}),
@@ -249,12 +249,12 @@ def test_unmet_of_github(
         ([blocker(2, "Two", "closed", "completed")], []),
         (
             [blocker(2, "Two", "closed", "not_planned")],
-            [Wait("#2", 2, "Two", "not_planned", "text")],
+            [Unmet("#2", 2, "Two", "not_planned", "text")],
         ),
-        ([], [Wait("#2", 2, "", "unknown", "text")]),
+        ([], [Unmet("#2", 2, "", "unknown", "text")]),
     ],
 )
-def test_unmet_of_the_text(known: list[Any], waits: list[Wait]) -> None:
+def test_unmet_of_the_text(known: list[Any], waits: list[Unmet]) -> None:
     states = {Ref(HERE, each.number): each for each in known}
     silent_server = issue(1, body="Depends on #2", open_blockers=None, total_blockers=None)
     assert unmet(silent_server, REPO, (), (), states.get) == tuple(waits)
@@ -265,7 +265,7 @@ def test_what_github_lists_is_not_counted_again_from_the_text() -> None:
     listed = (blocker(2, "Two"), blocker(3, "Three", repo="a/b"))
     assert unmet(both, REPO, listed, (), lambda ref: None) == (
         OPEN,
-        Wait("a/b#3", None, "Three", "open", "github"),
+        Unmet("a/b#3", None, "Three", "open", "github"),
     )
 
 

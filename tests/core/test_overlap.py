@@ -171,7 +171,7 @@ def test_resolve_without_a_tree_compares_what_the_items_say() -> None:
     items = [
         Item(number, False, {path: "declared"}) for number, path in enumerate(("src", "src/a", "x"))
     ]
-    resolved, unknown = resolve(items, None)
+    resolved, unknown = resolve(items, frozenset())
     assert [sorted(each.files) for each in resolved] == [["src", "src/a"], ["src/a"], ["x"]]
     assert unknown == frozenset()
 

@@ -27,13 +27,20 @@ from issue_orch.core.ready import (
     index_of,
     recorded,
     text_hash,
-    why_not,
 )
+from issue_orch.core.ready import why_not as why_not_of
 from issue_orch.core.record import Phase
 from issue_orch.terminal.plan import plan_json, plan_text
 from tests.kit.plan import REPO, blocker, facts, issue, session
 
 RULES = Rules()
+
+
+def why_not(each: Issue, seen: Facts, rules: Rules) -> tuple[Reason, ...]:
+    """As of an issue that was read anew, and takes the place of an older copy."""
+    return why_not_of(each, seen, rules, index_of(seen._replace(issues=(*seen.issues, each))))
+
+
 OTHER = (blocker(7, "Core types"),)
 PULL = OpenPull(40, "https://github.com/owner/repo/pull/40", 1)
 
@@ -375,7 +382,7 @@ def test_a_pull_of_an_issue_without_a_session_counts() -> None:
     seen = facts(
         issue(1, body="Files: a"),
         issue(2),
-        pulls=(OpenPull(40, "u", 2, ("a",)), OpenPull(41, "u", 3, None)),
+        pulls=(OpenPull(40, "u", 2, ("a",)), OpenPull(41, "u", 3)),
     )
     found = plan(seen, RULES._replace(serialize=True), 2)
     assert [[touch.number for touch in each.touches] for each in found.overlaps] == [[1, 2]]
@@ -565,7 +572,9 @@ def test_no_facts_crash_and_each_issue_is_listed_once(data: st.DataObject) -> No
         st.dictionaries(st.integers(1, 6), st.builds(session, phases, st.booleans()))
     )
     seen = facts(
-        *listed, sessions=sessions, tree=data.draw(st.sampled_from([None, frozenset({"a", "b/c"})]))
+        *listed,
+        sessions=sessions,
+        tree=data.draw(st.sampled_from([frozenset(), frozenset({"a", "b/c"})])),
     )
     found = plan(
         seen,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from issue_orch.store.files import checked_status
+from issue_orch.store.files import load_status
 from tests.kit.scene import COMPLETE, ENDLESS, Ran, Scene, make_scene
 
 AT_ONCE = 6
@@ -109,9 +108,8 @@ def test_stop_resume_pause_and_status_at_once(scene: Scene) -> None:
 
     def read() -> int:
         looks = 0
-        path = scene.state / "sessions" / str(number) / "status.json"
         while not done.is_set():
-            checked_status(json.loads(path.read_text()), str(path))
+            load_status(scene.state, number)
             looks += 1
         return looks
 
