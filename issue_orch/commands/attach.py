@@ -15,7 +15,6 @@ from ..actions.steer import pause, resume, stop
 from ..agents.base import Command
 from ..core.history import Attached
 from ..errors import Expected, Usage
-from ..process.helper import Helper
 from ..process.run import wait_for
 from ..process.survivors import end_marked
 from ..store.history import append_entry
@@ -45,7 +44,7 @@ def attach(number: int, now: bool) -> int:
             str(context.state), number
         )  # what a killed supervisor left would work beside the person
         write_launch(context, status)
-        session = Session(context.state, number, Helper(None))
+        session = Session(context.state, number, None)
         append_entry(context.state, number, Attached(getpass.getuser()), time.time())
         code = work_by_hand(session)
     if was_running:

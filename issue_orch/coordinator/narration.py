@@ -11,7 +11,7 @@ from ..core.headline import next_command
 from ..core.overlap import Item, overlaps
 from ..core.plan import Failure, Plan
 from ..core.record import SessionStatus
-from ..process.helper import Helper
+from ..process.helper import tell_helper
 from ..store import ledger
 from ..store.files import seconds, session_folder, write_text
 from ..store.launch import Notifying
@@ -142,7 +142,7 @@ class Narrator:
                 "notify": launch.channels(context.config),
                 "commonDir": context.repo.common_dir,
             }
-            Helper(None).send(
+            tell_helper(
                 "notify",
                 kind="waiting",
                 text=question["decision"],

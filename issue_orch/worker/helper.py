@@ -11,55 +11,50 @@ from typing import Any
 
 from ..core.model import Token
 from ..errors import Expected
-from ..git import run as git
+from ..git.run import changed_keys, dangerous_keys
 from ..github.sign_in import find_token, web_host
 from ..process.run import hide_process
+from ..store.files import iso, load_json, session_folder, state_folder, write_json
 from .changes import repo_of
 
 
 def main() -> int:
     hide_process()
     request = json.loads(sys.stdin.read())
-    operation = {"render": render, "settle": settle, "notify": notify}[request.pop("operation")]
+    operation = {"render": _render, "settle": _settle, "notify": _notify}[request.pop("operation")]
+    token = request.pop("token", None)
     try:
-        answer = operation(request)
+        answer = operation(request, token)
     except Expected as error:
         answer = {"error": error.message, "hint": error.hint}
     sys.stdout.write(json.dumps(answer))
     return 0
 
 
-def render(request: dict[str, Any]) -> dict[str, Any]:
+def _render(request: dict[str, Any], _: str | None) -> dict[str, Any]:
     """A message to a worker, by the team's templates."""
-    from ..config.templates import render as render_template
+    from ..config.templates import render
 
-    text = render_template(
-        request["template"],
-        request["top"],
-        number=request["number"],
-        report=request["report"],
-        messages=request["messages"],
-        words=request["words"],
-        prompt=request["prompt"],
-    )
-    return {"text": text}
+    return {"text": render(request.pop("template"), request.pop("top"), **request)}
 
 
-def token_for(request: dict[str, Any]) -> Token | None:
-    """The token that the starting command handed over; else what can be had now, such as `gh auth token`."""
-    base_url = request["launch"]["baseUrl"]
-    if request["token"]:
-        return Token(request["token"], "environment of the starting command", web_host(base_url))
-    return find_token(base_url, os.environ)
-
-
-def settle(request: dict[str, Any]) -> dict[str, Any]:
+def _settle(request: dict[str, Any], given: str | None) -> dict[str, Any]:
+    """With the token that the starting command handed over; else what can be had now, such as `gh auth token`."""
     from ..github.client import open_github
-    from .settle import Job
-    from .settle import settle as settle_session
+    from .settle import Job, settle
 
-    launch, token = request["launch"], token_for(request)
-    if changed := changed_keys(repo_of(launch), request):
+    launch, state = request["launch"], Path(request["state"])
+    base_url = launch["baseUrl"]
+    if given:
+        token: Token | None = Token(
+            given, "environment of the starting command", web_host(base_url)
+        )
+    else:
+        token = find_token(base_url, os.environ)
+    # Keys that run something and differ from what was noted at spawn (threat S9).
+    noted = load_json(session_folder(state, request["number"]) / "keys.json")
+    now = dangerous_keys(repo_of(launch), launch["remote"])
+    if noted is not None and (changed := changed_keys(noted, now)):
         raise Expected(
             f"the git configuration changed since the worker started: {', '.join(changed)}; look at it with "
             "`git config --show-origin --get-all KEY`; undo it, or if it is yours `issue-orch init --approve`; "
@@ -67,43 +62,30 @@ def settle(request: dict[str, Any]) -> dict[str, Any]:
         )
     if token is None:
         raise Expected(
-            f"no token for {launch['baseUrl']}: gh auth login, or set GH_TOKEN, then issue-orch resume"
+            f"no token for {base_url}: gh auth login, or set GH_TOKEN, then issue-orch resume"
         )
-    state = Path(request["state"])
-    gh = open_github(launch["repoName"], token, launch["baseUrl"], state, os.environ)
-    return settle_session(Job(launch, request["status"], request["claim"], token), gh)._asdict()
+    gh = open_github(launch["repoName"], token, base_url, state, os.environ)
+    return settle(Job(launch, request["status"], request["claim"], token), gh)._asdict()
 
 
-def changed_keys(repo: git.Repo, request: dict[str, Any]) -> list[str]:
-    """Keys of git's configuration that run something and differ from what was noted at spawn (threat S9)."""
-    from ..store.files import load_json, session_folder
-
-    noted = load_json(session_folder(Path(request["state"]), request["number"]) / "keys.json")
-    if noted is None:
-        return []
-    return git.changed_keys(noted, git.dangerous_keys(repo, request["launch"]["remote"]))
-
-
-def notify(request: dict[str, Any]) -> dict[str, Any]:
-    from ..store.files import iso, state_folder, write_json
-    from .notify import Event
-    from .notify import notify as deliver
+def _notify(request: dict[str, Any], _: str | None) -> dict[str, Any]:
+    from .notify import Notice, notify
 
     status, launch = request["status"], request["launch"]
-    event = Event(
+    notice = Notice(
         request["kind"],
         status["issueNumber"],
         status["issueTitle"],
         request["text"],
         status["pullRequestUrl"] or status["issueUrl"],
     )
-    failures = deliver(event, launch["notify"])
+    failures = notify(notice, launch["notify"], os.environ)
     write_json(
         state_folder(launch["commonDir"])
         / "notify.json",  # for doctor: nobody waits for this process
-        {"at": iso(time.time()), "issue": event.issue, "kind": event.kind, "failures": failures},
+        {"at": iso(time.time()), "issue": notice.issue, "kind": notice.kind, "failures": failures},
     )
-    return {"failures": failures}
+    return {}
 
 
 if __name__ == "__main__":

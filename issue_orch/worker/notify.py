@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from shutil import which
 from typing import Literal, NamedTuple
 
@@ -13,13 +13,13 @@ from ..errors import Expected
 from ..process.run import run
 from ..text import one_line, redact, sanitise
 
-TOKENS = ("ISSUE_ORCH_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")  # a notifier has no use for them
-OSASCRIPT = (
+_TOKENS = ("ISSUE_ORCH_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")  # a notifier has no use for them
+_OSASCRIPT = (
     "on run argv\ndisplay notification (item 2 of argv) with title (item 1 of argv)\nend run"
 )
 
 
-class Event(NamedTuple):
+class Notice(NamedTuple):
     """What a person should know. `text` is the question, the reason or the address, as the worker or GitHub gave it."""
 
     kind: Literal["stuck", "pull_ready", "crashed", "budget", "waiting"]
@@ -29,7 +29,7 @@ class Event(NamedTuple):
     url: str
 
 
-WORDS = {
+_WORDS = {
     "stuck": "needs a decision",
     "pull_ready": "has a pull to review",
     "crashed": "gave up",
@@ -39,75 +39,59 @@ WORDS = {
 
 
 def notify(
-    event: Event,
+    notice: Notice,
     channels: Mapping[str, Sequence[str]],
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str],
     limit: float = 20.0,
 ) -> list[str]:
     """Send to the desktop and to `channels` ("command": argument list, "urls": apprise addresses).
 
     Returns what failed, fit to print. Command and desktop may take `limit` seconds each.
     """
-    env = os.environ if env is None else env
-    secrets = tuple(env[name] for name in TOKENS if env.get(name))
-    safe = Event(
-        event.kind, event.issue, *(redact(sanitise(part), secrets)[:4000] for part in event[2:])
-    )
-    child_env = {name: value for name, value in env.items() if name not in TOKENS}
-    programs = [
-        ("notify.command", list(channels.get("command") or ()), as_json(safe)),
-        *desktop(safe, child_env),
-    ]
-    failures = [
-        failure
-        for name, argv, stdin in programs
-        for failure in attempt(name, argv, child_env, stdin, limit)
-    ]
-    failures += by_urls(safe, channels.get("urls") or ())
+    secrets = tuple(env[name] for name in _TOKENS if env.get(name))
+    kind, issue, *texts = notice
+    safe = Notice(kind, issue, *(redact(sanitise(text), secrets)[:4000] for text in texts))
+    child_env = {name: value for name, value in env.items() if name not in _TOKENS}
+    programs = [*desktop(safe, child_env)]
+    if channels.get("command"):
+        programs.insert(0, ("notify.command", channels["command"], _as_json(safe)))
+    failures = []
+    for name, argv, stdin in programs:
+        try:
+            run(*argv, env=child_env, stdin=stdin, timeout=limit)
+        except Expected as error:
+            failures.append(f"{name}: {one_line(error.message, 300)}")
+    failures += _by_urls(safe, channels.get("urls", ()))
     return [redact(sanitise(failure), secrets) for failure in failures]
 
 
-def headline(event: Event) -> str:
-    return f"#{event.issue} {WORDS[event.kind]}: {one_line(event.title, 80)}"
+def headline(notice: Notice) -> str:
+    return f"#{notice.issue} {_WORDS[notice.kind]}: {one_line(notice.title, 80)}"
 
 
-def body(event: Event) -> str:
-    text = "" if event.text == event.url else one_line(event.text, 300)
-    answer = f"issue-orch answer {event.issue}" if event.kind in ("stuck", "waiting") else ""
-    return "\n".join(part for part in (text, answer, event.url) if part)
+def body(notice: Notice) -> str:
+    text = "" if notice.text == notice.url else one_line(notice.text, 300)
+    answer = f"issue-orch answer {notice.issue}" if notice.kind in ("stuck", "waiting") else ""
+    return "\n".join(part for part in (text, answer, notice.url) if part)
 
 
-def as_json(event: Event) -> str:
-    return json.dumps({**event._asdict(), "headline": headline(event)}) + "\n"
+def _as_json(notice: Notice) -> str:
+    return json.dumps({**notice._asdict(), "headline": headline(notice)}) + "\n"
 
 
 def desktop(
-    event: Event, env: Mapping[str, str], platform: str = sys.platform
-) -> Iterator[tuple[str, list[str], str]]:
+    notice: Notice, env: Mapping[str, str], platform: str = sys.platform
+) -> Iterator[tuple[str, Sequence[str], str]]:
     """The program that shows it, where there is a desktop: a server without one is no failure."""
     path = env.get("PATH")
     if platform == "darwin" and which("osascript", path=path):
-        yield "desktop", ["osascript", "-e", OSASCRIPT, headline(event), body(event)], ""
+        yield "desktop", ["osascript", "-e", _OSASCRIPT, headline(notice), body(notice)], ""
     elif (env.get("DISPLAY") or env.get("WAYLAND_DISPLAY")) and which("notify-send", path=path):
-        markup = body(event).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        yield "desktop", ["notify-send", "--app-name=issue-orch", "--", headline(event), markup], ""
+        words = headline(notice), escape(body(notice), quote=False)
+        yield "desktop", ["notify-send", "--app-name=issue-orch", "--", *words], ""
 
 
-def attempt(
-    name: str, argv: list[str], env: Mapping[str, str], stdin: str, limit: float
-) -> Iterator[str]:
-    if not argv:
-        return
-    program = which(argv[0], path=env.get("PATH")) or argv[0]
-    try:
-        run(program, *argv[1:], env=env, stdin=stdin, timeout=limit)
-    except Expected as error:
-        yield f"{name}: {one_line(error.message, 300)}"
-    except OSError as error:
-        yield f"{name}: {argv[0]}: {error.strerror}"
-
-
-def by_urls(event: Event, urls: Sequence[str]) -> Iterator[str]:
+def _by_urls(notice: Notice, urls: Sequence[str]) -> Iterator[str]:
     """Failures name an address by its position and scheme alone: the rest of it is usually a secret."""
     if not urls:
         return
@@ -126,5 +110,5 @@ def by_urls(event: Event, urls: Sequence[str]) -> Iterator[str]:
         name = f"notify.urls {position} ({url.partition('://')[0][:20] if '://' in url else 'no address'})"
         if not sender.add(url):
             yield f"{name}: not an address that apprise knows"
-        elif not sender.notify(title=headline(event), body=body(event)):
+        elif not sender.notify(title=headline(notice), body=body(notice)):
             yield f"{name}: was not delivered"

@@ -17,7 +17,7 @@ from ..core.prices import Prices, Usage
 from ..core.record import Activity, Message
 from ..errors import Expected
 from ..git.run import worker_settings
-from ..process.helper import SETTLE_LIMIT, Helper
+from ..process.helper import ask_helper, tell_helper
 from ..process.identity import identity
 from ..process.survivors import marker
 from ..store import ledger
@@ -36,6 +36,7 @@ from . import changes
 from .agent_run import AgentRun, Ended, logged_since
 
 HEARTBEAT = 10.0
+SETTLE_LIMIT = 900.0  # seconds for a helper that pushes and asks GitHub
 QUIET = 600.0  # seconds of silence after which people are shown it, three times as long in a tool
 TOOK_INPUT = frozenset({"session", "text", "tool", "tool_end", "usage", "alive"})
 
@@ -51,11 +52,11 @@ class Session:
         self,
         state: Path,
         number: int,
-        helper: Helper,
+        token: str | None,
         patience: Callable[[OSError], None] = give_up,
     ) -> None:
         """`patience` is called when the disk is full: it waits before the next try, or raises."""
-        self.state, self.number, self.helper, self.patience = state, number, helper, patience
+        self.state, self.number, self.token, self.patience = state, number, token, patience
         self.folder = session_folder(state, number)
         status, launch = load_status(state, number), load_launch(state, number)
         if status is None or launch is None:
@@ -370,7 +371,7 @@ class Session:
         template = "guidance_fresh" if fresh else "guidance" if messages else step.template
         if template == "words":
             return step.words
-        answer = self.helper.call(
+        answer = ask_helper(
             "render",
             template=template,
             top=self.launch["top"],
@@ -503,9 +504,10 @@ class Session:
     def settle(self) -> lifecycle.Step | None:
         """Check the claim, push, open the pull. What comes back decides how it goes on."""
         try:
-            answer = self.helper.call(
+            answer = ask_helper(
                 "settle",
                 timeout=SETTLE_LIMIT,
+                token=self.token,
                 state=str(self.state),
                 number=self.number,
                 claim=self.counted.claim or {},
@@ -538,7 +540,7 @@ class Session:
 
     def notify(self, kind: str, text: str) -> None:
         try:
-            self.helper.send(
+            tell_helper(
                 "notify", kind=kind, text=text, launch=self.launch, status=dict(self.status)
             )
         except OSError as error:  # no processes left, say

@@ -24,7 +24,6 @@ from ..core import lifecycle
 from ..core.history import Failed
 from ..core.outcomes import Outcome
 from ..errors import Expected, LeaseHeld, of_system
-from ..process.helper import Helper
 from ..process.run import hide_process
 from ..process.survivors import end_marked
 from ..store.files import iso, load_status, session_folder
@@ -79,7 +78,7 @@ def supervise(state: Path, number: int, lease_fd: int, ready_fd: int, word_fd: i
     lease = adopt(lease_fd, "supervisor")
     ready = Ready(ready_fd)
     try:
-        supervisor = Supervisor(state, number, Helper(word.removeprefix(BEGIN) or None), ready)
+        supervisor = Supervisor(state, number, word.removeprefix(BEGIN) or None, ready)
         while True:
             supervisor.run()
             ready.say({"ok": True})
@@ -139,8 +138,8 @@ def something_came(state: Path, session: Session) -> bool:
 class Supervisor:
     """Performs the steps that turn.py decides, and looks after the agent while it runs."""
 
-    def __init__(self, state: Path, number: int, helper: Helper, ready: Ready) -> None:
-        self.state, self.number, self.helper, self.ready = state, number, helper, ready
+    def __init__(self, state: Path, number: int, token: str | None, ready: Ready) -> None:
+        self.state, self.number, self.token, self.ready = state, number, token, ready
         self.wakeup = wakeup_pipe()
         self.terminated = False
         signal.signal(signal.SIGTERM, self.on_term)
@@ -150,7 +149,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Work until nothing is left to do."""
-        self.session = session = Session(self.state, self.number, self.helper, self.patience)
+        self.session = session = Session(self.state, self.number, self.token, self.patience)
         # Before the first attempt there is nothing that could have survived.
         survived = bool(session.status["attempt"]) and end_marked(str(self.state), self.number)
         apply_reports(session, ROUNDS)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from issue_orch.worker.notify import Event, body, desktop, headline, notify
+from issue_orch.worker.notify import Notice, body, desktop, headline, notify
 
-EVENT = Event("stuck", 7, "Export\x1b[2J", "Sliding or fixed?", "https://github.com/o/r/issues/7")
+EVENT = Notice("stuck", 7, "Export\x1b[2J", "Sliding or fixed?", "https://github.com/o/r/issues/7")
 RECORD = '#!/bin/sh\nfor word in "$@"; do printf "%s\\n" "$word"; done > "$OUT"\ncat >> "$OUT"\nenv > "$OUT.env"\n'
 
 
@@ -109,7 +109,7 @@ def test_the_desktop_of_macos_gets_text_as_arguments(env: dict[str, str]) -> Non
     ],
 )
 def test_headlines(kind: str, says: str) -> None:
-    event = Event(kind, 7, "T", "https://p/9", "https://p/9")  # type: ignore[arg-type]
+    event = Notice(kind, 7, "T", "https://p/9", "https://p/9")  # type: ignore[arg-type]
     assert headline(event) == says
     assert body(event).splitlines()[-1] == "https://p/9" and body(event).count("https") == 1
     assert ("issue-orch answer 7" in body(event)) == (kind in ("stuck", "waiting"))

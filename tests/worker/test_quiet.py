@@ -12,7 +12,6 @@ import pytest
 
 from issue_orch.core.headline import Observed, headline
 from issue_orch.core.outcomes import Tool, Turn
-from issue_orch.process.helper import Helper
 from issue_orch.store.files import load_status
 from issue_orch.store.leases import take
 from issue_orch.worker.session import Session
@@ -32,7 +31,7 @@ def held(scene: Scene, stall_after: float = 0) -> Iterator[Session]:
     launch = scene.state / "sessions" / str(number) / "launch.json"
     launch.write_text(json.dumps({**json.loads(launch.read_text()), "stallAfter": stall_after}))
     with take(scene.state, number, "test"):
-        session = Session(scene.state, number, Helper(None))
+        session = Session(scene.state, number, None)
         session.status["status"] = "working"
         session.run_since, session.run_steady = time.time() - 3600, time.monotonic() - 3600
         yield session
