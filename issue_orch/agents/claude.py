@@ -85,8 +85,8 @@ def _settings(attempt: Attempt) -> list[str]:
 
 def parse(line: str) -> list[Event]:
     match load(line):
-        case {"type": "system", "subtype": "init", **data}:
-            return [Event("session", session_id=text(data.get("session_id")) or None)]
+        case {"type": "system", "subtype": "init", "session_id": str(session)}:
+            return [Event("session", session_id=session)]
         case {"type": "system", "subtype": "api_retry", **data}:
             delay = dollars(data.get("retry_delay_ms"))
             return [
@@ -111,8 +111,8 @@ def parse(line: str) -> list[Event]:
                 for block in items(blocks)
                 if block.get("type") == "tool_result"
             ]
-        case {"type": "tool_progress", **data}:
-            return [Event("alive", tool(data.get("tool_name"), None))]
+        case {"type": "tool_progress"}:
+            return [Event("alive")]
         # The limits of a subscription; `allowed` and warnings are not worth an event.
         case {"type": "rate_limit_event", "rate_limit_info": {"status": "rejected", **info}}:
             return [

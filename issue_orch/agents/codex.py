@@ -11,7 +11,7 @@ from typing import Any
 from ..core.outcomes import Event, Outcome, Turn
 from ..core.prices import Usage
 from .base import Attempt, Capabilities, Command, command
-from .jsonl import load, status_in, text, tokens, tool, usage
+from .jsonl import load, obj, status_in, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
     program="codex",
@@ -73,8 +73,8 @@ def _flags(attempt: Attempt) -> list[str]:
 
 def parse(line: str) -> list[Event]:
     match load(line):
-        case {"type": "thread.started", **data}:
-            return [Event("session", session_id=text(data.get("thread_id")) or None)]
+        case {"type": "thread.started", "thread_id": str(session)}:
+            return [Event("session", session_id=session)]
         case {"type": "item.started", "item": dict(item)} if text(item.get("type")) in TOOLS:
             return [Event("tool", _tool(item), id=text(item.get("id")))]
         case {"type": "item.completed", "item": dict(item)} if text(item.get("type")) in TOOLS:
@@ -88,10 +88,9 @@ def parse(line: str) -> list[Event]:
             return [Event("retry" if retrying else "error", message, status=status_in(message))]
         case {"type": "turn.completed", **data}:
             return [Event("usage", usage=_usage(data.get("usage"))), Event("final")]
-        case {"type": "turn.failed", "error": {"message": str(message)}}:
+        case {"type": "turn.failed", **data}:
+            message = text(obj(data.get("error")).get("message"))
             return [Event("final", message, status=status_in(message), is_error=True)]
-        case {"type": "turn.failed"}:
-            return [Event("final", is_error=True)]
         case _:
             return []
 

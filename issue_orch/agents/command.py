@@ -54,8 +54,8 @@ def interactive(attempt: Attempt) -> Command | None:
 
 def parse(line: str) -> list[Event]:
     match load(line):
-        case {"type": "session", **data}:
-            return [Event("session", session_id=text(data.get("session_id")) or None)]
+        case {"type": "session", "session_id": str(session)}:
+            return [Event("session", session_id=session)]
         case {"type": "text" | "tool" | "tool_end" | "error" as kind, **data}:
             return [Event(kind, text(data.get("text")), id=text(data.get("id")))]
         case {"type": "usage", **data}:

@@ -111,8 +111,8 @@ def _env(attempt: Attempt) -> dict[str, str]:
 
 def parse(line: str) -> list[Event]:
     match load(line):
-        case {"type": "init", **data}:
-            return [Event("session", session_id=text(data.get("session_id")) or None)]
+        case {"type": "init", "session_id": str(session)}:
+            return [Event("session", session_id=session)]
         case {"type": "message", "role": "assistant", "content": str(said)} if said:
             return [Event("text", said)]
         case {"type": "tool_use", **data}:

@@ -63,9 +63,9 @@ class Installed(NamedTuple):
 
     name: str
     path: str | None
-    version: str | None
-    signed_in: str | None
-    problem: str | None
+    version: str | None = None
+    signed_in: str | None = None
+    problem: str | None = None
     old: str | None = None
 
 
@@ -105,21 +105,20 @@ def _look(name: str, program: str, env: Mapping[str, str]) -> Installed:
 
     from ..process.run import run
 
-    adapter = load(name)
-    signed_in = _sign_in(adapter.CAPABILITIES, env)
-    path = which(program, path=env.get("PATH"))
+    adapter, path = load(name), which(program, path=env.get("PATH"))
+    tried = adapter.CAPABILITIES.tried
+    found = Installed(name, path, signed_in=_sign_in(adapter.CAPABILITIES, env))
     if path is None:
-        return Installed(name, None, None, signed_in, None)
+        return found
     try:
         said = run(path, "--version", env=environment(env, adapter), timeout=30).stdout
     except Expected as error:
-        return Installed(name, path, None, signed_in, error.message)
+        return found._replace(problem=error.message)
     version = re.search(r"\d+\.\d+\.\d+\S*", said)
-    tried = adapter.CAPABILITIES.tried
-    old = version is not None and _parts(version[0]) < _parts(tried)
-    return Installed(
-        name, path, version[0] if version else None, signed_in, None, tried if old else None
-    )
+    if version is None:
+        return found
+    old = _parts(version[0]) < _parts(tried)
+    return found._replace(version=version[0], old=tried if old else None)
 
 
 def _parts(version: str) -> list[int]:

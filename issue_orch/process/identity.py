@@ -40,8 +40,9 @@ def start_ticks(pid: int) -> int | None:
         return None
 
 
-def is_zombie(pid: int) -> bool:
-    return stat_of(pid)[:1] == [b"Z"]
+def is_running(pid: int) -> bool:
+    """A zombie is not."""
+    return start_ticks(pid) is not None and stat_of(pid)[:1] != [b"Z"]
 
 
 def identity(pid: int) -> ProcessId:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from ..errors import CommandFailed, Expected
@@ -67,7 +68,7 @@ def run(
         try:
             code, out, err = finish(child, stdin.encode("utf-8", "surrogateescape"), timeout)
         except BaseException:
-            kill_group(child.pid)
+            signal_group(child.pid, signal.SIGKILL)
             raise
     done = Done(child.returncode, decode(out), decode(err))
     if code is None or (check and code):
@@ -101,15 +102,13 @@ def finish(
             if patience < rest and not ended:
                 continue
             if child.poll() is None:
-                kill_group(child.pid)
+                signal_group(child.pid, signal.SIGKILL)
             return child.returncode, late.output or b"", late.stderr or b""
 
 
-def kill_group(pid: int) -> None:
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:  # it has just ended by itself
-        pass
+def signal_group(pid: int, what: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # it has just ended by itself
+        os.killpg(pid, what)
 
 
 def decode(raw: bytes) -> str:

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from .identity import is_zombie, start_ticks
+from .identity import is_running
 from .run import wait_for
 
 MARKER = "ISSUE_ORCH_WORKER"
@@ -66,10 +66,10 @@ def end_marked(state: str, number: int, grace: float = 5.0) -> bool:
     found = find_marked(state, number)
     for pid in found:
         signal_marked(pid, state, number, signal.SIGTERM)
-    wait_for(lambda: not any(start_ticks(pid) and not is_zombie(pid) for pid in found), grace, 0.02)
+    wait_for(lambda: not any(map(is_running, found)), grace, 0.02)
     empty = 0
     while empty < 2:
-        rest = [pid for pid in find_marked(state, number) if not is_zombie(pid)]
+        rest = [*filter(is_running, find_marked(state, number))]
         empty = 0 if rest else empty + 1
         for pid in rest:
             signal_marked(pid, state, number, signal.SIGKILL)
