@@ -21,6 +21,7 @@ from ..store.history import append_entry
 from ..store.leases import is_alive, probe, take
 from ..store.look import load_session
 from ..terminal.io import say
+from ..worker.attempt import agent_environment, following
 from ..worker.session import Session
 
 TURN_WAIT = 3600.0
@@ -44,7 +45,7 @@ def attach(number: int, now: bool) -> int:
             str(context.state), number
         )  # what a killed supervisor left would work beside the person
         write_launch(context, status)
-        session = Session(context.state, number, None)
+        session = Session(context.state, number)
         append_entry(context.state, number, Attached(getpass.getuser()), time.time())
         code = work_by_hand(session)
     if was_running:
@@ -70,7 +71,7 @@ def make_room(state: Path, number: int, now: bool) -> None:
 
 def work_by_hand(session: Session) -> int:
     """The agent's own interactive resume, or a shell where it has none, with a worker's environment."""
-    attempt = session.next_attempt("", session.status["agentSessionId"])._replace(
+    attempt = following(session, "", session.status["agentSessionId"])._replace(
         args=()
     )  # for a run without a terminal
     command = session.adapter.interactive(attempt) if attempt.session_id else None
@@ -81,5 +82,5 @@ def work_by_hand(session: Session) -> int:
         )
     where = session.status["worktreePath"]
     return subprocess.run(
-        command.argv, cwd=where, env=session.agent_env(command), check=False
+        command.argv, cwd=where, env=agent_environment(session, command), check=False
     ).returncode

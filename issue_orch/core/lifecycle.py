@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, assert_never, get_args
 
-from .history import Counters
+from .history import Counters, Report
 from .outcomes import CONSEQUENCES, Outcome
 from .record import Hold, Message, Phase
 
@@ -88,6 +88,19 @@ Step = Go | Wait | Settle | Stick | End
 def after(phase: Phase, happening: Happening) -> Phase | None:
     """The status after the happening; None when it is refused."""
     return TABLE.get((phase, happening))
+
+
+def reported(report: Report, phase: Phase, attempt: int, waiting: bool) -> tuple[Phase, str]:
+    """The status after a report, and why it is not accepted if it is not. `waiting`: guidance that its worker did not see."""
+    kind = report.report
+    if report.attempt not in (None, attempt):
+        return phase, f"of attempt {report.attempt}, the current one is {attempt}"
+    if kind == "complete" and waiting:
+        return phase, "there is guidance that the worker has not seen"
+    if kind == "complete":  # the status is that when its pull is there
+        return phase, "" if phase in BUSY else f"is {phase}"
+    following = TABLE.get((phase, kind))  # type: ignore[call-overload]
+    return following or phase, "" if following else f"{kind} is not possible when {phase}"
 
 
 def kinds(inbox: Sequence[Message]) -> set[str]:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
 class LogReader:
     """Lives as long as somebody follows a log: keeps its place, and goes on in the new file after a rotation."""
 
-    def __init__(self, path: Path, tail: int = 0) -> None:
-        """With `tail` about that many bytes from the end, else from the start of the rotated part."""
+    def __init__(self, path: Path, tail: int = 0, place: Sequence[int] = (-1, 0)) -> None:
+        """With `tail` about that many bytes from the end; else from a place (inode, offset) that is still there, or from the
+        start of the rotated part."""
         self.path, self.older, self.tail = path, path.with_name(path.name + ".1"), tail
-        self.inode, self.position, self.rest = -1, 0, b""
+        (self.inode, self.position), self.rest = place, b""
 
     def read(self) -> list[tuple[str, float]]:
         """Whole lines that were added, each with the time at which it came (seconds since the epoch, 0.0: unknown)."""
-        first = self.inode == -1 and not self.tail
-        rotated = self.inode == _inode(self.older) != -1
+        older = _inode(self.older)
+        first = not self.tail and self.inode not in (older, _inode(self.path))
+        rotated = self.inode == older != -1
         paths = (self.older, self.path) if first or rotated else (self.path,)
         return [line for path in paths for line in self.read_file(path)]
 

@@ -17,21 +17,34 @@ from contextlib import suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..agents import registry
-from ..core import lifecycle
 from ..core.history import Failed
+from ..core.lifecycle import (
+    CONTROL,
+    End,
+    Go,
+    Settle,
+    Step,
+    Stick,
+    Wait,
+    after_run,
+    halted,
+    kinds,
+    unheard,
+)
 from ..core.outcomes import Outcome
 from ..errors import Expected, LeaseHeld, of_system
 from ..process.run import hide_process
 from ..process.survivors import end_marked
-from ..store.files import iso, load_status, session_folder
+from ..store.files import iso, session_folder
 from ..store.inbox import pending
 from ..store.leases import adopt, take
-from .agent_run import AgentRun, wakeup_pipe
-from .outbox import ROUNDS, apply_reports, load_reports
-from .session import HEARTBEAT, Session
+from . import attempt
+from .agent_run import AgentRun
+from .outbox import AT_END, apply_reports, load_reports
+from .session import Session
 
 BEGIN = "begin\n"
 
@@ -49,7 +62,7 @@ def main(argv: list[str]) -> int:
         try:
             child = os.fork()
         except OSError as error:
-            Ready(own[1]).say({"error": of_system(error).message})
+            _say(open(own[1], "wb", buffering=0), error=of_system(error).message)
             continue
         if child == 0:
             for descriptor in chain.from_iterable(
@@ -72,49 +85,37 @@ def main(argv: list[str]) -> int:
 
 def supervise(state: Path, number: int, lease_fd: int, ready_fd: int, word_fd: int) -> int:
     """The life of one supervisor; its exit code."""
-    word = read_word(word_fd)
+    word = _read_word(word_fd)
     if not word.startswith(BEGIN):
         return 0
-    lease = adopt(lease_fd, "supervisor")
-    ready = Ready(ready_fd)
+    lease, ready = adopt(lease_fd, "supervisor"), open(ready_fd, "wb", buffering=0)
     try:
         supervisor = Supervisor(state, number, word.removeprefix(BEGIN) or None, ready)
         while True:
             supervisor.run()
-            ready.say({"ok": True})
+            _say(ready, ok=True)
             lease.release()  # then look once more: every sender writes first, and then tries the lease
-            if supervisor.terminated or not something_came(state, supervisor.session):
+            if supervisor.terminated or not _something_came(supervisor.session):
                 return 0
             lease = take(state, number, "supervisor", wait=0)
     except LeaseHeld:
         return 0
     except Expected as error:
-        ready.say({"error": error.message, "hint": error.hint})
+        _say(ready, error=error.message, hint=error.hint)
         return 1
     except OSError as error:
-        ready.say({"error": of_system(error).message})
+        _say(ready, error=of_system(error).message)
         raise
 
 
-class Ready:
-    """The pipe to the command that started us; one line, then closed, so that nobody waits for us."""
-
-    def __init__(self, descriptor: int) -> None:
-        os.set_inheritable(descriptor, False)
-        self.descriptor: int | None = descriptor
-
-    def say(self, what: dict[str, Any]) -> None:
-        if self.descriptor is None:
-            return
-        try:
-            os.write(self.descriptor, json.dumps(what).encode() + b"\n")
-        except BrokenPipeError:
-            pass
-        os.close(self.descriptor)
-        self.descriptor = None
+def _say(ready: IO[bytes], **what: Any) -> None:
+    """One line to the command that started us, then its pipe is closed, so that nobody waits for us."""
+    if not ready.closed:
+        with suppress(BrokenPipeError), ready:
+            ready.write(json.dumps(what).encode() + b"\n")
 
 
-def read_word(descriptor: int) -> str:
+def _read_word(descriptor: int) -> str:
     """BEGIN, and the token that the command had from its environment. Who holds one must not be readable by others."""
     with open(descriptor, encoding="utf-8") as file:
         word = file.read()
@@ -123,22 +124,21 @@ def read_word(descriptor: int) -> str:
     return word
 
 
-def something_came(state: Path, session: Session) -> bool:
-    status = load_status(state, session.number)
-    if status is None:
-        return False
-    kinds = lifecycle.calling(status["status"], pending(state, session.number), session.counted)
-    if status["status"] == "cancelled" or status["hold"]:
-        return "resume" in kinds
-    return bool(kinds & {"guidance", *lifecycle.CONTROL}) or bool(
-        load_reports(status["worktreePath"])[0]
+def _something_came(session: Session) -> bool:
+    """What the session has not looked at: guidance, a word for us, or a report."""
+    inbox, path = pending(session.state, session.number), session.status["worktreePath"]
+    reports = (found for _, found in load_reports(path, session.refused))
+    return bool(
+        unheard(inbox, session.counted)
+        or kinds(inbox) & CONTROL
+        or any(not isinstance(found, str) for found in reports)
     )
 
 
 class Supervisor:
-    """Performs the steps that turn.py decides, and looks after the agent while it runs."""
+    """Performs the steps that core/lifecycle.py decides, and looks after the agent while it runs."""
 
-    def __init__(self, state: Path, number: int, token: str | None, ready: Ready) -> None:
+    def __init__(self, state: Path, number: int, token: str | None, ready: IO[bytes]) -> None:
         self.state, self.number, self.token, self.ready = state, number, token, ready
         self.wakeup = wakeup_pipe()
         self.terminated = False
@@ -152,109 +152,100 @@ class Supervisor:
         self.session = session = Session(self.state, self.number, self.token, self.patience)
         # Before the first attempt there is nothing that could have survived.
         survived = bool(session.status["attempt"]) and end_marked(str(self.state), self.number)
-        apply_reports(session, ROUNDS)
+        apply_reports(session, AT_END)
         session.begin(survived)
-        step: lifecycle.Step | None = session.first_step()
+        step: Step | None = session.first_step()
         while step is not None and not self.terminated:
             step = self.perform(step)
 
-    def perform(self, step: lifecycle.Step) -> lifecycle.Step | None:
+    def perform(self, step: Step) -> Step | None:
         match step:
-            case lifecycle.Go():
+            case Go():
                 return self.go(step)
-            case lifecycle.Wait():
+            case Wait():
                 return self.wait(step)
-            case lifecycle.Settle():
-                self.ready.say({"ok": True})  # it may take long, and nobody should wait for it
+            case Settle():
+                _say(self.ready, ok=True)  # it may take long, and nobody should wait for it
                 return self.session.settle()
-            case lifecycle.Stick():
+            case Stick():
                 self.session.stick(step)
-            case lifecycle.End():
+            case End():
                 self.session.end(step)
         return None
 
-    def go(self, step: lifecycle.Go) -> lifecycle.Step | None:
+    def go(self, step: Go) -> Step | None:
         session = self.session
-        if not session.reserve():
-            return lifecycle.End(hold="budget")
+        if not session.books.reserve():
+            return End(hold="budget")
         try:
-            command = session.prepare(step)
-            run = AgentRun(
-                session.adapter,
-                command,
-                session.status["worktreePath"],
-                str(session.folder),
-                session.on_event,
-                session.launching,
-                session.prices,
-            )
+            run = attempt.start(session, step)
         except (Expected, OSError) as error:
             return self.not_started(of_system(error))
         end = partial(end_marked, str(self.state), self.number)
         try:
-            session.started(run)
-            self.ready.say({"ok": True, "pid": run.child.pid})
-            ended = run.watch(self.wakeup, partial(self.tick, run), end)
+            attempt.started(session, run)
+            _say(self.ready, ok=True, pid=run.child.pid)
+            for _ in run.follow(self.wakeup):
+                run.hurry(self.look_after(run), end)
         finally:
             end(grace=1.0)
-        apply_reports(session, ROUNDS)
-        session.ended(run, ended)
+        apply_reports(session, AT_END)
+        outcome = attempt.ended(session, run)
         if self.terminated:
             return None
-        over, outcome = session.room() is not None, ended.outcome
+        over = session.books.spent() is not None
         if outcome.kind == "over_budget" and not over:
             outcome = Outcome(
                 "interrupted", "its part of the budget was used up, and there is more"
             )
-        if outcome.kind == "interrupted" and session.stall:
-            outcome = Outcome("interrupted", f"the agent was interrupted: {session.stall}")
-        return self.after_run(outcome, over)
+        if outcome.kind == "interrupted" and run.stall:
+            outcome = Outcome("interrupted", f"the agent was interrupted: {run.stall}")
+        return after_run(session.situation(over), outcome, time.time())
 
-    def not_started(self, error: Expected) -> lifecycle.Step:
+    def not_started(self, error: Expected) -> Step:
         """The command that waits for us says it; without one, it is tried again later."""
-        self.session.release()
-        self.session.update(agentProcess=None)  # nothing ran
-        self.session.note(Failed(error.message))
-        if self.ready.descriptor is not None:
+        session = self.session
+        session.books.release()
+        session.update(agentProcess=None)  # nothing ran
+        session.note(Failed(error.message))
+        if not self.ready.closed:
             raise error
-        return self.after_run(Outcome("crashed", error.message), False)
+        return after_run(session.situation(False), Outcome("crashed", error.message), time.time())
 
-    def after_run(self, outcome: Outcome, over_budget: bool) -> lifecycle.Step:
-        return lifecycle.after_run(self.session.situation(over_budget), outcome, time.time())
-
-    def tick(self, run: AgentRun) -> str | None:
+    def look_after(self, run: AgentRun) -> str | None:
         """What is to be looked at while the agent runs; why it should end now, if it should."""
         session = self.session
         path = session.status["worktreePath"]
         if os.path.lexists(f"{path}/.git") and not os.path.lexists(
             f"{path}/.issue-orch"
         ):  # the agent's `git clean -x`
-            session.identify(session.carrying)
+            session.identify()
         apply_reports(session)
         session.lift()
-        session.heartbeat(run.turn)
-        halt = lifecycle.halted(session.status["status"], session.inbox())
+        attempt.heartbeat(session, run)
+        unseen = session.unseen()
+        halt = halted(session.status["status"], unseen)
         if self.terminated or (halt is not None and halt.hold != "paused"):
             return "stop"
-        if any(message["now"] for message in session.unseen()):
+        if any(message["now"] for message in unseen):
             return "interrupt"
-        if session.status["status"] == "stuck" or session.counted.claim is not None:
+        if session.has_reported:
             return "report"
-        return session.stalled(run.turn)
+        return "interrupt" if attempt.is_stalled(session, run) else None
 
-    def wait(self, step: lifecycle.Wait) -> lifecycle.Step | None:
+    def wait(self, step: Wait) -> Step | None:
         """Wait for the time, or for a message. Nothing runs meanwhile. Whichever clock comes there first ends it."""
         session = self.session
         session.update(retryAt=iso(step.until), failure=step.reason)
-        seen, steady = len(session.inbox()), time.monotonic() + step.until - time.time()
+        seen, steady = len(session.unseen()), time.monotonic() + step.until - time.time()
         while (
             not self.terminated
             and (rest := min(step.until - time.time(), steady - time.monotonic())) > 0
         ):
-            inbox = session.inbox()
-            if len(inbox) > seen or lifecycle.halted(session.status["status"], inbox):
+            inbox = session.unseen()
+            if len(inbox) > seen or halted(session.status["status"], inbox):
                 break
-            self.sleep(min(HEARTBEAT, rest))
+            self.sleep(min(attempt.HEARTBEAT, rest))
             session.heartbeat()
         session.update(retryAt=None, failure=None)
         return session.first_step()
@@ -266,9 +257,20 @@ class Supervisor:
 
     def patience(self, error: OSError) -> None:
         """A full disk is waited for, unless a command waits for us or we are to end."""
-        if self.terminated or self.ready.descriptor is not None:
+        if self.terminated or not self.ready.closed:
             raise error
         self.sleep(1.0)
+
+
+def wakeup_pipe() -> int:
+    """The reading end of a pipe that becomes readable when a child ends, SIGTERM arrives, or a sender nudges us."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for what in (signal.SIGCHLD, signal.SIGURG):
+        signal.signal(what, lambda *_: None)
+    return reading
 
 
 if __name__ == "__main__":
