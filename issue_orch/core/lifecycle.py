@@ -99,7 +99,7 @@ def reported(report: Report, phase: Phase, attempt: int, waiting: bool) -> tuple
         return phase, "there is guidance that the worker has not seen"
     if kind == "complete":  # the status is that when its pull is there
         return phase, "" if phase in BUSY else f"is {phase}"
-    following = TABLE.get((phase, kind))  # type: ignore[call-overload]
+    following = TABLE.get((phase, kind))  # type: ignore[arg-type]
     return following or phase, "" if following else f"{kind} is not possible when {phase}"
 
 

@@ -64,7 +64,7 @@ def _words(session: Session, step: Go, fresh: bool) -> str:
     """The text that the agent gets: rendered by a helper, because teams may write these templates themselves."""
     prompt = (session.folder / "prompt.md").read_text(encoding="utf-8", errors="replace")
     messages = session.carrying
-    template = "guidance" if messages else step.template
+    template: str = "guidance" if messages else step.template
     if fresh:
         earlier = delivered(session.state, session.number)
         messages = [*(each for each in earlier if each["kind"] == "guidance"), *messages]
