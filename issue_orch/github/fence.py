@@ -6,7 +6,7 @@ import email.utils
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, NewType
 from urllib.parse import quote, unquote, urlsplit
 
@@ -32,31 +32,31 @@ LONGEST_WAIT = 3700.0  # GitHub's limits are renewed every hour
 NEXT_LINK = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
-READS = tuple(
-    re.compile(route)
-    for route in (
-        r"/user",
-        r"/repos/[^/]+/[^/]+",
-        r"/repos/[^/]+/[^/]+/issues(/comments|/\d+(/(comments|timeline|sub_issues|dependencies/blocked_by))?)?",
-        r"/repos/[^/]+/[^/]+/pulls(/\d+(/(files|reviews|comments))?)?",
-        r"/repos/[^/]+/[^/]+/commits/[0-9a-f]{40,64}/(check-runs|status)",
-        r"/repos/[^/]+/[^/]+/check-runs/\d+/annotations",
-        r"/repos/[^/]+/[^/]+/(labels|collaborators/[^/]+/permission)",
-        r"/repos/[^/]+/[^/]+/(branches/[^/]+(/protection)?|rules/branches/[^/]+|rulesets/\d+)",
+READS = re.compile(
+    "|".join(
+        (
+            r"/user",
+            r"/repos/[^/]+/[^/]+",
+            r"/repos/[^/]+/[^/]+/issues(/comments|/\d+(/(comments|timeline|sub_issues|dependencies/blocked_by))?)?",
+            r"/repos/[^/]+/[^/]+/pulls(/\d+(/(files|reviews|comments))?)?",
+            r"/repos/[^/]+/[^/]+/commits/[0-9a-f]{40,64}/(check-runs|status)",
+            r"/repos/[^/]+/[^/]+/check-runs/\d+/annotations",
+            r"/repos/[^/]+/[^/]+/(labels|collaborators/[^/]+/permission)",
+            r"/repos/[^/]+/[^/]+/(branches/[^/]+(/protection)?|rules/branches/[^/]+|rulesets/\d+)",
+        )
     )
 )
 # (method, route below /repos/OWNER/NAME, keys that the body may have, or the one type that it may be of);
 # merging has no route, and never gets one
-WRITES: tuple[tuple[str, re.Pattern[str], set[Any]], ...] = (
-    ("POST", re.compile(r"/issues/\d+/comments"), {"body"}),
-    ("PATCH", re.compile(r"/issues/comments/\d+"), {"body"}),
-    ("POST", re.compile(r"/issues/\d+/labels"), {list}),
-    ("DELETE", re.compile(r"/issues/\d+/labels/[^/]+"), set()),
-    ("POST", re.compile(r"/labels"), {"name", "color", "description"}),
-    ("POST", re.compile(r"/pulls"), {"title", "body", "head", "base", "draft"}),
-    ("PATCH", re.compile(r"/pulls/\d+"), {"title", "body", "base"}),
+WRITES: tuple[tuple[str, str, set[Any]], ...] = (
+    ("POST", r"/issues/\d+/comments", {"body"}),
+    ("PATCH", r"/issues/comments/\d+", {"body"}),
+    ("POST", r"/issues/\d+/labels", {list}),
+    ("DELETE", r"/issues/\d+/labels/[^/]+", set()),
+    ("POST", r"/labels", {"name", "color", "description"}),
+    ("POST", r"/pulls", {"title", "body", "head", "base", "draft"}),
+    ("PATCH", r"/pulls/\d+", {"title", "body", "base"}),
 )
-
 
 Address = NewType("Address", str)  # a path of the API; `address` is what makes them
 
@@ -94,19 +94,23 @@ def address(*parts: str | int) -> Address:
     """The path of these parts. What is read somewhere and is no part of one (`..`, no number) cannot be asked for, and ends
     here as a GitHubError."""
     try:
-        return Address("".join(f"/{segment(part)}" for part in parts))
+        return Address("".join(f"/{_segment(part)}" for part in parts))
     except ValueError as error:
         raise GitHubError(
             f"GitHub cannot be asked for that: {error}", "issue-orch doctor"
         ) from None
 
 
-def segment(part: str | int) -> str:
+def _segment(part: str | int) -> str:
     if isinstance(part, int):
         return str(Number(part))
-    if not {"", ".", ".."}.isdisjoint(part.split("/")):
+    if not _is_plain(part):
         raise ValueError(f"{part!r} is no name")
     return part if isinstance(part, RepoName) else quote(part, safe="")
+
+
+def _is_plain(path: str) -> bool:
+    return {"", ".", ".."}.isdisjoint(path.split("/"))
 
 
 def parse_origin(base_url: str) -> Origin:
@@ -135,15 +139,15 @@ def parse_origin(base_url: str) -> Origin:
 
 def refusal(method: str, path: str, query: str, body: Any, repo: str) -> str | None:
     """Why this request is not allowed, or None. `path` is below the origin's prefix, as it will be sent."""
-    if any(segment in (".", "..", "") for segment in unquote(path).split("/")[1:]):
+    if not _is_plain(unquote(path).removeprefix("/")):
         return "path is not plain"
     if method == "GET" and body is None:
-        return None if any(route.fullmatch(path) for route in READS) else "no such read"
+        return None if READS.fullmatch(path) else "no such read"
     head, inside = path[: len(repo) + 7], path[len(repo) + 7 :]
     if head.casefold() != f"/repos/{repo}".casefold() or query:
         return "writes stay in the repository"
     for verb, route, keys in WRITES:
-        if method == verb and route.fullmatch(inside):
+        if method == verb and re.fullmatch(route, inside):
             sent = set(body) if isinstance(body, dict) else {type(body)} - {type(None)}
             more = ", ".join(sorted(map(str, sent - keys)))
             return f"not to be sent there: {more}" if more else None
@@ -164,14 +168,14 @@ class Connection:
         # a proxy of the environment would get requests that are meant for this machine, token included
         self._proxies = {"http": "", "https": ""} if is_loopback(origin.host) else None
 
-    def exchange(self, method: str, url: str, body: str | None, headers: dict[str, str]) -> Reply:
+    def exchange(self, method: str, url: str, body: Any, headers: Mapping[str, str]) -> Reply:
         """One request and its whole answer. Raises NotAllowed before a byte is sent, and requests' errors."""
-        self.check(method, url, body, headers)
+        self._check(method, url, body, headers)
         host = f"[{self.origin.host}]" if ":" in self.origin.host else self.origin.host
         response = self._session.request(
             method,
             f"{self.origin.scheme}://{host}:{self.origin.port}{url}",
-            data=body and body.encode(),
+            json=body,
             headers=headers,
             timeout=self.seconds,
             allow_redirects=False,
@@ -181,13 +185,9 @@ class Connection:
         found = {name.lower(): value for name, value in response.headers.items()}
         return Reply(response.status_code, found, response.text)
 
-    def check(self, method: str, url: str, body: str | None, headers: dict[str, str]) -> None:
+    def _check(self, method: str, url: str, body: Any, headers: Mapping[str, str]) -> None:
         path, _, query = url.partition("?")
-        try:
-            sent = json.loads(body) if body else None
-        except ValueError:
-            sent = "not JSON"
-        why = refusal(method, path.removeprefix(self.origin.prefix), query, sent, self.repo)
+        why = refusal(method, path.removeprefix(self.origin.prefix), query, body, self.repo)
         if not path.startswith(f"{self.origin.prefix}/"):
             why = "another host"
         if any(name.lower().startswith("x-http-method") for name in headers):

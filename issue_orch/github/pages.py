@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Any, NamedTuple
+
+from ..store.files import write_text
 
 CACHE_BYTES = 256 * 1024 * 1024
 
@@ -36,17 +36,12 @@ def load_page(folder: Path, url: str) -> Page | None:
 def store_page(folder: Path, url: str, page: Page, text: str, limit: int = CACHE_BYTES) -> None:
     """Keep `page`, if there is room for it; `text` is its data as the server sent it."""
     head = json.dumps({"url": url, "etag": page.etag, "next": page.next})
-    temporary = None
-    try:
+    with suppress(
+        OSError
+    ):  # a full disk, mostly: then it is asked for again, and `prune` can make room
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, temporary = mkstemp(dir=folder)
-        with open(descriptor, "wb") as file:
-            file.write(f"{head}\n{text}".encode())
         _trim(folder, limit - len(text))
-        os.replace(temporary, page_path(folder, url))
-    except OSError:  # a full disk, mostly: then it is asked for again, and `prune` can make room
-        if temporary:
-            os.unlink(temporary)
+        write_text(page_path(folder, url), f"{head}\n{text}", mode=0o600)
 
 
 def page_path(folder: Path, url: str) -> Path:

@@ -15,6 +15,7 @@ from ..core.model import (
     Issue,
     LabelEvent,
     Number,
+    Protection,
     Pull,
     RepoFacts,
     RepoName,
@@ -23,7 +24,7 @@ from ..core.model import (
 from ..errors import GitHubError
 
 T = TypeVar("T")
-GHOST = {"login": "ghost", "type": "User"}
+GHOST = {"login": "ghost"}
 PERMISSIONS = ("admin", "maintain", "write", "triage", "read", "none")
 NO_REF = r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[./]|/\.|\.lock(?:/|\Z)|[./]\Z|^@?\Z"  # git check-ref-format
 
@@ -42,45 +43,39 @@ def parse_all(parser: Callable[[Any], T], items: Any) -> tuple[T, ...]:
 
 
 def issue(data: Any) -> Issue:
-    blockers, children = (
-        data.get("issue_dependencies_summary") or {},
-        data.get("sub_issues_summary") or {},
-    )
     return Issue(
         number=Number(data["number"]),
-        title=words(data["title"]),
-        body=words(data.get("body")),
-        author=login(data.get("user")),
-        url=words(data.get("html_url")),
+        title=_words(data["title"]),
+        body=_text(data, "body"),
+        author=_login(data),
+        url=_text(data, "html_url"),
         labels=tuple(
-            words(label if isinstance(label, str) else label.get("name"))
+            _words(label if isinstance(label, str) else label.get("name"))
             for label in data.get("labels") or []
         ),
-        state=state(data),
-        state_reason=words(data.get("state_reason")) or None,
-        assignees=tuple(login(user) for user in data.get("assignees") or []),
-        milestone=words((data.get("milestone") or {}).get("title")) or None,
-        created_at=words(data.get("created_at")),
-        updated_at=words(data.get("updated_at")),
+        state=_state(data),
+        state_reason=_text(data, "state_reason") or None,
+        assignees=tuple(login(user or GHOST) for user in data.get("assignees") or []),
+        milestone=_text(data, "milestone", "title") or None,
+        created_at=_text(data, "created_at"),
+        updated_at=_text(data, "updated_at"),
         is_pull=data.get("pull_request") is not None,
-        open_blockers=count(blockers.get("blocked_by")),
-        total_blockers=count(blockers.get("total_blocked_by")),
-        sub_issues_total=count(children.get("total")),
-        sub_issues_completed=count(children.get("completed")),
+        open_blockers=_count(data, "issue_dependencies_summary", "blocked_by"),
+        total_blockers=_count(data, "issue_dependencies_summary", "total_blocked_by"),
+        sub_issues_total=_count(data, "sub_issues_summary", "total"),
+        sub_issues_completed=_count(data, "sub_issues_summary", "completed"),
     )
 
 
 def blocker(data: Any) -> Blocker:
-    home = RepoName(
-        repo_of(data.get("repository_url") or data.get("url") or "")
-        or (data.get("repository") or {})["full_name"]
-    )
+    url = _text(data, "repository_url") or _text(data, "url")
+    home = re.search("/repos/([^/]+/[^/]+)", url)
     return Blocker(
-        home,
+        RepoName(home[1] if home else data["repository"]["full_name"]),
         Number(data["number"]),
-        words(data["title"]),
-        state(data),
-        words(data.get("state_reason")) or None,
+        _words(data["title"]),
+        _state(data),
+        _text(data, "state_reason") or None,
     )
 
 
@@ -88,19 +83,19 @@ def pull(data: Any) -> Pull:
     head = data["head"]
     return Pull(
         number=Number(data["number"]),
-        url=words(data.get("html_url")),
-        title=words(data["title"]),
-        body=words(data.get("body")),
-        state=state(data),
+        url=_text(data, "html_url"),
+        title=_words(data["title"]),
+        body=_text(data, "body"),
+        state=_state(data),
         merged=bool(data.get("merged") or data.get("merged_at")),
         draft=bool(data.get("draft")),
-        head_repo=words((head.get("repo") or {}).get("full_name")) or None,
-        head_branch=words(head["ref"]),
-        head_sha=sha(head),
-        base_branch=branch(data["base"]),
-        author=login(data.get("user")),
+        head_repo=_text(head, "repo", "full_name") or None,
+        head_branch=_words(head["ref"]),
+        head_sha=_sha(head["sha"]),
+        base_branch=_branch(data["base"]["ref"]),
+        author=_login(data),
         mergeable={True: True, False: False}.get(data.get("mergeable")),
-        mergeable_state=words(data.get("mergeable_state")) or None,
+        mergeable_state=_text(data, "mergeable_state") or None,
     )
 
 
@@ -109,25 +104,25 @@ def comment(data: Any) -> Comment:
     return Comment(
         id=Number(data["id"]),
         issue=Number(urlsplit(about).path.rpartition("/")[2]),
-        author=login(data.get("user")),
-        author_kind=kind(data, "user"),
-        body=words(data.get("body")),
-        url=words(data.get("html_url")),
-        created_at=words(data["created_at"]),
-        updated_at=words(data["updated_at"]),
-        path=words(data.get("path")) or None,
-        line=count(data.get("line") or data.get("original_line")),
+        author=_login(data),
+        author_kind=_kind(data),
+        body=_text(data, "body"),
+        url=_text(data, "html_url"),
+        created_at=_words(data["created_at"]),
+        updated_at=_words(data["updated_at"]),
+        path=_text(data, "path") or None,
+        line=_count(data, "line") or _count(data, "original_line"),
     )
 
 
 def review(data: Any) -> Review:
     return Review(
         Number(data["id"]),
-        login(data.get("user")),
-        kind(data, "user"),
-        words(data["state"]).upper(),
-        words(data.get("body")),
-        words(data.get("html_url")),
+        _login(data),
+        _kind(data),
+        _words(data["state"]).upper(),
+        _text(data, "body"),
+        _text(data, "html_url"),
     )
 
 
@@ -136,41 +131,38 @@ def label_event(data: Any) -> LabelEvent | None:
     if data.get("event") not in ("labeled", "unlabeled"):
         return None
     return LabelEvent(
-        login(data.get("actor")),
-        kind(data, "actor"),
-        words(data["label"]["name"]),
-        words(data["created_at"]),
+        _login(data, "actor"),
+        _kind(data, "actor"),
+        _words(data["label"]["name"]),
+        _words(data["created_at"]),
         data["event"] == "labeled",
     )
 
 
 def permission(data: Any) -> str | None:
     """A role that an organisation made up is worth what it is built on."""
-    return next(
-        (data[key] for key in ("role_name", "permission") if data.get(key) in PERMISSIONS), None
-    )
+    said = data.get("role_name"), data.get("permission")
+    return next((role for role in said if role in PERMISSIONS), None)
 
 
 def label(data: Any) -> str:
-    return words(data["name"])
+    return _words(data["name"])
 
 
 def file_names(data: Any) -> tuple[str, ...]:
     """Of a file that a pull changes; both names of a renamed one."""
-    return tuple(words(data[key]) for key in ("previous_filename", "filename") if data.get(key))
+    return tuple(_words(data[key]) for key in ("previous_filename", "filename") if data.get(key))
 
 
 def check_run(data: Any) -> CheckRun:
-    output = data.get("output") or {}
-    summary = "\n".join(
-        part for part in map(words, (output.get("title"), output.get("summary"))) if part
-    )
-    url, conclusion = (
-        words(data.get("html_url") or data.get("details_url")),
-        words(data.get("conclusion")) or None,
-    )
+    summary = _text(data, "output", "title"), _text(data, "output", "summary")
     return CheckRun(
-        Number(data["id"]), words(data["name"]), words(data["status"]), conclusion, url, summary
+        Number(data["id"]),
+        _words(data["name"]),
+        _words(data["status"]),
+        _text(data, "conclusion") or None,
+        _text(data, "html_url") or _text(data, "details_url"),
+        "\n".join(filter(None, summary)),
     )
 
 
@@ -178,55 +170,91 @@ def legacy_status(data: Any) -> CheckRun:
     conclusion = {"success": "success", "failure": "failure", "error": "failure", "pending": None}[
         data["state"]
     ]
-    status = "completed" if conclusion else "in_progress"
     return CheckRun(
         None,
-        words(data["context"]),
-        status,
+        _words(data["context"]),
+        "completed" if conclusion else "in_progress",
         conclusion,
-        words(data.get("target_url")),
-        words(data.get("description")),
+        _text(data, "target_url"),
+        _text(data, "description"),
     )
 
 
 def annotation(data: Any) -> Annotation:
     return Annotation(
-        words(data.get("path")),
-        count(data.get("start_line")),
-        words(data.get("annotation_level")) or "notice",
-        words(data.get("message") or data.get("title")),
+        _text(data, "path"),
+        _count(data, "start_line"),
+        _text(data, "annotation_level") or "notice",
+        _text(data, "message") or _text(data, "title"),
     )
 
 
 def repo_facts(data: Any) -> RepoFacts:
     granted = data.get("permissions")
     return RepoFacts(
-        words(data["full_name"]),
-        branch({"ref": data["default_branch"]}),
+        _words(data["full_name"]),
+        _branch(data["default_branch"]),
         bool(data.get("archived")),
         None if granted is None else tuple(name for name, has in granted.items() if has),
     )
 
 
+def rulesets(rules: Any) -> list[Number]:
+    return sorted({Number(rule["ruleset_id"]) for rule in rules if rule.get("ruleset_id")})
+
+
+def protection(known: tuple[bool, list[Any] | None, Any, list[Any]]) -> Protection:
+    """From whether the branch is protected, its rules, its classic protection, and the rulesets that the rules are from."""
+    protected, rules, classic, sets = known
+    kinds = {rule["type"]: rule.get("parameters") for rule in rules or []}
+    if not kinds and (classic is None or (rules is None and not classic)):
+        return Protection(protected, None, None, None)  # only an administrator may read it
+    asked = _at(classic, "required_pull_request_reviews"), kinds.get("pull_request")
+    signed = "required_signatures" in kinds or _at(classic, "required_signatures", "enabled")
+    return Protection(
+        protected or bool(kinds),
+        max(_count(each, "required_approving_review_count") or 0 for each in asked),
+        bool(signed),
+        _bypass(classic, sets),
+    )
+
+
+def _bypass(classic: Any, sets: list[Any]) -> bool | None:
+    """Whether the token's owner may pass all of it; classic protection names no owner, but says "admins too"."""
+    said = [_at(each, "current_user_can_bypass") for each in sets]
+    answers = {each and each in ("always", "exempt", "pull_requests_only") for each in said}
+    if classic:
+        admins = _at(classic, "enforce_admins", "enabled")
+        answers.add(admins if admins is None else not admins)
+    return False if False in answers else (answers == {True}) or None
+
+
 def login(user: Any) -> str:
+    return _words(user["login"])
+
+
+def _login(data: Any, who: str = "user") -> str:
     """Deleted accounts come as null; GitHub shows them as ghost."""
-    return words((user or GHOST)["login"])
+    return login(data.get(who) or GHOST)
 
 
-def kind(data: Any, who: str) -> str:
+def _kind(data: Any, who: str = "user") -> str:
     """User, Bot, Organization; App for what came in somebody's name through an app; empty when not said."""
-    if data.get("performed_via_github_app"):
-        return "App"
-    return words((data.get(who) or {}).get("type"))
+    return "App" if data.get("performed_via_github_app") else _text(data, who, "type")
 
 
-def repo_of(url: str) -> str:
-    """owner/name out of …/repos/owner/name/…, empty without."""
-    parts = url.partition("/repos/")[2].split("/")
-    return "/".join(parts[:2]) if len(parts) > 1 else ""
+def _at(data: Any, *path: str) -> Any:
+    """What lies below these keys; None where the server leaves a part of the way out."""
+    for key in path:
+        data = (data or {}).get(key)
+    return data
 
 
-def words(value: Any) -> str:
+def _text(data: Any, *path: str) -> str:
+    return _words(_at(data, *path))
+
+
+def _words(value: Any) -> str:
     """A text, empty for null. Half a character, which JSON can spell, becomes a question mark: nothing could write it."""
     if value is None:
         return ""
@@ -235,25 +263,27 @@ def words(value: Any) -> str:
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
-def count(value: Any) -> int | None:
+def _count(data: Any, *path: str) -> int | None:
+    value = _at(data, *path)
     if value is not None and type(value) is not int:
         raise TypeError(f"{type(value).__name__} is no count")
     return value
 
 
-def state(data: Any) -> Literal["open", "closed"]:
-    return "open" if words(data["state"]) == "open" else "closed"
+def _state(data: Any) -> Literal["open", "closed"]:
+    return "open" if _words(data["state"]) == "open" else "closed"
 
 
-def branch(data: Any) -> str:
+def _branch(value: Any) -> str:
     """A name that git can have: it becomes part of refs."""
-    name = words(data["ref"])
+    name = _words(value)
     if re.search(NO_REF, name):
         raise ValueError(f"{name[:80]!r} is no branch")
     return name
 
 
-def sha(data: Any) -> str:
-    if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", words(data["sha"])):
-        raise ValueError(f"{data['sha'][:80]!r} is no commit")
-    return words(data["sha"])
+def _sha(value: Any) -> str:
+    name = _words(value)
+    if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", name):
+        raise ValueError(f"{name[:80]!r} is no commit")
+    return name

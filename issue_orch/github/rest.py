@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -62,12 +62,13 @@ class Rest:
             base_url.rstrip("/"),
             parse_origin(base_url),
         )
-        self._token, self._timeout, self._sleep = token, timeout, sleep
-        self._cache, self._gap = cache, write_gap
-        self._connections: dict[int, Connection] = {}
+        self._token, self._sleep, self._cache, self._gap = token, sleep, cache, write_gap
+        self._connections = defaultdict[int, Connection](
+            lambda: Connection(self._origin, self.repo, timeout, token)
+        )
         self._statuses: list[int] = []
         self._said: dict[str, str] = {}
-        self._people: dict[str, tuple[float, str | None]] = {}
+        self._people: dict[str, str | None] = {}
 
     @property
     def scopes(self) -> str | None:
@@ -90,8 +91,8 @@ class Rest:
 
     def get(self, path: Address, absent: tuple[int, ...] = (), **params: Any) -> Any:
         """One JSON document; None when the status is one of `absent`."""
-        page = self._get(_address(path, params), absent)
-        return None if page is None else page.data
+        page = self._get(_with_query(path, params), absent)
+        return page and page.data
 
     def get_all(
         self, path: Address, key: str = "", absent: tuple[int, ...] = (), **params: Any
@@ -100,30 +101,30 @@ class Rest:
         found: list[Any] = []
         previous: list[Any] = []
         params["per_page"] = PER_PAGE
-        url = _address(path, params)
+        url = _with_query(path, params)
         for number in range(1, MOST_PAGES + 1):
             page = self._get(url, absent if number == 1 else ())
             if page is None:
                 return None
             items = page.data.get(key) if key and isinstance(page.data, dict) else page.data
             if not isinstance(items, list):
-                raise GitHubError(
-                    f"GET {path}: page {number} is not a list", "run the command again"
-                )
+                problem = f"GET {path}: page {number} is not a list"
+                raise GitHubError(problem, "run the command again")
             if (
-                items == previous and items
+                items and items == previous
             ):  # a server that ignores `page` sends everything each time
                 return found
             found += items
             # A full page is never the last one until an empty one says so: its ETag covers the body alone, so that
             # it stays "not modified" when a next page comes into being; and some servers send no Link at all.
-            if page.next is not None:
-                url = f"{path}?{page.next}"
-            elif len(items) == PER_PAGE:
-                url = _address(path, {**params, "page": number + 1})
-            else:
+            if not page.next and len(items) != PER_PAGE:
                 return found
             previous = items
+            url = (
+                f"{path}?{page.next}"
+                if page.next
+                else _with_query(path, {**params, "page": number + 1})
+            )
         raise GitHubError(f"GET {path}: more than {MOST_PAGES} pages", "narrow it down by a label")
 
     def write(self, what: Callable[[Repository], object]) -> Any:
@@ -132,12 +133,11 @@ class Rest:
         MaybeDone when nobody can say whether it was done.
         """
         if self._gap and self._cache:
-            wait_turn(self._cache, self._gap, self._sleep)
+            _wait_turn(self._cache, self._gap, self._sleep)
         answers: list[Any] = []
 
         def ask(method: str, url: str, body: Any) -> None:
-            sent = None if body is None else json.dumps(body)
-            text = self._ask(method, url, sent, {"Content-Type": "application/json"}).text
+            text = self._ask(method, url, body).text
             answers.append(parse_json(text, f"{method} {url}") if text else None)
 
         try:
@@ -184,20 +184,14 @@ class Rest:
         self,
         method: str,
         url: str,
-        body: str | None,
-        headers: dict[str, str],
+        body: Any,
+        headers: Mapping[str, str] = {},
         fine: tuple[int, ...] = (),
     ) -> Reply:
         """One request; its answer, if that is no error. The thread has a connection of its own."""
-        thread = threading.get_ident()
-        if thread not in self._connections:
-            self._connections[thread] = Connection(
-                self._origin, self.repo, self._timeout, self._token
-            )
+        connection = self._connections[threading.get_ident()]
         try:
-            reply = self._connections[thread].exchange(
-                method, f"{self._origin.prefix}{url}", body, headers
-            )
+            reply = connection.exchange(method, f"{self._origin.prefix}{url}", body, headers)
         except (requests.RequestException, ValueError, OverflowError) as error:
             reply = Reply(0, {}, f"{self._origin.host} cannot be reached: {reason(error)}")
         self._statuses.append(reply.status)
@@ -206,12 +200,12 @@ class Rest:
         return reply
 
 
-def _address(path: str, params: dict[str, Any]) -> str:
+def _with_query(path: str, params: dict[str, Any]) -> str:
     wanted = {name: value for name, value in params.items() if value is not None}
     return f"{path}?{urlencode(wanted)}" if wanted else path
 
 
-def wait_turn(folder: Path, gap: float, sleep: Callable[[float], None]) -> None:
+def _wait_turn(folder: Path, gap: float, sleep: Callable[[float], None]) -> None:
     """Writes of one clone are `gap` seconds apart, whichever process sends them: the last one is noted in `folder`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open(folder / "last-write", "ab", buffering=0) as file:

@@ -76,12 +76,14 @@ def make_session(state: Path, number: int) -> Path:
     return folder
 
 
-def write_text(path: str | os.PathLike[str], text: str, durable: bool = False) -> None:
+def write_text(
+    path: str | os.PathLike[str], text: str, durable: bool = False, mode: int = 0o666
+) -> None:
     """Replace a file whole: a temporary file of a random name beside it, then os.replace."""
     folder, name = os.path.split(os.fspath(path))
     temporary = f"{folder or '.'}/.{name}.{os.urandom(6).hex()}"
     try:
-        with open(temporary, "xb") as file:
+        with open(temporary, "xb", opener=lambda at, flags: os.open(at, flags, mode)) as file:
             file.write(_encoded(text))
             if durable:
                 file.flush()
