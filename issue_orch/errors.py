@@ -82,9 +82,5 @@ class SignInFailed(GitHubError):
     """No token, or GitHub refused it (401)."""
 
 
-class Refused(GitHubError):
-    """GitHub understood, and does not let this token do it (403)."""
-
-
 class MaybeDone(GitHubError):
     """A write that may have taken place (422, 5xx, no answer): look before it is tried again."""

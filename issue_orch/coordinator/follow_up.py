@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from ..actions.context import Context, fetch_base, token_of
 from ..actions.facts import fetch_me
@@ -12,39 +13,24 @@ from ..actions.steer import pause, start_worker
 from ..config.layers import approved_folder
 from ..config.templates import render, task
 from ..core.history import AUTOMATIC, Resumed, counters
-from ..core.model import Branch, Comment, Issue, Review
+from ..core.model import Branch, Comment, Review
 from ..core.ready import WRITERS, text_hash
-from ..core.record import SessionStatus
 from ..errors import Expected, LeaseHeld
-from ..git import merges
+from ..git.merges import predict
 from ..git.run import git, rev_parse
-from ..store.files import iso, load_pull, load_sessions, write_json
+from ..github.client import GitHub
+from ..store.files import iso, session_numbers, write_json
 from ..store.history import load_entries
 from ..store.inbox import send
-from ..store.leases import is_alive, take
-from . import write_back
-from .pulls import (
-    Looked,
-    Memory,
-    Pass,
-    failing,
-    guarded,
-    load_memory,
-    record,
-    retarget,
-    save_memory,
-    see,
-)
+from ..store.leases import Lease, is_alive, take
+from .pulls import Looked, Pass, Visit, failing, retarget, see
+from .write_back import write_back
 
-if TYPE_CHECKING:
-    from ..github.client import GitHub
-
-WORTH_MENDING = (
-    "failure",
-    "timed_out",
-    "startup_failure",
-)  # not: cancelled, or waiting for a person
+# not: cancelled, or waiting for a person
+WORTH_MENDING = ("failure", "timed_out", "startup_failure")
 HANDLED_LIMIT = 1000
+# What goes back to a worker: by its kind (checks, review, conflict), then by the id under which it is remembered.
+News = dict[str, dict[str, dict[str, Any]]]
 
 
 def poll(context: Context, gh: GitHub, now: float) -> list[str]:
@@ -56,316 +42,237 @@ def poll(context: Context, gh: GitHub, now: float) -> list[str]:
         lease = take(context.state, "poll", "poll", wait=0.2)
     except LeaseHeld:
         return []
-    with lease:
-        run = begin(context, gh, now)
-        numbers = [status["issueNumber"] for status in load_sessions(context.state)[0]]
-        lines = [line for number in numbers for line in guarded(attend, run, number)]
-        lines += [line for number in numbers for line in guarded(retarget, run, number)]
+    with polling(lease, context, gh, now) as run:
+        run.each(attend)
+        run.each(retarget)
         if context.config.github_write_back:
-            lines += write_back.write_back(run, numbers)
-        save_rate(context, gh, now)
-    return lines
+            write_back(run)
+    return run.lines
 
 
 def refresh(context: Context, gh: GitHub, now: float) -> list[str]:
     """Look at the pulls and record what is seen; nobody is woken, nothing is posted."""
-    with take(context.state, "poll", "status", wait=10):
-        run = begin(context, gh, now)
-        sessions, _ = load_sessions(context.state)
-        lines = [line for each in sessions for line in guarded(look, run, each["issueNumber"])]
-        save_rate(context, gh, now)
-    return lines
+    with polling(take(context.state, "poll", "status", wait=10), context, gh, now) as run:
+        run.each(see)
+    return run.lines
 
 
-def begin(context: Context, gh: GitHub, now: float) -> Pass:
-    writes = context.config.github_write_back
-    me = fetch_me(gh) if writes or context.config.pulls_open == "worker" else None
-    token = token_of(context) if writes else None
-    issues = {issue.number: issue for issue in gh.fetch_issues(context.config.ready_labels)}
-    return Pass(
-        context, gh, now, me, gh.fetch_pulls(state="open"), issues, (token.value,) if token else ()
-    )
+@contextmanager
+def polling(lease: Lease, context: Context, gh: GitHub, now: float) -> Iterator[Pass]:
+    with lease:
+        writes = context.config.github_write_back
+        me = fetch_me(gh) if writes or context.config.pulls_open == "worker" else None
+        token = token_of(context) if writes else None
+        issues = {issue.number: issue for issue in gh.fetch_issues(context.config.ready_labels)}
+        pulls = gh.fetch_pulls(state="open")
+        yield Pass(context, gh, now, me, pulls, issues, (token.value,) if token else (), [])
+        write_json(context.state / "rate.json", {**gh.rate._asdict(), "at": iso(now)})
 
 
-def save_rate(context: Context, gh: GitHub, now: float) -> None:
-    write_json(context.state / "rate.json", {**gh.rate._asdict(), "at": iso(now)})
-
-
-def look(run: Pass, number: int) -> list[str]:
-    see(run, number)
-    return []
-
-
-def attend(run: Pass, number: int) -> list[str]:
+def attend(visit: Visit) -> None:
     """What happened to the pull and to the issue of one session."""
-    known, status, memory = (
-        load_pull(run.context.state, number) or {},
-        run.status(number),
-        load_memory(run, number),
-    )
-    facts, looked = see(run, number)
-    lines = []
-    if facts.get("state") == "closed" and known.get("state") != "closed":
+    before, status = visit.facts, visit.status
+    facts, looked = see(visit)
+    if facts.get("state") == "closed" and before.get("state") != "closed":
         merged = "merged by a person; issue-orch prune removes its worktree"
-        lines.append(
-            f"#{number}: its pull was {merged if facts.get('merged') else 'closed without a merge'}"
-        )
-    held, said = "", list[str]()
+        visit.say(f"its pull was {merged if facts.get('merged') else 'closed without a merge'}")
+    held = ""
     if status["status"] not in ("complete", "cancelled"):
-        held, said = watch_issue(run, status, memory)
+        held = watch_issue(visit)
     elif (
-        status["status"] == "complete"
-        and looked
+        looked
         and looked.pull.state == "open"
-        and not status["hold"]
+        and (status["status"], status["hold"]) == ("complete", None)
     ):
-        held, said = follow_up(run, status, looked, memory)
+        held = follow_up(visit, looked)
     if held != facts.get("held", ""):
         facts["held"] = held
-        record(run, number, facts)
-        lines += [f"#{number}: {held}"] if held else []
-    return lines + said
+        visit.record(facts)
+        if held:
+            visit.say(held)
 
 
 # -- an issue that changes while its session runs
 
 
-def watch_issue(run: Pass, status: SessionStatus, memory: Memory) -> tuple[str, list[str]]:
-    """Why the issue of a running session holds it (empty: it does not), and lines about what is new.
+def watch_issue(visit: Visit) -> str:
+    """Why the issue of a running session holds it; empty when it does not.
 
     An edit goes to the worker when everybody who may edit the issue has write permission: GitHub does not say who did.
     One that waits for an answer gets it after that. Anything else holds the worker at the end of its turn, once.
     """
-    number, issue = status["issueNumber"], run.issue(status["issueNumber"])
+    issue, memory, text = visit.issue, visit.memory, text_hash(visit.issue)
     first = memory.setdefault(
-        "issue", {"text": text_hash(issue), "labelled": is_labelled(run, issue)}
+        "issue", {"text": text, "labelled": visit.issue.has(visit.run.context.config.ready_labels)}
     )
-    found = differences(run, first, issue)
-    told: dict[str, str] = memory.get("told", {})
-    lines = []
-    key = f"edited {text_hash(issue)}"
-    if key in found.keys() - told.keys() and run.gh.find_permission(issue.author) in WRITERS:
-        del found[key]
-        if status["status"] != "stuck":
-            text = words(run, "issue_edited", number, author=None, task=task(issue))
-            send(run.context.state, number, "guidance", text, AUTOMATIC, run.now)
-            first["text"] = text_hash(issue)
-            lines = [f"#{number}: its issue was edited; its worker is told"]
-    if found.keys() - told.keys():
-        pause(run.context.state, number, "issue-orch")
-    if lines or found != memory.get("told"):
+    found, told = differences(visit, first), memory.get("told")
+    new = found.keys() - (told or {}).keys()
+    edit = f"edited {text}"
+    if edit in new and visit.run.gh.find_permission(issue.author) in WRITERS:
+        del found[edit]
+        new.remove(edit)
+        if visit.status["status"] != "stuck":
+            pass_on(visit, words(visit, "issue_edited", author=None, task=task(issue)))
+            first["text"], told = text, None
+            visit.say("its issue was edited; its worker is told")
+    if new:
+        pause(visit.state, visit.number, "issue-orch")
+    if found != told:
         memory["told"] = found
-        save_memory(run, number, memory)
-    why = "; ".join(found.values())
-    return (
-        f"{why}: look at it, then issue-orch resume {number}, or cancel {number}" if why else ""
-    ), lines
+        visit.remember()
+    why, number = "; ".join(found.values()), visit.number
+    return why and f"{why}: look at it, then issue-orch resume {number}, or cancel {number}"
 
 
-def differences(run: Pass, first: dict[str, object], issue: Issue) -> dict[str, str]:
+def differences(visit: Visit, first: dict[str, object]) -> dict[str, str]:
     """What is not as it was when the session was first looked at: words by what they are about."""
-    found = {}
-    if issue.state != "open":
-        found["closed"] = "its issue was closed"
-    if first["labelled"] and not is_labelled(run, issue):
-        found["unlabelled"] = "its issue lost its ready label"
-    if first["text"] != text_hash(issue):
-        found[f"edited {text_hash(issue)}"] = (
-            "its issue was edited, perhaps by somebody without write permission"
-        )
-    return found
-
-
-def is_labelled(run: Pass, issue: Issue) -> bool:
-    wanted = {label.casefold() for label in run.context.config.ready_labels}
-    return wanted <= {label.casefold() for label in issue.labels}
+    text, unlabelled = (
+        text_hash(visit.issue),
+        first["labelled"] and not visit.issue.has(visit.run.context.config.ready_labels),
+    )
+    edited = "its issue was edited, perhaps by somebody without write permission"
+    found = (
+        (visit.issue.state != "open", "closed", "its issue was closed"),
+        (unlabelled, "unlabelled", "its issue lost its ready label"),
+        (first["text"] != text, f"edited {text}", edited),
+    )
+    return {about: why for differs, about, why in found if differs}
 
 
 # -- failing checks, reviews and conflicts of complete sessions, which go back to their workers
 
 
-class News(NamedTuple):
-    """Something that goes back to the worker of a pull, once: `ids` are remembered."""
-
-    kind: Literal["checks", "review", "conflict"]
-    ids: tuple[str, ...]
-    rows: list[dict[str, Any]]
-
-
-def follow_up(
-    run: Pass, status: SessionStatus, looked: Looked, memory: Memory
-) -> tuple[str, list[str]]:
-    """Why nothing goes back to the worker (empty when that is as it should be), and what was done."""
-    number, head = status["issueNumber"], looked.pull.head_sha
-    heed_resume(run, number, head, memory)
-    foreign = not is_ours(run, status, head)
-    if foreign and memory.get("allowed") != head:
-        return hold(run, number, memory, "somebody else pushed to its branch"), []
-    news = [each for each in news_of(looked, run) if not {*each.ids} <= {*memory["handled"]}]
-    rounds = run.context.config.follow_up_rounds
-    if not news or not rounds:
-        return "", []
-    if counters(load_entries(run.context.state, number)).rounds >= rounds:
-        return hold(run, number, memory, f"its worker was sent back {rounds} times"), []
-    if sum(
-        is_alive(run.context.state, each["issueNumber"])
-        for each in load_sessions(run.context.state)[0]
-    ) >= (run.context.config.max_workers):
-        return "its worker waits for a free place to follow up", []
-    send_back(run, status, news, memory, foreign)
-    memory["handled"] = [*memory["handled"], *(each for one in news for each in one.ids)][
-        -HANDLED_LIMIT:
-    ]
-    save_memory(run, number, memory)
-    start_worker(run.context, number, "follow-up")
-    return "", [f"#{number}: goes back to its worker: {', '.join(each.kind for each in news)}"]
-
-
-def hold(run: Pass, number: int, memory: Memory, why: str) -> str:
-    if "resumes" not in memory:
-        memory["resumes"] = resumes(run, number)
-        save_memory(run, number, memory)
-    return f"{why}; issue-orch resume {number} lets its worker follow up again"
-
-
-def heed_resume(run: Pass, number: int, head: str, memory: Memory) -> None:
-    """A person said `resume` after follow-up was held: what is on the branch now is accepted."""
-    if "resumes" in memory and resumes(run, number) > memory["resumes"]:
+def follow_up(visit: Visit, looked: Looked) -> str:
+    """Let news go back to the worker. Why nothing does; empty when that is as it should be."""
+    memory, config, head = visit.memory, visit.run.context.config, looked.pull.head_sha
+    entries = [*load_entries(visit.state, visit.number)]
+    resumes = sum(isinstance(each, Resumed) for each in entries)
+    if resumes > memory.get("resumes", resumes):  # since it was held: what is there now is accepted
         del memory["resumes"]
         memory["allowed"] = head
-        save_memory(run, number, memory)
+        visit.remember()
+    foreign = not is_here(visit, head)
+    if foreign and memory.get("allowed") != head:
+        return hold(visit, resumes, "somebody else pushed to its branch")
+    news, rounds = news_of(visit, looked), config.follow_up_rounds
+    if not news or not rounds:
+        return ""
+    if counters(entries).rounds >= rounds:
+        return hold(visit, resumes, f"its worker was sent back {rounds} times")
+    alive = sum(is_alive(visit.state, number) for number in session_numbers(visit.state))
+    if alive >= config.max_workers:
+        return "its worker waits for a free place to follow up"
+    for text in texts_of(visit, news, foreign):
+        pass_on(visit, text)
+    handled = [*memory["handled"], *(each for rows in news.values() for each in rows)]
+    memory["handled"] = handled[-HANDLED_LIMIT:]
+    visit.remember()
+    start_worker(visit.run.context, visit.number, "follow-up")
+    visit.say(f"goes back to its worker: {', '.join(news)}")
+    return ""
 
 
-def resumes(run: Pass, number: int) -> int:
-    return sum(isinstance(each, Resumed) for each in load_entries(run.context.state, number))
+def hold(visit: Visit, resumes: int, why: str) -> str:
+    """Until a person says `resume` once more."""
+    if "resumes" not in visit.memory:
+        visit.memory["resumes"] = resumes
+        visit.remember()
+    return f"{why}; issue-orch resume {visit.number} lets its worker follow up again"
 
 
-def is_ours(run: Pass, status: SessionStatus, head: str) -> bool:
+def is_here(visit: Visit, head: str) -> bool:
     """Whether the pull's head is a commit of the session's branch here."""
-    ref = f"refs/heads/{status['branch']}"
-    return git(run.context.repo, "merge-base", "--is-ancestor", head, ref, check=False).code == 0
+    ancestor = "merge-base", "--is-ancestor", head, f"refs/heads/{visit.status['branch']}"
+    return git(visit.run.context.repo, *ancestor, check=False).code == 0
 
 
-def news_of(looked: Looked, run: Pass) -> Iterator[News]:
-    """What a worker should know: checks once all have ended, reviews of those who count, a conflict once per head."""
-    head = looked.pull.head_sha
-    broken = [check for check in failing(looked.checks) if check.conclusion in WORTH_MENDING]
-    if broken and all(check.status == "completed" for check in looked.checks or ()):
-        yield News(
-            "checks",
-            tuple(f"check:{check.id or check.name}:{head}" for check in broken),
-            [check._asdict() for check in broken],
-        )
-    written: list[Review | Comment] = [*looked.reviews, *looked.comments]
-    said = [each for each in written if is_said(each, run)]
-    if said:
-        ids = tuple(f"{type(each).__name__}:{each.id}" for each in said)
-        yield News("review", ids, [review_row(each) for each in said])
-    if looked.pull.mergeable is False:
-        yield News("conflict", (f"conflict:{head}",), [])
-
-
-def is_said(each: Review | Comment, run: Pass) -> bool:
-    """Requested changes, and comments with words, of somebody who counts."""
-    if (
-        isinstance(each, Review)
-        and each.state != "CHANGES_REQUESTED"
-        and not (each.state == "COMMENTED" and each.body)
-    ):
-        return False
-    return run.counts(each.author, each.author_kind)
-
-
-def review_row(each: Review | Comment) -> dict[str, Any]:
-    if isinstance(each, Review):
-        state, path, line = each.state.lower(), None, None
-    else:
-        state, path, line = "commented", each.path, each.line
+def news_of(visit: Visit, looked: Looked) -> News:
+    """What a worker should know and was not told yet: checks once all have ended, what people who count say (changes that
+    they request, comments with words), a conflict once per head."""
+    head, checks = looked.pull.head_sha, looked.checks or ()
+    ended = all(check.status == "completed" for check in checks)
+    broken = [check for check in failing(checks) if check.conclusion in WORTH_MENDING]
+    reviews = [
+        each
+        for each in looked.reviews
+        if each.state == "CHANGES_REQUESTED" or (each.state == "COMMENTED" and each.body)
+    ]
+    written: list[Review | Comment] = [*reviews, *looked.comments]
+    said = [each for each in written if visit.run.counts(each.author, each.author_kind)]
+    found: News = {
+        "checks": {
+            f"check:{check.id or check.name}:{head}": check._asdict() for check in broken if ended
+        },
+        "review": {f"{type(each).__name__}:{each.id}": review_row(each) for each in said},
+        "conflict": {f"conflict:{head}": {}} if looked.pull.mergeable is False else {},
+    }
+    handled = set(visit.memory["handled"])
     return {
-        "author": each.author,
-        "state": state,
-        "text": each.body or "(no words)",
-        "path": path,
-        "line": line,
-        "url": each.url,
+        kind: {each: row for each, row in rows.items() if each not in handled}
+        for kind, rows in found.items()
+        if rows.keys() - handled
     }
 
 
-def send_back(
-    run: Pass, status: SessionStatus, news: list[News], memory: Memory, foreign: bool
-) -> None:
-    """The news as guidance in the inbox, rendered by the team's templates."""
-    number, remote = status["issueNumber"], run.context.config.remote
-    texts = []
+def review_row(each: Review | Comment) -> dict[str, Any]:
+    """As the template `followup_review` has it."""
+    row = {"state": "commented", "path": None, "line": None, **each._asdict()}
+    return {**row, "state": row["state"].lower(), "text": each.body or "(no words)"}
+
+
+def texts_of(visit: Visit, news: News, foreign: bool) -> list[str]:
+    """The news in words, rendered by the team's templates."""
+    context, status = visit.run.context, visit.status
+    remote, texts = f"refs/remotes/{context.config.remote}", list[str]()
     if foreign:
-        fetch_base(run.context, Branch(status["branch"]))
+        fetch_base(context, Branch(status["branch"]))
         texts.append(
-            f"Somebody else pushed to your branch. Begin with `git merge refs/remotes/{remote}/{status['branch']}`; "
+            f"Somebody else pushed to your branch. Begin with `git merge {remote}/{status['branch']}`; "
             "keep what they did."
         )
-    for each in news:
-        rows = [
-            row
-            for key, row in zip(each.ids, each.rows, strict=False)
-            if key not in memory["handled"]
-        ]
-        match each.kind:
+    for kind, rows in news.items():
+        values: dict[str, Any] = {"url": status["pullRequestUrl"]}
+        match kind:
             case "checks":
-                checks = [{**row, "text": evidence(run, row)} for row in rows]
-                texts.append(
-                    words(
-                        run, "followup_checks", number, url=status["pullRequestUrl"], checks=checks
-                    )
-                )
+                values["checks"] = [{**row, "text": evidence(visit, row)} for row in rows.values()]
             case "review":
-                texts.append(
-                    words(
-                        run, "followup_review", number, url=status["pullRequestUrl"], reviews=rows
-                    )
-                )
+                values["reviews"] = [*rows.values()]
             case "conflict":
-                texts.append(
-                    words(
-                        run,
-                        "followup_conflict",
-                        number,
-                        base=status["base"],
-                        theirs=f"refs/remotes/{remote}/{status['base']}",
-                        files=conflicting(run, status),
-                    )
-                )
-    for text in texts:
-        send(run.context.state, number, "guidance", text, AUTOMATIC, run.now)
+                theirs = f"{remote}/{status['base']}"
+                values |= {
+                    "base": status["base"],
+                    "theirs": theirs,
+                    "files": conflicting(visit),
+                }
+        texts.append(words(visit, f"followup_{kind}", **values))
+    return texts
 
 
-def words(run: Pass, template: str, number: int, **values: Any) -> str:
-    return render(
-        template,
-        approved_folder(run.context.state),
-        number=number,
-        report=report_command(),
-        **values,
-    )
+def words(visit: Visit, template: str, **values: Any) -> str:
+    top, report = approved_folder(visit.state), report_command()
+    return render(template, top, number=visit.number, report=report, **values)
 
 
-def evidence(run: Pass, check: dict[str, Any]) -> str:
+def pass_on(visit: Visit, text: str) -> None:
+    send(visit.state, visit.number, "guidance", text, AUTOMATIC, visit.run.now)
+
+
+def evidence(visit: Visit, check: dict[str, Any]) -> str:
     """What a check says of itself: its summary and up to fifty annotations."""
-    notes = run.gh.fetch_annotations(check["id"]) if check["id"] else None
+    notes = visit.run.gh.fetch_annotations(check["id"]) if check["id"] else None
     lines = [
         f"{note.path}:{note.line or ''}: {note.level}: {note.message}"
         for note in (notes or ())[:50]
     ]
-    return "\n".join(part for part in (check["summary"], *lines) if part)
+    return "\n".join(filter(None, (check["summary"], *lines)))
 
 
-def conflicting(run: Pass, status: SessionStatus) -> list[str]:
+def conflicting(visit: Visit) -> list[str]:
     """The files in conflict with the base, after fetching it."""
-    branch, repo = Branch(status["branch"]), run.context.repo
-    base = fetch_base(run.context, Branch(status["base"]))
-    try:
-        found = merges.predict(
-            repo, base, {branch: rev_parse(repo, f"refs/heads/{branch}")}
-        ).against_base
-    except Expected:  # an older git
-        found = {}
-    return list(found.get(branch, ())) or ["(git says which when you merge)"]
+    branch, repo = Branch(visit.status["branch"]), visit.run.context.repo
+    base = fetch_base(visit.run.context, Branch(visit.status["base"]))
+    files: tuple[str, ...] = ()
+    with suppress(Expected):  # an older git
+        sha = rev_parse(repo, f"refs/heads/{branch}")
+        files = predict(repo, base, {branch: sha}).against_base.get(branch, ())
+    return list(files) or ["(git says which when you merge)"]

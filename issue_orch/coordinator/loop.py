@@ -9,40 +9,42 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from ..actions import launch, spawn
+from ..actions import spawn
 from ..actions.context import Context, connect, open_context
 from ..actions.facts import fetch_labelled, fetch_me, gather, rules_of
+from ..actions.launch import ceilings
+from ..actions.steer import start_worker
 from ..config.keys import Config
-from ..core import lifecycle
 from ..core.history import Counters, counters
+from ..core.lifecycle import calling
 from ..core.model import RateFacts
 from ..core.plan import LONGEST_BACKOFF, Eligible, Failure, Plan, next_failure, next_starts
 from ..core.plan import plan as make_plan
 from ..core.ready import recorded
 from ..core.record import SessionStatus
 from ..errors import Expected, GitHubError, LeaseHeld, RateLimited
+from ..github.client import GitHub
 from ..store import ledger
 from ..store.files import (
     iso,
     load_json,
-    load_status,
+    load_sessions,
     seconds,
     session_numbers,
     write_json,
 )
 from ..store.history import load_entries, load_lines
 from ..store.inbox import pending
-from ..store.leases import probe, take
-from ..store.look import look_all
+from ..store.leases import probe
 from ..terminal.sessions import rate_text
+from .follow_up import poll
 from .narration import Narrator, Tell
 
-if TYPE_CHECKING:
-    from ..github.client import GitHub
-
 BREAKER = 3
+NEVER = Failure(0, 0)
+ON_ITS_OWN = ("lost its worker", "has a new day's budget")  # which waits for a free place
 
 
 class Clock(NamedTuple):
@@ -142,14 +144,11 @@ class Coordinator:
                 False,
             )
         self.reread()
-        left = self.take_up(now if judging else 0.0)
-        ok, waiting = self.ask_github(now, judging)
-        self.narrator.observe(self.context, now)
-        self.narrator.notice_overlaps(self.context, now)
-        self.narrator.warn(self.context, now)
-        if judging:
-            self.narrator.remind(self.context, now)
-        return Passed(ok, ok and not waiting and not left and not self.active())
+        due = now if judging else 0.0
+        left = self.take_up(due)
+        waiting = self.ask_github(now, due)
+        self.narrator.narrate(self.context, now, judging)
+        return Passed(waiting is not None, waiting is False and not left and not self.active())
 
     def reread(self) -> None:
         try:
@@ -175,96 +174,84 @@ class Coordinator:
 
     def take_up(self, now: float) -> bool:
         """Relaunch what is due. Returns whether something is left that will be due by itself."""
-        state, active, left = self.context.state, self.active(), False
-        due: list[tuple[int, str]] = []
-        for seen in look_all(state, now)[0]:
-            status, number = seen.status, seen.status["issueNumber"]
+        active, left, due = self.active(), False, dict[int, str]()
+        for status in load_sessions(self.context.state)[0]:
+            number = status["issueNumber"]
             if number in active:
                 continue
-            why = why_take_up(status, self.calling(status), now)
-            if why is None and status["hold"] == "budget" and self.is_new_day(number, now):
-                why = "has a new day's budget"
-            tried = self.tries.get(number)
+            why, tried = self.why_due(status, now), self.tries.get(number)
             if why is None:
                 self.tries.pop(number, None)
                 left = left or (status["retryAt"] is not None and not status["hold"])
             elif tried and tried.retry_at > now:
-                left = left or tried.in_a_row <= self.config.retries
-            elif (
-                why not in {"lost its worker", "has a new day's budget"}
-                or len(active) + len(due) < self.config.max_workers
-            ):
-                due.append((number, why))
+                left = left or self.is_worth_trying(tried)
+            elif why not in ON_ITS_OWN or len(active) + len(due) < self.config.max_workers:
+                due[number] = why
         with ThreadPoolExecutor(max_workers=4) as pool:
-            for (number, why), error in zip(
-                due, pool.map(self.relaunch, [number for number, _ in due]), strict=True
-            ):
-                self.tries[number] = next_failure(
-                    self.tries.get(number), now, self.options.interval
-                )
+            errors = pool.map(self.relaunch, due)
+            for (number, why), error in zip(due.items(), errors, strict=True):
+                self.count_failure(self.tries, number, now)
                 words = f"could not be taken up: {error.message}" if error else "taken up again"
                 self.tell(f"#{number} {why}: {words}", error is not None)
-                left = left or self.tries[number].in_a_row <= self.config.retries
+                left = left or self.is_worth_trying(self.tries[number])
         return left
 
-    def calling(self, status: SessionStatus) -> set[str]:
-        """The kinds of messages that want a worker; the history is asked only where it matters."""
+    def why_due(self, status: SessionStatus, now: float) -> str | None:
+        """As why_take_up. The history is read only where it matters."""
         state, number = self.context.state, status["issueNumber"]
         inbox = pending(state, number)
-        counted = (
-            counters(load_entries(state, number))
-            if inbox and status["status"] == "stuck"
-            else Counters()
-        )
-        return lifecycle.calling(status["status"], inbox, counted)
+        counted = counters(load_entries(state, number)) if inbox else Counters()
+        why = why_take_up(status, calling(status["status"], inbox, counted), now)
+        if why is None and status["hold"] == "budget" and self.is_new_day(number, now):
+            return "has a new day's budget"
+        return why
 
     def is_new_day(self, number: int, now: float) -> bool:
         """Whether the budget held the session on an earlier day, and there is room now."""
-        held = [
-            str(line.get("at"))
-            for line in load_lines(self.context.state, number)
-            if line.get("kind") == "held"
-        ]
-        room = ledger.room(self.context.state, number, launch.ceilings(self.config), now)
+        lines = load_lines(self.context.state, number)
+        held = [str(line.get("at")) for line in lines if line.get("kind") == "held"]
+        room = self.room(number, now)
         return bool(held) and held[-1][:10] < iso(now)[:10] and (room is None or room.usd > 0)
+
+    def room(self, number: int, now: float) -> ledger.Room | None:
+        return ledger.room(self.context.state, number, ceilings(self.config), now)
+
+    def count_failure(self, failures: dict[int, Failure], number: int, now: float) -> None:
+        failures[number] = next_failure(failures.get(number), now, self.options.interval)
+
+    def is_worth_trying(self, failed: Failure) -> bool:
+        return failed.in_a_row <= self.config.retries
 
     def relaunch(self, number: int) -> Expected | None:
         try:
-            with take(self.context.state, number, "run", wait=0) as lease:
-                status = load_status(self.context.state, number)
-                if status is not None:
-                    launch.relaunch(self.context, status, lease)
-        except LeaseHeld:
-            return None  # somebody else does it
+            start_worker(self.context, number, "run")
         except Expected as error:
             return error
         return None
 
     # -- GitHub
 
-    def ask_github(self, now: float, judging: bool) -> tuple[bool, bool]:
-        """(whether GitHub answered, whether an issue waits for its start). What fails is said; workers go on."""
+    def ask_github(self, now: float, due: float) -> bool | None:
+        """Whether an issue waits for its start; None: GitHub did not answer. What fails is said; workers go on."""
         if now < self.not_before:
-            return False, True
+            return None
         try:
             with connect(self.context) as gh:
-                from .follow_up import poll
-
                 for line in poll(self.context, gh, now):
                     self.tell(line, False)
-                waiting = self.dispatch(gh, now, judging)
+                waiting = self.dispatch(gh, now, due)
                 self.heed_rate(gh.rate, now)
         except RateLimited as error:
             self.not_before = error.until
             at = time.strftime("%H:%M:%S", time.localtime(error.until))
             self.tell(f"{error.message}; asking again at {at}, workers go on", False)
-            return False, True
+            return None
         except GitHubError as error:
             hint = f" (next: {error.hint})" if error.hint else ""
             self.narrator.tell_once("github", f"pass skipped, workers go on: {error.message}{hint}")
-            return False, True
+            return None
         self.narrator.tell_once("github", "")
-        return True, waiting
+        return waiting
 
     def heed_rate(self, rate: RateFacts, now: float) -> None:
         """With a tenth of the limit left, passes go to GitHub ten times until it is renewed."""
@@ -275,32 +262,25 @@ class Coordinator:
                 self.options.interval, min(((rate.reset or 0) - now) / 10, LONGEST_BACKOFF)
             )
 
-    def dispatch(self, gh: GitHub, now: float, judging: bool) -> bool:
-        """Start what is ready and fits. Returns whether something more will start by itself."""
-        found = self.fetch_plan(gh, now)
-        active = self.active()
-        room = ledger.room(self.context.state, 0, launch.ceilings(self.config), now)
-        full = room.why + "; nothing is started" if room and room.usd <= 0 else ""
+    def dispatch(self, gh: GitHub, now: float, due: float) -> bool:
+        """Start what is ready and fits, of what failed what is `due`. Returns whether something more will start by itself."""
+        found, active, slots = self.fetch_plan(gh, now), self.active(), self.config.max_workers
+        room = self.room(0, now)
+        full = f"{room.why}; nothing is started" if room and room.usd <= 0 else ""
         self.narrator.tell_once("budget", full, True)
-        stopped = now < self.breaker.until
-        chosen = (
-            ()
-            if full or stopped
-            else next_starts(
-                found, self.config.max_workers, active, self.starts, now if judging else 0.0
-            )
-        )
+        chosen: tuple[Eligible, ...] = ()
+        if not full and now >= self.breaker.until:
+            chosen = next_starts(found, slots, active, self.starts, due)
         if self.options.verbose:
-            taken = f"{len(active) + len(chosen)} of {self.config.max_workers} places are taken"
+            taken = f"{len(active) + len(chosen)} of {slots} places are taken"
             self.narrator.explain(found, {each.issue.number for each in chosen}, self.starts, taken)
         for outcome in spawn.spawn(self.context, self.make(gh, chosen, now)):
             self.count_start(outcome.number, outcome.error, now)
-        if full or now < self.breaker.until:
-            return False
         again = {each.issue.number for each in found.eligible} - found.held.keys() - self.active()
-        return any(
-            self.starts.get(number, Failure(0, 0)).in_a_row <= self.config.retries
-            for number in again
+        return (
+            not full
+            and now >= self.breaker.until
+            and any(map(self.is_worth_trying, (self.starts.get(each, NEVER) for each in again)))
         )
 
     def fetch_plan(self, gh: GitHub, now: float) -> Plan:
@@ -348,7 +328,7 @@ class Coordinator:
             self.starts.pop(number, None)
             self.tell(f"#{number} started", False)
         else:
-            self.starts[number] = next_failure(self.starts.get(number), now, self.options.interval)
+            self.count_failure(self.starts, number, now)
             hint = f" ({error.hint})" if error.hint else ""
             self.tell(
                 f"#{number} could not be started: {re.sub(r'^#[0-9]+: ', '', error.message)}{hint}",

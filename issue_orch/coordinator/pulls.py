@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from ..actions.context import Context
 from ..core.model import CheckRun, Comment, Issue, Number, Pull, Review, find_number
 from ..core.ready import WRITERS
 from ..core.record import PullFacts, SessionStatus
 from ..errors import Expected, LeaseHeld, RateLimited, SignInFailed
+from ..github.client import GitHub
 from ..store.files import (
     iso,
+    load_each,
     load_json,
     load_pull,
     load_sessions,
@@ -23,16 +29,11 @@ from ..store.files import (
 from ..store.leases import take
 from ..store.look import load_session
 
-if TYPE_CHECKING:
-    from ..github.client import GitHub
-
 CHECKS_APPEAR_WITHIN = 30.0  # GitHub shows the checks of a push some seconds after it
 GOOD = ("success", "neutral", "skipped")
 # What an agent obeys or a runner executes, wherever it lies in the tree (threat S12).
 SENSITIVE_FILES = ("claude.md", "agents.md", "gemini.md", ".mcp.json", "opencode.json")
 SENSITIVE_FOLDERS = (".claude", ".codex", ".gemini", ".opencode")
-
-Memory = dict[str, Any]
 
 
 class Looked(NamedTuple):
@@ -46,7 +47,10 @@ class Looked(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """One poll. `me` is the token's login where it matters; `issues` are the ready ones, others come when asked for."""
+    """One poll. `me` is the token's login where it matters; `issues` are the ready ones, others come when asked for.
+
+    `lines` is what a person is told of it in the end.
+    """
 
     context: Context
     gh: GitHub
@@ -55,15 +59,24 @@ class Pass(NamedTuple):
     pulls: tuple[Pull, ...]
     issues: dict[int, Issue]
     secrets: tuple[str, ...]
+    lines: list[str]
 
-    def status(self, number: int) -> SessionStatus:
-        return load_session(self.context.state, number)
+    def visits(self) -> Iterator[Visit]:
+        """Each session as it is on disk when it comes to it. One that cannot be read is left out."""
+        state = self.context.state
+        return (
+            Visit(self, state, status["issueNumber"], status) for status, _ in load_each(state, [])
+        )
 
-    def issue(self, number: int) -> Issue:
-        """The issue as it is now. Those that are ready came in one list; only others cost a request."""
-        if number not in self.issues:
-            self.issues[number] = self.gh.fetch_issue(number)
-        return self.issues[number]
+    def each(self, work: Callable[[Visit], object]) -> None:
+        """`work` for each session: its fault becomes its line. A rate limit or a refused token concerns all."""
+        for visit in self.visits():
+            try:
+                work(visit)
+            except (RateLimited, SignInFailed):
+                raise
+            except Expected as error:
+                visit.say(error.message.removeprefix(f"#{visit.number}: "))
 
     def counts(self, author: str, kind: str) -> bool:
         """Does what they say of a pull reach the worker? Not what the worker itself wrote with our token."""
@@ -77,44 +90,57 @@ class Pass(NamedTuple):
         )
 
 
-def guarded(work: Callable[[Pass, int], list[str]], run: Pass, number: int) -> list[str]:
-    """`work` for one session: its fault becomes its line. A rate limit or a refused token concerns all."""
-    try:
-        return work(run, number)
-    except (RateLimited, SignInFailed):
-        raise
-    except Expected as error:
-        return [f"#{number}: {error.message.removeprefix(f'#{number}: ')}"]
+@dataclass(frozen=True)
+class Visit:
+    """One session in a poll."""
 
+    run: Pass
+    state: Path
+    number: int
+    status: SessionStatus
 
-def load_memory(run: Pass, number: int) -> Memory:
-    found = load_json(session_folder(run.context.state, number) / "followup.json") or {}
-    return {"handled": [], **found}
+    @property
+    def issue(self) -> Issue:
+        """As it is now. Those that are ready came in one list; only others cost a request."""
+        known = self.run.issues
+        if self.number not in known:
+            known[self.number] = self.run.gh.fetch_issue(self.number)
+        return known[self.number]
 
+    @property
+    def facts(self) -> PullFacts:
+        """What was recorded of its pull."""
+        return load_pull(self.state, self.number) or {}
 
-def save_memory(run: Pass, number: int, memory: Memory) -> None:
-    write_json(session_folder(run.context.state, number) / "followup.json", memory, durable=True)
+    def record(self, facts: PullFacts) -> None:
+        write_json(session_folder(self.state, self.number) / "pull.json", facts)
+
+    @cached_property
+    def memory(self) -> dict[str, Any]:
+        """What polls did about the session; to be changed, and then kept by `remember`."""
+        file = session_folder(self.state, self.number) / "followup.json"
+        return {"handled": [], **(load_json(file) or {})}
+
+    def remember(self) -> None:
+        file = session_folder(self.state, self.number) / "followup.json"
+        write_json(file, self.memory, durable=True)
+
+    def say(self, text: str) -> None:
+        self.run.lines.append(f"#{self.number}: {text}")
 
 
 # -- facts of a session's pull, derived without guessing, and kept in sessions/N/pull.json
 
 
-def see(run: Pass, number: int) -> tuple[PullFacts, Looked | None]:
+def see(visit: Visit) -> tuple[PullFacts, Looked | None]:
     """Fetch and record the facts of a session's pull. Merged is the end: it is not asked about again."""
-    status, known = run.status(number), load_pull(run.context.state, number) or {}
-    pull = number_of(status["pullRequestUrl"])
+    known, pull = visit.facts, number_of(visit.status["pullRequestUrl"])
     if pull is None or known.get("merged"):
         return known, None
-    looked = fetch(run, pull, known)
-    facts = derive(run, looked, known, status)
-    if "held" in known:
-        facts["held"] = known["held"]
-    record(run, number, facts)
+    looked = fetch(visit.run.gh, pull, known)
+    facts = derive(visit, looked, known)
+    visit.record(facts)
     return facts, looked
-
-
-def record(run: Pass, number: int, facts: PullFacts) -> None:
-    write_json(session_folder(run.context.state, number) / "pull.json", facts)
 
 
 def number_of(url: str | None) -> Number | None:
@@ -122,9 +148,9 @@ def number_of(url: str | None) -> Number | None:
     return find_number((url or "").rpartition("/pull/")[2])
 
 
-def fetch(run: Pass, number: int, known: PullFacts) -> Looked:
+def fetch(gh: GitHub, number: int, known: PullFacts) -> Looked:
     """Ask about one pull; conditional requests, so that nothing new costs nothing. `known` spares the files."""
-    gh, pull = run.gh, run.gh.fetch_pull(number)
+    pull = gh.fetch_pull(number)
     if pull.state == "open" and pull.mergeable is None:  # asking is what makes GitHub compute it
         pull = gh.fetch_pull(number)
     if pull.state != "open":
@@ -139,8 +165,8 @@ def fetch(run: Pass, number: int, known: PullFacts) -> Looked:
     )
 
 
-def derive(run: Pass, looked: Looked, known: PullFacts, status: SessionStatus) -> PullFacts:
-    pull = looked.pull
+def derive(visit: Visit, looked: Looked, known: PullFacts) -> PullFacts:
+    run, status, pull = visit.run, visit.status, looked.pull
     others = [
         each.url
         for each in run.pulls
@@ -172,8 +198,10 @@ def derive(run: Pass, looked: Looked, known: PullFacts, status: SessionStatus) -
         facts["sensitivePaths"] = (
             known.get("sensitivePaths", [])
             if looked.files is None
-            else [path for path in looked.files if is_sensitive(path)]
+            else list(filter(is_sensitive, looked.files))
         )
+    if "held" in known:
+        facts["held"] = known["held"]
     return facts
 
 
@@ -224,34 +252,26 @@ def is_sensitive(path: str) -> bool:
 # -- the base of a stacked pull
 
 
-def retarget(run: Pass, number: int) -> list[str]:
+def retarget(visit: Visit) -> None:
     """Let a session follow its base: where a person pointed its pull to, or where its blocker was merged into.
 
     The status file is its lease holder's; while the worker runs this waits for a later poll.
     """
-    status, facts = run.status(number), load_pull(run.context.state, number) or {}
+    status, facts, state = visit.status, visit.facts, visit.state
     if status["status"] == "cancelled" or facts.get("state") == "closed":
-        return []
-    below = [
-        each["issueNumber"]
-        for each in load_sessions(run.context.state)[0]
-        if each["branch"] == status["base"]
-    ]
-    blocker = load_pull(run.context.state, below[0]) or {} if below else {}
+        return
+    below = (each for each in load_sessions(state)[0] if each["branch"] == status["base"])
+    blocker = next((load_pull(state, each["issueNumber"]) for each in below), None) or {}
     base = facts.get("base", status["base"])
     if base == status["base"] and blocker.get("merged"):
         base = blocker.get("base", base)
     if base == status["base"]:
-        return []
-    try:
-        lease = take(run.context.state, number, "retarget", wait=0.3)
-    except LeaseHeld:
-        return []
-    with lease:
+        return
+    with suppress(LeaseHeld), take(state, visit.number, "retarget", wait=0.3):
         pull = number_of(status["pullRequestUrl"])
         if pull is not None and facts.get("base", base) != base:
-            run.gh.edit_pull(pull, base=base)
-        fresh = run.status(number)
+            visit.run.gh.edit_pull(pull, base=base)
+        fresh = load_session(state, visit.number)
         fresh["base"] = base
-        save_status(run.context.state, fresh)
-    return [f"#{number}: its base is {base} now, no longer {status['base']}"]
+        save_status(state, fresh)
+        visit.say(f"its base is {base} now, no longer {status['base']}")

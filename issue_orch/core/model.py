@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Literal, NamedTuple, NewType, Self
 
 Branch = NewType("Branch", str)
@@ -71,6 +72,10 @@ class Issue(NamedTuple):
     total_blockers: int | None
     sub_issues_total: int | None
     sub_issues_completed: int | None
+
+    def has(self, labels: Iterable[str]) -> bool:
+        """Whether it has all of these; to GitHub upper and lower case are the same."""
+        return {*map(str.casefold, labels)} <= {*map(str.casefold, self.labels)}
 
 
 class Blocker(NamedTuple):

@@ -70,15 +70,12 @@ class GitHub(Rest):
         asked = ",".join(sorted(label for label in labels if "," not in label)) or None
         order = {"sort": "created", "direction": "asc"}
         found = self._all(parse.issue, "issues", state="open", labels=asked, **order)
-        wanted = {label.casefold() for label in labels}
         # an issue can be listed twice when another one was closed between two pages
         issues = {issue.number: issue for issue in found}
         return [
             issue
             for issue in issues.values()
-            if not issue.is_pull
-            and issue.state == "open"
-            and wanted <= {label.casefold() for label in issue.labels}
+            if not issue.is_pull and issue.state == "open" and issue.has(labels)
         ]
 
     def fetch_blockers(self, number: int) -> tuple[Blocker, ...] | None:
@@ -172,9 +169,8 @@ class GitHub(Rest):
             raise MaybeDone(error.message, error.hint) from None
         return parse.parse(parse.pull, answer)
 
-    def edit_pull(self, number: int, **changes: Any) -> Pull:
-        answer = self.write(lambda repo: repo.get_pull(number).edit(**changes))
-        return parse.parse(parse.pull, answer)
+    def edit_pull(self, number: int, base: str) -> None:
+        self.write(lambda repo: repo.get_pull(number).edit(base=base))
 
     def fetch_checks(self, sha: str) -> tuple[CheckRun, ...] | None:
         """Check runs and legacy statuses of a commit; None when either cannot be read: then nothing is known."""

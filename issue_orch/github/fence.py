@@ -14,7 +14,7 @@ import requests
 
 from .. import __version__
 from ..core.model import Number, RepoName
-from ..errors import GitHubError, NotFound, RateLimited, Refused, SignInFailed, Usage
+from ..errors import GitHubError, NotFound, RateLimited, SignInFailed, Usage
 from ..text import redact
 from .sign_in import is_loopback
 
@@ -82,12 +82,10 @@ class Reply(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where a token belongs. `prefix` is the path of the API below the host, without a slash at its end."""
+    """Where a token belongs: the host, and the address of the API, made anew from its parts, without a slash at its end."""
 
-    scheme: str
     host: str
-    port: int
-    prefix: str
+    url: str
 
 
 def address(*parts: str | int) -> Address:
@@ -132,13 +130,13 @@ def parse_origin(base_url: str) -> Origin:
         raise Usage(
             f"plain http to {parts.hostname} would show the token", "use https in github.base_url"
         )
-    return Origin(
-        parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme], parts.path.rstrip("/")
-    )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = port or DEFAULT_PORTS[parts.scheme]
+    return Origin(parts.hostname, f"{parts.scheme}://{host}:{port}{parts.path.rstrip('/')}")
 
 
 def refusal(method: str, path: str, query: str, body: Any, repo: str) -> str | None:
-    """Why this request is not allowed, or None. `path` is below the origin's prefix, as it will be sent."""
+    """Why this request is not allowed, or None. `path` is what will be sent below the address of the API."""
     if not _is_plain(unquote(path).removeprefix("/")):
         return "path is not plain"
     if method == "GET" and body is None:
@@ -168,13 +166,17 @@ class Connection:
         # a proxy of the environment would get requests that are meant for this machine, token included
         self._proxies = {"http": "", "https": ""} if is_loopback(origin.host) else None
 
-    def exchange(self, method: str, url: str, body: Any, headers: Mapping[str, str]) -> Reply:
+    def exchange(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Reply:
         """One request and its whole answer. Raises NotAllowed before a byte is sent, and requests' errors."""
-        self._check(method, url, body, headers)
-        host = f"[{self.origin.host}]" if ":" in self.origin.host else self.origin.host
+        plain, _, query = path.partition("?")
+        why = refusal(method, plain, query, body, self.repo)
+        if any(name.lower().startswith("x-http-method") for name in headers):
+            why = "hidden method"
+        if why:
+            raise NotAllowed(f"{method} {plain}: {why}")
         response = self._session.request(
             method,
-            f"{self.origin.scheme}://{host}:{self.origin.port}{url}",
+            f"{self.origin.url}{path}",
             json=body,
             headers=headers,
             timeout=self.seconds,
@@ -184,16 +186,6 @@ class Connection:
         response.encoding = "utf-8"
         found = {name.lower(): value for name, value in response.headers.items()}
         return Reply(response.status_code, found, response.text)
-
-    def _check(self, method: str, url: str, body: Any, headers: Mapping[str, str]) -> None:
-        path, _, query = url.partition("?")
-        why = refusal(method, path.removeprefix(self.origin.prefix), query, body, self.repo)
-        if not path.startswith(f"{self.origin.prefix}/"):
-            why = "another host"
-        if any(name.lower().startswith("x-http-method") for name in headers):
-            why = "hidden method"
-        if why:
-            raise NotAllowed(f"{method} {path}: {why}")
 
     def close(self) -> None:
         self._session.close()
@@ -246,15 +238,14 @@ def raise_for(reply: Reply, request: str, fine: tuple[int, ...], token: str) -> 
     """Raise what the status means. `fine` does not cover rate limits, which come as 403 too."""
     if reply.status in (200, 201, 204):
         return
-    said = redact(message_of(reply.text), (token,))
+    said = redact(message_of(reply.text) if reply.status else reply.text, (token,))
     what = f"{request}: {reply.status} {said}".rstrip()
     if is_rate_limit(reply, said):
         until = time.time() + seconds_to_wait(reply.headers)
         at = time.strftime("%H:%M:%S", time.localtime(until))
         raise RateLimited(f"GitHub's limit is reached, until {at} ({what})", until)
-    if reply.status == 0:
-        words = redact(f"{reply.text} ({request})", (token,))
-        raise Unreachable(words, "check the network, then try again")
+    if not reply.status:
+        raise Unreachable(f"{said} ({request})", "check the network, then try again")
     if reply.status not in fine:
         raise error_of(reply, what)
 
@@ -268,7 +259,7 @@ def error_of(reply: Reply, what: str) -> GitHubError:
             hint = "gh auth login, or set ISSUE_ORCH_TOKEN"
             return SignInFailed(f"GitHub refused the token ({what})", hint)
         case 403:
-            return Refused(f"not permitted ({what})", doctor)
+            return GitHubError(f"not permitted ({what})", doctor)
         case 404 | 410:
             return NotFound(f"not there, or not visible to the token ({what})", doctor)
         case 422:

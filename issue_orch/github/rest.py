@@ -57,11 +57,7 @@ class Rest:
     ) -> None:
         if not (token.isascii() and token.isprintable() and " " not in token):
             raise SignInFailed("the token has characters that no token has", "issue-orch doctor")
-        self.repo, self._base_url, self._origin = (
-            RepoName(repo),
-            base_url.rstrip("/"),
-            parse_origin(base_url),
-        )
+        self.repo, self._origin = RepoName(repo), parse_origin(base_url)
         self._token, self._sleep, self._cache, self._gap = token, sleep, cache, write_gap
         self._connections = defaultdict[int, Connection](
             lambda: Connection(self._origin, self.repo, timeout, token)
@@ -168,7 +164,7 @@ class Rest:
         return retrying(self._get_once, url, absent)
 
     def _get_once(self, url: str, absent: tuple[int, ...]) -> Page | None:
-        absolute = f"{self._base_url}{url}"
+        absolute = f"{self._origin.url}{url}"
         known = load_page(self._cache, absolute) if self._cache else None
         fine = (*absent, 304) if known else absent
         reply = self._ask("GET", url, None, {"If-None-Match": known.etag} if known else {}, fine)
@@ -191,7 +187,7 @@ class Rest:
         """One request; its answer, if that is no error. The thread has a connection of its own."""
         connection = self._connections[threading.get_ident()]
         try:
-            reply = connection.exchange(method, f"{self._origin.prefix}{url}", body, headers)
+            reply = connection.exchange(method, url, body, headers)
         except (requests.RequestException, ValueError, OverflowError) as error:
             reply = Reply(0, {}, f"{self._origin.host} cannot be reached: {reason(error)}")
         self._statuses.append(reply.status)

@@ -12,7 +12,7 @@ from ..process.run import Done, hide_process, run
 
 SCHEMES = ("https", "http", "ssh", "git", "git+ssh", "ssh+git")
 # a host that begins with a dash would be an option of ssh
-SCP_LIKE = re.compile(r"(?:[^@/:\s]+@)?(\[[0-9A-Fa-f:]+\]|\w[^/:@\s]*):(?!//)(.+)")
+SCP_LIKE = re.compile(r"\A(?:[^@/:\s]+@)?(\[[0-9A-Fa-f:]+\]|\w[^/:@\s]*):(?!//)([^?#\s]+)\Z")
 
 
 def find_token(
@@ -71,31 +71,18 @@ def parse_remote(url: str) -> tuple[str, RepoName] | None:
 
     The host is as written: for an ssh alias it is the alias, for ssh.github.com the real name.
     """
-    scheme, separator, _ = url.partition("://")
-    if separator:
-        if scheme.lower() not in SCHEMES:
-            return None
-        try:
-            parts = urlsplit(url)
-            host, path = parts.hostname or "", parts.path
-            # a port names another server for http(s) only; for ssh it is how to reach the same one
-            if parts.port and scheme.lower() in ("http", "https"):
-                host = f"{host}:{parts.port}"
-        except ValueError:
-            return None
-    elif match := SCP_LIKE.fullmatch(url):
-        host, path = match[1].strip("[]").lower(), match[2]
-    else:
-        return None
     try:
-        name = RepoName(unquote(path).strip("/").removesuffix(".git"))
+        parts = urlsplit(SCP_LIKE.sub(r"ssh://\1/\2", url))
+        name = RepoName(unquote(parts.path).strip("/").removesuffix(".git"))
+        host, port = parts.hostname, parts.port
     except ValueError:
         return None
-    return (
-        (("github.com" if host in ("ssh.github.com", "www.github.com") else host), name)
-        if host
-        else None
-    )
+    if parts.scheme not in SCHEMES or not host:
+        return None
+    if port and parts.scheme in ("http", "https"):
+        # names another server; for ssh it is how to reach the same one
+        return f"{host}:{port}", name
+    return "github.com" if host in ("ssh.github.com", "www.github.com") else host, name
 
 
 def api_url(host: str) -> str:
