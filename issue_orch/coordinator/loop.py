@@ -264,7 +264,7 @@ class Coordinator:
 
     def dispatch(self, gh: GitHub, now: float, due: float) -> bool:
         """Start what is ready and fits, of what failed what is `due`. Returns whether something more will start by itself."""
-        found, active, slots = self.fetch_plan(gh, now), self.active(), self.config.max_workers
+        found, active, slots = self.fetch_plan(gh), self.active(), self.config.max_workers
         room = self.room(0, now)
         full = f"{room.why}; nothing is started" if room and room.usd <= 0 else ""
         self.narrator.tell_once("budget", full, True)
@@ -283,7 +283,7 @@ class Coordinator:
             and any(map(self.is_worth_trying, (self.starts.get(each, NEVER) for each in again)))
         )
 
-    def fetch_plan(self, gh: GitHub, now: float) -> Plan:
+    def fetch_plan(self, gh: GitHub) -> Plan:
         """The plan, in which only what a person with write permission approved as it reads now is eligible."""
         context, options = self.context, self.options
         issues = gh.fetch_issues(context.config.ready_labels)

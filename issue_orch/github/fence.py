@@ -29,7 +29,6 @@ HEADERS = {
 }
 UNKNOWN_WAIT = 60.0
 LONGEST_WAIT = 3700.0  # GitHub's limits are renewed every hour
-NEXT_LINK = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 READS = re.compile(
@@ -71,14 +70,6 @@ class Unreachable(GitHubError):
 
 class Invalid(GitHubError):
     """GitHub could not make sense of a write, or has it already (422)."""
-
-
-class Reply(NamedTuple):
-    """What the server said; header names are lower case. Without an answer the status is 0, and the text says why."""
-
-    status: int
-    headers: dict[str, str]
-    text: str
 
 
 class Origin(NamedTuple):
@@ -166,7 +157,9 @@ class Connection:
         # a proxy of the environment would get requests that are meant for this machine, token included
         self._proxies = {"http": "", "https": ""} if is_loopback(origin.host) else None
 
-    def exchange(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Reply:
+    def exchange(
+        self, method: str, path: str, body: Any, headers: Mapping[str, str]
+    ) -> requests.Response:
         """One request and its whole answer. Raises NotAllowed before a byte is sent, and requests' errors."""
         plain, _, query = path.partition("?")
         why = refusal(method, plain, query, body, self.repo)
@@ -184,8 +177,7 @@ class Connection:
             proxies=self._proxies,
         )
         response.encoding = "utf-8"
-        found = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status_code, found, response.text)
+        return response
 
     def close(self) -> None:
         self._session.close()
@@ -234,25 +226,23 @@ def reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
 
 
-def raise_for(reply: Reply, request: str, fine: tuple[int, ...], token: str) -> None:
+def raise_for(reply: requests.Response, request: str, fine: tuple[int, ...], token: str) -> None:
     """Raise what the status means. `fine` does not cover rate limits, which come as 403 too."""
-    if reply.status in (200, 201, 204):
+    if reply.status_code in (200, 201, 204):
         return
-    said = redact(message_of(reply.text) if reply.status else reply.text, (token,))
-    what = f"{request}: {reply.status} {said}".rstrip()
+    said = redact(message_of(reply.text), (token,))
+    what = f"{request}: {reply.status_code} {said}".rstrip()
     if is_rate_limit(reply, said):
         until = time.time() + seconds_to_wait(reply.headers)
         at = time.strftime("%H:%M:%S", time.localtime(until))
         raise RateLimited(f"GitHub's limit is reached, until {at} ({what})", until)
-    if not reply.status:
-        raise Unreachable(f"{said} ({request})", "check the network, then try again")
-    if reply.status not in fine:
+    if reply.status_code not in fine:
         raise error_of(reply, what)
 
 
-def error_of(reply: Reply, what: str) -> GitHubError:
+def error_of(reply: requests.Response, what: str) -> GitHubError:
     doctor, again = "issue-orch doctor", "run the command again"
-    match reply.status:
+    match reply.status_code:
         case 202:
             return GitHubError(f"still being computed ({what})", again)
         case 401:
@@ -299,20 +289,14 @@ def message_of(text: str) -> str:
     return ": ".join(filter(None, words))[:500]
 
 
-def next_query(headers: dict[str, str]) -> str | None:
-    """The query of the next page. Host and path of the link are not used: GitHub names /repositories/ID there."""
-    match = NEXT_LINK.search(headers.get("link", ""))
-    return match[1].partition("#")[0].partition("?")[2] if match else None
-
-
-def is_rate_limit(reply: Reply, said: str) -> bool:
-    if reply.status != 403:
-        return reply.status == 429
+def is_rate_limit(reply: requests.Response, said: str) -> bool:
+    if reply.status_code != 403:
+        return reply.status_code == 429
     spent = reply.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in reply.headers
     return spent or "rate limit" in said.lower() or "abuse" in said.lower()
 
 
-def seconds_to_wait(headers: dict[str, str]) -> float:
+def seconds_to_wait(headers: Mapping[str, str]) -> float:
     """From now. The server's own clock is used for its times, as ours may be wrong."""
     server = parse_date(headers.get("date", "")) or time.time()
     after = headers.get("retry-after", "")

@@ -17,7 +17,7 @@ class Page(NamedTuple):
     """One page: what to send as If-None-Match next time, the query of the page after it, and the content."""
 
     etag: str
-    next: str | None
+    next: str
     data: Any
 
 

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
 import requests
+from requests.structures import CaseInsensitiveDict
 
 from ..core.model import RateFacts, RepoName
 from ..errors import GitHubError, MaybeDone, RateLimited, SignInFailed
+from ..text import redact
 from .fence import (
     Address,
     Connection,
-    Reply,
     Unreachable,
     lazy_repository,
-    next_query,
     parse_json,
     parse_origin,
     raise_for,
@@ -63,7 +63,7 @@ class Rest:
             lambda: Connection(self._origin, self.repo, timeout, token)
         )
         self._statuses: list[int] = []
-        self._said: dict[str, str] = {}
+        self._said = CaseInsensitiveDict[str]()
         self._people: dict[str, str | None] = {}
 
     @property
@@ -168,10 +168,12 @@ class Rest:
         known = load_page(self._cache, absolute) if self._cache else None
         fine = (*absent, 304) if known else absent
         reply = self._ask("GET", url, None, {"If-None-Match": known.etag} if known else {}, fine)
-        if reply.status in fine:
-            return known if reply.status == 304 else None
+        if reply.status_code in fine:
+            return known if reply.status_code == 304 else None
         data = parse_json(reply.text, f"GET {url}")
-        page = Page(reply.headers.get("etag", ""), next_query(reply.headers), data)
+        # host and path of the link to the next page are not used: GitHub names /repositories/ID there
+        _, _, query = reply.links.get("next", {}).get("url", "").partition("?")
+        page = Page(reply.headers.get("etag", ""), query, data)
         if self._cache and page.etag:
             store_page(self._cache, absolute, page, reply.text)
         return page
@@ -183,17 +185,20 @@ class Rest:
         body: Any,
         headers: Mapping[str, str] = {},
         fine: tuple[int, ...] = (),
-    ) -> Reply:
+    ) -> requests.Response:
         """One request; its answer, if that is no error. The thread has a connection of its own."""
         connection = self._connections[threading.get_ident()]
         try:
             reply = connection.exchange(method, url, body, headers)
         except (requests.RequestException, ValueError, OverflowError) as error:
-            reply = Reply(0, {}, f"{self._origin.host} cannot be reached: {reason(error)}")
-        self._statuses.append(reply.status)
-        self._said.update(reply.headers)
-        raise_for(reply, f"{method} {url}", fine, self._token)
-        return reply
+            problem = f"{self._origin.host} cannot be reached: {reason(error)} ({method} {url})"
+        else:
+            self._statuses.append(reply.status_code)
+            self._said.update(reply.headers)
+            raise_for(reply, f"{method} {url}", fine, self._token)
+            return reply
+        self._statuses.append(0)
+        raise Unreachable(redact(problem, (self._token,)), "check the network, then try again")
 
 
 def _with_query(path: str, params: dict[str, Any]) -> str:

@@ -399,7 +399,7 @@ def test_a_comment_is_sent_once(net: Scripted, far: GitHub) -> None:
     with pytest.raises(MaybeDone):
         far.create_comment(1, "x")
     net.post(f"{API}/issues/2/comments", status=403, json={"message": "Resource not accessible"})
-    with pytest.raises(GitHubError, match="not permitted.*not accessible"):
+    with pytest.raises(GitHubError, match=r"not permitted.*not accessible"):
         far.create_comment(2, "x")
     net.post(
         f"{API}/labels",
@@ -673,8 +673,8 @@ def test_writes_of_one_clone_are_apart(net: Scripted, tmp_path: Path, waits: lis
 
 
 def test_damaged_and_foreign_pages_count_as_none(tmp_path: Path) -> None:
-    store_page(tmp_path, "u", Page('"e"', None, [1]), "[1]")
-    assert load_page(tmp_path, "u") == Page('"e"', None, [1])
+    store_page(tmp_path, "u", Page('"e"', "", [1]), "[1]")
+    assert load_page(tmp_path, "u") == Page('"e"', "", [1])
     path = page_path(tmp_path, "u")
     whole = path.read_bytes()
     for damage in (b"", whole[:-1], b"\0" * len(whole), whole.replace(b'"u"', b'"v"'), b"\xff"):
@@ -685,7 +685,7 @@ def test_damaged_and_foreign_pages_count_as_none(tmp_path: Path) -> None:
 
 def test_the_folder_of_pages_is_bounded(tmp_path: Path) -> None:
     for number in range(30):
-        store_page(tmp_path, f"u{number}", Page("e", None, []), " " * 1000, limit=10_000)
+        store_page(tmp_path, f"u{number}", Page("e", "", []), " " * 1000, limit=10_000)
         assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 12_000
     assert load_page(tmp_path, "u0") is None
     assert page_path(tmp_path, "u29").exists()

@@ -268,7 +268,7 @@ def test_the_token_has_one_host(wire: Wire, url: str) -> None:
 
 def test_no_path_leaves_the_api(wire: Wire) -> None:
     with closing(fenced(f"{wire.url}/api/v3")) as connection:
-        assert connection.exchange("GET", "/user", None, {}).status == 200
+        assert connection.exchange("GET", "/user", None, {}).status_code == 200
         for path in ("/api/v3/user", "/../user", "evil/user", "//evil.example/user", "@evil/user"):
             with pytest.raises(NotAllowed):
                 connection.exchange("GET", path, None, {})
