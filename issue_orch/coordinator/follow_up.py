@@ -30,7 +30,7 @@ from .write_back import write_back
 WORTH_MENDING = ("failure", "timed_out", "startup_failure")
 HANDLED_LIMIT = 1000
 # What goes back to a worker: by its kind (checks, review, conflict), then by the id under which it is remembered.
-News = dict[str, dict[str, dict[str, Any]]]
+_News = dict[str, dict[str, dict[str, Any]]]
 
 
 def poll(context: Context, gh: GitHub, now: float) -> list[str]:
@@ -42,8 +42,8 @@ def poll(context: Context, gh: GitHub, now: float) -> list[str]:
         lease = take(context.state, "poll", "poll", wait=0.2)
     except LeaseHeld:
         return []
-    with polling(lease, context, gh, now) as run:
-        run.each(attend)
+    with _polling(lease, context, gh, now) as run:
+        run.each(_attend)
         run.each(retarget)
         if context.config.github_write_back:
             write_back(run)
@@ -52,13 +52,13 @@ def poll(context: Context, gh: GitHub, now: float) -> list[str]:
 
 def refresh(context: Context, gh: GitHub, now: float) -> list[str]:
     """Look at the pulls and record what is seen; nobody is woken, nothing is posted."""
-    with polling(take(context.state, "poll", "status", wait=10), context, gh, now) as run:
+    with _polling(take(context.state, "poll", "status", wait=10), context, gh, now) as run:
         run.each(see)
     return run.lines
 
 
 @contextmanager
-def polling(lease: Lease, context: Context, gh: GitHub, now: float) -> Iterator[Pass]:
+def _polling(lease: Lease, context: Context, gh: GitHub, now: float) -> Iterator[Pass]:
     with lease:
         writes = context.config.github_write_back
         me = fetch_me(gh) if writes or context.config.pulls_open == "worker" else None
@@ -69,7 +69,7 @@ def polling(lease: Lease, context: Context, gh: GitHub, now: float) -> Iterator[
         write_json(context.state / "rate.json", {**gh.rate._asdict(), "at": iso(now)})
 
 
-def attend(visit: Visit) -> None:
+def _attend(visit: Visit) -> None:
     """What happened to the pull and to the issue of one session."""
     before, status = visit.facts, visit.status
     facts, looked = see(visit)
@@ -78,13 +78,13 @@ def attend(visit: Visit) -> None:
         visit.say(f"its pull was {merged if facts.get('merged') else 'closed without a merge'}")
     held = ""
     if status["status"] not in ("complete", "cancelled"):
-        held = watch_issue(visit)
+        held = _watch_issue(visit)
     elif (
         looked
         and looked.pull.state == "open"
         and (status["status"], status["hold"]) == ("complete", None)
     ):
-        held = follow_up(visit, looked)
+        held = _follow_up(visit, looked)
     if held != facts.get("held", ""):
         facts["held"] = held
         visit.record(facts)
@@ -95,7 +95,7 @@ def attend(visit: Visit) -> None:
 # -- an issue that changes while its session runs
 
 
-def watch_issue(visit: Visit) -> str:
+def _watch_issue(visit: Visit) -> str:
     """Why the issue of a running session holds it; empty when it does not.
 
     An edit goes to the worker when everybody who may edit the issue has write permission: GitHub does not say who did.
@@ -105,14 +105,14 @@ def watch_issue(visit: Visit) -> str:
     first = memory.setdefault(
         "issue", {"text": text, "labelled": visit.issue.has(visit.run.context.config.ready_labels)}
     )
-    found, told = differences(visit, first), memory.get("told")
+    found, told = _differences(visit, first), memory.get("told")
     new = found.keys() - (told or {}).keys()
     edit = f"edited {text}"
     if edit in new and visit.run.gh.find_permission(issue.author) in WRITERS:
         del found[edit]
         new.remove(edit)
         if visit.status["status"] != "stuck":
-            pass_on(visit, words(visit, "issue_edited", author=None, task=task(issue)))
+            _pass_on(visit, _words(visit, "issue_edited", author=None, task=task(issue)))
             first["text"], told = text, None
             visit.say("its issue was edited; its worker is told")
     if new:
@@ -124,7 +124,7 @@ def watch_issue(visit: Visit) -> str:
     return why and f"{why}: look at it, then issue-orch resume {number}, or cancel {number}"
 
 
-def differences(visit: Visit, first: dict[str, object]) -> dict[str, str]:
+def _differences(visit: Visit, first: dict[str, object]) -> dict[str, str]:
     """What is not as it was when the session was first looked at: words by what they are about."""
     text, unlabelled = (
         text_hash(visit.issue),
@@ -142,7 +142,7 @@ def differences(visit: Visit, first: dict[str, object]) -> dict[str, str]:
 # -- failing checks, reviews and conflicts of complete sessions, which go back to their workers
 
 
-def follow_up(visit: Visit, looked: Looked) -> str:
+def _follow_up(visit: Visit, looked: Looked) -> str:
     """Let news go back to the worker. Why nothing does; empty when that is as it should be."""
     memory, config, head = visit.memory, visit.run.context.config, looked.pull.head_sha
     entries = [*load_entries(visit.state, visit.number)]
@@ -151,19 +151,19 @@ def follow_up(visit: Visit, looked: Looked) -> str:
         del memory["resumes"]
         memory["allowed"] = head
         visit.remember()
-    foreign = not is_here(visit, head)
+    foreign = not _is_here(visit, head)
     if foreign and memory.get("allowed") != head:
-        return hold(visit, resumes, "somebody else pushed to its branch")
-    news, rounds = news_of(visit, looked), config.follow_up_rounds
+        return _hold(visit, resumes, "somebody else pushed to its branch")
+    news, rounds = _news_of(visit, looked), config.follow_up_rounds
     if not news or not rounds:
         return ""
     if counters(entries).rounds >= rounds:
-        return hold(visit, resumes, f"its worker was sent back {rounds} times")
+        return _hold(visit, resumes, f"its worker was sent back {rounds} times")
     alive = sum(is_alive(visit.state, number) for number in session_numbers(visit.state))
     if alive >= config.max_workers:
         return "its worker waits for a free place to follow up"
-    for text in texts_of(visit, news, foreign):
-        pass_on(visit, text)
+    for text in _texts_of(visit, news, foreign):
+        _pass_on(visit, text)
     handled = [*memory["handled"], *(each for rows in news.values() for each in rows)]
     memory["handled"] = handled[-HANDLED_LIMIT:]
     visit.remember()
@@ -172,7 +172,7 @@ def follow_up(visit: Visit, looked: Looked) -> str:
     return ""
 
 
-def hold(visit: Visit, resumes: int, why: str) -> str:
+def _hold(visit: Visit, resumes: int, why: str) -> str:
     """Until a person says `resume` once more."""
     if "resumes" not in visit.memory:
         visit.memory["resumes"] = resumes
@@ -180,13 +180,13 @@ def hold(visit: Visit, resumes: int, why: str) -> str:
     return f"{why}; issue-orch resume {visit.number} lets its worker follow up again"
 
 
-def is_here(visit: Visit, head: str) -> bool:
+def _is_here(visit: Visit, head: str) -> bool:
     """Whether the pull's head is a commit of the session's branch here."""
     ancestor = "merge-base", "--is-ancestor", head, f"refs/heads/{visit.status['branch']}"
     return git(visit.run.context.repo, *ancestor, check=False).code == 0
 
 
-def news_of(visit: Visit, looked: Looked) -> News:
+def _news_of(visit: Visit, looked: Looked) -> _News:
     """What a worker should know and was not told yet: checks once all have ended, what people who count say (changes that
     they request, comments with words), a conflict once per head."""
     head, checks = looked.pull.head_sha, looked.checks or ()
@@ -199,11 +199,11 @@ def news_of(visit: Visit, looked: Looked) -> News:
     ]
     written: list[Review | Comment] = [*reviews, *looked.comments]
     said = [each for each in written if visit.run.counts(each.author, each.author_kind)]
-    found: News = {
+    found: _News = {
         "checks": {
             f"check:{check.id or check.name}:{head}": check._asdict() for check in broken if ended
         },
-        "review": {f"{type(each).__name__}:{each.id}": review_row(each) for each in said},
+        "review": {f"{type(each).__name__}:{each.id}": _review_row(each) for each in said},
         "conflict": {f"conflict:{head}": {}} if looked.pull.mergeable is False else {},
     }
     handled = set(visit.memory["handled"])
@@ -214,13 +214,13 @@ def news_of(visit: Visit, looked: Looked) -> News:
     }
 
 
-def review_row(each: Review | Comment) -> dict[str, Any]:
+def _review_row(each: Review | Comment) -> dict[str, Any]:
     """As the template `followup_review` has it."""
     row = {"state": "commented", "path": None, "line": None, **each._asdict()}
     return {**row, "state": row["state"].lower(), "text": each.body or "(no words)"}
 
 
-def texts_of(visit: Visit, news: News, foreign: bool) -> list[str]:
+def _texts_of(visit: Visit, news: _News, foreign: bool) -> list[str]:
     """The news in words, rendered by the team's templates."""
     context, status = visit.run.context, visit.status
     remote, texts = f"refs/remotes/{context.config.remote}", list[str]()
@@ -234,7 +234,7 @@ def texts_of(visit: Visit, news: News, foreign: bool) -> list[str]:
         values: dict[str, Any] = {"url": status["pullRequestUrl"]}
         match kind:
             case "checks":
-                values["checks"] = [{**row, "text": evidence(visit, row)} for row in rows.values()]
+                values["checks"] = [{**row, "text": _evidence(visit, row)} for row in rows.values()]
             case "review":
                 values["reviews"] = [*rows.values()]
             case "conflict":
@@ -242,22 +242,22 @@ def texts_of(visit: Visit, news: News, foreign: bool) -> list[str]:
                 values |= {
                     "base": status["base"],
                     "theirs": theirs,
-                    "files": conflicting(visit),
+                    "files": _conflicting(visit),
                 }
-        texts.append(words(visit, f"followup_{kind}", **values))
+        texts.append(_words(visit, f"followup_{kind}", **values))
     return texts
 
 
-def words(visit: Visit, template: str, **values: Any) -> str:
+def _words(visit: Visit, template: str, **values: Any) -> str:
     top, report = approved_folder(visit.state), report_command()
     return render(template, top, number=visit.number, report=report, **values)
 
 
-def pass_on(visit: Visit, text: str) -> None:
+def _pass_on(visit: Visit, text: str) -> None:
     send(visit.state, visit.number, "guidance", text, AUTOMATIC, visit.run.now)
 
 
-def evidence(visit: Visit, check: dict[str, Any]) -> str:
+def _evidence(visit: Visit, check: dict[str, Any]) -> str:
     """What a check says of itself: its summary and up to fifty annotations."""
     notes = visit.run.gh.fetch_annotations(check["id"]) if check["id"] else None
     lines = [
@@ -267,7 +267,7 @@ def evidence(visit: Visit, check: dict[str, Any]) -> str:
     return "\n".join(filter(None, (check["summary"], *lines)))
 
 
-def conflicting(visit: Visit) -> list[str]:
+def _conflicting(visit: Visit) -> list[str]:
     """The files in conflict with the base, after fetching it."""
     branch, repo = Branch(visit.status["branch"]), visit.run.context.repo
     base = fetch_base(visit.run.context, Branch(visit.status["base"]))

@@ -89,13 +89,9 @@ def why_take_up(status: SessionStatus, kinds: set[str], now: float) -> str | Non
         return "has guidance that was not delivered"
     if status["publish"] and status["publish"]["pending"]:
         return "has a pull to publish"
-    if status["status"] in {"stuck", "complete"} or not (
-        status["attempt"] or status["status"] != "registered"
-    ):
-        return None  # the last: a start that was cut off, which dispatch takes up
-    if status["retryAt"] and seconds(status["retryAt"]) > now:
-        return None
-    return "lost its worker"
+    cut_off = status["status"] == "registered" and not status["attempt"]  # dispatch takes it up
+    rests = cut_off or status["status"] in {"stuck", "complete"}
+    return None if rests or seconds(status["retryAt"] or "") > now else "lost its worker"
 
 
 class Breaker:
@@ -143,14 +139,14 @@ class Coordinator:
                 "the clock jumped, or this machine slept: nothing is judged by its time in this pass",
                 False,
             )
-        self.reread()
+        self._reread()
         due = now if judging else 0.0
-        left = self.take_up(due)
-        waiting = self.ask_github(now, due)
+        left = self._take_up(due)
+        waiting = self._ask_github(now, due)
         self.narrator.narrate(self.context, now, judging)
         return Passed(waiting is not None, waiting is False and not left and not self.active())
 
-    def reread(self) -> None:
+    def _reread(self) -> None:
         try:
             context = open_context(self.options.flags)
         except Expected as error:
@@ -172,57 +168,57 @@ class Coordinator:
 
     # -- sessions that have no worker and should have one
 
-    def take_up(self, now: float) -> bool:
+    def _take_up(self, now: float) -> bool:
         """Relaunch what is due. Returns whether something is left that will be due by itself."""
         active, left, due = self.active(), False, dict[int, str]()
         for status in load_sessions(self.context.state)[0]:
             number = status["issueNumber"]
             if number in active:
                 continue
-            why, tried = self.why_due(status, now), self.tries.get(number)
+            why, tried = self._why_due(status, now), self.tries.get(number)
             if why is None:
                 self.tries.pop(number, None)
                 left = left or (status["retryAt"] is not None and not status["hold"])
             elif tried and tried.retry_at > now:
-                left = left or self.is_worth_trying(tried)
+                left = left or self._is_worth_trying(tried)
             elif why not in ON_ITS_OWN or len(active) + len(due) < self.config.max_workers:
                 due[number] = why
         with ThreadPoolExecutor(max_workers=4) as pool:
-            errors = pool.map(self.relaunch, due)
+            errors = pool.map(self._relaunch, due)
             for (number, why), error in zip(due.items(), errors, strict=True):
-                self.count_failure(self.tries, number, now)
+                self._count_failure(self.tries, number, now)
                 words = f"could not be taken up: {error.message}" if error else "taken up again"
                 self.tell(f"#{number} {why}: {words}", error is not None)
-                left = left or self.is_worth_trying(self.tries[number])
+                left = left or self._is_worth_trying(self.tries[number])
         return left
 
-    def why_due(self, status: SessionStatus, now: float) -> str | None:
+    def _why_due(self, status: SessionStatus, now: float) -> str | None:
         """As why_take_up. The history is read only where it matters."""
         state, number = self.context.state, status["issueNumber"]
         inbox = pending(state, number)
         counted = counters(load_entries(state, number)) if inbox else Counters()
         why = why_take_up(status, calling(status["status"], inbox, counted), now)
-        if why is None and status["hold"] == "budget" and self.is_new_day(number, now):
+        if why is None and status["hold"] == "budget" and self._is_new_day(number, now):
             return "has a new day's budget"
         return why
 
-    def is_new_day(self, number: int, now: float) -> bool:
+    def _is_new_day(self, number: int, now: float) -> bool:
         """Whether the budget held the session on an earlier day, and there is room now."""
         lines = load_lines(self.context.state, number)
         held = [str(line.get("at")) for line in lines if line.get("kind") == "held"]
-        room = self.room(number, now)
+        room = self._room(number, now)
         return bool(held) and held[-1][:10] < iso(now)[:10] and (room is None or room.usd > 0)
 
-    def room(self, number: int, now: float) -> ledger.Room | None:
+    def _room(self, number: int, now: float) -> ledger.Room | None:
         return ledger.room(self.context.state, number, ceilings(self.config), now)
 
-    def count_failure(self, failures: dict[int, Failure], number: int, now: float) -> None:
+    def _count_failure(self, failures: dict[int, Failure], number: int, now: float) -> None:
         failures[number] = next_failure(failures.get(number), now, self.options.interval)
 
-    def is_worth_trying(self, failed: Failure) -> bool:
+    def _is_worth_trying(self, failed: Failure) -> bool:
         return failed.in_a_row <= self.config.retries
 
-    def relaunch(self, number: int) -> Expected | None:
+    def _relaunch(self, number: int) -> Expected | None:
         try:
             start_worker(self.context, number, "run")
         except Expected as error:
@@ -231,7 +227,7 @@ class Coordinator:
 
     # -- GitHub
 
-    def ask_github(self, now: float, due: float) -> bool | None:
+    def _ask_github(self, now: float, due: float) -> bool | None:
         """Whether an issue waits for its start; None: GitHub did not answer. What fails is said; workers go on."""
         if now < self.not_before:
             return None
@@ -239,8 +235,8 @@ class Coordinator:
             with connect(self.context) as gh:
                 for line in poll(self.context, gh, now):
                     self.tell(line, False)
-                waiting = self.dispatch(gh, now, due)
-                self.heed_rate(gh.rate, now)
+                waiting = self._dispatch(gh, now, due)
+                self._heed_rate(gh.rate, now)
         except RateLimited as error:
             self.not_before = error.until
             at = time.strftime("%H:%M:%S", time.localtime(error.until))
@@ -253,7 +249,7 @@ class Coordinator:
         self.narrator.tell_once("github", "")
         return waiting
 
-    def heed_rate(self, rate: RateFacts, now: float) -> None:
+    def _heed_rate(self, rate: RateFacts, now: float) -> None:
         """With a tenth of the limit left, passes go to GitHub ten times until it is renewed."""
         if self.options.verbose:
             self.tell(rate_text({**rate._asdict(), "at": iso(now)}, now), False)
@@ -262,10 +258,10 @@ class Coordinator:
                 self.options.interval, min(((rate.reset or 0) - now) / 10, LONGEST_BACKOFF)
             )
 
-    def dispatch(self, gh: GitHub, now: float, due: float) -> bool:
+    def _dispatch(self, gh: GitHub, now: float, due: float) -> bool:
         """Start what is ready and fits, of what failed what is `due`. Returns whether something more will start by itself."""
-        found, active, slots = self.fetch_plan(gh), self.active(), self.config.max_workers
-        room = self.room(0, now)
+        found, active, slots = self._fetch_plan(gh), self.active(), self.config.max_workers
+        room = self._room(0, now)
         full = f"{room.why}; nothing is started" if room and room.usd <= 0 else ""
         self.narrator.tell_once("budget", full, True)
         chosen: tuple[Eligible, ...] = ()
@@ -274,16 +270,16 @@ class Coordinator:
         if self.options.verbose:
             taken = f"{len(active) + len(chosen)} of {slots} places are taken"
             self.narrator.explain(found, {each.issue.number for each in chosen}, self.starts, taken)
-        for outcome in spawn.spawn(self.context, self.make(gh, chosen, now)):
-            self.count_start(outcome.number, outcome.error, now)
+        for outcome in spawn.spawn(self.context, self._make(gh, chosen, now)):
+            self._count_start(outcome.number, outcome.error, now)
         again = {each.issue.number for each in found.eligible} - found.held.keys() - self.active()
         return (
             not full
             and now >= self.breaker.until
-            and any(map(self.is_worth_trying, (self.starts.get(each, NEVER) for each in again)))
+            and any(map(self._is_worth_trying, (self.starts.get(each, NEVER) for each in again)))
         )
 
-    def fetch_plan(self, gh: GitHub) -> Plan:
+    def _fetch_plan(self, gh: GitHub) -> Plan:
         """The plan, in which only what a person with write permission approved as it reads now is eligible."""
         context, options = self.context, self.options
         issues = gh.fetch_issues(context.config.ready_labels)
@@ -307,7 +303,7 @@ class Coordinator:
             context.config.max_workers,
         )
 
-    def make(self, gh: GitHub, chosen: Sequence[Eligible], now: float) -> list[spawn.Start]:
+    def _make(self, gh: GitHub, chosen: Sequence[Eligible], now: float) -> list[spawn.Start]:
         """What is to be started; one that cannot be prepared does not keep back the others."""
         if not chosen:
             return []
@@ -317,18 +313,18 @@ class Coordinator:
             raise
         except Expected as error:
             if len(chosen) == 1:
-                self.count_start(chosen[0].issue.number, error, now)
+                self._count_start(chosen[0].issue.number, error, now)
                 return []
-        return [start for each in chosen for start in self.make(gh, [each], now)]
+        return [start for each in chosen for start in self._make(gh, [each], now)]
 
-    def count_start(self, number: int, error: Expected | None, now: float) -> None:
+    def _count_start(self, number: int, error: Expected | None, now: float) -> None:
         if isinstance(error, LeaseHeld):
             return
         if error is None:
             self.starts.pop(number, None)
             self.tell(f"#{number} started", False)
         else:
-            self.count_failure(self.starts, number, now)
+            self._count_failure(self.starts, number, now)
             hint = f" ({error.hint})" if error.hint else ""
             self.tell(
                 f"#{number} could not be started: {re.sub(r'^#[0-9]+: ', '', error.message)}{hint}",

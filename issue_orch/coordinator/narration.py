@@ -67,10 +67,10 @@ class Narrator:
     def narrate(self, context: Context, now: float, judging: bool) -> None:
         """Say what is new; without `judging` nothing that hangs on times."""
         seen = self.observe(context, now)
-        self.notice_overlaps(context, seen)
-        self.warn(context, now)
+        self._notice_overlaps(context, seen)
+        self._warn(context, now)
         if judging:
-            self.remind(context, seen, now)
+            self._remind(context, seen, now)
 
     def observe(self, context: Context, now: float) -> list[Seen]:
         """Say what changed in the sessions since the last look; returns them."""
@@ -87,10 +87,10 @@ class Narrator:
             self.tell(f"#{number} {label}{why and f': {why}'}{next_}", needs_you)
         return found
 
-    def notice_overlaps(self, context: Context, found: list[Seen]) -> None:
+    def _notice_overlaps(self, context: Context, found: list[Seen]) -> None:
         """Say once of which live worktrees change the same files."""
         live = [seen.status for seen in found if seen.headline.label not in ENDED]
-        names = {status["issueNumber"]: self.changed_names(context, status) for status in live}
+        names = {status["issueNumber"]: self._changed_names(context, status) for status in live}
         items = [Item(number, False, dict.fromkeys(names[number], "actual")) for number in names]
         for each in overlaps(items, names):
             who = " and ".join(f"#{touch.number}" for touch in each.touches)
@@ -100,19 +100,19 @@ class Narrator:
                 file = one_line(each.files[0], 80)
                 self.tell_once(key, f"{who} change the same file: {file}{more}")
 
-    def changed_names(self, context: Context, status: SessionStatus) -> tuple[str, ...]:
+    def _changed_names(self, context: Context, status: SessionStatus) -> tuple[str, ...]:
         """Files that its worktree changed; asked of git again while its worker lives, and after that once."""
         number, stamp = status["issueNumber"], (status["attempt"], status["changes"])
         if self.names.get(number, (None,))[0] != stamp or probe(context.state, number):
             self.names[number] = (stamp, changed_files(context, status))
         return self.names[number][1]
 
-    def warn(self, context: Context, now: float) -> None:
+    def _warn(self, context: Context, now: float) -> None:
         for key, text in ledger.warnings(context.state, ceilings(context.config), now):
             if f"budget {key}" not in self.told:
                 self.tell_once(f"budget {key}", text, True)
 
-    def remind(self, context: Context, found: list[Seen], now: float) -> None:
+    def _remind(self, context: Context, found: list[Seen], now: float) -> None:
         """Notify once of a question that is open for long; marked by a file, so that a new `run` does not repeat it."""
         config = context.config
         limit = config.notify_after_minutes * 60

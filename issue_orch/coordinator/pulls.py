@@ -37,13 +37,13 @@ SENSITIVE_FOLDERS = (".claude", ".codex", ".gemini", ".opencode")
 
 
 class Looked(NamedTuple):
-    """What GitHub answered about one pull. Checks are None when they cannot be read; files when not asked for."""
+    """What GitHub answered about one pull. Checks are None when they cannot be read; `sensitive` are paths that it changes."""
 
     pull: Pull
     checks: tuple[CheckRun, ...] | None = None
     reviews: tuple[Review, ...] = ()
     comments: tuple[Comment, ...] = ()
-    files: tuple[str, ...] | None = None
+    sensitive: tuple[str, ...] = ()
 
 
 class Pass(NamedTuple):
@@ -134,38 +134,41 @@ class Visit:
 
 def see(visit: Visit) -> tuple[PullFacts, Looked | None]:
     """Fetch and record the facts of a session's pull. Merged is the end: it is not asked about again."""
-    known, pull = visit.facts, number_of(visit.status["pullRequestUrl"])
+    known, pull = visit.facts, _number_of(visit.status["pullRequestUrl"])
     if pull is None or known.get("merged"):
         return known, None
-    looked = fetch(visit.run.gh, pull, known)
-    facts = derive(visit, looked, known)
+    looked = _fetch(visit.run.gh, pull, known)
+    facts = _derive(visit, looked, known)
     visit.record(facts)
     return facts, looked
 
 
-def number_of(url: str | None) -> Number | None:
+def _number_of(url: str | None) -> Number | None:
     """The number at the end of a pull's address."""
     return find_number((url or "").rpartition("/pull/")[2])
 
 
-def fetch(gh: GitHub, number: int, known: PullFacts) -> Looked:
+def _fetch(gh: GitHub, number: int, known: PullFacts) -> Looked:
     """Ask about one pull; conditional requests, so that nothing new costs nothing. `known` spares the files."""
     pull = gh.fetch_pull(number)
     if pull.state == "open" and pull.mergeable is None:  # asking is what makes GitHub compute it
         pull = gh.fetch_pull(number)
     if pull.state != "open":
         return Looked(pull)
-    same = known.get("headSha") == pull.head_sha and "sensitivePaths" in known
+    if known.get("headSha") == pull.head_sha and "sensitivePaths" in known:
+        sensitive = known["sensitivePaths"]
+    else:
+        sensitive = [*filter(_is_sensitive, gh.fetch_pull_files(number))]
     return Looked(
         pull,
         gh.fetch_checks(pull.head_sha),
         gh.fetch_reviews(number),
         gh.fetch_review_comments(number),
-        None if same else gh.fetch_pull_files(number),
+        tuple(sensitive),
     )
 
 
-def derive(visit: Visit, looked: Looked, known: PullFacts) -> PullFacts:
+def _derive(visit: Visit, looked: Looked, known: PullFacts) -> PullFacts:
     run, status, pull = visit.run, visit.status, looked.pull
     others = [
         each.url
@@ -189,17 +192,13 @@ def derive(visit: Visit, looked: Looked, known: PullFacts) -> PullFacts:
     }
     if pull.state == "open":
         fresh = run.now - seconds(status["endedAt"] or "") < CHECKS_APPEAR_WITHIN
-        facts["checks"] = "pending" if fresh and looked.checks == () else checks_of(looked.checks)
+        facts["checks"] = "pending" if fresh and looked.checks == () else _checks_of(looked.checks)
         facts["failingChecks"] = [
             {"name": check.name, "conclusion": check.conclusion, "url": check.url}
             for check in failing(looked.checks)
         ]
-        facts["review"] = review_of(run, looked.reviews)
-        facts["sensitivePaths"] = (
-            known.get("sensitivePaths", [])
-            if looked.files is None
-            else list(filter(is_sensitive, looked.files))
-        )
+        facts["review"] = _review_of(run, looked.reviews)
+        facts["sensitivePaths"] = [*looked.sensitive]
     if "held" in known:
         facts["held"] = known["held"]
     return facts
@@ -213,7 +212,7 @@ def failing(checks: Iterable[CheckRun] | None) -> list[CheckRun]:
     ]
 
 
-def checks_of(
+def _checks_of(
     checks: tuple[CheckRun, ...] | None,
 ) -> Literal["passing", "failing", "pending", "none", "unavailable"]:
     if checks is None:
@@ -225,7 +224,7 @@ def checks_of(
     return "passing" if checks else "none"
 
 
-def review_of(
+def _review_of(
     run: Pass, reviews: Iterable[Review]
 ) -> Literal["approved", "changes_requested", "none"]:
     """The last word of each person who counts; a comment takes nothing back, a dismissal does."""
@@ -240,7 +239,7 @@ def review_of(
     return "approved" if "APPROVED" in states else "none"
 
 
-def is_sensitive(path: str) -> bool:
+def _is_sensitive(path: str) -> bool:
     parts = path.casefold().split("/")
     return (
         parts[0] == ".github"
@@ -268,7 +267,7 @@ def retarget(visit: Visit) -> None:
     if base == status["base"]:
         return
     with suppress(LeaseHeld), take(state, visit.number, "retarget", wait=0.3):
-        pull = number_of(status["pullRequestUrl"])
+        pull = _number_of(status["pullRequestUrl"])
         if pull is not None and facts.get("base", base) != base:
             visit.run.gh.edit_pull(pull, base=base)
         fresh = load_session(state, visit.number)

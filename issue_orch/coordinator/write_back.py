@@ -22,16 +22,16 @@ TEXT_LIMIT = 8_000
 
 def write_back(run: Pass) -> None:
     """Take answers, then show on each issue how its session stands."""
-    take_answers(run)
-    run.each(show)
+    _take_answers(run)
+    run.each(_show)
 
 
 # -- answers
 
 
-def take_answers(run: Pass) -> None:
+def _take_answers(run: Pass) -> None:
     """Comments of all issues come in one list, from the oldest open question on."""
-    asking = [visit for visit in run.visits() if is_asking(visit)]
+    asking = [visit for visit in run.visits() if _is_asking(visit)]
     if not asking:
         return
     since = min(visit.memory["question"]["at"] for visit in asking)
@@ -41,16 +41,16 @@ def take_answers(run: Pass) -> None:
         for comment in sorted(mine, key=lambda each: each.id):
             seen = comment.id in visit.memory["question"]["seen"]
             if comment.issue == visit.number and not seen and ANSWER.match(comment.body):
-                take_answer(visit, comment)
+                _take_answer(visit, comment)
 
 
-def is_asking(visit: Visit) -> bool:
+def _is_asking(visit: Visit) -> bool:
     """Whether the open question of the session stands on its issue."""
     question, posted = visit.status["question"], visit.memory.get("question", {})
     return bool(question and "comment" in posted and posted["id"] == question["id"])
 
 
-def take_answer(visit: Visit, comment: Comment) -> None:
+def _take_answer(visit: Visit, comment: Comment) -> None:
     """Guidance first, then noted: a crash in between delivers it again, and loses nothing."""
     run, asked = visit.run, visit.memory["question"]
     permission = run.gh.find_permission(comment.author) if comment.author_kind == "User" else None
@@ -101,26 +101,26 @@ def words_of(comment: Comment, options: list[str]) -> str:
 # -- what is shown
 
 
-def show(visit: Visit) -> None:
+def _show(visit: Visit) -> None:
     """Labels, status comment, question and receipt of one session, each only where it differs from what is there."""
     seen = look(visit.state, visit.status, visit.run.now)
-    sync_labels(visit, wanted_label(seen.headline, (seen.pull or {}).get("checks")))
-    keep(visit, "status", status_body(visit, seen.headline))
+    _sync_labels(visit, wanted_label(seen.headline, (seen.pull or {}).get("checks")))
+    _keep(visit, "status", _status_body(visit, seen.headline))
     question, posted = visit.status["question"], visit.memory.get("question", {})
     if posted.get("id") == (question and question["id"]):
         return
     if posted and not posted.get("closed"):
-        words = receipt_of(visit, posted["id"])
-        keep(visit, "question", f"{posted.get('text', '')}\n\n{words}")
+        words = _receipt_of(visit, posted["id"])
+        _keep(visit, "question", f"{posted.get('text', '')}\n\n{words}")
         posted["closed"] = True
         visit.remember()
     if question:
         asked = {"id": question["id"], "seen": [], "options": question["options"]}
         visit.memory["question"] = asked
-        keep(visit, "question", question_body(visit, question))
+        _keep(visit, "question", _question_body(visit, question))
 
 
-def sync_labels(visit: Visit, wanted: str | None) -> None:
+def _sync_labels(visit: Visit, wanted: str | None) -> None:
     gh, issue = visit.run.gh, visit.issue
     for label in LABELS:
         if label != wanted and issue.has([label]):
@@ -129,13 +129,13 @@ def sync_labels(visit: Visit, wanted: str | None) -> None:
         gh.add_labels(visit.number, [wanted])
 
 
-def keep(visit: Visit, kind: str, body: str) -> None:
+def _keep(visit: Visit, kind: str, body: str) -> None:
     """Make our comment of this kind say `body`. One that somebody deleted is not written again."""
     mine, gh, number = visit.memory.setdefault(kind, {}), visit.run.gh, visit.number
     if mine.get("text") == body or mine.get("deleted"):
         return
     mark = f"<!-- issue-orch:{kind}:{mine.get('id', number)} -->"
-    text, found = f"{mark}\n{body}", mine.get("comment") or find_own(visit, mark)
+    text, found = f"{mark}\n{body}", mine.get("comment") or _find_own(visit, mark)
     try:
         posted = gh.edit_comment(number, found, text) if found else gh.create_comment(number, text)
         mine.update(comment=posted.id, at=mine.get("at", posted.created_at), text=body)
@@ -144,7 +144,7 @@ def keep(visit: Visit, kind: str, body: str) -> None:
     visit.remember()
 
 
-def find_own(visit: Visit, mark: str) -> int | None:
+def _find_own(visit: Visit, mark: str) -> int | None:
     """A comment with our mark that we wrote: after a crash, or a write without an answer. Others may copy a mark."""
     me = visit.run.me
     own = (
@@ -155,27 +155,27 @@ def find_own(visit: Visit, mark: str) -> int | None:
     return next(own, None)
 
 
-def status_body(visit: Visit, head: Headline) -> str:
+def _status_body(visit: Visit, head: Headline) -> str:
     status = visit.status
     if head.label in BUSY:
         return f"A worker is on this issue, on the branch `{status['branch']}`."
-    why = f": {safe(visit, one_line(head.why, 300))}" if head.why else ""
+    why = f": {_safe(visit, one_line(head.why, 300))}" if head.why else ""
     where = f"\n\n{status['pullRequestUrl']}" if status["pullRequestUrl"] else ""
     return f"**{head.label.capitalize().replace('Pr ', 'Pull ')}**{why}{where}"
 
 
-def question_body(visit: Visit, question: Question) -> str:
+def _question_body(visit: Visit, question: Question) -> str:
     me = visit.run.me
     parts = [
-        f"**The worker on this issue needs a decision.**\n\n{safe(visit, question['decision'])}",
-        safe(visit, question["context"] or ""),
+        f"**The worker on this issue needs a decision.**\n\n{_safe(visit, question['decision'])}",
+        _safe(visit, question["context"] or ""),
         *(
-            f"{at}. {safe(visit, one_line(option, 500))}"
+            f"{at}. {_safe(visit, one_line(option, 500))}"
             for at, option in enumerate(question["options"], 1)
         ),
     ]
     if question["default"]:
-        parts.append(f"It would take: {safe(visit, one_line(question['default'], 500))}")
+        parts.append(f"It would take: {_safe(visit, one_line(question['default'], 500))}")
     parts.append(
         "Somebody with write permission answers by a new comment, `/answer 1` or `/answer your own words`; or "
         f"with `issue-orch answer {visit.number}`. An edited comment does not count{f', nor one by {me}' if me else ''}."
@@ -183,16 +183,16 @@ def question_body(visit: Visit, question: Question) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def receipt_of(visit: Visit, question: str) -> str:
+def _receipt_of(visit: Visit, question: str) -> str:
     """What became of a question, as far as the files say."""
     messages = [*delivered(visit.state, visit.number), *pending(visit.state, visit.number)]
     authors = [each["author"] for each in messages if each["question"] == question]
     if not authors:
         return "No answer is needed any more."
     name, _, url = one_line(authors[0], 200).partition(", ")
-    return f"**Answered** by {safe(visit, name.lstrip('@'))}{f' ([comment]({url}))' if url else ''}; the worker goes on."
+    return f"**Answered** by {_safe(visit, name.lstrip('@'))}{f' ([comment]({url}))' if url else ''}; the worker goes on."
 
 
-def safe(visit: Visit, text: str) -> str:
+def _safe(visit: Visit, text: str) -> str:
     """As it may be posted: without secrets, mentions, closing words and commands (threat S8)."""
     return neutralise(redact(text, visit.run.secrets), TEXT_LIMIT)

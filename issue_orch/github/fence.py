@@ -230,17 +230,17 @@ def raise_for(reply: requests.Response, request: str, fine: tuple[int, ...], tok
     """Raise what the status means. `fine` does not cover rate limits, which come as 403 too."""
     if reply.status_code in (200, 201, 204):
         return
-    said = redact(message_of(reply.text), (token,))
+    said = redact(_message_of(reply.text), (token,))
     what = f"{request}: {reply.status_code} {said}".rstrip()
-    if is_rate_limit(reply, said):
-        until = time.time() + seconds_to_wait(reply.headers)
+    if _is_rate_limit(reply, said):
+        until = time.time() + _seconds_to_wait(reply.headers)
         at = time.strftime("%H:%M:%S", time.localtime(until))
         raise RateLimited(f"GitHub's limit is reached, until {at} ({what})", until)
     if reply.status_code not in fine:
-        raise error_of(reply, what)
+        raise _error_of(reply, what)
 
 
-def error_of(reply: requests.Response, what: str) -> GitHubError:
+def _error_of(reply: requests.Response, what: str) -> GitHubError:
     doctor, again = "issue-orch doctor", "run the command again"
     match reply.status_code:
         case 202:
@@ -272,7 +272,7 @@ def parse_json(text: str, request: str) -> Any:
     raise GitHubError(problem, "run the command again; if it stays: check github.base_url")
 
 
-def message_of(text: str) -> str:
+def _message_of(text: str) -> str:
     """GitHub's own words for an error, with the details of a 422; empty for what is no JSON object."""
     try:
         said = json.loads(text)
@@ -289,29 +289,29 @@ def message_of(text: str) -> str:
     return ": ".join(filter(None, words))[:500]
 
 
-def is_rate_limit(reply: requests.Response, said: str) -> bool:
+def _is_rate_limit(reply: requests.Response, said: str) -> bool:
     if reply.status_code != 403:
         return reply.status_code == 429
     spent = reply.headers.get("x-ratelimit-remaining") == "0" or "retry-after" in reply.headers
     return spent or "rate limit" in said.lower() or "abuse" in said.lower()
 
 
-def seconds_to_wait(headers: Mapping[str, str]) -> float:
+def _seconds_to_wait(headers: Mapping[str, str]) -> float:
     """From now. The server's own clock is used for its times, as ours may be wrong."""
-    server = parse_date(headers.get("date", "")) or time.time()
+    server = _parse_date(headers.get("date", "")) or time.time()
     after = headers.get("retry-after", "")
     reset = headers.get("x-ratelimit-reset", "")
     wait = UNKNOWN_WAIT
     if after.isdecimal():
         wait = float(after)
-    elif moment := parse_date(after):
+    elif moment := _parse_date(after):
         wait = moment - server
     elif reset.isdecimal() and headers.get("x-ratelimit-remaining", "0") == "0":
         wait = max(float(reset) - server, 0.0) + 1
     return min(max(wait, 0.0), LONGEST_WAIT)
 
 
-def parse_date(text: str) -> float | None:
+def _parse_date(text: str) -> float | None:
     try:
         return email.utils.parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError, OSError):

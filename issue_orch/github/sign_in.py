@@ -23,11 +23,11 @@ def find_token(
     Once there is one, this process can no longer be read by its neighbours (/proc/<pid>/environ, ptrace).
     """
     host = web_host(base_url)
-    for name in ("ISSUE_ORCH_TOKEN", *variables(host, env)):
+    for name in ("ISSUE_ORCH_TOKEN", *_variables(host, env)):
         if value := env.get(name, "").strip():
             hide_process()
             return Token(value, name, host)
-    if is_here(host):
+    if _is_here(host):
         return None
     try:
         done = run(
@@ -41,18 +41,18 @@ def find_token(
     return Token(done.stdout.strip(), "gh auth token", host)
 
 
-def variables(host: str, env: Mapping[str, str]) -> tuple[str, ...]:
+def _variables(host: str, env: Mapping[str, str]) -> tuple[str, ...]:
     """A token of one host in the environment is never offered to another."""
     named = env.get("GH_HOST", "").lower()
     tenant = host.endswith(".ghe.com")
-    if host == "github.com" or (tenant and named == host) or is_here(host):
+    if host == "github.com" or (tenant and named == host) or _is_here(host):
         return ("GH_TOKEN", "GITHUB_TOKEN")
     if tenant or named not in ("", host):
         return ()
     return ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
 
 
-def is_here(host: str) -> bool:
+def _is_here(host: str) -> bool:
     """Whether a host, with its port or without, is this machine: a server of one's own, for trying things out."""
     return is_loopback(urlsplit(f"//{host}").hostname or "")
 
