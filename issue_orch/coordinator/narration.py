@@ -127,6 +127,4 @@ class Narrator:
             decision = question["decision"]
             self.tell(f"#{number} still waits for an answer: {one_line(decision, 160)}", True)
             launch: Notifying = {"notify": channels(config), "commonDir": context.repo.common_dir}
-            tell_helper(
-                "notify", kind="waiting", text=decision, status=dict(status), launch=launch
-            )
+            tell_helper("notify", kind="waiting", text=decision, status=dict(status), launch=launch)

@@ -136,7 +136,7 @@ def readings(state: Path, number: int, since: str = "") -> dict[str, Usage]:
         match line.get("reading"):
             case [str(), int() | float() | None, int(), int(), int()] as said:
                 scope = "rough" if line.get("estimate") else said[0]
-                found[str(line.get("counter"))] = Usage(scope, *said[1:])
+                found[str(line.get("counter"))] = Usage(scope, *said[1:])  # type: ignore[arg-type]
     return found
 
 
