@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import sys
@@ -22,6 +23,7 @@ KEPT = {
     "PYTEST_XDIST_WORKER_COUNT",
     "PYTEST_XDIST_TESTRUNUID",
     "HYPOTHESIS_STORAGE_DIRECTORY",
+    "CASES",
 }
 
 
@@ -53,6 +55,29 @@ settings.register_profile(
     "fuzz", max_examples=int(os.environ.get("FUZZ_EXAMPLES") or 100), deadline=None
 )
 settings.load_profile("fuzz")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of a test marked `wide(N)`, N of its cases are played, the same ones each time. CASES=all plays all of them,
+    CASES=2/5 nothing but such tests, and of all their cases the second of five pieces."""
+    wanted = os.environ.get("CASES", "")
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("wide"):
+            groups.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    if wanted == "all":
+        return
+    wide = [item for group in groups.values() for item in group]
+    if wanted:
+        piece, _, pieces = wanted.partition("/")
+        kept = set(wide[int(piece) - 1 :: int(pieces)])
+    else:
+        kept = set(items) - set(wide)
+        for name, group in groups.items():
+            [most] = next(group[0].iter_markers("wide")).args
+            kept.update(random.Random(name).sample(group, min(most, len(group))))
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
 
 
 @pytest.fixture(autouse=True)
