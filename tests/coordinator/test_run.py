@@ -89,6 +89,7 @@ def test_gaps(wall: float, steady: float, expected: bool) -> None:
     assert not gapped(None, Clock(NOW, 0.0), 30.0)
 
 
+@pytest.mark.wide(5)
 @pytest.mark.parametrize(
     ("fields", "kinds", "expected"),
     [

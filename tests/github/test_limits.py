@@ -58,6 +58,7 @@ def says(text: str, words: str) -> bool:
     return bool(UNTIL.search(text) if words == "LIMIT" else re.search(words, text))
 
 
+@pytest.mark.wide(3)
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_command_that_cannot_ask_ends_and_makes_nothing(scene: Scene, name: str) -> None:
     fault, words = FAULTS[name]
@@ -96,6 +97,7 @@ def test_a_command_that_cannot_ask_ends_and_makes_nothing(scene: Scene, name: st
     assert f"#{number} started" in scene.orch("run", "--once", check=True).err
 
 
+@pytest.mark.wide(4)
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_pull_that_cannot_be_made_is_made_later_and_once(

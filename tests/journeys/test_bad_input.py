@@ -334,6 +334,7 @@ TABLE = [
 ]
 
 
+@pytest.mark.wide(16)
 @pytest.mark.parametrize("bad", TABLE, ids=lambda bad: bad.name)
 def test_it_is_said_and_nothing_is_half_made(scene: Scene, bad: Bad) -> None:
     assert scene.issue() == 1

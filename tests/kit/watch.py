@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from issue_orch.commands.tui.watch import Watch
-from issue_orch.store.files import append_event, iso, session_folder
+from issue_orch.core.history import Transition
+from issue_orch.store.files import iso, session_folder
+from issue_orch.store.history import append_entry
 from issue_orch.store.leases import take
 from tests.kit import screens
 
@@ -140,7 +142,7 @@ def history(state: Path) -> None:
         (720, "working", "stuck"),
     )
     for at, before, after in phases:
-        append_event(state, 124, "transition", screens.NOW - at, before=before, after=after)
+        append_entry(state, 124, Transition(before, after), screens.NOW - at)
 
 
 def log(path: Path) -> None:

@@ -339,6 +339,7 @@ def take_up(scene: Scene, times: int) -> str:
     return said
 
 
+@pytest.mark.wide(2)
 @pytest.mark.parametrize(
     "chatter",
     [
@@ -439,6 +440,7 @@ def move(scene: Scene, number: int, how: str) -> str:
     return scene.git("rev-parse", "HEAD", cwd=place).strip()
 
 
+@pytest.mark.wide(2)
 @pytest.mark.parametrize("how", ["update", "commit"])
 @pytest.mark.parametrize("chatter", ["report working --note n", "report planning --touches a.txt"])
 def test_a_branch_that_moved_on_the_remote_is_bounded(scene: Scene, how: str, chatter: str) -> None:

@@ -169,6 +169,7 @@ def refused(scene: Scene, times: int = 3) -> None:
     assert len(words) == 1, words
 
 
+@pytest.mark.wide(4)
 @pytest.mark.parametrize("name", PERSON)
 def test_what_a_person_made_is_never_taken(scene: Scene, name: str) -> None:
     PERSON[name](scene)
@@ -250,6 +251,7 @@ POINTS: dict[str, Callable[[Scene], None]] = {
 }
 
 
+@pytest.mark.wide(3)
 @pytest.mark.parametrize(
     ("point", "words"),
     [
@@ -276,6 +278,7 @@ def clear(scene: Scene) -> None:
     scene.git("branch", "-q", "-D", "issue-1", check=False)
 
 
+@pytest.mark.wide(3)
 @pytest.mark.parametrize(
     ("point", "name"),
     [

@@ -384,6 +384,7 @@ def check_kept(clone: Clone, ref: str, before: Found, skipped: set[str]) -> None
     assert back.keys() - before.keys() == skipped
 
 
+@pytest.mark.wide(12)
 @pytest.mark.parametrize("make", WORK)
 def test_what_is_kept_is_what_was_there(
     clone: Clone, make: Callable[[Clone, Path], Staged]
@@ -548,6 +549,7 @@ def at(folder: Path, monkeypatch: pytest.MonkeyPatch, command: str, change: str)
     monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
 
 
+@pytest.mark.wide(6)
 @pytest.mark.parametrize("command", ["write-tree", "commit-tree", "update-ref"])
 @pytest.mark.parametrize("late", ["README.md", "lib/y.py", "new/file", "staged", "HEAD"])
 def test_what_changes_while_it_is_preserved_is_kept(

@@ -129,6 +129,7 @@ def test_a_call_that_is_not_understood_after_one_that_is(scene: Scene) -> None:
     check_held(scene, "0.01")
 
 
+@pytest.mark.wide(3)
 @pytest.mark.parametrize(
     ("agent", "lines"),
     [
@@ -172,6 +173,7 @@ def test_a_version_of_an_agent_that_renamed_its_usage(
 REFUSED: tuple[Any, ...] = (float("nan"), float("inf"), -1, -0.01, "3", True, [1], {}, 10**13)
 
 
+@pytest.mark.wide(12)
 @pytest.mark.parametrize("value", REFUSED)
 @pytest.mark.parametrize(
     ("agent", "line"),
@@ -195,6 +197,7 @@ def test_dollars_that_are_refused_are_unknown_whatever_the_tokens(
     assert not outcomes.told(seen, 0, booked=True)
 
 
+@pytest.mark.wide(20)
 @pytest.mark.parametrize("value", [*REFUSED[:-1], 10**16, None])
 @pytest.mark.parametrize(
     ("agent", "line"),
@@ -333,6 +336,7 @@ def interrupt(scene: Scene, number: int) -> None:
     scene.orch("tell", "--now", str(number), "use tabs")
 
 
+@pytest.mark.wide(3)
 @pytest.mark.parametrize(
     ("body", "end"),
     [

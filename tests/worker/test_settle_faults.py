@@ -139,6 +139,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         made.close()
 
 
+@pytest.mark.wide(6)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
 def test_settle_while_something_fails(scene: Scene, case: Case) -> None:
     fake = scene.sandbox

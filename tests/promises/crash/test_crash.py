@@ -234,6 +234,7 @@ def sweep(rig: Rig, name: str, role: str, hit: str, play: Callable[[str, str], b
     assert killed, "somebody was hit"
 
 
+@pytest.mark.wide(8)
 @pytest.mark.parametrize(("story", "role"), CASES)
 @pytest.mark.parametrize("hit", HITS)
 def test_hit_at_every_point(rig: Rig, tmp_path: Path, hit: str, story: str, role: str) -> None:

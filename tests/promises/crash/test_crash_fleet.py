@@ -200,6 +200,7 @@ def play(rig: Rig, folder: Path, story: Story, plan: str) -> bool:
     return rig.killed()
 
 
+@pytest.mark.wide(6)
 @pytest.mark.parametrize(("name", "role"), CASES)
 @pytest.mark.parametrize("hit", HITS)
 def test_hit_while_nobody_watches(rig: Rig, tmp_path: Path, hit: str, name: str, role: str) -> None:
