@@ -66,7 +66,6 @@ class Issue(NamedTuple):
     assignees: tuple[str, ...]
     milestone: str | None
     created_at: str
-    updated_at: str
     is_pull: bool
     open_blockers: int | None
     total_blockers: int | None
@@ -93,8 +92,6 @@ class Pull(NamedTuple):
 
     number: int
     url: str
-    title: str
-    body: str
     state: Literal["open", "closed"]
     merged: bool
     draft: bool
@@ -102,7 +99,6 @@ class Pull(NamedTuple):
     head_branch: str
     head_sha: str
     base_branch: str
-    author: str
     mergeable: bool | None = None
     mergeable_state: str | None = None
 

@@ -58,7 +58,6 @@ def issue(data: Any) -> Issue:
         assignees=tuple(login(user or GHOST) for user in data.get("assignees") or []),
         milestone=_text(data, "milestone", "title") or None,
         created_at=_text(data, "created_at"),
-        updated_at=_text(data, "updated_at"),
         is_pull=data.get("pull_request") is not None,
         open_blockers=_count(data, "issue_dependencies_summary", "blocked_by"),
         total_blockers=_count(data, "issue_dependencies_summary", "total_blocked_by"),
@@ -84,8 +83,6 @@ def pull(data: Any) -> Pull:
     return Pull(
         number=Number(data["number"]),
         url=_text(data, "html_url"),
-        title=_words(data["title"]),
-        body=_text(data, "body"),
         state=_state(data),
         merged=bool(data.get("merged") or data.get("merged_at")),
         draft=bool(data.get("draft")),
@@ -93,7 +90,6 @@ def pull(data: Any) -> Pull:
         head_branch=_words(head["ref"]),
         head_sha=_sha(head["sha"]),
         base_branch=_branch(data["base"]["ref"]),
-        author=_login(data),
         mergeable={True: True, False: False}.get(data.get("mergeable")),
         mergeable_state=_text(data, "mergeable_state") or None,
     )

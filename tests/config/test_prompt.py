@@ -44,7 +44,6 @@ def issue(title: str = "Export", body: str = "Please.", author: str = "octocat")
         (),
         None,
         "",
-        "",
         False,
         None,
         None,

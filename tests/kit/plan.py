@@ -23,7 +23,6 @@ def issue(number: int, title: str = "", body: str = "", **fields: Any) -> Issue:
         assignees=(),
         milestone=None,
         created_at=f"2025-01-01T00:00:{number % 60:02}Z",
-        updated_at="2025-01-01T00:00:00Z",
         is_pull=False,
         open_blockers=0,
         total_blockers=0,

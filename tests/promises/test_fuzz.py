@@ -445,7 +445,6 @@ def issue_of(title: str, body: str, author: str = "zoe") -> Issue:
         (),
         None,
         "",
-        "",
         False,
         None,
         None,
