@@ -102,12 +102,16 @@ def _watch_issue(visit: Visit) -> str:
     One that waits for an answer gets it after that. Anything else holds the worker at the end of its turn, once.
     """
     issue, memory, text = visit.issue, visit.memory, text_hash(visit.issue)
-    first = memory.setdefault(
-        "issue", {"text": text, "labelled": visit.issue.has(visit.run.context.config.ready_labels)}
-    )
-    found, told = _differences(visit, first), memory.get("told")
+    ready, edit = issue.has(visit.run.context.config.ready_labels), f"edited {text}"
+    first = memory.setdefault("issue", {"text": text, "labelled": ready})
+    edited = "its issue was edited, perhaps by somebody without write permission"
+    differences = {
+        "closed": issue.state != "open" and "its issue was closed",
+        "unlabelled": first["labelled"] and not ready and "its issue lost its ready label",
+        edit: first["text"] != text and edited,
+    }
+    found, told = {about: why for about, why in differences.items() if why}, memory.get("told")
     new = found.keys() - (told or {}).keys()
-    edit = f"edited {text}"
     if edit in new and visit.run.gh.find_permission(issue.author) in WRITERS:
         del found[edit]
         new.remove(edit)
@@ -122,21 +126,6 @@ def _watch_issue(visit: Visit) -> str:
         visit.remember()
     why, number = "; ".join(found.values()), visit.number
     return why and f"{why}: look at it, then issue-orch resume {number}, or cancel {number}"
-
-
-def _differences(visit: Visit, first: dict[str, object]) -> dict[str, str]:
-    """What is not as it was when the session was first looked at: words by what they are about."""
-    text, unlabelled = (
-        text_hash(visit.issue),
-        first["labelled"] and not visit.issue.has(visit.run.context.config.ready_labels),
-    )
-    edited = "its issue was edited, perhaps by somebody without write permission"
-    found = (
-        (visit.issue.state != "open", "closed", "its issue was closed"),
-        (unlabelled, "unlabelled", "its issue lost its ready label"),
-        (first["text"] != text, f"edited {text}", edited),
-    )
-    return {about: why for differs, about, why in found if differs}
 
 
 # -- failing checks, reviews and conflicts of complete sessions, which go back to their workers

@@ -103,14 +103,12 @@ class Breaker:
     def note(self, number: int, error: Expected | None, now: float) -> bool:
         """True when dispatch stops now."""
         message = re.sub(r"^#\d+: ", "", error.message) if error else ""
-        if message != self.message:
-            self.message, self.issues = message, set()
-        if not message:
-            return False
-        self.issues.add(number)
-        if len(self.issues) >= BREAKER:
+        self.issues = {number} | (self.issues if message == self.message else set())
+        self.message = message
+        trips = bool(message) and len(self.issues) >= BREAKER
+        if trips:
             self.until = now + LONGEST_BACKOFF
-        return len(self.issues) >= BREAKER
+        return trips
 
 
 class Coordinator:

@@ -24,7 +24,7 @@ from ..core.model import (
 from ..errors import GitHubError, MaybeDone, NotFound, RateLimited, SignInFailed
 from . import parse
 from .fence import Address, Invalid, address
-from .rest import OPTIONAL, Rest
+from .rest import ABSENT, Rest
 
 T = TypeVar("T")
 MOST_FILES = 3000
@@ -196,9 +196,9 @@ class GitHub(Rest):
         if not isinstance(facts, dict) or "protected" not in facts:
             return None
         protected = bool(facts["protected"])
-        rules = self.get_all(self._at("rules", "branches", branch), absent=OPTIONAL)
+        rules = self._known(dict, "rules", "branches", branch)
         classic = self._find("branches", branch, "protection") if protected else {}
-        numbers = parse.parse(parse.rulesets, rules or [])
+        numbers = parse.parse(parse.rulesets, rules or ())
         sets = [self._find("rulesets", number) for number in numbers]
         return parse.parse(parse.protection, (protected, rules, classic, sets))
 
@@ -207,17 +207,20 @@ class GitHub(Rest):
 
     def _find(self, *path: str | int) -> Any:
         """None where the server lacks the endpoint, or does not let us see it."""
-        return self.get(self._at(*path), OPTIONAL)
+        with suppress(*ABSENT):
+            return self.get(self._at(*path))
+        return None
 
     def _one(self, parser: Callable[[Any], T], *path: str | int) -> T:
         return parse.parse(parser, self.get(self._at(*path)))
 
     def _all(self, parser: Callable[[Any], T], *path: str | int, **params: Any) -> tuple[T, ...]:
-        return parse.parse_all(parser, self.get_all(self._at(*path), **params) or [])
+        return parse.parse_all(parser, self.get_all(self._at(*path), **params))
 
     def _known(
         self, parser: Callable[[Any], T], *path: str | int, **params: Any
     ) -> tuple[T, ...] | None:
         """As `_all`; None where the server lacks the endpoint, or does not let us see it."""
-        items = self.get_all(self._at(*path), absent=OPTIONAL, **params)
-        return None if items is None else parse.parse_all(parser, items)
+        with suppress(*ABSENT):
+            return self._all(parser, *path, **params)
+        return None

@@ -68,6 +68,10 @@ class Unreachable(GitHubError):
     """No answer, or a 5xx: a read may be asked again."""
 
 
+class Unavailable(GitHubError):
+    """GitHub does not do it for this token, or not at all (403, 405, 501)."""
+
+
 class Invalid(GitHubError):
     """GitHub could not make sense of a write, or has it already (422)."""
 
@@ -226,9 +230,10 @@ def reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
 
 
-def raise_for(reply: requests.Response, request: str, fine: tuple[int, ...], token: str) -> None:
-    """Raise what the status means. `fine` does not cover rate limits, which come as 403 too."""
-    if reply.status_code in (200, 201, 204):
+def raise_for(reply: requests.Response, request: str, token: str) -> None:
+    """Raise what the status means. A 304 is fine where it was asked for; rate limits come as 403 too."""
+    unchanged = reply.status_code == 304 and "If-None-Match" in reply.request.headers
+    if unchanged or reply.status_code in (200, 201, 204):
         return
     said = redact(_message_of(reply.text), (token,))
     what = f"{request}: {reply.status_code} {said}".rstrip()
@@ -236,8 +241,7 @@ def raise_for(reply: requests.Response, request: str, fine: tuple[int, ...], tok
         until = time.time() + _seconds_to_wait(reply.headers)
         at = time.strftime("%H:%M:%S", time.localtime(until))
         raise RateLimited(f"GitHub's limit is reached, until {at} ({what})", until)
-    if reply.status_code not in fine:
-        raise _error_of(reply, what)
+    raise _error_of(reply, what)
 
 
 def _error_of(reply: requests.Response, what: str) -> GitHubError:
@@ -249,17 +253,19 @@ def _error_of(reply: requests.Response, what: str) -> GitHubError:
             hint = "gh auth login, or set ISSUE_ORCH_TOKEN"
             return SignInFailed(f"GitHub refused the token ({what})", hint)
         case 403:
-            return GitHubError(f"not permitted ({what})", doctor)
+            return Unavailable(f"not permitted ({what})", doctor)
         case 404 | 410:
             return NotFound(f"not there, or not visible to the token ({what})", doctor)
         case 422:
             return Invalid(what, doctor)
+        case 405 | 501:
+            return Unavailable(what, doctor)
         case status if 300 <= status < 400:
             return GitHubError(
                 f"moved to {reply.headers.get('location', 'another place')} ({what})",
                 "if the repository was renamed or the issue transferred: git remote set-url, or the key repo",
             )
-        case status if status >= 500 and status != 501:
+        case status if status >= 500:
             return Unreachable(what, again)
     return GitHubError(what, doctor)
 
@@ -276,11 +282,9 @@ def _message_of(text: str) -> str:
     """GitHub's own words for an error, with the details of a 422; empty for what is no JSON object."""
     try:
         said = json.loads(text)
-    except (ValueError, RecursionError):
+        errors = said.get("errors")
+    except (ValueError, RecursionError, AttributeError):
         return ""
-    if not isinstance(said, dict):
-        return ""
-    errors = said.get("errors")
     details = [
         str((each.get("message") or each.get("code") or "") if isinstance(each, dict) else each)
         for each in (errors if isinstance(errors, list) else [])

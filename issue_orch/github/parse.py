@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -199,7 +199,7 @@ def rulesets(rules: Any) -> list[Number]:
     return sorted({Number(rule["ruleset_id"]) for rule in rules if rule.get("ruleset_id")})
 
 
-def protection(known: tuple[bool, list[Any] | None, Any, list[Any]]) -> Protection:
+def protection(known: tuple[bool, Iterable[Any] | None, Any, list[Any]]) -> Protection:
     """From whether the branch is protected, its rules, its classic protection, and the rulesets that the rules are from."""
     protected, rules, classic, sets = known
     kinds = {rule["type"]: rule.get("parameters") for rule in rules or []}

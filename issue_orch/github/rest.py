@@ -17,11 +17,12 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from ..core.model import RateFacts, RepoName
-from ..errors import GitHubError, MaybeDone, RateLimited, SignInFailed
+from ..errors import GitHubError, MaybeDone, NotFound, RateLimited, SignInFailed
 from ..text import redact
 from .fence import (
     Address,
     Connection,
+    Unavailable,
     Unreachable,
     lazy_repository,
     parse_json,
@@ -39,7 +40,7 @@ MOST_PAGES = 300
 TRIES = 3
 SHORT_WAIT = 3.0
 # an optional endpoint that is missing, refused or switched off: the answer is unknown, and nothing is broken
-OPTIONAL = (403, 404, 405, 410, 501)
+ABSENT = (NotFound, Unavailable)
 
 
 class Rest:
@@ -85,23 +86,21 @@ class Rest:
         for connection in self._connections.values():
             connection.close()
 
-    def get(self, path: Address, absent: tuple[int, ...] = (), **params: Any) -> Any:
-        """One JSON document; None when the status is one of `absent`."""
-        page = self._get(_with_query(path, params), absent)
-        return page and page.data
+    def get(self, path: Address, **params: Any) -> Any:
+        """One JSON document."""
+        return self._get(_with_query(path, params)).data
 
-    def get_all(
-        self, path: Address, key: str = "", absent: tuple[int, ...] = (), **params: Any
-    ) -> list[Any] | None:
+    def get_all(self, path: Address, key: str = "", **params: Any) -> list[Any]:
         """Every item of a list, or an error: never a part. `key` is where a page keeps its items."""
         found: list[Any] = []
         previous: list[Any] = []
         params["per_page"] = PER_PAGE
         url = _with_query(path, params)
         for number in range(1, MOST_PAGES + 1):
-            page = self._get(url, absent if number == 1 else ())
-            if page is None:
-                return None
+            try:
+                page = self._get(url)
+            except ABSENT as error:
+                raise error if number == 1 else GitHubError(error.message, error.hint) from None
             items = page.data.get(key) if key and isinstance(page.data, dict) else page.data
             if not isinstance(items, list):
                 problem = f"GET {path}: page {number} is not a list"
@@ -143,10 +142,10 @@ class Rest:
             raise MaybeDone(words, "look on GitHub, then run the command again") from None
         return answers.pop()
 
-    def _get(self, url: str, absent: tuple[int, ...]) -> Page | None:
+    def _get(self, url: str) -> Page:
         """Once more after a limit of a moment; three times in all where no answer comes."""
         try:
-            return self._get_once(url, absent)
+            return self._get_once(url)
         except (Unreachable, RateLimited) as error:
             wait = max(getattr(error, "until", 0) - time.time(), 0.5)
             if wait > SHORT_WAIT:
@@ -161,15 +160,14 @@ class Rest:
             reraise=True,
         )
         self._sleep(wait)
-        return retrying(self._get_once, url, absent)
+        return retrying(self._get_once, url)
 
-    def _get_once(self, url: str, absent: tuple[int, ...]) -> Page | None:
+    def _get_once(self, url: str) -> Page:
         absolute = f"{self._origin.url}{url}"
         known = load_page(self._cache, absolute) if self._cache else None
-        fine = (*absent, 304) if known else absent
-        reply = self._ask("GET", url, None, {"If-None-Match": known.etag} if known else {}, fine)
-        if reply.status_code in fine:
-            return known if reply.status_code == 304 else None
+        reply = self._ask("GET", url, None, {"If-None-Match": known.etag} if known else {})
+        if known and reply.status_code == 304:
+            return known
         data = parse_json(reply.text, f"GET {url}")
         # host and path of the link to the next page are not used: GitHub names /repositories/ID there
         _, _, query = reply.links.get("next", {}).get("url", "").partition("?")
@@ -184,7 +182,6 @@ class Rest:
         url: str,
         body: Any,
         headers: Mapping[str, str] = {},
-        fine: tuple[int, ...] = (),
     ) -> requests.Response:
         """One request; its answer, if that is no error. The thread has a connection of its own."""
         connection = self._connections[threading.get_ident()]
@@ -195,7 +192,7 @@ class Rest:
         else:
             self._statuses.append(reply.status_code)
             self._said.update(reply.headers)
-            raise_for(reply, f"{method} {url}", fine, self._token)
+            raise_for(reply, f"{method} {url}", self._token)
             return reply
         self._statuses.append(0)
         raise Unreachable(redact(problem, (self._token,)), "check the network, then try again")
