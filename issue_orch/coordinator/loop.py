@@ -176,9 +176,9 @@ class Coordinator:
             why, tried = self._why_due(status, now), self.tries.get(number)
             if why is None:
                 self.tries.pop(number, None)
-                left = left or (status["retryAt"] is not None and not status["hold"])
+                left |= status["retryAt"] is not None and not status["hold"]
             elif tried and tried.retry_at > now:
-                left = left or self._is_worth_trying(tried)
+                left |= self._is_worth_trying(tried)
             elif why not in ON_ITS_OWN or len(active) + len(due) < self.config.max_workers:
                 due[number] = why
         with ThreadPoolExecutor(max_workers=4) as pool:
@@ -187,7 +187,7 @@ class Coordinator:
                 self._count_failure(self.tries, number, now)
                 words = f"could not be taken up: {error.message}" if error else "taken up again"
                 self.tell(f"#{number} {why}: {words}", error is not None)
-                left = left or self._is_worth_trying(self.tries[number])
+                left |= self._is_worth_trying(self.tries[number])
         return left
 
     def _why_due(self, status: SessionStatus, now: float) -> str | None:

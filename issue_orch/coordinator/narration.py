@@ -19,11 +19,9 @@ from ..store.leases import probe
 from ..store.look import Seen, look_all
 from ..text import one_line
 
-SILENT = frozenset(
-    {"QUIET", "STARTING", "CRASHED", "MERGED", "CLOSED"}
-)  # said elsewhere, or nothing to say
-
-ENDED = frozenset({"CANCELLED", "MERGED", "CLOSED"})
+# said elsewhere, or nothing to say
+SILENT = ("QUIET", "STARTING", "CRASHED", "MERGED", "CLOSED")
+ENDED = ("CANCELLED", "MERGED", "CLOSED")
 
 Tell = Callable[[str, bool], None]  # the line, and whether it needs a person
 

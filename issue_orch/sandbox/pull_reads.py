@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from . import bare as git
-from . import bodies, pull_bodies
-from .reads import Call, Listing, in_order, one_of
+from . import branch_bodies, pull_bodies, repo_bodies
+from .reads import Call, Listing, in_order, one_of, or_404
 from .records import Json, Pull, Refused
 
 
 def pull_row(call: Call, number: str) -> Pull:
-    row = call.view.store.pulls.get(int(number))
-    if not row:
-        raise Refused(404, "Not Found")
-    return row
+    return or_404(call.view.store.pulls.get(int(number)))
 
 
 def pulls(call: Call) -> Listing:
@@ -29,33 +26,36 @@ def pulls(call: Call) -> Listing:
         and query.get("base", pull.base) == pull.base
         and (head is None or head == f"{owner}:{pull.head}")
     ]
-    found = in_order(rows, query, "desc" if query.get("sort", "created") == "created" else "asc")
-    return Listing(found, lambda row: pull_bodies.pull(call.view, store.pulls[row.number]))
+    first = "desc" if query.get("sort", "created") == "created" else "asc"
+    return Listing(
+        in_order(rows, query, first),
+        lambda view, row: pull_bodies.pull(view, store.pulls[row.number]),
+    )
 
 
 def pull_files(call: Call, number: str) -> Listing:
     row = pull_row(call, number)
     return Listing(
         pull_bodies.files_of(call.view, row),
-        lambda change: pull_bodies.file(call.view, change, row.head_sha),
+        lambda view, change: pull_bodies.file(view, change, row.head_sha),
     )
 
 
 def pull_commits(call: Call, number: str) -> Listing:
     rows = pull_bodies.commits_of(call.view, pull_row(call, number))
-    return Listing(rows, lambda row: pull_bodies.commit(call.view, row))
+    return Listing(rows, pull_bodies.commit)
 
 
 def reviews(call: Call, number: str) -> Listing:
     rows = call.view.store.reviews[pull_row(call, number).number]
-    return Listing(rows, lambda row: pull_bodies.review(call.view, row))
+    return Listing(rows, pull_bodies.review)
 
 
 def review_comments(call: Call, number: str) -> Listing:
     key = pull_row(call, number).number
     return Listing(
         call.view.store.review_comments[key],
-        lambda row: pull_bodies.review_comment(call.view, key, row),
+        lambda view, row: pull_bodies.review_comment(view, key, row),
     )
 
 
@@ -73,23 +73,25 @@ def check_runs(call: Call, ref: str) -> Listing:
         rows = [row for row in rows if row.name == call.query["check_name"]]
     return Listing(
         rows,
-        lambda row: pull_bodies.check_run(call.view, row),
+        branch_bodies.check_run,
         lambda page: {"total_count": len(rows), "check_runs": page},
     )
 
 
 def check_annotations(call: Call, check_id: str) -> Listing:
-    rows = (row for found in call.view.store.checks.values() for row in found.values())
-    check = next((row for row in rows if row.id == int(check_id)), None)
-    if not check:
-        raise Refused(404, "Not Found")
-    return Listing([pull_bodies.annotation(call.view, check, note) for note in check.annotations])
+    rows = (row for checks in call.view.store.checks.values() for row in checks.values())
+    check = or_404(next((row for row in rows if row.id == int(check_id)), None))
+    return Listing(
+        check.annotations, lambda view, note: branch_bodies.annotation(view, check, note)
+    )
 
 
 def combined_status(call: Call, ref: str) -> Listing:
     sha = commit_sha(call, ref)
     rows = list(call.view.store.statuses[sha].values())
-    return Listing(rows, wrap=lambda page: pull_bodies.combined_status(call.view, sha, rows, page))
+    return Listing(
+        rows, wrap=lambda page: branch_bodies.combined_status(call.view, sha, rows, page)
+    )
 
 
 def branch_sha(call: Call, name: str) -> str:
@@ -99,47 +101,43 @@ def branch_sha(call: Call, name: str) -> str:
 
 
 def branch(call: Call, name: str) -> Json:
-    return pull_bodies.branch(call.view, name, branch_sha(call, name))
+    return branch_bodies.branch(call.view, name, branch_sha(call, name))
 
 
 def protection(call: Call, name: str) -> Json:
     branch_sha(call, name)
-    found = call.view.store.protections_of(name, ruleset=False)
-    if not found:
+    own = call.view.store.protections_of(name, ruleset=False)
+    if not own:
         raise Refused(404, "Branch not protected")
-    return pull_bodies.protection(call.view, name, found[0])
+    return branch_bodies.protection(call.view, name, own[0])
 
 
 def rules(call: Call, name: str) -> Listing:
     store = call.view.store
-    found = [
-        (number, each)
+    there = store.protections_of(name, ruleset=True)
+    rows = [
+        row
         for number, each in enumerate(store.protections, 1)
-        if each in store.protections_of(name, ruleset=True)
+        if each in there
+        for row in branch_bodies.rules(call.view, number, each)
     ]
-    return Listing(
-        [rule for number, each in found for rule in pull_bodies.rules(call.view, number, each)]
-    )
+    return Listing(rows)
 
 
 def ruleset(call: Call, number: str) -> Json:
     """Rulesets are numbered as they were made."""
-    found = dict(enumerate(call.view.store.protections, 1)).get(int(number))
-    if found is None or not found.ruleset:
-        raise Refused(404, "Not Found")
-    return pull_bodies.ruleset(call.view, int(number), found)
+    rule = dict(enumerate(call.view.store.protections, 1)).get(int(number))
+    rule = or_404(rule if rule and rule.ruleset else None)
+    return branch_bodies.ruleset(call.view, int(number), rule)
 
 
 def git_ref(call: Call, name: str) -> Json:
-    sha = call.view.store.heads.get(name)
-    if not sha:
-        raise Refused(404, "Not Found")
-    here = call.view.here
+    sha, here = or_404(call.view.store.heads.get(name)), call.view.here
     target = {"type": "commit", "sha": sha, "url": f"{here}/git/commits/{sha}"}
     ref = f"refs/heads/{name}"
     return {
         "ref": ref,
-        "node_id": bodies.node("Ref", ref),
+        "node_id": repo_bodies.node("Ref", ref),
         "url": f"{here}/git/{ref}",
         "object": target,
     }
@@ -149,7 +147,7 @@ def permission(call: Call, login: str) -> Json:
     row = call.view.store.users.get(login)
     if not row:
         raise Refused(404, f"{login} is not a user")
-    return bodies.collaborator(call.view, row)
+    return repo_bodies.collaborator(call.view, row)
 
 
 def compare(call: Call, base: str, head: str) -> Json:

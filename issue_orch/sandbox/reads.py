@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from . import bodies, pull_bodies
-from .bodies import View
-from .records import Comment, Issue, Json, Refused, User
+from .records import Comment, Issue, Json, Refused, User, invalid
+from .repo_bodies import View
+
+T = TypeVar("T")
 
 
 class Call(NamedTuple):
@@ -24,8 +26,8 @@ class Call(NamedTuple):
 class Listing(NamedTuple):
     """A list to be shown in pages: only the rows of the page are rendered, then `wrap` puts them into an object."""
 
-    rows: Sequence[Any]
-    render: Callable[[Any], Any] = lambda row: row
+    rows: Iterable[Any]
+    render: Callable[[View, Any], Any] = lambda view, row: row
     wrap: Callable[[list[Any]], Any] = lambda page: page
 
 
@@ -34,8 +36,11 @@ def rate_limit(call: Call) -> Json:
 
 
 def issue_row(call: Call, number: str) -> Issue:
-    row = call.view.store.issues.get(int(number))
-    if not row:
+    return or_404(call.view.store.issues.get(int(number)))
+
+
+def or_404(row: T | None) -> T:
+    if row is None:
         raise Refused(404, "Not Found")
     return row
 
@@ -46,9 +51,7 @@ def issue(call: Call, number: str) -> Json:
 
 def foreign_issue(call: Call, repo: str, parts: tuple[str, ...]) -> Json:
     row = call.view.store.foreign.get((repo, int(parts[0])))
-    if not row or not row.visible:
-        raise Refused(404, "Not Found")
-    return bodies.issue(call.view, row)
+    return bodies.issue(call.view, or_404(row if row and row.visible else None))
 
 
 def issues(call: Call) -> Listing:
@@ -62,7 +65,7 @@ def issues(call: Call) -> Listing:
         wanted = _issue_filter(call, query)
         rows = [row for row in store.issues.values() if wanted(row)]
         store.cache[key] = in_order(rows, query)
-    return Listing(store.cache[key], lambda row: bodies.issue(call.view, row))
+    return Listing(store.cache[key], bodies.issue)
 
 
 def _issue_filter(call: Call, query: dict[str, str]) -> Callable[[Issue], bool]:
@@ -74,9 +77,7 @@ def _issue_filter(call: Call, query: dict[str, str]) -> Callable[[Issue], bool]:
         query.get(name) for name in ("assignee", "creator", "milestone")
     )
     if milestone and milestone not in ("*", "none") and not milestone.isdecimal():
-        raise Refused(
-            422, "Validation Failed", {"resource": "Issue", "field": "milestone", "code": "invalid"}
-        )
+        raise invalid("Issue", field="milestone")
 
     def wanted(row: Issue) -> bool:
         return (
@@ -105,9 +106,7 @@ def _matches(asked: str | None, has: tuple[str, ...]) -> bool:
 def one_of(query: dict[str, str], name: str, *allowed: str) -> str:
     value = query.get(name, allowed[0])
     if value not in allowed:
-        raise Refused(
-            422, "Validation Failed", {"resource": "Search", "field": name, "code": "invalid"}
-        )
+        raise invalid("Search", field=name)
     return value
 
 
@@ -135,7 +134,7 @@ def comments(call: Call, number: str) -> Listing:
     )
     return Listing(
         [row for row in rows if row.updated_at >= earliest],
-        lambda row: bodies.comment(call.view, row),
+        bodies.comment,
     )
 
 
@@ -149,21 +148,18 @@ def all_comments(call: Call) -> Listing:
         for row in found.values()
         if row.updated_at >= earliest
     ]
-    return Listing(in_order(rows, call.query, "asc"), lambda row: bodies.comment(call.view, row))
+    return Listing(in_order(rows, call.query, "asc"), bodies.comment)
 
 
 def comment(call: Call, comment_id: str) -> Json:
-    row = call.view.store.find_comment(int(comment_id))
-    if not row:
-        raise Refused(404, "Not Found")
-    return bodies.comment(call.view, row)
+    return bodies.comment(call.view, or_404(call.view.store.find_comment(int(comment_id))))
 
 
 def events(call: Call, number: str) -> Listing:
     rows = call.view.store.events[issue_row(call, number).number]
     return Listing(
         [row for row in rows if row.kind != "cross-referenced"],
-        lambda row: bodies.event(call.view, row),
+        bodies.event,
     )
 
 
@@ -194,42 +190,36 @@ def _commented(view: View, row: Comment) -> Json:
 
 
 def labels(call: Call) -> Listing:
-    return Listing(list(call.view.store.labels.values()), lambda row: bodies.label(call.view, row))
+    return Listing(call.view.store.labels.values(), bodies.label)
 
 
 def label(call: Call, name: str) -> Json:
-    row = call.view.store.labels.get(name.casefold())
-    if not row:
-        raise Refused(404, "Not Found")
-    return bodies.label(call.view, row)
+    return bodies.label(call.view, or_404(call.view.store.labels.get(name.casefold())))
 
 
 def issue_labels(call: Call, number: str) -> Listing:
     rows = [call.view.store.label(name) for name in issue_row(call, number).labels]
-    return Listing(rows, lambda row: bodies.label(call.view, row))
+    return Listing(rows, bodies.label)
 
 
 def blocked_by(call: Call, number: str) -> Listing:
     """Closed blockers included; those in repositories that the token cannot see are left out, though counted."""
     store = call.view.store
     rows = [store.issue(key) for key in store.blocked_by[issue_row(call, number).number]]
-    return Listing([row for row in rows if row.visible], lambda row: bodies.issue(call.view, row))
+    return Listing([row for row in rows if row.visible], bodies.issue)
 
 
 def sub_issues(call: Call, number: str) -> Listing:
     store = call.view.store
     rows = [store.issues[child] for child in store.children[issue_row(call, number).number]]
-    return Listing(rows, lambda row: bodies.issue(call.view, row))
+    return Listing(rows, bodies.issue)
 
 
 def parent(call: Call, number: str) -> Json:
     store = call.view.store
-    if issue_row(call, number).number not in store.parents:
-        raise Refused(404, "Not Found")
-    return bodies.issue(call.view, store.issues[store.parents[int(number)]])
+    key = or_404(store.parents.get(issue_row(call, number).number))
+    return bodies.issue(call.view, store.issues[key])
 
 
 def milestones(call: Call) -> Listing:
-    return Listing(
-        list(call.view.store.milestones.values()), lambda row: bodies.milestone(call.view, row)
-    )
+    return Listing(call.view.store.milestones.values(), bodies.milestone)

@@ -181,6 +181,10 @@ class Refused(Exception):
         self.status, self.message, self.errors = status, message, errors
 
 
+def invalid(resource: str, code: str = "invalid", **more: str) -> Refused:
+    return Refused(422, "Validation Failed", {"resource": resource, "code": code, **more})
+
+
 def allows(permission: Permission, needed: Permission) -> bool:
     return RANKS.index(permission) >= RANKS.index(needed)
 

@@ -37,15 +37,16 @@ def answered(status: int, answer: Any, call: Call, path: str) -> Reply:
     """The body of a route's answer; a listing is cut to the page asked for, with links to the others."""
     if not isinstance(answer, Listing):
         return as_json(status, answer)
+    rows = list(answer.rows)
     size, page = int(call.query.get("per_page", 30)), int(call.query.get("page", 1))
-    last = max(1, -(-len(answer.rows) // size))
+    last = max(1, -(-len(rows) // size))
     earlier = {"prev": page - 1, "first": 1} if page > 1 else {}
     later = {"next": page + 1, "last": last} if page < last else {}
     links = ", ".join(
         f'<{call.view.api}{path}?{urlencode({**call.query, "page": number})}>; rel="{name}"'
         for name, number in {**earlier, **later}.items()
     )
-    shown = [answer.render(row) for row in answer.rows[(page - 1) * size : page * size]]
+    shown = [answer.render(call.view, row) for row in rows[(page - 1) * size : page * size]]
     return as_json(status, answer.wrap(shown), {"Link": links} if links else None)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from . import bodies, pull_bodies, pull_reads, reads, writes
+from . import pull_bodies, pull_reads, reads, repo_bodies, writes
 from .reads import Call
 from .records import Permission, Refused, allows
 
@@ -50,9 +50,9 @@ _PULL: Fields = {
 }
 
 ROUTES = (
-    _get("/user", lambda call: bodies.private_user(call.view, call.user)),
+    _get("/user", lambda call: repo_bodies.private_user(call.view, call.user)),
     _get("/rate_limit", reads.rate_limit),
-    _get("", lambda call: bodies.full_repository(call.view, call.user)),
+    _get("", lambda call: repo_bodies.full_repository(call.view, call.user)),
     _get("branches/(.+)/protection", pull_reads.protection, needs="admin"),
     _get("branches/(.+)", pull_reads.branch),
     _get("rules/branches/(.+)", pull_reads.rules, _PAGES),

@@ -21,12 +21,12 @@ from urllib.parse import parse_qsl
 from ..errors import Expected
 from . import bare as git
 from . import routes
-from .bodies import View
 from .person import Person
 from .pulls import Pulls
 from .reads import Call
 from .records import Incoming, Json, Refused, Reply, Request, User, allows
 from .replies import answered, as_json, parse, refusal, tagged, unchanged
+from .repo_bodies import View
 
 _CONTROLS = (
     "add_user",
@@ -218,9 +218,7 @@ class Sandbox(Pulls):
             reply = self._routed(incoming, path, query, body, user, self.base_url + root)
         except Refused as refused:
             reply = refusal(refused)
-        status, login = reply.status, user.login if user else None
-        conditional = "if-none-match" in incoming.headers
-        seen = Request(incoming.method, path, query, body, login, status, conditional, time.time())
+        status, seen = reply.status, _seen(incoming, path, query, body, user, reply.status)
         self.requests.append(seen)
         if incoming.method != "GET":
             self.writes.add(f"{incoming.method} {path}")
@@ -245,15 +243,14 @@ class Sandbox(Pulls):
         if not rates["remaining"] and path != "/rate_limit":
             raise Refused(403, f"API rate limit exceeded for user ID {user.id}.")
         call = Call(View(self, api, self.base_url), user, query, body, rates)
-        if incoming.method != "GET" or path == "/rate_limit":
-            return answered(route.status, routes.answer(route, repo, parts, call), call, path)
-        key = ("reply", user.login, api, incoming.target)
+        key = ("reply", user.login, api, incoming.method, incoming.target)
         reply: Reply | None = self.cache.get(key)
         if not reply:
             before = self.revision
-            reply = tagged(
-                answered(route.status, routes.answer(route, repo, parts, call), call, path)
-            )
+            reply = answered(route.status, routes.answer(route, repo, parts, call), call, path)
+            if incoming.method != "GET" or path == "/rate_limit":
+                return reply
+            reply = tagged(reply)
             # Asking for a pull is what makes GitHub work out whether it merges: that answer holds only once.
             if self.revision == before:
                 self.cache[key] = reply
@@ -315,17 +312,7 @@ class Sandbox(Pulls):
             if pushes:
                 self.sync()
         path, _, query = incoming.target.partition("?")
-        login = user.login if user else None
-        seen = Request(
-            incoming.method,
-            path,
-            dict(parse_qsl(query)),
-            None,
-            login,
-            reply.status,
-            False,
-            time.time(),
-        )
+        seen = _seen(incoming, path, dict(parse_qsl(query)), None, user, reply.status)
         self.git_requests.append(seen)
         return reply
 
@@ -344,3 +331,10 @@ class Sandbox(Pulls):
             return as_json(200, {"result": action(**(parse(incoming.raw) or {}))})
         except (Expected, Refused, KeyError, TypeError) as error:
             return as_json(400, {"message": str(error)})
+
+
+def _seen(
+    incoming: Incoming, path: str, query: dict[str, str], body: Any, user: User | None, status: int
+) -> Request:
+    login, conditional = user.login if user else None, "if-none-match" in incoming.headers
+    return Request(incoming.method, path, query, body, login, status, conditional, time.time())

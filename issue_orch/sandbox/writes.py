@@ -7,7 +7,7 @@ import re
 from . import bare as git
 from . import bodies, pull_bodies, pull_reads, reads
 from .reads import Call, Listing
-from .records import Json, Refused, allows
+from .records import Json, Refused, allows, invalid
 
 
 def _required(call: Call, resource: str, *names: str) -> list[str]:
@@ -33,9 +33,7 @@ def comment(call: Call, number: str) -> Json:
 
 
 def edit_comment(call: Call, comment_id: str) -> Json:
-    row = call.view.store.find_comment(int(comment_id))
-    if not row:
-        raise Refused(404, "Not Found")
+    row = reads.or_404(call.view.store.find_comment(int(comment_id)))
     _owned(call, row.author)
     (body,) = _required(call, "IssueComment", "body")
     call.view.store.edit_comment(row.id, body)
@@ -45,15 +43,9 @@ def edit_comment(call: Call, comment_id: str) -> Json:
 def label(call: Call) -> Json:
     store, (name,) = call.view.store, _required(call, "Label", "name")
     if not re.fullmatch("[0-9a-fA-F]{6}", call.body.get("color", "ededed")):
-        raise Refused(
-            422, "Validation Failed", {"resource": "Label", "code": "invalid", "field": "color"}
-        )
+        raise invalid("Label", field="color")
     if name.casefold() in store.labels:
-        raise Refused(
-            422,
-            "Validation Failed",
-            {"resource": "Label", "code": "already_exists", "field": "name"},
-        )
+        raise invalid("Label", "already_exists", field="name")
     made = store.label(name)._replace(
         color=call.body.get("color", "ededed"), description=call.body.get("description", "")
     )
@@ -68,9 +60,7 @@ def add_labels(call: Call, number: str) -> Listing:
     if not names or not all(
         isinstance(name, str) and 0 < len(name.strip()) <= 50 for name in names
     ):
-        raise Refused(
-            422, "Validation Failed", {"resource": "Label", "field": "name", "code": "invalid"}
-        )
+        raise invalid("Label", field="name")
     for name in names:
         call.view.store.add_label(row.number, name, call.user.login)
     return reads.issue_labels(call, number)
@@ -90,10 +80,10 @@ def open_pull(call: Call) -> Json:
     owner, _, branch = head.rpartition(":")
     for field, name in (("head", branch), ("base", base)):
         if name not in store.heads or owner not in ("", store.repo.split("/")[0]):
-            raise _invalid(field=field, code="invalid")
+            raise invalid("PullRequest", field=field)
     _refuse_twin(call, branch, base)
     if git.is_ancestor(store.repository, store.heads[branch], store.heads[base]):
-        raise _invalid(code="custom", message=f"No commits between {base} and {branch}")
+        raise invalid("PullRequest", "custom", message=f"No commits between {base} and {branch}")
     draft = call.body.get("draft", False)
     number = store.open_pull(
         branch, base, title, call.body.get("body") or "", call.user.login, draft
@@ -101,17 +91,15 @@ def open_pull(call: Call) -> Json:
     return pull_bodies.full_pull(call.view, store.pulls[number], asked=False)
 
 
-def _invalid(**error: str) -> Refused:
-    return Refused(422, "Validation Failed", {"resource": "PullRequest", **error})
-
-
 def _refuse_twin(call: Call, head: str, base: str) -> None:
     store = call.view.store
     for pull in store.pulls.values():
         if (pull.head, pull.base, store.issues[pull.number].state) == (head, base, "open"):
             owner = store.repo.split("/")[0]
-            raise _invalid(
-                code="custom", message=f"A pull request already exists for {owner}:{head}."
+            raise invalid(
+                "PullRequest",
+                "custom",
+                message=f"A pull request already exists for {owner}:{head}.",
             )
 
 
@@ -125,12 +113,12 @@ def edit_pull(call: Call, number: str) -> Json:
     )
     _owned(call, issue.author)
     if state not in (None, "open", "closed"):
-        raise _invalid(field="state", code="invalid")
+        raise invalid("PullRequest", field="state")
     if base not in store.heads and base != row.base:
-        raise _invalid(field="base", code="invalid")
+        raise invalid("PullRequest", field="base")
     if state == "open" and issue.state == "closed":
         if row.merged_at or row.head not in store.heads:
-            raise _invalid(field="state", code="invalid", message="state cannot be changed.")
+            raise invalid("PullRequest", field="state", message="state cannot be changed.")
         _refuse_twin(call, row.head, base)
     store.pulls[row.number] = row._replace(base=base)
     body = call.body["body"] or "" if "body" in call.body else None
