@@ -29,7 +29,7 @@ class Capabilities(NamedTuple):
     inherits: tuple[str, ...] = ()
     credentials: tuple[str, str, str] | None = None
     instructions: tuple[str, ...] = ()
-    missing: str | None = None
+    missing: str = ""
     reports_usd: bool = False
     caps_own_cost: bool = False
     shows_tools: bool = True
@@ -107,8 +107,7 @@ def ending(adapter: Adapter, exit_code: int, turn: Turn, stderr: str, now: float
         and re.search(missing, f"{said}\n{stderr}", re.IGNORECASE)
     ):
         return Outcome("session_missing", f"{program} no longer has this session")
-    own = adapter.classify(exit_code, turn)
-    if own:
+    if own := adapter.classify(exit_code, turn):
         return own
     if exit_code in (-9, 137):
         return Outcome(
@@ -133,11 +132,11 @@ def ending(adapter: Adapter, exit_code: int, turn: Turn, stderr: str, now: float
 
 def command(
     attempt: Attempt,
-    own: str,
+    own: Capabilities,
     *arguments: str,
     env: Mapping[str, str] | None = None,
     session: str | None = None,
 ) -> Command:
     """The person's program and arguments around the adapter's. The prompt goes to stdin, never among the arguments."""
-    argv = (*(attempt.command or (own,)), *arguments, *attempt.args)
+    argv = (*(attempt.command or (own.program,)), *arguments, *attempt.args)
     return Command(argv, attempt.prompt, env or {}, session or attempt.session_id)

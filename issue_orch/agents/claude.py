@@ -63,13 +63,13 @@ def start(attempt: Attempt) -> Command:
     flags += [*PROFILES[attempt.profile], *NEVER, *_settings(attempt)]
     if attempt.budget_usd is not None:
         flags += ["--max-budget-usd", f"{attempt.budget_usd:.4f}"]
-    return command(attempt, CAPABILITIES.program, "-p", *flags, env=ENV, session=session)
+    return command(attempt, CAPABILITIES, "-p", *flags, env=ENV, session=session)
 
 
 def interactive(attempt: Attempt) -> Command | None:
     return command(
         attempt,
-        CAPABILITIES.program,
+        CAPABILITIES,
         "--resume",
         attempt.session_id or "",
         *_settings(attempt),
@@ -92,23 +92,23 @@ def parse(line: str) -> list[Event]:
             return [
                 Event(
                     "retry",
-                    text(data.get("error")),
-                    status=status(data.get("error_status")),
+                    text(data, "error"),
+                    status=status(data, "error_status"),
                     retry_after=None if delay is None else delay / 1000,
                 )
             ]
         case {"type": "system", "subtype": "permission_denied", **data}:
-            return [Event("denied", text(data.get("tool_name")) or "a tool")]
+            return [Event("denied", text(data, "tool_name") or "a tool")]
         case {"type": "assistant", "message": dict(message)}:
             return _assistant(message)
-        case {"type": "user", "message": {"content": blocks}}:
+        case {"type": "user", "message": dict(message)}:
             return [
                 Event(
                     "tool_end",
-                    id=text(block.get("tool_use_id")),
+                    id=text(block, "tool_use_id"),
                     is_error=block.get("is_error") is True,
                 )
-                for block in items(blocks)
+                for block in items(message, "content")
                 if block.get("type") == "tool_result"
             ]
         case {"type": "tool_progress"}:
@@ -135,37 +135,34 @@ def _assistant(message: dict[str, Any]) -> list[Event]:
         return []
     events = []
     output = 0
-    for block in items(message.get("content")):
-        if block.get("type") == "text":
-            events.append(Event("text", text(block.get("text"))))
-            output += len(text(block.get("text"))) // 4
-        elif block.get("type") == "tool_use":
-            events.append(
-                Event("tool", tool(block.get("name"), block.get("input")), id=text(block.get("id")))
-            )
-            output += len(str(block.get("input"))) // 4
+    for block in items(message, "content"):
+        match block:
+            case {"type": "text", "text": str(said)}:
+                events.append(Event("text", said))
+                output += len(said) // 4
+            case {"type": "tool_use", "input": given}:
+                events.append(Event("tool", tool(text(block, "name"), given), id=text(block, "id")))
+                output += len(str(given)) // 4
     counts = message.get("usage")
     rough = usage(
         "rough", None, tokens(counts, *INPUT), output, tokens(counts, "cache_read_input_tokens")
     )
-    return [*events, Event("usage", id=text(message.get("id")), usage=rough)]
+    return [*events, Event("usage", id=text(message, "id"), usage=rough)]
 
 
 def _result(data: dict[str, Any]) -> list[Event]:
     """subtype says `success` also when the API failed: `is_error` is what counts."""
-    subtype, errors = text(data.get("subtype")), data.get("errors")
-    listed = "; ".join(text(error) for error in errors) if isinstance(errors, list) else ""
+    subtype, errors = text(data, "subtype"), data.get("errors")
+    listed = "; ".join(map(str, errors)) if isinstance(errors, list) else ""
     final = Event(
         "final",
-        text(data.get("result")) or listed or subtype,
+        text(data, "result") or listed or subtype,
         id=subtype,
-        status=status(data.get("api_error_status")),
+        status=status(data, "api_error_status"),
         is_error=data.get("is_error") is True or subtype != "success",
     )
-    denied = [
-        Event("denied", text(one.get("tool_name"))) for one in items(data.get("permission_denials"))
-    ]
-    models = [*obj(data.get("modelUsage")).values()]
+    denied = [Event("denied", text(one, "tool_name")) for one in items(data, "permission_denials")]
+    models = [*obj(data, "modelUsage").values()]
     said = usage(
         "session",
         data.get("total_cost_usd"),

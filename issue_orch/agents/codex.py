@@ -36,13 +36,11 @@ ENV = {"TMPDIR": "/tmp"} if sys.platform == "linux" else {}
 
 def start(attempt: Attempt) -> Command:
     which = ("resume", attempt.session_id) if attempt.session_id else ()
-    return command(
-        attempt, CAPABILITIES.program, "exec", *which, "-", "--json", *_flags(attempt), env=ENV
-    )
+    return command(attempt, CAPABILITIES, "exec", *which, "-", "--json", *_flags(attempt), env=ENV)
 
 
 def interactive(attempt: Attempt) -> Command | None:
-    return command(attempt, CAPABILITIES.program, "resume", attempt.session_id or "", env=ENV)
+    return command(attempt, CAPABILITIES, "resume", attempt.session_id or "", env=ENV)
 
 
 def _flags(attempt: Attempt) -> list[str]:
@@ -75,12 +73,10 @@ def parse(line: str) -> list[Event]:
     match load(line):
         case {"type": "thread.started", "thread_id": str(session)}:
             return [Event("session", session_id=session)]
-        case {"type": "item.started", "item": dict(item)} if text(item.get("type")) in TOOLS:
-            return [Event("tool", _tool(item), id=text(item.get("id")))]
-        case {"type": "item.completed", "item": dict(item)} if text(item.get("type")) in TOOLS:
-            return [
-                Event("tool_end", id=text(item.get("id")), is_error=item.get("status") == "failed")
-            ]
+        case {"type": "item.started", "item": dict(item)} if text(item, "type") in TOOLS:
+            return [Event("tool", _tool(item), id=text(item, "id"))]
+        case {"type": "item.completed", "item": dict(item)} if text(item, "type") in TOOLS:
+            return [Event("tool_end", id=text(item, "id"), is_error=item.get("status") == "failed")]
         case {"type": "item.completed", "item": {"type": "agent_message", "text": str(said)}}:
             return [Event("text", said)]  # an item of type error is a warning
         case {"type": "error", "message": str(message)}:
@@ -89,15 +85,15 @@ def parse(line: str) -> list[Event]:
         case {"type": "turn.completed", **data}:
             return [Event("usage", usage=_usage(data.get("usage"))), Event("final")]
         case {"type": "turn.failed", **data}:
-            message = text(obj(data.get("error")).get("message"))
+            message = text(obj(data, "error"), "message")
             return [Event("final", message, status=status_in(message), is_error=True)]
         case _:
             return []
 
 
 def _tool(item: dict[str, Any]) -> str:
-    bare = re.sub(r"^\S*sh -l?c ", "", text(item.get("command")))
-    return tool(item.get("tool") or TOOLS[item["type"]], {**item, "command": bare or None})
+    bare = re.sub(r"^\S*sh -l?c ", "", text(item, "command"))
+    return tool(text(item, "tool") or TOOLS[item["type"]], {**item, "command": bare or None})
 
 
 def _usage(counts: Any) -> Usage | None:

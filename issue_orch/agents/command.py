@@ -12,6 +12,8 @@ from .base import Attempt, Capabilities, Command
 from .jsonl import load, text, tokens, usage
 
 CAPABILITIES = Capabilities(shows_tools=False)
+# What the argument list may name in braces. The prompt is last: it is foreign text.
+NAMES = ("prompt_file", "worktree", "session_id", "issue", "branch", "attempt", "model", "prompt")
 SCOPES: dict[str, Scope] = {"session": "session", "process": "process", "call": "call"}
 
 
@@ -33,18 +35,9 @@ def start(attempt: Attempt) -> Command:
 
 def _filled(argument: str, attempt: Attempt) -> str:
     """Only our own names are replaced: an argument may hold other braces."""
-    values = {
-        "{prompt_file}": attempt.prompt_file,
-        "{worktree}": attempt.worktree,
-        "{session_id}": attempt.session_id or "",
-        "{issue}": str(attempt.issue),
-        "{branch}": attempt.branch,
-        "{attempt}": str(attempt.number),
-        "{model}": attempt.model or "",
-        "{prompt}": attempt.prompt,  # last: it is foreign text
-    }
-    for name, value in values.items():
-        argument = argument.replace(name, value)
+    values = {**attempt._asdict(), "attempt": attempt.number}
+    for name in NAMES:
+        argument = argument.replace(f"{{{name}}}", str(values[name] or ""))
     return argument
 
 
@@ -57,7 +50,7 @@ def parse(line: str) -> list[Event]:
         case {"type": "session", "session_id": str(session)}:
             return [Event("session", session_id=session)]
         case {"type": "text" | "tool" | "tool_end" | "error" as kind, **data}:
-            return [Event(kind, text(data.get("text")), id=text(data.get("id")))]
+            return [Event(kind, text(data, "text"), id=text(data, "id"))]
         case {"type": "usage", **data}:
             return [Event("usage", usage=_usage(data))]
         case _:
@@ -65,7 +58,7 @@ def parse(line: str) -> list[Event]:
 
 
 def _usage(data: dict[str, Any]) -> Usage | None:
-    scope = SCOPES.get(text(data.get("scope", "process")))
+    scope = SCOPES.get(text({"scope": "process", **data}, "scope"))
     return scope and usage(
         scope,
         data.get("usd"),

@@ -37,58 +37,23 @@ PROFILES = {
 
 
 def start(attempt: Attempt) -> Command:
-    _refuse_settings(attempt)
     session = attempt.session_id or str(uuid.uuid4())
-    which = ("--resume" if attempt.session_id else "--session-id", session)
     flags = (
         "--output-format",
         "stream-json",
-        *which,
+        "--resume" if attempt.session_id else "--session-id",
+        session,
         "--model",
         attempt.model or MODEL,
         *PROFILES[attempt.profile],
-    )
-    return command(
-        attempt,
-        CAPABILITIES.program,
-        *flags,
         *_servers(attempt),
-        env=_env(attempt),
-        session=session,
     )
+    return command(attempt, CAPABILITIES, *flags, env=_env(attempt), session=session)
 
 
 def interactive(attempt: Attempt) -> Command | None:
-    _refuse_settings(attempt)
-    return command(
-        attempt,
-        CAPABILITIES.program,
-        "--resume",
-        attempt.session_id or "",
-        *_servers(attempt),
-        env=_env(attempt),
-    )
-
-
-def _refuse_settings(attempt: Attempt) -> None:
-    """Where gemini passes over our settings, with a warning alone, the repository's would run hooks."""
-    if (
-        attempt.repository_settings
-        or heeded(OVERRULING)
-        or not Path(attempt.worktree, ".gemini", "settings.json").exists()
-    ):
-        return
-    raise Expected(
-        "the branch has .gemini/settings.json, which can run code, and gemini would obey it: it takes settings that overrule "
-        f"it only from files that root alone can write, and {OVERRULING} is none",
-        "choose another agent, install issue-orch as root, or trust them: agents.gemini.repository_settings = true",
-    )
-
-
-def heeded(file: Path) -> bool:
-    """Whether gemini takes system settings from it: the file and all folders above belong to root and to nobody else."""
-    paths = {each for path in (file, file.resolve()) for each in (path, *path.parents)}
-    return all(about.st_uid == 0 and not about.st_mode & 0o022 for about in map(os.stat, paths))
+    flags = ("--resume", attempt.session_id or "", *_servers(attempt))
+    return command(attempt, CAPABILITIES, *flags, env=_env(attempt))
 
 
 def _servers(attempt: Attempt) -> tuple[str, ...]:
@@ -99,6 +64,7 @@ def _env(attempt: Attempt) -> dict[str, str]:
     # Without the first it starts itself again, and the inner process does not hear SIGINT.
     env = {"GEMINI_CLI_NO_RELAUNCH": "true", "GEMINI_CLI_TRUST_WORKSPACE": "true"}
     if not attempt.repository_settings:
+        _refuse_settings(attempt.worktree)
         env["GEMINI_CLI_SYSTEM_SETTINGS_PATH"] = str(OVERRULING)
     if (
         attempt.identity
@@ -107,6 +73,22 @@ def _env(attempt: Attempt) -> dict[str, str]:
         for role in ("AUTHOR", "COMMITTER"):
             env |= {f"GIT_{role}_NAME": name, f"GIT_{role}_EMAIL": address}
     return env
+
+
+def _refuse_settings(worktree: str) -> None:
+    """Where gemini passes over our settings, with a warning alone, the repository's would run hooks."""
+    if Path(worktree, ".gemini", "settings.json").exists() and not heeded(OVERRULING):
+        raise Expected(
+            "the branch has .gemini/settings.json, which can run code, and gemini would obey it: it takes settings that overrule "
+            f"it only from files that root alone can write, and {OVERRULING} is none",
+            "choose another agent, install issue-orch as root, or trust them: agents.gemini.repository_settings = true",
+        )
+
+
+def heeded(file: Path) -> bool:
+    """Whether gemini takes system settings from it: the file and all folders above belong to root and to nobody else."""
+    paths = {each for path in (file, file.resolve()) for each in (path, *path.parents)}
+    return all(about.st_uid == 0 and not about.st_mode & 0o022 for about in map(os.stat, paths))
 
 
 def parse(line: str) -> list[Event]:
@@ -119,18 +101,16 @@ def parse(line: str) -> list[Event]:
             return [
                 Event(
                     "tool",
-                    tool(data.get("tool_name"), data.get("parameters")),
-                    id=text(data.get("tool_id")),
+                    tool(text(data, "tool_name"), data.get("parameters")),
+                    id=text(data, "tool_id"),
                 )
             ]
         case {"type": "tool_result", **data}:
             return [
-                Event(
-                    "tool_end", id=text(data.get("tool_id")), is_error=data.get("status") == "error"
-                )
+                Event("tool_end", id=text(data, "tool_id"), is_error=data.get("status") == "error")
             ]
         case {"type": "error", **data}:
-            return [Event("error", text(data.get("message")))]
+            return [Event("error", text(data, "message"))]
         case {"type": "result", **data}:
             return _result(data)
         case _:
@@ -144,7 +124,7 @@ def _log_line(line: str) -> list[Event]:
 
 
 def _result(data: dict[str, Any]) -> list[Event]:
-    stats, message = data.get("stats"), text(obj(data.get("error")).get("message"))
+    stats, message = data.get("stats"), text(obj(data, "error"), "message")
     said = usage(
         "process",
         None,

@@ -35,27 +35,33 @@ DECODER = json.JSONDecoder(parse_int=whole)  # made once: most lines of a flood 
 def load(line: str) -> dict[str, Any]:
     """The object on a line; an empty one when there is none."""
     try:
-        return obj(DECODER.decode(line))
+        return _dict(DECODER.decode(line))
     except (ValueError, RecursionError):
         return {}
 
 
-def obj(value: Any) -> dict[str, Any]:
+def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def items(value: Any) -> list[dict[str, Any]]:
+def obj(data: dict[str, Any], key: str) -> dict[str, Any]:
+    return _dict(data.get(key))
+
+
+def items(data: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    value = data.get(key)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def text(value: Any) -> str:
+def text(data: dict[str, Any], key: str) -> str:
+    value = data.get(key)
     return value if isinstance(value, str) else ""
 
 
 def tokens(counts: Any, *names: str) -> int | None:
     """The sum of these counters; None when there is none of them, or when one is nonsense."""
     found = [
-        number(said, 0, 10**15) for name in names if (said := obj(counts).get(name)) is not None
+        number(said, 0, 10**15) for name in names if (said := _dict(counts).get(name)) is not None
     ]
     return sum(int(each or 0) for each in found) if found and None not in found else None
 
@@ -76,9 +82,9 @@ def usage(
     return Usage(scope, known, into, out, min(cached or 0, into))
 
 
-def status(value: Any) -> int | None:
+def status(data: dict[str, Any], key: str) -> int | None:
     """An HTTP status."""
-    return int(number(value, 100, 600) or 0) or None
+    return int(number(data.get(key), 100, 600) or 0) or None
 
 
 def status_in(message: str) -> int | None:
@@ -87,8 +93,8 @@ def status_in(message: str) -> int | None:
     return int(found[1] or found[2]) if found else None
 
 
-def tool(name: Any, arguments: Any) -> str:
+def tool(name: str, arguments: Any) -> str:
     """One line for what a tool does: its name and its most telling argument."""
-    said = obj(arguments)
-    telling = next((said[key] for key in TELLING if isinstance(said.get(key), str)), "")
-    return f"{text(name) or 'tool'}: {telling}" if telling else text(name) or "tool"
+    said, name = _dict(arguments), name or "tool"
+    telling = next(filter(None, (text(said, key) for key in TELLING)), "")
+    return f"{name}: {telling}" if telling else name

@@ -45,12 +45,12 @@ def start(attempt: Attempt) -> Command:
     flags += ["--session", attempt.session_id] if attempt.session_id else []
     flags += ["--model", attempt.model] if attempt.model else []
     env = {"OPENCODE_PERMISSION": json.dumps(PROFILES[attempt.profile]), **_settings(attempt)}
-    return command(attempt, CAPABILITIES.program, "run", *flags, env=env)
+    return command(attempt, CAPABILITIES, "run", *flags, env=env)
 
 
 def interactive(attempt: Attempt) -> Command | None:
     return command(
-        attempt, CAPABILITIES.program, "--session", attempt.session_id or "", env=_settings(attempt)
+        attempt, CAPABILITIES, "--session", attempt.session_id or "", env=_settings(attempt)
     )
 
 
@@ -64,10 +64,10 @@ def parse(line: str) -> list[Event]:
     data = load(line)
     if not data:
         return _log_line(line)
-    session = text(data.get("sessionID"))
+    session = text(data, "sessionID")
     return [
         *([Event("session", session_id=session)] if session else []),
-        *_events(data, obj(data.get("part"))),
+        *_events(data, obj(data, "part")),
     ]
 
 
@@ -80,7 +80,7 @@ def _log_line(line: str) -> list[Event]:
 def _events(data: dict[str, Any], part: dict[str, Any]) -> list[Event]:
     match data.get("type"):
         case "text":
-            return [Event("text", text(part.get("text")))]
+            return [Event("text", text(part, "text"))]
         case "tool_use":
             return _tool(part)
         case "step_start":
@@ -88,28 +88,26 @@ def _events(data: dict[str, Any], part: dict[str, Any]) -> list[Event]:
         case "step_finish":
             return _step_finish(part)
         case "error":
-            return [_error(obj(data.get("error")))]
+            return [_error(obj(data, "error"))]
         case _:
             return []
 
 
 def _tool(part: dict[str, Any]) -> list[Event]:
     """It comes when the tool has ended."""
-    state, key = obj(part.get("state")), text(part.get("callID"))
+    state, key = obj(part, "state"), text(part, "callID")
     failed = state.get("status") == "error"
     events = [
-        Event("tool", tool(part.get("tool"), state.get("input")), id=key),
+        Event("tool", tool(text(part, "tool"), state.get("input")), id=key),
         Event("tool_end", id=key, is_error=failed),
     ]
-    denied = failed and re.search(
-        r"rule which prevents|permission|rejected", text(state.get("error"))
-    )
-    return [*events, Event("denied", text(part.get("tool")))] if denied else events
+    denied = failed and re.search(r"rule which prevents|permission|rejected", text(state, "error"))
+    return [*events, Event("denied", text(part, "tool"))] if denied else events
 
 
 def _step_finish(part: dict[str, Any]) -> list[Event]:
-    counts = obj(part.get("tokens"))
-    cache = obj(counts.get("cache"))
+    counts = obj(part, "tokens")
+    cache = obj(counts, "cache")
     said = usage(
         "call",
         part.get("cost"),
@@ -117,17 +115,17 @@ def _step_finish(part: dict[str, Any]) -> list[Event]:
         tokens(counts, "output", "reasoning"),
         tokens(cache, "read"),
     )
-    final = [] if part.get("reason") == "tool-calls" else [Event("final", text(part.get("reason")))]
+    final = [] if part.get("reason") == "tool-calls" else [Event("final", text(part, "reason"))]
     return [Event("usage", usage=said), *final]
 
 
 def _error(error: dict[str, Any]) -> Event:
-    data = obj(error.get("data"))
-    after = text(obj(data.get("responseHeaders")).get("retry-after"))
+    data = obj(error, "data")
+    after = text(obj(data, "responseHeaders"), "retry-after")
     return Event(
         "error",
-        text(data.get("message")) or text(error.get("name")),
-        status=status(data.get("statusCode")),
+        text(data, "message") or text(error, "name"),
+        status=status(data, "statusCode"),
         retry_after=float(after) if after.isdecimal() else None,
     )
 

@@ -121,13 +121,14 @@ def load_message(path: Path) -> Message | None:
     return cast(Message, {**texts, "question": None, "now": False, **data, "file": path.name})
 
 
-def receipt(state: Path, number: int, message: Message, now: float) -> None:
+def receipt(state: Path, number: int, message: Message, now: float) -> Delivered:
     """Record that the message was taken. The history first: after a crash in between it is delivered again."""
     entry = Delivered(message["id"], message["kind"], message["text"][:4000], message["author"])
     append_entry(state, number, entry, now)
     folder = session_folder(state, number) / "inbox"
     name = cast(dict[str, str], message).get("file", f"{message['id']}.json")
     os.replace(folder / name, folder / "delivered" / name)
+    return entry
 
 
 def write_context(

@@ -70,12 +70,11 @@ class Session:
 
     # -- its files
 
-    def keep(self, write: Callable[..., object], *values: Any) -> None:
+    def keep(self, write: Callable[..., Any], *values: Any) -> Any:
         """Write what must not be lost: while the disk is full, again and again."""
         while True:
             try:
-                write(*values)
-                return
+                return write(*values)
             except OSError as error:
                 if not self.patience or error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
@@ -124,8 +123,7 @@ class Session:
 
     def receive(self, messages: list[Message]) -> None:
         for message in messages:
-            self.keep(receipt, self.state, self.number, message, time.time())
-            entry = history.Delivered(message["id"], message["kind"], author=message["author"])
+            entry = self.keep(receipt, self.state, self.number, message, time.time())
             self.counted = history.count(self.counted, entry)
 
     def acknowledge(self) -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from ..core.model import Branch, CommitSha, Pull, Token
 from ..core.record import SessionStatus
 from ..errors import GitHubError
-from ..git import remote as push
-from ..git import snapshot, worktree
+from ..git.remote import Rejected, fetch_base, is_at, push
 from ..git.run import Repo, git
+from ..git.snapshot import dirt
+from ..git.worktree import commits_since
 from ..store.launch import Launch
 from ..text import neutralise, one_line, redact
 from .changes import repo_of
@@ -17,7 +18,7 @@ from .changes import repo_of
 if TYPE_CHECKING:
     from ..github.client import GitHub
 
-LOOKS = 3
+_LOOKS = 3
 
 
 class Settled(NamedTuple):
@@ -42,49 +43,38 @@ class Job(NamedTuple):
     claim: dict[str, Any]
     token: Token
 
-    @property
-    def repo(self) -> Repo:
-        return repo_of(self.launch)
-
 
 def settle(job: Job, gh: GitHub) -> Settled:
     """Bring a completed session to its recorded pull. Nothing here writes to the session's files."""
-    status, remote = job.status, job.launch["remote"]
-    branch, base = Branch(status["branch"]), Branch(status["base"])
-    problem = unready(job.repo, status)
-    if problem:
+    status, remote, repo = job.status, job.launch["remote"], repo_of(job.launch)
+    branch, path = Branch(status["branch"]), status["worktreePath"]
+    commits = commits_since(repo, path, status["baseSha"])
+    if problem := _unready(repo, path, branch, bool(commits)):
         return Settled("unready", problem)
-    head = worktree.head_sha(job.repo, status["worktreePath"])
-    assert head is not None  # commits were found on it
+    head = commits[0][0]
     try:
-        push.push(job.repo, remote, branch, head, base, job.token)
-    except push.Rejected as error:
+        push(repo, remote, branch, head, Branch(status["base"]), job.token)
+    except Rejected as error:
         if error.kind == "other":
-            raise push.Rejected(
-                "other", f"the remote does not take {branch}: {error.message}"
-            ) from None
+            raise Rejected("other", f"the remote does not take {branch}: {error.message}") from None
         if error.kind == "non_fast_forward":  # the worker has nothing to sign in with
-            push.fetch_base(job.repo, remote, branch, job.token)
-        return Settled("rejected", rejection(error, branch, remote))
+            fetch_base(repo, remote, branch, job.token)
+        return Settled("rejected", _rejection(error, branch, remote))
     with gh:
-        return open_pull(job, gh, head)
+        return _open_pull(job, gh, head)
 
 
-def unready(repo: Repo, status: SessionStatus) -> str | None:
+def _unready(repo: Repo, path: str, branch: Branch, has_commits: bool) -> str | None:
     """Why a claim of completion does not hold: words for the worker."""
-    path, branch = status["worktreePath"], status["branch"]
-    on = git(
-        repo, "symbolic-ref", "--short", "-q", "HEAD", worktree=path, check=False
-    ).stdout.strip()
-    if on != branch:
+    on = git(repo, "symbolic-ref", "--short", "-q", "HEAD", worktree=path, check=False).stdout
+    if on.strip() != branch:
         return (
-            f"You reported complete, but the worktree is on {on or 'a detached HEAD'}, not on {branch}. "
+            f"You reported complete, but the worktree is on {on.strip() or 'a detached HEAD'}, not on {branch}. "
             f"Bring your commits onto {branch} and report complete again."
         )
-    if not worktree.commits_since(repo, path, status["baseSha"]):
+    if not has_commits:
         return "You reported complete, but there is no commit on your branch. Commit your work, then report complete again."
-    dirty = snapshot.dirt(repo, path)
-    if dirty:
+    if dirty := dirt(repo, path):
         names = ", ".join(dirty[:10]) + (" …" if len(dirty) > 10 else "")
         return (
             f"You reported complete, but these files are not committed: {names}. "
@@ -93,7 +83,7 @@ def unready(repo: Repo, status: SessionStatus) -> str | None:
     return None
 
 
-def rejection(pushed: push.Rejected, branch: Branch, remote: str) -> str:
+def _rejection(pushed: Rejected, branch: Branch, remote: str) -> str:
     if pushed.kind == "non_fast_forward":
         return (
             f"The push of {branch} was rejected: the branch on the remote has commits that yours does not have. "
@@ -103,55 +93,48 @@ def rejection(pushed: push.Rejected, branch: Branch, remote: str) -> str:
     return f"The remote rejected the push of {branch}: {pushed.message}. Mend it on your branch, then report complete again."
 
 
-def open_pull(job: Job, gh: GitHub, head: CommitSha) -> Settled:
+def _open_pull(job: Job, gh: GitHub, head: CommitSha) -> Settled:
     """Our pull is the one whose head and base match. After a failed creation it is looked for before anything else."""
     status, claim = job.status, job.claim
-    pull = find_pull(gh, status, head)
+    pull = _find_pull(gh, status, head)
     if pull is None and job.launch["pullsOpen"] == "worker":
-        if claim.get("pr"):
+        if given := claim.get("pr"):
             return Settled(
                 "unready",
-                f"{claim['pr']} is not an open pull request from {status['branch']} into {status['base']} "
+                f"{given} is not an open pull request from {status['branch']} into {status['base']} "
                 "with your last commit. Give the right one with --pr.",
             )
         return Settled(
             "unready", "Open the pull request yourself, then report complete with --pr URL."
         )
     if pull is None:
-        title, body = pull_title(job), pull_body(job)
+        title, body = _title(job), _body(job)
         try:
             pull = gh.create_pull(
                 status["branch"], status["base"], title, body, job.launch["draft"]
             )
         except GitHubError:
-            pull = find_pull(gh, status, head)
+            pull = _find_pull(gh, status, head)
             if pull is None:
                 raise
-    return verified(job, gh, pull, head)
+    return _verified(job, gh, pull, head)
 
 
-def pull_title(job: Job) -> str:
+def _title(job: Job) -> str:
     """The worker's, else the issue's, else the branch: GitHub refuses a pull of which nothing is to be seen."""
-    titles = (job.claim.get("title"), job.status["issueTitle"], job.status["branch"])
-    return next(
-        filter(
-            None,
-            (
-                neutralise(one_line(redact(title or "", (job.token.value,)), 200).strip())
-                for title in titles
-            ),
-        )
-    )
+    titles = (job.claim.get("title") or "", job.status["issueTitle"], job.status["branch"])
+    lines = (one_line(redact(title, (job.token.value,)), 200) for title in titles)
+    return next(filter(None, (neutralise(line.strip()) for line in lines)))
 
 
-def pull_body(job: Job) -> str:
-    from ..config.templates import pull_body as render_body
+def _body(job: Job) -> str:
+    from ..config.templates import pull_body
 
     words = job.claim.get("body") or job.claim.get("note") or ""
-    return render_body(job.launch["top"], job.status["issueNumber"], words, (job.token.value,))
+    return pull_body(job.launch["top"], job.status["issueNumber"], words, (job.token.value,))
 
 
-def find_pull(gh: GitHub, status: SessionStatus, head: CommitSha) -> Pull | None:
+def _find_pull(gh: GitHub, status: SessionStatus, head: CommitSha) -> Pull | None:
     """The open pull of our branch into our base; else one that a person merged with exactly our commits."""
     pulls = gh.fetch_pulls(status["branch"], status["base"])
     running = [pull for pull in pulls if pull.state == "open"]
@@ -159,12 +142,14 @@ def find_pull(gh: GitHub, status: SessionStatus, head: CommitSha) -> Pull | None
     return next(iter([*running, *done]), None)
 
 
-def verified(job: Job, gh: GitHub, pull: Pull, head: CommitSha) -> Settled:
+def _verified(job: Job, gh: GitHub, pull: Pull, head: CommitSha) -> Settled:
     """GitHub may show the new head late: ask again, and in the end believe the remote branch itself."""
-    for _ in range(LOOKS):
+    for _ in range(_LOOKS):
         if pull.head_sha == head:
             return Settled("opened", url=pull.url, head_sha=head)
         pull = gh.fetch_pull(pull.number)
-    if push.is_at(job.repo, job.launch["remote"], Branch(job.status["branch"]), head, job.token):
+    if is_at(
+        repo_of(job.launch), job.launch["remote"], Branch(job.status["branch"]), head, job.token
+    ):
         return Settled("opened", url=pull.url, head_sha=head)
     raise GitHubError(f"{pull.url} shows {pull.head_sha[:12]}, the branch is at {head[:12]}")

@@ -65,20 +65,14 @@ def main(argv: list[str]) -> int:
             _say(open(own[1], "wb", buffering=0), error=of_system(error).message)
             continue
         if child == 0:
-            for descriptor in chain.from_iterable(
-                descriptors[other] for other in descriptors.keys() - {session}
-            ):
+            del descriptors[session]
+            for descriptor in chain(*descriptors.values()):
                 with suppress(OSError):  # closed already, where a fork failed
                     os.close(descriptor)
             os.setsid()
-            log = os.open(
-                session_folder(state, session) / "supervisor.log",
-                os.O_WRONLY | os.O_APPEND | os.O_CREAT,
-                0o600,
-            )
-            for stream in (1, 2):
-                os.dup2(log, stream)
-            os.close(log)
+            with open(session_folder(state, session) / "supervisor.log", "ab") as log:
+                for stream in (1, 2):
+                    os.dup2(log.fileno(), stream)
             return supervise(state, session, *own)
     return 0
 
