@@ -134,9 +134,9 @@ def command(
     attempt: Attempt,
     own: Capabilities,
     *arguments: str,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str],
     session: str | None = None,
 ) -> Command:
     """The person's program and arguments around the adapter's. The prompt goes to stdin, never among the arguments."""
     argv = (*(attempt.command or (own.program,)), *arguments, *attempt.args)
-    return Command(argv, attempt.prompt, env or {}, session or attempt.session_id)
+    return Command(argv, attempt.prompt, env, session or attempt.session_id)

@@ -39,16 +39,16 @@ CAPABILITIES = Capabilities(
     missing="No conversation found",
 )
 # Edits are allowed inside the worktree alone (acceptEdits); the shell is not confined.
-PROFILES = {
+_PROFILES = {
     "safe": ("--permission-mode", "acceptEdits", "--allowedTools", "Bash"),
     "trusted": ("--permission-mode", "bypassPermissions"),
 }
 # A worker has its worktree already, and does not schedule itself for later.
-NEVER = ("--disallowedTools", "EnterWorktree,ExitWorktree,CronCreate,ScheduleWakeup")
-OWN_SETTINGS = ("--setting-sources", "user", "--strict-mcp-config")
-ENV = {"DISABLE_AUTOUPDATER": "1"}
-INPUT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-MODEL_INPUT = ("inputTokens", "cacheCreationInputTokens", "cacheReadInputTokens")
+_NEVER = ("--disallowedTools", "EnterWorktree,ExitWorktree,CronCreate,ScheduleWakeup")
+_OWN_SETTINGS = ("--setting-sources", "user", "--strict-mcp-config")
+_ENV = {"DISABLE_AUTOUPDATER": "1"}
+_INPUT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+_MODEL_INPUT = ("inputTokens", "cacheCreationInputTokens", "cacheReadInputTokens")
 
 
 def start(attempt: Attempt) -> Command:
@@ -60,10 +60,10 @@ def start(attempt: Attempt) -> Command:
         "--resume" if attempt.session_id else "--session-id",
         session,
     ]
-    flags += [*PROFILES[attempt.profile], *NEVER, *_settings(attempt)]
+    flags += [*_PROFILES[attempt.profile], *_NEVER, *_settings(attempt)]
     if attempt.budget_usd is not None:
         flags += ["--max-budget-usd", f"{attempt.budget_usd:.4f}"]
-    return command(attempt, CAPABILITIES, "-p", *flags, env=ENV, session=session)
+    return command(attempt, CAPABILITIES, "-p", *flags, env=_ENV, session=session)
 
 
 def interactive(attempt: Attempt) -> Command | None:
@@ -73,14 +73,14 @@ def interactive(attempt: Attempt) -> Command | None:
         "--resume",
         attempt.session_id or "",
         *_settings(attempt),
-        env=ENV,
+        env=_ENV,
     )
 
 
 def _settings(attempt: Attempt) -> list[str]:
     """The repository's hooks and servers run without asking in -p: off unless the team opted in."""
     model = ["--model", attempt.model] if attempt.model else []
-    return model if attempt.repository_settings else [*OWN_SETTINGS, *model]
+    return model if attempt.repository_settings else [*_OWN_SETTINGS, *model]
 
 
 def parse(line: str) -> list[Event]:
@@ -145,7 +145,7 @@ def _assistant(message: dict[str, Any]) -> list[Event]:
                 output += len(str(given)) // 4
     counts = message.get("usage")
     rough = usage(
-        "rough", None, tokens(counts, *INPUT), output, tokens(counts, "cache_read_input_tokens")
+        "rough", None, tokens(counts, *_INPUT), output, tokens(counts, "cache_read_input_tokens")
     )
     return [*events, Event("usage", id=text(message, "id"), usage=rough)]
 
@@ -166,7 +166,7 @@ def _result(data: dict[str, Any]) -> list[Event]:
     said = usage(
         "session",
         data.get("total_cost_usd"),
-        _sum(models, *MODEL_INPUT),
+        _sum(models, *_MODEL_INPUT),
         _sum(models, "outputTokens"),
         _sum(models, "cacheReadInputTokens"),
     )

@@ -22,7 +22,7 @@ CAPABILITIES = Capabilities(
     credentials=("CODEX_HOME", ".codex", "auth.json"),
     missing="no rollout found|thread not found|session .* not found",
 )
-TOOLS = {
+_TOOLS = {
     "command_execution": "shell",
     "file_change": "edit",
     "mcp_tool_call": "tool",
@@ -31,16 +31,16 @@ TOOLS = {
 }
 # For each command its sandbox makes and removes mount points in the roots below, which workers share. They agree
 # about them through a registry in the command's TMPDIR: with private ones, commands of others fail (1 in 3).
-ENV = {"TMPDIR": "/tmp"} if sys.platform == "linux" else {}
+_ENV = {"TMPDIR": "/tmp"} if sys.platform == "linux" else {}
 
 
 def start(attempt: Attempt) -> Command:
     which = ("resume", attempt.session_id) if attempt.session_id else ()
-    return command(attempt, CAPABILITIES, "exec", *which, "-", "--json", *_flags(attempt), env=ENV)
+    return command(attempt, CAPABILITIES, "exec", *which, "-", "--json", *_flags(attempt), env=_ENV)
 
 
 def interactive(attempt: Attempt) -> Command | None:
-    return command(attempt, CAPABILITIES, "resume", attempt.session_id or "", env=ENV)
+    return command(attempt, CAPABILITIES, "resume", attempt.session_id or "", env=_ENV)
 
 
 def _flags(attempt: Attempt) -> list[str]:
@@ -73,9 +73,9 @@ def parse(line: str) -> list[Event]:
     match load(line):
         case {"type": "thread.started", "thread_id": str(session)}:
             return [Event("session", session_id=session)]
-        case {"type": "item.started", "item": dict(item)} if text(item, "type") in TOOLS:
+        case {"type": "item.started", "item": dict(item)} if text(item, "type") in _TOOLS:
             return [Event("tool", _tool(item), id=text(item, "id"))]
-        case {"type": "item.completed", "item": dict(item)} if text(item, "type") in TOOLS:
+        case {"type": "item.completed", "item": dict(item)} if text(item, "type") in _TOOLS:
             return [Event("tool_end", id=text(item, "id"), is_error=item.get("status") == "failed")]
         case {"type": "item.completed", "item": {"type": "agent_message", "text": str(said)}}:
             return [Event("text", said)]  # an item of type error is a warning
@@ -93,7 +93,7 @@ def parse(line: str) -> list[Event]:
 
 def _tool(item: dict[str, Any]) -> str:
     bare = re.sub(r"^\S*sh -l?c ", "", text(item, "command"))
-    return tool(text(item, "tool") or TOOLS[item["type"]], {**item, "command": bare or None})
+    return tool(text(item, "tool") or _TOOLS[item["type"]], {**item, "command": bare or None})
 
 
 def _usage(counts: Any) -> Usage | None:

@@ -13,8 +13,8 @@ from .jsonl import load, text, tokens, usage
 
 CAPABILITIES = Capabilities(shows_tools=False)
 # What the argument list may name in braces. The prompt is last: it is foreign text.
-NAMES = ("prompt_file", "worktree", "session_id", "issue", "branch", "attempt", "model", "prompt")
-SCOPES: dict[str, Scope] = {"session": "session", "process": "process", "call": "call"}
+_NAMES = ("prompt_file", "worktree", "session_id", "issue", "branch", "attempt", "model", "prompt")
+_SCOPES: dict[str, Scope] = {"session": "session", "process": "process", "call": "call"}
 
 
 def start(attempt: Attempt) -> Command:
@@ -36,7 +36,7 @@ def start(attempt: Attempt) -> Command:
 def _filled(argument: str, attempt: Attempt) -> str:
     """Only our own names are replaced: an argument may hold other braces."""
     values = {**attempt._asdict(), "attempt": attempt.number}
-    for name in NAMES:
+    for name in _NAMES:
         argument = argument.replace(f"{{{name}}}", str(values[name] or ""))
     return argument
 
@@ -58,7 +58,7 @@ def parse(line: str) -> list[Event]:
 
 
 def _usage(data: dict[str, Any]) -> Usage | None:
-    scope = SCOPES.get(text({"scope": "process", **data}, "scope"))
+    scope = _SCOPES.get(text({"scope": "process", **data}, "scope"))
     return scope and usage(
         scope,
         data.get("usd"),

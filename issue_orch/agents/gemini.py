@@ -27,10 +27,10 @@ CAPABILITIES = Capabilities(
     credentials=("", ".gemini", "oauth_creds.json"),
     missing="Error resuming session",
 )
-MODEL = "gemini-2.5-pro"  # without -m each prompt costs one more call that chooses the model
+_MODEL = "gemini-2.5-pro"  # without -m each prompt costs one more call that chooses the model
 # An untrusted folder may not run git, so the repository is trusted, and its settings are overruled one by one.
 OVERRULING = Path(__file__).with_name("gemini_settings.json")
-PROFILES = {
+_PROFILES = {
     "safe": ("--approval-mode", "auto_edit", "--allowed-tools", "run_shell_command"),
     "trusted": ("--approval-mode", "yolo"),
 }
@@ -44,8 +44,8 @@ def start(attempt: Attempt) -> Command:
         "--resume" if attempt.session_id else "--session-id",
         session,
         "--model",
-        attempt.model or MODEL,
-        *PROFILES[attempt.profile],
+        attempt.model or _MODEL,
+        *_PROFILES[attempt.profile],
         *_servers(attempt),
     )
     return command(attempt, CAPABILITIES, *flags, env=_env(attempt), session=session)

@@ -10,7 +10,7 @@ from typing import Any
 from ..core.prices import Scope, Usage, dollars, number
 
 # The argument of a tool that tells a person most, in this order.
-TELLING = (
+_TELLING = (
     "command",
     "cmd",
     "file_path",
@@ -29,13 +29,13 @@ def whole(digits: str) -> int | float:
     return int(digits) if len(digits) < 1000 else inf
 
 
-DECODER = json.JSONDecoder(parse_int=whole)  # made once: most lines of a flood are empty
+_DECODER = json.JSONDecoder(parse_int=whole)  # made once: most lines of a flood are empty
 
 
 def load(line: str) -> dict[str, Any]:
     """The object on a line; an empty one when there is none."""
     try:
-        return _dict(DECODER.decode(line))
+        return _dict(_DECODER.decode(line))
     except (ValueError, RecursionError):
         return {}
 
@@ -96,5 +96,5 @@ def status_in(message: str) -> int | None:
 def tool(name: str, arguments: Any) -> str:
     """One line for what a tool does: its name and its most telling argument."""
     said, name = _dict(arguments), name or "tool"
-    telling = next(filter(None, (text(said, key) for key in TELLING)), "")
+    telling = next(filter(None, (text(said, key) for key in _TELLING)), "")
     return f"{name}: {telling}" if telling else name

@@ -34,7 +34,7 @@ CAPABILITIES = Capabilities(
     missing="Session not found",
 )
 # A question that nobody can answer ends the run without a word: allow or deny, never ask.
-PROFILES = {
+_PROFILES = {
     "safe": {"*": "allow", "external_directory": "deny", "question": "deny"},
     "trusted": {"*": "allow", "external_directory": "allow", "question": "deny"},
 }
@@ -44,7 +44,7 @@ def start(attempt: Attempt) -> Command:
     flags = ["--format", "json", "--print-logs", "--log-level", "ERROR"]
     flags += ["--session", attempt.session_id] if attempt.session_id else []
     flags += ["--model", attempt.model] if attempt.model else []
-    env = {"OPENCODE_PERMISSION": json.dumps(PROFILES[attempt.profile]), **_settings(attempt)}
+    env = {"OPENCODE_PERMISSION": json.dumps(_PROFILES[attempt.profile]), **_settings(attempt)}
     return command(attempt, CAPABILITIES, "run", *flags, env=env)
 
 

@@ -14,7 +14,7 @@ from .base import Adapter, Capabilities
 NAMES = ("claude", "codex", "opencode", "gemini", "command")
 
 # Besides LC_* and XDG_*. Proxies and certificates: behind a company's proxy nothing else works.
-INHERITED = frozenset(
+_INHERITED = frozenset(
     (
         "PATH",
         "HOME",
@@ -52,7 +52,7 @@ INHERITED = frozenset(
     )
 )
 # Not even when asked for: an agent session around issue-orch, git's own state, our settings.
-NEVER = ("CLAUDECODE", "CLAUDE_CODE_", "CODEX_", "GIT_", "ISSUE_ORCH_")
+_NEVER = ("CLAUDECODE", "CLAUDE_CODE_", "CODEX_", "GIT_", "ISSUE_ORCH_")
 
 
 class Installed(NamedTuple):
@@ -80,8 +80,8 @@ def environment(
     base_env: Mapping[str, str], adapter: Adapter, extra: Iterable[str] = ()
 ) -> dict[str, str]:
     """What a worker inherits: an allow-list, the adapter's own names, the names that the configuration adds."""
-    asked = {name for name in extra if not name.startswith(NEVER)}
-    wanted = INHERITED.union(asked, adapter.CAPABILITIES.sign_in, adapter.CAPABILITIES.inherits)
+    asked = {name for name in extra if not name.startswith(_NEVER)}
+    wanted = _INHERITED.union(asked, adapter.CAPABILITIES.sign_in, adapter.CAPABILITIES.inherits)
     return {
         name: value
         for name, value in base_env.items()

@@ -10,17 +10,17 @@ from .identity import is_running
 from .run import wait_for
 
 MARKER = "ISSUE_ORCH_WORKER"
-STATE_MARKER = "ISSUE_ORCH_STATE"
+_STATE_MARKER = "ISSUE_ORCH_STATE"
 
 
 def marker(state: str, number: int, attempt: int) -> dict[str, str]:
     """Environment by which everything that a worker starts is found again. The state folder tells clones apart."""
-    return {MARKER: f"{number}.{attempt}", STATE_MARKER: state}
+    return {MARKER: f"{number}.{attempt}", _STATE_MARKER: state}
 
 
 def is_marked(environ: bytes, state: str, number: int | None) -> bool:
     entries = environ.split(b"\0")
-    if f"{STATE_MARKER}={state}".encode() not in entries:
+    if f"{_STATE_MARKER}={state}".encode() not in entries:
         return False
     wanted = f"{MARKER}=" if number is None else f"{MARKER}={number}."
     return any(entry.startswith(wanted.encode()) for entry in entries)

@@ -16,14 +16,14 @@ from ..core.prices import Prices
 from ..process.run import signal_group
 from ..store.files import write_text
 
-READ_SIZE = 65_536
-LINE_LIMIT = 1_048_576
-LOG_LIMIT = 5_242_880
-TICK = 1.0
-QUIET_TICK = 10.0  # after ten silent seconds: a hundred idle workers must not be felt. People's messages wake us.
-GRACE_AFTER_REPORT = 30.0
-GRACE_AFTER_INTERRUPT = 10.0
-DRAIN = 1.0
+_READ_SIZE = 65_536
+_LINE_LIMIT = 1_048_576
+_LOG_LIMIT = 5_242_880
+_TICK = 1.0
+_QUIET_TICK = 10.0  # after ten silent seconds: a hundred idle workers must not be felt. People's messages wake us.
+_GRACE_AFTER_REPORT = 30.0
+_GRACE_AFTER_INTERRUPT = 10.0
+_DRAIN = 1.0
 
 
 class AgentRun:
@@ -54,7 +54,7 @@ class AgentRun:
         self.heard = self.started
         self.closing: float | None = None
         self.interrupted: float | None = None
-        self.open_log()
+        self._open_log()
         stdin = os.path.join(folder, "stdin.txt")
         write_text(stdin, command.stdin)
         with open(stdin, "rb") as source:
@@ -88,7 +88,7 @@ class AgentRun:
 
         Yields about once a second while something happens, and at each signal, for whoever has to look after it.
         """
-        pipes = {self.child.stdout: self.take_output, self.child.stderr: self.take_stderr}
+        pipes = {self.child.stdout: self._take_output, self.child.stderr: self._take_stderr}
         exited: float | None = None
         due = now = time.monotonic()
         with selectors.DefaultSelector() as selector:
@@ -96,20 +96,20 @@ class AgentRun:
                 assert pipe is not None
                 selector.register(pipe, selectors.EVENT_READ, take)
             selector.register(wakeup, selectors.EVENT_READ)
-            while exited is None or (len(selector.get_map()) > 1 and now - exited <= DRAIN):
-                rest = DRAIN / 10 if exited else max(0.0, due - time.monotonic())
-                woken, now = self.read(selector, rest), time.monotonic()
+            while exited is None or (len(selector.get_map()) > 1 and now - exited <= _DRAIN):
+                rest = _DRAIN / 10 if exited else max(0.0, due - time.monotonic())
+                woken, now = self._read(selector, rest), time.monotonic()
                 if exited is None and self.child.poll() is not None:
                     exited = now
                 elif exited is None and (
-                    woken or now >= due or due - now > TICK > now - self.heard
+                    woken or now >= due or due - now > _TICK > now - self.heard
                 ):
                     self.fatal = self.fatal or hopeless(self.turn, self.now())
                     yield
-                    busy = self.closing or now - self.heard < QUIET_TICK
-                    due = now + (TICK if busy else QUIET_TICK)
+                    busy = self.closing or now - self.heard < _QUIET_TICK
+                    due = now + (_TICK if busy else _QUIET_TICK)
         if self.partial:
-            self.take_line(self.partial)
+            self._take_line(self.partial)
         for each in (*pipes, self.log, self.times):
             if each is not None:
                 each.close()
@@ -117,18 +117,18 @@ class AgentRun:
     def hurry(self, why: str | None, end: Callable[[], object]) -> None:
         """Bring it to its end if there is a reason: first a grace, if it has reported; then it is interrupted; then `end`."""
         now, interrupted = time.monotonic(), self.interrupted
-        late = interrupted is not None and now - interrupted > GRACE_AFTER_INTERRUPT
+        late = interrupted is not None and now - interrupted > _GRACE_AFTER_INTERRUPT
         if why == "stop" or self.fatal or late:
             end()
         elif why and interrupted is None:
             self.closing = self.closing or now
-            if why == "interrupt" or now - self.closing > GRACE_AFTER_REPORT:
+            if why == "interrupt" or now - self.closing > _GRACE_AFTER_REPORT:
                 self.interrupted = now
                 signal_group(self.child.pid, signal.SIGINT)
 
     # -- what it says
 
-    def read(self, selector: selectors.BaseSelector, timeout: float) -> bool:
+    def _read(self, selector: selectors.BaseSelector, timeout: float) -> bool:
         """Take what is in the pipes; whether there was a signal."""
         woken = False
         for key, _ in selector.select(timeout):
@@ -136,37 +136,37 @@ class AgentRun:
                 woken = True
                 with suppress(BlockingIOError):  # read already, while an event waited for room
                     os.read(key.fd, 4096)
-            elif chunk := os.read(key.fd, READ_SIZE):
+            elif chunk := os.read(key.fd, _READ_SIZE):
                 self.heard = time.monotonic()
-                self.write_log(chunk)
+                self._write_log(chunk)
                 key.data(chunk)
             else:
                 selector.unregister(key.fileobj)
         return woken
 
-    def take_output(self, chunk: bytes) -> None:
+    def _take_output(self, chunk: bytes) -> None:
         *lines, self.partial = (self.partial + chunk).split(b"\n")
         for line in lines:
-            self.take_line(line)
-        if len(self.partial) > LINE_LIMIT:
+            self._take_line(line)
+        if len(self.partial) > _LINE_LIMIT:
             self.partial, self.skipping = b"", True
 
-    def take_line(self, line: bytes) -> None:
+    def _take_line(self, line: bytes) -> None:
         if self.skipping:  # the end of a line that was too long to keep
             self.skipping = False
             return
-        self.take_events(self.adapter.parse(line.decode("utf-8", "replace")))
+        self._take_events(self.adapter.parse(line.decode("utf-8", "replace")))
 
-    def take_stderr(self, chunk: bytes) -> None:
+    def _take_stderr(self, chunk: bytes) -> None:
         """Some agents say only there that they retry. Nothing else there counts as what the agent did."""
         unfinished = self.stderr_tail.rpartition("\n")[2]
         text = chunk.decode("utf-8", "replace")
         self.stderr_tail = (self.stderr_tail + text)[-8192:]
         for line in (unfinished + text).split("\n")[:-1]:
             events = self.adapter.parse(line)
-            self.take_events([event for event in events if event.kind in {"retry", "error"}])
+            self._take_events([event for event in events if event.kind in {"retry", "error"}])
 
-    def take_events(self, events: list[Event]) -> None:
+    def _take_events(self, events: list[Event]) -> None:
         for event in events:
             self.turn = fold(self.turn, event, self.now(), self.prices)
             self.changed = self.changed or event.kind in {"tool", "tool_end", "final"}
@@ -174,7 +174,7 @@ class AgentRun:
 
     # -- its log
 
-    def open_log(self) -> None:
+    def _open_log(self) -> None:
         self.log = open(self.log_path, "ab", buffering=0, opener=_no_link)
         self.times = open(self.log_path + ".times", "ab", buffering=0, opener=_no_link)
 
@@ -182,7 +182,7 @@ class AgentRun:
         """Where in which file of the log we are."""
         return [os.fstat(self.log.fileno()).st_ino, self.log.tell()]
 
-    def write_log(self, chunk: bytes) -> None:
+    def _write_log(self, chunk: bytes) -> None:
         """The raw log is capped: at the limit it becomes `agent.log.1`. A full disk must not end the worker.
 
         Agents rarely say when something happened: beside it stands up to which offset it came by when.
@@ -190,11 +190,11 @@ class AgentRun:
         with suppress(OSError):
             self.log.write(chunk)
             self.times.write(f"{self.log.tell()} {time.time():.1f}\n".encode())
-            if self.log.tell() > LOG_LIMIT:
+            if self.log.tell() > _LOG_LIMIT:
                 full = self.log, self.times
                 os.replace(self.log_path, self.log_path + ".1")
                 os.replace(self.log_path + ".times", self.log_path + ".1.times")
-                self.open_log()
+                self._open_log()
                 for file in full:
                     file.close()
 

@@ -22,8 +22,8 @@ from .changes import measure_changes
 from .session import Session
 
 HEARTBEAT = 10.0
-QUIET = 600.0  # seconds of silence after which people are shown it, three times as long in a tool
-TOOK_INPUT = frozenset({"session", "text", "tool", "tool_end", "usage", "alive"})
+_QUIET = 600.0  # seconds of silence after which people are shown it, three times as long in a tool
+_TOOK_INPUT = frozenset({"session", "text", "tool", "tool_end", "usage", "alive"})
 
 
 def start(session: Session, step: Go) -> AgentRun:
@@ -139,7 +139,7 @@ def started(session: Session, run: AgentRun) -> None:
 
 
 def _on_event(session: Session, event: Event, seen: Turn) -> None:
-    if session.carrying and event.kind in TOOK_INPUT:
+    if session.carrying and event.kind in _TOOK_INPUT:
         session.acknowledge()
     if seen.session_id and seen.session_id != session.status["agentSessionId"]:
         session.update(agentSessionId=seen.session_id)
@@ -151,7 +151,7 @@ def heartbeat(session: Session, run: AgentRun) -> None:
     """What the agent did last, and since when it is silent if that is long: for people, nothing follows from it."""
     if time.monotonic() - session.beaten < HEARTBEAT - 0.5:  # a tick may come a little early
         return
-    seen, evidence = run.turn, run.silence(min(QUIET, session.launch["stallAfter"] or QUIET))
+    seen, evidence = run.turn, run.silence(min(_QUIET, session.launch["stallAfter"] or _QUIET))
     if seen.activity or evidence:
         last: Activity = {"at": iso(seen.active_at or run.wall), "text": seen.activity[:300]}
         session.status["lastActivity"] = {**last, "quiet": evidence} if evidence else last

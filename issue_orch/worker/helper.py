@@ -22,35 +22,34 @@ def main() -> int:
     hide_process()
     request = json.loads(sys.stdin.read())
     operation = {"render": _render, "settle": _settle, "notify": _notify}[request.pop("operation")]
-    token = request.pop("token", None)
     try:
-        answer = operation(request, token)
+        answer = operation(request)
     except Expected as error:
         answer = {"error": error.message, "hint": error.hint}
     sys.stdout.write(json.dumps(answer))
     return 0
 
 
-def _render(request: dict[str, Any], _: str | None) -> dict[str, Any]:
+def _render(request: dict[str, Any]) -> dict[str, Any]:
     """A message to a worker, by the team's templates."""
     from ..config.templates import render
 
+    request.pop("token", None)  # of a supervisor of before the rooms
     return {"text": render(request.pop("template"), request.pop("top"), **request)}
 
 
-def _settle(request: dict[str, Any], given: str | None) -> dict[str, Any]:
+def _settle(request: dict[str, Any]) -> dict[str, Any]:
     """With the token that the starting command handed over; else what can be had now, such as `gh auth token`."""
     from ..github.client import open_github
     from .settle import Job, settle
 
     launch, state = request["launch"], Path(request["state"])
     base_url = launch["baseUrl"]
-    if given:
-        token: Token | None = Token(
-            given, "environment of the starting command", web_host(base_url)
-        )
-    else:
-        token = find_token(base_url, os.environ)
+    token = (
+        Token(request["token"], "environment of the starting command", web_host(base_url))
+        if request["token"]
+        else find_token(base_url, os.environ)
+    )
     # Keys that run something and differ from what was noted at spawn (threat S9).
     noted = load_json(session_folder(state, request["number"]) / "keys.json")
     now = dangerous_keys(repo_of(launch), launch["remote"])
@@ -68,7 +67,7 @@ def _settle(request: dict[str, Any], given: str | None) -> dict[str, Any]:
     return settle(Job(launch, request["status"], request["claim"], token), gh)._asdict()
 
 
-def _notify(request: dict[str, Any], _: str | None) -> dict[str, Any]:
+def _notify(request: dict[str, Any]) -> dict[str, Any]:
     from .notify import Notice, notify
 
     status, launch = request["status"], request["launch"]

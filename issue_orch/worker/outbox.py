@@ -16,11 +16,11 @@ from .session import Session
 
 TEXT_FIELDS = frozenset(SINGLE.values())
 LIST_FIELDS = frozenset({"options", "touches"})
-AT_ONCE = 100
+_AT_ONCE = 100
 AT_END = 500  # after a turn: what the worker said last counts, whatever it flooded us with before
 
 
-def apply_reports(session: Session, most: int = AT_ONCE) -> None:
+def apply_reports(session: Session, most: int = _AT_ONCE) -> None:
     for path, found in load_reports(session.status["worktreePath"], session.refused, most):
         if isinstance(found, str):
             session.refused.add(path)
@@ -32,7 +32,7 @@ def apply_reports(session: Session, most: int = AT_ONCE) -> None:
 
 
 def load_reports(
-    worktree: str, known: Collection[str], most: int = AT_ONCE
+    worktree: str, known: Collection[str], most: int = _AT_ONCE
 ) -> Iterator[tuple[str, Report | str]]:
     """Each path with its report, or with why it is refused; in the order in which they were written, without the `known`."""
     folder = Path(worktree, ".issue-orch", "outbox")

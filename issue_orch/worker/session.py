@@ -36,8 +36,11 @@ from ..store.inbox import halt, pending, receipt, write_context
 from ..store.launch import load_launch
 from .books import Books
 
-SETTLE_LIMIT = 900.0  # seconds for a helper that pushes and asks GitHub
-TEXT_LIMIT, LIST_LIMIT = 2_000, 100  # in the history; a claim is kept whole, its pull is made of it
+_SETTLE_LIMIT = 900.0  # seconds for a helper that pushes and asks GitHub
+_TEXT_LIMIT, _LIST_LIMIT = (
+    2_000,
+    100,
+)  # in the history; a claim is kept whole, its pull is made of it
 
 
 class Session:
@@ -223,7 +226,7 @@ class Session:
         try:
             answer = ask_helper(
                 "settle",
-                SETTLE_LIMIT,
+                _SETTLE_LIMIT,
                 token=self.token,
                 state=str(self.state),
                 number=self.number,
@@ -261,9 +264,9 @@ class Session:
 
 def _cut(fields: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: value[:TEXT_LIMIT]
+        name: value[:_TEXT_LIMIT]
         if isinstance(value, str)
-        else [each[:TEXT_LIMIT] for each in value[:LIST_LIMIT]]
+        else [each[:_TEXT_LIMIT] for each in value[:_LIST_LIMIT]]
         for name, value in fields.items()
     }
 
