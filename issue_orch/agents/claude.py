@@ -8,7 +8,7 @@ from typing import Any
 from ..core.outcomes import Event, Outcome, Turn
 from ..core.prices import Prices, dollars
 from .base import Attempt, Capabilities, Command, command
-from .jsonl import items, load, obj, status, text, tokens, tool, usage
+from .jsonl import Json, items, load, obj, status, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
     program="claude",
@@ -129,7 +129,7 @@ def parse(line: str) -> list[Event]:
             return []
 
 
-def _assistant(message: dict[str, Any]) -> list[Event]:
+def _assistant(message: Json) -> list[Event]:
     """One event comes for each content block, with the usage of the start of its message each time."""
     if message.get("model") == "<synthetic>":  # its own words about a failure, no call of the model
         return []
@@ -150,7 +150,7 @@ def _assistant(message: dict[str, Any]) -> list[Event]:
     return [*events, Event("usage", id=text(message, "id"), usage=rough)]
 
 
-def _result(data: dict[str, Any]) -> list[Event]:
+def _result(data: Json) -> list[Event]:
     """subtype says `success` also when the API failed: `is_error` is what counts."""
     subtype, errors = text(data, "subtype"), data.get("errors")
     listed = "; ".join(map(str, errors)) if isinstance(errors, list) else ""

@@ -11,7 +11,7 @@ from typing import Any
 from ..core.outcomes import Event, Outcome, Turn
 from ..core.prices import Usage
 from .base import Attempt, Capabilities, Command, command
-from .jsonl import load, obj, status_in, text, tokens, tool, usage
+from .jsonl import Json, load, obj, status_in, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
     program="codex",
@@ -91,7 +91,7 @@ def parse(line: str) -> list[Event]:
             return []
 
 
-def _tool(item: dict[str, Any]) -> str:
+def _tool(item: Json) -> str:
     bare = re.sub(r"^\S*sh -l?c ", "", text(item, "command"))
     return tool(text(item, "tool") or _TOOLS[item["type"]], {**item, "command": bare or None})
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 from ..core.outcomes import Event, Outcome, Turn
 from ..core.prices import Scope, Usage
 from ..errors import Usage as UsageError
 from .base import Attempt, Capabilities, Command
-from .jsonl import load, text, tokens, usage
+from .jsonl import Json, load, text, tokens, usage
 
 CAPABILITIES = Capabilities(shows_tools=False)
 # What the argument list may name in braces. The prompt is last: it is foreign text.
@@ -57,7 +56,7 @@ def parse(line: str) -> list[Event]:
             return [Event("text", line.strip())] if line.strip() else []
 
 
-def _usage(data: dict[str, Any]) -> Usage | None:
+def _usage(data: Json) -> Usage | None:
     scope = _SCOPES.get(text({"scope": "process", **data}, "scope"))
     return scope and usage(
         scope,

@@ -6,12 +6,11 @@ import os
 import re
 import uuid
 from pathlib import Path
-from typing import Any
 
 from ..core.outcomes import Event, Outcome, Turn
 from ..errors import Expected
 from .base import Attempt, Capabilities, Command, command
-from .jsonl import load, obj, status_in, text, tokens, tool, usage
+from .jsonl import Json, load, obj, status_in, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
     program="gemini",
@@ -123,7 +122,7 @@ def _log_line(line: str) -> list[Event]:
     return [Event("retry", found[0], status=int(found[1]))] if found else []
 
 
-def _result(data: dict[str, Any]) -> list[Event]:
+def _result(data: Json) -> list[Event]:
     stats, message = data.get("stats"), text(obj(data, "error"), "message")
     said = usage(
         "process",

@@ -9,6 +9,8 @@ from typing import Any
 
 from ..core.prices import Scope, Usage, dollars, number
 
+Json = dict[str, Any]  # an object of it
+
 # The argument of a tool that tells a person most, in this order.
 _TELLING = (
     "command",
@@ -32,7 +34,7 @@ def whole(digits: str) -> int | float:
 _DECODER = json.JSONDecoder(parse_int=whole)  # made once: most lines of a flood are empty
 
 
-def load(line: str) -> dict[str, Any]:
+def load(line: str) -> Json:
     """The object on a line; an empty one when there is none."""
     try:
         return _dict(_DECODER.decode(line))
@@ -40,20 +42,20 @@ def load(line: str) -> dict[str, Any]:
         return {}
 
 
-def _dict(value: Any) -> dict[str, Any]:
+def _dict(value: Any) -> Json:
     return value if isinstance(value, dict) else {}
 
 
-def obj(data: dict[str, Any], key: str) -> dict[str, Any]:
+def obj(data: Json, key: str) -> Json:
     return _dict(data.get(key))
 
 
-def items(data: dict[str, Any], key: str) -> list[dict[str, Any]]:
+def items(data: Json, key: str) -> list[Json]:
     value = data.get(key)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def text(data: dict[str, Any], key: str) -> str:
+def text(data: Json, key: str) -> str:
     value = data.get(key)
     return value if isinstance(value, str) else ""
 
@@ -82,7 +84,7 @@ def usage(
     return Usage(scope, known, into, out, min(cached or 0, into))
 
 
-def status(data: dict[str, Any], key: str) -> int | None:
+def status(data: Json, key: str) -> int | None:
     """An HTTP status."""
     return int(number(data.get(key), 100, 600) or 0) or None
 

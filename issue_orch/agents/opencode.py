@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 from ..core.outcomes import Event, Outcome, Turn
 from .base import Attempt, Capabilities, Command, command
-from .jsonl import load, obj, status, text, tokens, tool, usage
+from .jsonl import Json, load, obj, status, text, tokens, tool, usage
 
 CAPABILITIES = Capabilities(
     program="opencode",
@@ -77,7 +76,7 @@ def _log_line(line: str) -> list[Event]:
     return [Event("retry", found[1])] if found else []
 
 
-def _events(data: dict[str, Any], part: dict[str, Any]) -> list[Event]:
+def _events(data: Json, part: Json) -> list[Event]:
     match data.get("type"):
         case "text":
             return [Event("text", text(part, "text"))]
@@ -93,7 +92,7 @@ def _events(data: dict[str, Any], part: dict[str, Any]) -> list[Event]:
             return []
 
 
-def _tool(part: dict[str, Any]) -> list[Event]:
+def _tool(part: Json) -> list[Event]:
     """It comes when the tool has ended."""
     state, key = obj(part, "state"), text(part, "callID")
     failed = state.get("status") == "error"
@@ -105,7 +104,7 @@ def _tool(part: dict[str, Any]) -> list[Event]:
     return [*events, Event("denied", text(part, "tool"))] if denied else events
 
 
-def _step_finish(part: dict[str, Any]) -> list[Event]:
+def _step_finish(part: Json) -> list[Event]:
     counts = obj(part, "tokens")
     cache = obj(counts, "cache")
     said = usage(
@@ -119,7 +118,7 @@ def _step_finish(part: dict[str, Any]) -> list[Event]:
     return [Event("usage", usage=said), *final]
 
 
-def _error(error: dict[str, Any]) -> Event:
+def _error(error: Json) -> Event:
     data = obj(error, "data")
     after = text(obj(data, "responseHeaders"), "retry-after")
     return Event(

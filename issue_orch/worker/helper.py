@@ -17,6 +17,8 @@ from ..process.run import hide_process
 from ..store.files import iso, load_json, session_folder, state_folder, write_json
 from .changes import repo_of
 
+_Json = dict[str, Any]
+
 
 def main() -> int:
     hide_process()
@@ -30,7 +32,7 @@ def main() -> int:
     return 0
 
 
-def _render(request: dict[str, Any]) -> dict[str, Any]:
+def _render(request: _Json) -> _Json:
     """A message to a worker, by the team's templates."""
     from ..config.templates import render
 
@@ -38,7 +40,7 @@ def _render(request: dict[str, Any]) -> dict[str, Any]:
     return {"text": render(request.pop("template"), request.pop("top"), **request)}
 
 
-def _settle(request: dict[str, Any]) -> dict[str, Any]:
+def _settle(request: _Json) -> _Json:
     """With the token that the starting command handed over; else what can be had now, such as `gh auth token`."""
     from ..github.client import open_github
     from .settle import Job, settle
@@ -67,7 +69,7 @@ def _settle(request: dict[str, Any]) -> dict[str, Any]:
     return settle(Job(launch, request["status"], request["claim"], token), gh)._asdict()
 
 
-def _notify(request: dict[str, Any]) -> dict[str, Any]:
+def _notify(request: _Json) -> _Json:
     from .notify import Notice, notify
 
     status, launch = request["status"], request["launch"]

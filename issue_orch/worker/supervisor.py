@@ -121,12 +121,10 @@ def _read_word(descriptor: int) -> str:
 def _something_came(session: Session) -> bool:
     """What the session has not looked at: guidance, a word for us, or a report."""
     inbox, path = pending(session.state, session.number), session.status["worktreePath"]
-    reports = (found for _, found in load_reports(path, session.refused))
-    return bool(
-        unheard(inbox, session.counted)
-        or kinds(inbox) & CONTROL
-        or any(not isinstance(found, str) for found in reports)
-    )
+    reports = [
+        found for _, found in load_reports(path, session.refused) if not isinstance(found, str)
+    ]
+    return bool(unheard(inbox, session.counted) or kinds(inbox) & CONTROL or reports)
 
 
 class Supervisor:
