@@ -92,7 +92,7 @@ class Session:
         self.status.update(fields)  # type: ignore[typeddict-item]
         self.keep(save_status, self.state, self.status, durable)
 
-    def enter(self, phase: Phase, **fields: Any) -> None:
+    def _enter(self, phase: Phase, **fields: Any) -> None:
         before = self.status["status"]
         if phase != before:
             self.note(history.Transition(before, phase))
@@ -106,7 +106,7 @@ class Session:
                 f"#{self.number}: {happening} is not possible when {self.status['status']}",
                 f"issue-orch show {self.number}",
             )
-        self.enter(following, **fields)
+        self._enter(following, **fields)
 
     def heartbeat(self) -> None:
         self.beaten = time.monotonic()
@@ -124,14 +124,14 @@ class Session:
         inbox = pending(self.state, self.number)
         return [message for message in inbox if message["id"] not in carried]
 
-    def receive(self, messages: list[Message]) -> None:
+    def _receive(self, messages: list[Message]) -> None:
         for message in messages:
             entry = self.keep(receipt, self.state, self.number, message, time.time())
             self.counted = history.count(self.counted, entry)
 
     def acknowledge(self) -> None:
         """The agent took its input: the messages in it have their receipt."""
-        self.receive(self.carrying)
+        self._receive(self.carrying)
         self.carrying = []
 
     def lift(self) -> None:
@@ -141,7 +141,7 @@ class Session:
         resumes = [message["id"] for message in controls if message["kind"] == "resume"]
         if not resumes:
             return
-        self.receive(
+        self._receive(
             [each for each in controls if each["id"] <= resumes[-1] and each["kind"] != "cancel"]
         )
         self.note(history.Resumed())
@@ -200,7 +200,7 @@ class Session:
         self.acknowledge()
         if plan := report.fields.get("plan"):
             self.keep(write_text, self.folder / "plan.md", plan)
-        self.enter(phase, **_said(report, status["plannedFiles"]))
+        self._enter(phase, **_said(report, status["plannedFiles"]))
         if report.report == "stuck":
             self.notify("stuck", status["stuckReason"] or "")
 
