@@ -18,7 +18,7 @@ def entry() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError):  # nobody reads, or no room: `guard` has said what can be said
+        except (OSError, ValueError):  # nobody reads, or no room: what can be said has been said
             pass
     os._exit(code)
 
@@ -33,13 +33,18 @@ def main(argv: list[str] | None = None) -> int:
     if sys.platform == "win32":
         sys.stderr.write("issue-orch runs on Linux and macOS; on Windows use it inside WSL.\n")
         return 1
-    from .terminal.io import guard
+    from .terminal.io import exit_code
 
     if words[:1] == ["help"] or not (
         words or "_ISSUE_ORCH_COMPLETE" in os.environ
     ):  # a shell that completes gives no words
         words = [*words[1:], "--help"]
-    return guard(run, words)
+    try:
+        code = run(words)
+        sys.stdout.flush()
+        return code
+    except BaseException as error:  # noqa: BLE001 - the one place for it
+        return exit_code(error, words)
 
 
 def run(words: list[str]) -> int:

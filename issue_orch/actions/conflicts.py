@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..core.model import Branch, CommitSha
-from ..core.record import SessionStatus
+from ..core.record import PullFacts, SessionStatus
 from ..errors import Expected
-from ..git.merges import predict
+from ..git.merges import Prediction, predict
 from ..git.run import find_sha, rev_parse
 from ..store.files import iso, load_pull, load_sessions, write_json
 from ..terminal.io import warn
@@ -30,59 +30,48 @@ def find_conflicts(context: Context) -> list[Row]:
 
 def _find_rows(context: Context) -> list[Row]:
     """Sessions with a branch whose pull is not merged or closed, grouped by the base that they end up in."""
-    sessions = {
-        Branch(each["branch"]): each
-        for each in load_sessions(context.state)[0]
-        if _is_open(context, each)
-    }
+    sessions: dict[Branch, SessionStatus] = {}
+    mergeable: dict[Branch, bool | None] = {}
+    for status in load_sessions(context.state)[0]:
+        pull = load_pull(context.state, status["issueNumber"]) or PullFacts()
+        if status["status"] != "cancelled" and pull.get("state") != "closed":
+            branch = status["branch"]
+            sessions[branch], mergeable[branch] = status, pull.get("mergeable")
     groups: dict[Branch, dict[Branch, CommitSha]] = {}
     for branch, status in sessions.items():
         if sha := find_sha(context.repo, f"refs/heads/{branch}"):
-            groups.setdefault(_last_base(sessions, status), {})[branch] = sha
+            base = status["base"]
+            for _ in sessions:  # below a stack: the base of its lowest session
+                base = sessions[base]["base"] if base in sessions else base
+            groups.setdefault(base, {})[branch] = sha
     return [
-        row for base in sorted(groups) for row in _find_group(context, base, groups[base], sessions)
+        _row(sessions, branch, mergeable[branch], found)
+        for base, heads in sorted(groups.items())
+        for found in [predict(context.repo, _find_base(context, base), heads)]
+        for branch in heads
     ]
 
 
-def _is_open(context: Context, status: SessionStatus) -> bool:
-    pull = load_pull(context.state, status["issueNumber"]) or {}
-    return status["status"] != "cancelled" and pull.get("state") != "closed"
-
-
-def _last_base(sessions: dict[Branch, SessionStatus], status: SessionStatus) -> Branch:
-    """Below a stack: the base of its lowest session."""
-    base = Branch(status["base"])
-    for _ in sessions:
-        base = Branch(sessions[base]["base"]) if base in sessions else base
-    return base
-
-
-def _find_group(
-    context: Context,
-    base: Branch,
-    heads: dict[Branch, CommitSha],
-    sessions: dict[Branch, SessionStatus],
-) -> Iterator[Row]:
-    found = predict(context.repo, _find_base(context, base), heads)
-    for branch in heads:
-        status = sessions[branch]
-        number = status["issueNumber"]
-        others = sorted(
-            (sessions[b if a == branch else a]["issueNumber"], files)
-            for (a, b), files in found.pairs.items()
-            if branch in (a, b)
-        )
-        below = sessions.get(Branch(status["base"]))
-        yield {
-            "number": number,
-            "title": status["issueTitle"],
-            "branch": branch,
-            "base": status["base"],
-            "stackedOn": below["issueNumber"] if below else None,
-            "againstBase": list(found.against_base.get(branch, ())),
-            "others": [{"number": other, "files": list(files)} for other, files in others],
-            "mergeable": (load_pull(context.state, number) or {}).get("mergeable"),
-        }
+def _row(
+    sessions: dict[Branch, SessionStatus], branch: Branch, mergeable: bool | None, found: Prediction
+) -> Row:
+    status = sessions[branch]
+    others = sorted(
+        (sessions[b if a == branch else a]["issueNumber"], files)
+        for (a, b), files in found.pairs.items()
+        if branch in (a, b)
+    )
+    below = sessions.get(status["base"])
+    return {
+        "number": status["issueNumber"],
+        "title": status["issueTitle"],
+        "branch": branch,
+        "base": status["base"],
+        "stackedOn": below and below["issueNumber"],
+        "againstBase": list(found.against_base.get(branch, ())),
+        "others": [{"number": other, "files": list(files)} for other, files in others],
+        "mergeable": mergeable,
+    }
 
 
 def _find_base(context: Context, base: Branch) -> CommitSha:

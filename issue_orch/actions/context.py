@@ -15,6 +15,7 @@ from ..git import remote
 from ..git.run import Repo, changed_keys, dangerous_keys, find_repo, git
 from ..github.sign_in import api_url, find_token, parse_remote
 from ..store.files import load_json, load_sessions, make_state, session_folder
+from ..store.ledger import Ceilings
 
 if TYPE_CHECKING:
     from ..github.client import GitHub
@@ -30,36 +31,45 @@ class Context(NamedTuple):
     base_url: str
     env: Mapping[str, str]
 
+    @property
+    def ceilings(self) -> Ceilings:
+        config = self.config
+        limits = config.budget_total, config.budget_per_issue, config.budget_per_day
+        return Ceilings(*limits, config.budget_allow_unknown)
+
+    @property
+    def channels(self) -> dict[str, list[str]]:
+        config = self.config
+        return {"command": list(config.notify_command), "urls": list(config.notify_urls)}
+
 
 def open_context(flags: Mapping[str, Any] | None = None, executing: bool = True) -> Context:
     """Raises Expected, with what to type next, when this is no clone that issue-orch can work in."""
     repo = find_repo(os.getcwd())
     state = make_state(repo.common_dir)
     config = load_config(Path(repo.top), state, os.environ, flags or {}, executing=executing)
-    host, name = find_name(repo, config)
-    url = config.github_base_url or api_url(host or "github.com")
-    return Context(repo, state, config, name, url, os.environ)
+    host, name = _find_name(repo, config)
+    return Context(repo, state, config, name, config.github_base_url or api_url(host), os.environ)
 
 
-def find_name(repo: Repo, config: Config) -> tuple[str | None, RepoName]:
+def _find_name(repo: Repo, config: Config) -> tuple[str, RepoName]:
     """Host and owner/name, from the configuration or from the remote."""
     url = remote_url(repo, config.remote)
-    parsed = parse_remote(url) if url else None
+    host, name = parse_remote(url or "") or ("github.com", None)
     if config.repo:
-        return (parsed[0] if parsed else None), RepoName(config.repo)
-    if url is None:
-        others = git(repo, "remote").stdout.split()
-        raise Expected(
-            f"there is no remote called {config.remote}"
-            + (f" (there is: {', '.join(others)})" if others else ""),
-            'git remote add origin URL, or set remote = "…" in .issue-orch.toml',
-        )
-    if parsed is None:
+        name = RepoName(config.repo)
+    if name:
+        return host, name
+    if url:
         raise Expected(
             f"the remote {config.remote} ({url}) does not name a GitHub repository",
             'issue-orch init --repo owner/name, or set repo = "owner/name" in .issue-orch.toml',
         )
-    return parsed
+    others = ", ".join(git(repo, "remote").stdout.split())
+    raise Expected(
+        f"there is no remote called {config.remote}" + (f" (there is: {others})" if others else ""),
+        'git remote add origin URL, or set remote = "…" in .issue-orch.toml',
+    )
 
 
 def remote_url(repo: Repo, remote: str) -> str | None:
@@ -71,12 +81,12 @@ def token_of(context: Context) -> Token | None:
     return find_token(context.base_url, context.env)
 
 
-def connect(context: Context, token: Token | None = None) -> GitHub:
+def connect(context: Context) -> GitHub:
     """Raises SignInFailed when there is no token, and Expected when a worker may have said where it is to be sent."""
     from ..github.client import open_github
 
     refuse_changed_keys(context)
-    token = token or token_of(context)
+    token = token_of(context)
     if token is None:
         raise SignInFailed(
             f"no token for {context.base_url}",
@@ -93,8 +103,8 @@ def fetch_base(context: Context, base: Branch) -> CommitSha:
 
 def refuse_changed_keys(context: Context) -> dict[str, str]:
     """The keys of git's configuration that run something, as they are now. Expected when a worker may have set one."""
-    now = dangerous_keys(context.repo, context.config.remote)
-    for key, issues in keys_changed(context, now).items():
+    now, changed = look_at_keys(context)
+    for key, issues in changed.items():
         raise Expected(
             f"{key} of the git configuration changed after {numbers(issues)} started; it can run commands, or send "
             "what we fetch and push elsewhere",
@@ -108,8 +118,9 @@ def how_to_undo(key: str) -> str:
     return f"{look}; undo it, or if it is yours: issue-orch init --approve"
 
 
-def keys_changed(context: Context, now: Mapping[str, str]) -> dict[str, list[int]]:
-    """Those of `now` that differ from what was noted when a worker started, with its issues (threat S9)."""
+def look_at_keys(context: Context) -> tuple[dict[str, str], dict[str, list[int]]]:
+    """Those keys; and which of them differ from what was noted when a worker started, with its issues (threat S9)."""
+    now = dangerous_keys(context.repo, context.config.remote)
     changed: dict[str, list[int]] = {}
     for status in load_sessions(context.state)[0]:
         number = status["issueNumber"]
@@ -117,7 +128,14 @@ def keys_changed(context: Context, now: Mapping[str, str]) -> dict[str, list[int
         if noted is not None and status["status"] != "complete":
             for key in changed_keys(noted, now):
                 changed.setdefault(key, []).append(number)
-    return changed
+    return now, changed
+
+
+def worktree_path(context: Context, number: int) -> str:
+    """Where the worktree of an issue lies, as an absolute path with links resolved above it."""
+    name = context.config.path.format(repo=context.name.rpartition("/")[2], number=int(number))
+    path = os.path.normpath(os.path.join(context.repo.main, os.path.expanduser(name)))
+    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
 
 def numbers(issues: list[int]) -> str:

@@ -19,10 +19,12 @@ from ..store.files import load_sessions
 from ..store.leases import is_alive, probe
 from ..terminal.io import progress, warn
 from .context import Context
+from .launch import was_cut_off
 
 if TYPE_CHECKING:
     from ..github.client import GitHub
 
+Blockers = tuple[Blocker, ...] | None
 MOST_AT_ONCE = 8  # GitHub does not like many requests at the same time
 
 
@@ -34,18 +36,11 @@ def fetch_plan(
     progress(f"Asking {context.name} …")
     with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
         pulls = pool.submit(fetch_open_pulls, context, gh, with_files)
-        issues = (
-            list(pool.map(partial(_fetch_named, gh), dict.fromkeys(numbers)))
-            if numbers
-            else gh.fetch_issues()
-        )
-    me = (
-        fetch_me(gh)
-        if context.config.ready_assigned == "me" or any(issue.assignees for issue in issues)
-        else None
-    )
-    rules = rules_of(context, me, stack)
-    facts = gather(context, gh, issues, with_files, pulls.result())
+        named = pool.map(partial(_fetch_named, gh), dict.fromkeys(numbers))
+        issues = list(named) if numbers else gh.fetch_issues()
+    asks_who = context.config.ready_assigned == "me" or any(issue.assignees for issue in issues)
+    rules = rules_of(context, fetch_me(gh) if asks_who else None, stack)
+    facts = gather(context, gh, issues, pulls.result(), with_files)
     active = sum(session.active for session in facts.sessions.values())
     return plan(facts, rules, max(0, context.config.max_workers - active))
 
@@ -89,20 +84,19 @@ def fetch_me(gh: GitHub) -> str | None:
         return None
 
 
-def session_facts(context: Context, with_files: bool) -> dict[int, SessionFacts]:
+def _session_facts(context: Context, with_files: bool) -> dict[int, SessionFacts]:
     """Without those whose start was cut off before any agent ran: `spawn` takes them up again."""
+    state = context.state
     return {
-        status["issueNumber"]: SessionFacts(
+        (number := status["issueNumber"]): SessionFacts(
             status["status"],
-            is_alive(context.state, status["issueNumber"]),
+            is_alive(state, number),
             status["branch"],
             tuple(status["plannedFiles"]),
             changed_files(context, status) if with_files else (),
         )
-        for status in load_sessions(context.state)[0]
-        if status["attempt"]
-        or status["status"] != "registered"
-        or probe(context.state, status["issueNumber"])
+        for status in load_sessions(state)[0]
+        if not was_cut_off(status) or probe(state, status["issueNumber"])
     }
 
 
@@ -118,39 +112,29 @@ def gather(
     context: Context,
     gh: GitHub,
     issues: Iterable[Issue],
-    with_files: bool = True,
-    pulls: tuple[OpenPull, ...] | None = None,
+    pulls: tuple[OpenPull, ...],
+    with_files: bool,
 ) -> Facts:
-    """Facts about these issues: dependencies where the summary leaves something open, pulls, sessions.
+    """Facts about these issues: dependencies where the summary leaves something open, sessions.
 
-    Files, which overlap is about, only `with_files`. `pulls`, when they have been asked for already.
+    Files, which overlap is about, only `with_files`.
     """
     found = tuple(issues)
-    blockers = {
-        issue.number: asked(gh.fetch_blockers, issue.number)
-        for issue in found
-        if needs_blockers(issue)
-    }
-    children = {
-        issue.number: asked(gh.fetch_sub_issues, issue.number)
-        for issue in found
-        if issue.sub_issues_total
-    }
+    blocked = [issue.number for issue in found if needs_blockers(issue)]
+    parents = [issue.number for issue in found if issue.sub_issues_total]
     return Facts(
         repo=context.name,
         issues=found,
-        others=fetch_others(context, gh, found),
-        blockers=blockers,
-        sub_issues=children,
-        sessions=session_facts(context, with_files),
-        pulls=fetch_open_pulls(context, gh, with_files) if pulls is None else pulls,
-        tree=base_tree(context) if with_files else frozenset(),
+        others=_fetch_others(context, gh, found),
+        blockers={number: _asked(gh.fetch_blockers, number) for number in blocked},
+        sub_issues={number: _asked(gh.fetch_sub_issues, number) for number in parents},
+        sessions=_session_facts(context, with_files),
+        pulls=pulls,
+        tree=_base_tree(context) if with_files else frozenset(),
     )
 
 
-def asked(
-    fetch: Callable[[int], tuple[Blocker, ...] | None], number: int
-) -> tuple[Blocker, ...] | None:
+def _asked(fetch: Callable[[int], Blockers], number: int) -> Blockers:
     """None when it cannot be read: unknown, never 'no blockers'."""
     try:
         return fetch(number)
@@ -158,7 +142,7 @@ def asked(
         return None
 
 
-def fetch_others(context: Context, gh: GitHub, issues: tuple[Issue, ...]) -> dict[Ref, Blocker]:
+def _fetch_others(context: Context, gh: GitHub, issues: tuple[Issue, ...]) -> dict[Ref, Blocker]:
     """The issues outside the list that texts refer to. What cannot be read is left out, which reads as unknown."""
     listed = look_up(Facts(context.name, issues), {issue.number: issue for issue in issues})
     others: dict[Ref, Blocker] = {}
@@ -189,7 +173,7 @@ def issue_of_branch(context: Context, branch: str) -> int | None:
     return number if number and context.config.branch.format(number=number) == branch else None
 
 
-def base_tree(context: Context) -> frozenset[str]:
+def _base_tree(context: Context) -> frozenset[str]:
     """Paths of the checked-out commit, for inferring which files a text speaks of."""
     done = git(context.repo, "ls-tree", "-r", "-z", "--name-only", "HEAD", check=False)
     return frozenset(done.stdout.split("\0")) - {""}

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..agents import registry
-from ..config.keys import Config
-from ..config.layers import approved_folder
-from ..config.layers import check_agent as config_agent
+from ..agents.base import Adapter
+from ..config.layers import approved_folder, check_agent
 from ..core.history import Registered, Started
 from ..core.record import SessionStatus
 from ..errors import Expected
@@ -27,7 +26,6 @@ from ..store.files import seconds, session_folder
 from ..store.history import load_entries
 from ..store.launch import AgentSettings, save_launch
 from ..store.leases import Lease
-from ..store.ledger import Ceilings
 from .context import Context, token_of
 
 READY_WAIT = 60.0
@@ -61,17 +59,8 @@ def adapter_name(agent: str) -> str:
     return agent if agent in registry.NAMES else "command"
 
 
-def ceilings(config: Config) -> Ceilings:
-    return Ceilings(
-        config.budget_total,
-        config.budget_per_issue,
-        config.budget_per_day,
-        config.budget_allow_unknown,
-    )
-
-
-def channels(config: Config) -> dict[str, list[str]]:
-    return {"command": list(config.notify_command), "urls": list(config.notify_urls)}
+def load_adapter(agent: str) -> Adapter:
+    return registry.load(adapter_name(agent))
 
 
 def write_launch(context: Context, status: SessionStatus, identity: str | None = None) -> None:
@@ -93,32 +82,32 @@ def write_launch(context: Context, status: SessionStatus, identity: str | None =
             "remote": config.remote,
             "report": report_command(),
             "limits": {"retries": config.retries},
-            "budget": ceilings(config)._asdict(),
+            "budget": context.ceilings._asdict(),
             "slots": config.max_workers,
             "pullsOpen": config.pulls_open,
             "draft": config.pulls_draft,
             "sign": config.git_sign,
             "identity": identity or git.identity(context.repo),
-            "notify": channels(config),
+            "notify": context.channels,
             "stallAfter": settings.quiet_minutes * 60,
         },
     )
 
 
-def check_agent(context: Context, agent: str) -> None:
+def require_agent(context: Context) -> None:
     """Before anything is made: is the agent there, and may it run under this budget?"""
     from shutil import which
 
-    settings = context.config.agent_settings(config_agent(context.config, agent))
-    adapter = registry.load(adapter_name(agent))
-    program = settings.command[0] if settings.command else adapter.CAPABILITIES.program
+    agent = check_agent(context.config)
+    settings, capabilities = context.config.agent_settings(agent), load_adapter(agent).CAPABILITIES
+    program = settings.command[0] if settings.command else capabilities.program
     if which(program, path=context.env.get("PATH")) is None:
         raise Expected(
             f"the agent {agent!r} needs {program}, which is not installed",
             "install it, or choose another: issue-orch spawn --agent NAME (see docs/agents.md)",
         )
-    known = adapter.CAPABILITIES.reports_usd or settings.prices
-    if ceilings(context.config).limited and not known and not context.config.budget_allow_unknown:
+    known = capabilities.reports_usd or settings.prices or context.config.budget_allow_unknown
+    if context.ceilings.limited and not known:
         raise Expected(
             f"a budget is set, and {agent} does not report what it costs",
             f"set prices for [agents.{agent}], or budget.allow_unknown = true",
@@ -131,8 +120,9 @@ class Starting:
     def __init__(self, context: Context, status: SessionStatus, lease: Lease) -> None:
         self.context, self.status, self.number = context, status, status["issueNumber"]
         self.log = session_folder(context.state, self.number) / "supervisor.log"
-        self.ready, ready_write = os.pipe()
-        word_read, self.word = os.pipe()
+        ready_read, ready_write = os.pipe()
+        word_read, word_write = os.pipe()
+        self.ready, self.word = open(ready_read, "rb", 0), open(word_write, "w", encoding="utf-8")
         self.theirs = (lease.descriptor, ready_write, word_read)
 
     def begin(self, identity: str | None = None) -> None:
@@ -142,31 +132,28 @@ class Starting:
         """
         write_launch(self.context, self.status, identity)
         token = token_of(self.context)
-        from_environment = token is not None and not token.source.startswith("gh ")
-        with suppress(BrokenPipeError):  # it is gone: `ready` says why
-            os.write(
-                self.word, f"{BEGIN}{token.value if token and from_environment else ''}".encode()
-            )
-        os.close(self.word)
-        self.word = -1
-        answer = read_ready(self.ready)
+        given = token.value if token and not token.source.startswith("gh ") else ""
+        with suppress(BrokenPipeError), self.word:  # it is gone: `ready` says why
+            self.word.write(f"{BEGIN}{given}")
+        answer = self.read_answer()
         if answer is None:
             raise Expected(f"#{self.number}: the supervisor did not start", f"see {self.log}")
         if "error" in answer:
-            raise Expected(
-                f"#{self.number}: {answer['error']}",
-                answer.get("hint") or f"issue-orch resume {self.number}",
-            )
+            hint = answer.get("hint") or f"issue-orch resume {self.number}"
+            raise Expected(f"#{self.number}: {answer['error']}", hint)
 
     def abandon(self) -> None:
         """Returns when it holds the lease no longer with us, unless it was begun."""
-        if self.word >= 0:
-            os.close(self.word)
-            self.word = -1
-            read_ready(self.ready)
-        if self.ready >= 0:
-            os.close(self.ready)
-            self.ready = -1
+        if not self.word.closed:
+            self.word.close()
+            self.read_answer()
+        self.ready.close()
+
+    def read_answer(self) -> dict[str, Any] | None:
+        """The supervisor's one line; None when it ended or stayed silent."""
+        readable, _, _ = select.select([self.ready], [], [], READY_WAIT)
+        raw = self.ready.read(65_536) if readable else b""
+        return dict(json.loads(raw)) if raw else None
 
 
 @contextmanager
@@ -180,7 +167,7 @@ def starting_supervisors(
     supervisors = [Starting(context, status, lease) for status, lease in sessions]
     child = None
     try:
-        child = fork_all(context, sessions[0][0]["agent"], supervisors)
+        child = _fork_all(context, sessions[0][0]["agent"], supervisors)
         yield supervisors
     finally:
         for supervisor in supervisors:
@@ -189,7 +176,7 @@ def starting_supervisors(
             child.wait()
 
 
-def fork_all(context: Context, agent: str, supervisors: list[Starting]) -> subprocess.Popen[bytes]:
+def _fork_all(context: Context, agent: str, supervisors: list[Starting]) -> subprocess.Popen[bytes]:
     words = (f"{each.number}:{','.join(map(str, each.theirs))}" for each in supervisors)
     try:
         with open(supervisors[0].log, "ab") as errors:
@@ -209,43 +196,36 @@ def fork_all(context: Context, agent: str, supervisors: list[Starting]) -> subpr
                 os.close(descriptor)
 
 
-def read_ready(descriptor: int) -> dict[str, Any] | None:
-    """The supervisor's one line; None when it ended or stayed silent."""
-    readable, _, _ = select.select([descriptor], [], [], READY_WAIT)
-    raw = os.read(descriptor, 65_536) if readable else b""
-    return dict(json.loads(raw)) if raw else None
-
-
 def service_environment(context: Context, agent: str) -> dict[str, str]:
-    allowed = registry.environment(
-        context.env, registry.load(adapter_name(agent)), context.config.agent_settings(agent).env
-    )
+    own = context.config.agent_settings(agent).env
+    allowed = registry.environment(context.env, load_adapter(agent), own)
     extra = {name: context.env[name] for name in SERVICE_VARIABLES if name in context.env}
     return {**allowed, **extra, "PYTHONPATH": package_parent()}
 
 
 def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:
     """Start the supervisor of an existing session again, with today's configuration of its agent."""
-    number = status["issueNumber"]
+    number, path = status["issueNumber"], status["worktreePath"]
     if not (session_folder(context.state, number) / "prompt.md").exists():
-        raise Expected(
-            f"#{number}: its start was cut off before it had all it needs",
-            f"issue-orch spawn {number}",
-        )
-    if not os.path.isdir(status["worktreePath"]):
-        raise Expected(
-            f"#{number}: its worktree {status['worktreePath']} is gone",
-            f"git worktree list; issue-orch cancel {number}",
-        )
+        words = f"#{number}: its start was cut off before it had all it needs"
+        raise Expected(words, f"issue-orch spawn {number}")
+    if not os.path.isdir(path):
+        words = f"#{number}: its worktree {path} is gone"
+        raise Expected(words, f"git worktree list; issue-orch cancel {number}")
     refuse_foreign(context, status)
-    if worktree.is_empty(
-        status["worktreePath"], git.admin_dir(context.repo, status["worktreePath"])
-    ):
-        raise Expected(
-            f"#{number}: its worktree was not checked out to the end", "issue-orch doctor --fix"
-        )
+    if worktree.is_empty(path, git.admin_dir(context.repo, path)):
+        words = f"#{number}: its worktree was not checked out to the end"
+        raise Expected(words, "issue-orch doctor --fix")
     with starting_supervisors(context, [(status, lease)]) as [supervisor]:
         supervisor.begin()
+
+
+# -- whose a worktree is
+
+
+def was_cut_off(status: SessionStatus) -> bool:
+    """Whether a start ended before any agent ran: `spawn` takes it up again."""
+    return status["status"] == "registered" and not status["attempt"]
 
 
 def load_intent(state: Path, status: SessionStatus) -> worktree.Intent:
@@ -276,3 +256,18 @@ def refuse_foreign(context: Context, status: SessionStatus) -> None:
     if words := foreign(context, status):
         hint = LEAVE.format(path=status["worktreePath"])
         raise Expected(f"#{status['issueNumber']}: {words}", hint)
+
+
+def make_worktree(
+    context: Context,
+    status: SessionStatus,
+    intent: worktree.Intent,
+    reuse: bool,
+    ahead: worktree.Checkouts | None = None,
+) -> None:
+    """The worktree of a session with its files; what is there already of this intent is taken up."""
+    repo, path = context.repo, status["worktreePath"]
+    asked = (status["branch"], status["baseSha"], intent)
+    head = worktree.register(repo, path, *asked, reuse=reuse, remote=context.config.remote)
+    worktree.check_out(repo, path, head, ahead)
+    worktree.copy_listed(repo, path)

@@ -10,7 +10,6 @@ from contextlib import suppress
 from functools import partial
 from glob import escape, glob
 
-from ..core.model import Branch, CommitSha
 from ..core.record import SessionStatus
 from ..errors import Expected
 from ..git import worktree
@@ -19,7 +18,7 @@ from ..process.survivors import MARKER, end_marked, find_marked, read_environ
 from ..store.files import archive, load_sessions
 from ..store.leases import probe, take
 from .context import Context
-from .launch import foreign, load_intent
+from .launch import foreign, load_intent, make_worktree, was_cut_off
 
 STALE_LOCK = 600.0  # seconds
 
@@ -89,7 +88,7 @@ def _mends(context: Context) -> Iterator[tuple[str, Callable[[], object]]]:
         cut_off = admin is not None and worktree.is_empty(path, admin)
         if not (missing or cut_off) or foreign(context, status) or probe(context.state, number):
             continue
-        if status["status"] == "registered" and not status["attempt"]:
+        if was_cut_off(status):
             if missing:  # else `spawn` takes it up
                 yield (
                     f"#{number}: forget its start, which was cut off before it made anything",
@@ -115,23 +114,12 @@ def _unlock(context: Context, name: str) -> None:
 def _forget(context: Context, status: SessionStatus) -> None:
     number = status["issueNumber"]
     with take(context.state, number, "doctor", wait=0):
-        branch, start = Branch(status["branch"]), CommitSha(status["baseSha"])
-        worktree.take_back(context.repo, branch, start, load_intent(context.state, status))
+        intent = load_intent(context.state, status)
+        worktree.take_back(context.repo, status["branch"], status["baseSha"], intent)
         archive(context.state, number, time.time())
 
 
 def _restore(context: Context, status: SessionStatus) -> None:
     """The worktree of a session, made anew from its branch. What was not committed went with the folder."""
-    path = status["worktreePath"]
     with take(context.state, status["issueNumber"], "doctor", wait=0):
-        worktree.register(
-            context.repo,
-            path,
-            Branch(status["branch"]),
-            CommitSha(status["baseSha"]),
-            load_intent(context.state, status),
-            reuse=True,
-            remote=context.config.remote,
-        )
-        worktree.check_out(context.repo, path)
-        worktree.copy_listed(context.repo, path)
+        make_worktree(context, status, load_intent(context.state, status), True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from ..core.headline import LABELS
 from ..core.model import Branch, CommitSha, Number, Pull
-from ..core.pruning import Asked, Verdict, Why, decide, is_asked, is_ours
+from ..core.pruning import Asked, Verdict, Why, decide, is_asked, pulls_of
 from ..core.record import SessionStatus
 from ..errors import Expected, GitHubError, LeaseHeld
 from ..git import removal
@@ -24,6 +24,9 @@ from .context import Context, connect, token_of
 from .launch import foreign
 
 FEW = 4  # so many sessions are asked for one by one; for more, two lists of pulls come first
+
+
+Chosen = tuple[SessionStatus, str, CommitSha | None]  # why it goes, and the head of what was merged
 
 
 class Done(NamedTuple):
@@ -40,22 +43,20 @@ def prune(context: Context, asked: Asked, dry_run: bool) -> list[Done]:
     """Decide for each session, then remove together. A lease is held on each while it is removed."""
     sessions, problems = load_sessions(context.state)
     warn(*problems)
-    missing = set(asked.numbers) - {status["issueNumber"] for status in sessions}
+    missing = {*asked.numbers} - {status["issueNumber"] for status in sessions}
     if missing:
         raise Expected(f"#{min(missing)}: there is no session", "issue-orch status")
     picked = [status for status in sessions if is_asked(status, asked)]
     pulls = _fetch_pulls(context, picked)
     stacked = {
-        status["base"]: status["issueNumber"]
-        for status in sessions
-        if status["status"] != "cancelled"
+        each["base"]: each["issueNumber"] for each in sessions if each["status"] != "cancelled"
     }
     chosen, done = [], []
     with ExitStack() as held:
         for number in (status["issueNumber"] for status in picked):
+            running = False
             try:
                 held.enter_context(take(context.state, number, "prune", wait=0.5))
-                running = False
             except LeaseHeld:
                 running = True
             status = load_status(context.state, number)
@@ -65,11 +66,11 @@ def prune(context: Context, asked: Asked, dry_run: bool) -> list[Done]:
             if verdict.why is None and (words := foreign(context, status)):
                 verdict = Verdict("not_ours", words)
             if verdict.why is None:
-                chosen.append((status, verdict))
+                chosen.append((status, verdict.text, verdict.head))
             else:
                 done.append(Done(number, "kept", verdict.why, verdict.text, status["worktreePath"]))
         if chosen:
-            done += _remove(context, _vouched(context, chosen), dry_run)
+            done += _remove(context, chosen, dry_run)
     return sorted(done)
 
 
@@ -82,41 +83,57 @@ def _fetch_pulls(context: Context, sessions: list[SessionStatus]) -> dict[int, l
     progress(f"Asking {context.name} …")
     try:
         with connect(context) as gh:
-            listed = (
-                [*gh.fetch_pulls(state="open"), *gh.fetch_newest_pulls()]
-                if len(wanted) > FEW
-                else []
-            )
+            many = len(wanted) > FEW
+            listed = [*gh.fetch_pulls(state="open"), *gh.fetch_newest_pulls()] if many else []
             for status in wanted:
-                pulls = [pull for pull in listed if is_ours(pull, status)]
+                pulls = pulls_of(status, listed)
                 # All that are open are in the list; of the others, one that is merged is enough to know.
                 if not any(pull.merged or pull.state == "open" for pull in pulls):
-                    pulls = [
-                        pull
-                        for pull in gh.fetch_pulls(head_branch=status["branch"])
-                        if is_ours(pull, status)
-                    ]
+                    pulls = pulls_of(status, gh.fetch_pulls(head_branch=status["branch"]))
                 found[status["issueNumber"]] = pulls
     except GitHubError as error:
         warn(error.message + (f"\n  next: {error.hint}" if error.hint else ""))
     return found
 
 
-def _vouched(
-    context: Context, chosen: Sequence[tuple[SessionStatus, Verdict]]
-) -> Iterator[tuple[SessionStatus, Verdict]]:
-    """Where the merged head is another one than ours but holds it, ours is as good as merged."""
-    heads = {name: CommitSha(sha) for name, sha, _ in load_branches(context.repo, "refs/heads/")}
-    for status, verdict in chosen:
-        own = heads.get(f"refs/heads/{status['branch']}")
-        if (
-            own
-            and verdict.head
-            and own != verdict.head
-            and _holds(context, verdict.head, own, Branch(status["branch"]))
-        ):
-            verdict = verdict._replace(head=own)
-        yield status, verdict
+def _remove(context: Context, chosen: list[Chosen], dry_run: bool) -> Iterator[Done]:
+    """Remove the worktrees, then the local branches of those that are gone, then archive the sessions; or only look."""
+    repo = context.repo
+    heads = {name: CommitSha(sha) for name, sha, _ in load_branches(repo, "refs/heads/")}
+    wanted = []
+    for status, _, head in chosen:
+        branch = status["branch"]
+        own = heads.get(f"refs/heads/{branch}")
+        # Where the merged head is another one than ours but holds it, ours is as good as merged.
+        if own and head and own != head and _holds(context, head, own, branch):
+            head = own
+        wanted.append(removal.Wanted(status["worktreePath"], Number(status["issueNumber"]), head))
+    if dry_run:
+        outcomes = [removal.foresee(repo, each) for each in wanted]
+    else:
+        outcomes = removal.remove_worktrees(repo, wanted, datetime.now(UTC), wait=False)
+    gone = []
+    for (status, text, _), (path, number, head), outcome in zip(
+        chosen, wanted, outcomes, strict=True
+    ):
+        if isinstance(outcome, removal.Kept) and not _is_gone(context, path):
+            yield Done(number, "kept", outcome.reason, outcome.detail, path)
+            continue
+        gone.append((number, status["branch"], head))
+        if isinstance(outcome, removal.Removed) and outcome.preserved:
+            text += f"; its work is kept at {outcome.preserved}"
+        yield Done(number, "would_remove" if dry_run else "removed", None, text, path)
+    if not dry_run:
+        _forget(context, gone)
+
+
+def _forget(context: Context, gone: list[tuple[Number, Branch, CommitSha | None]]) -> None:
+    """The local branches, our labels, and at last the sessions."""
+    removal.delete_branches(context.repo, [(branch, head) for _, branch, head in gone if head])
+    if context.config.github_write_back:
+        _untag(context, [number for number, _, _ in gone])
+    for number, _, _ in gone:
+        archive(context.state, number, time.time())
 
 
 def _holds(context: Context, merged: CommitSha, own: CommitSha, branch: Branch) -> bool:
@@ -130,43 +147,6 @@ def _holds(context: Context, merged: CommitSha, own: CommitSha, branch: Branch) 
     return git(context.repo, "merge-base", "--is-ancestor", own, merged, check=False).code == 0
 
 
-def _remove(
-    context: Context, chosen: Iterable[tuple[SessionStatus, Verdict]], dry_run: bool
-) -> Iterator[Done]:
-    """Remove the worktrees, then the local branches of those that are gone, then archive the sessions; or only look."""
-    chosen = list(chosen)
-    wanted = [
-        removal.Wanted(status["worktreePath"], Number(status["issueNumber"]), verdict.head)
-        for status, verdict in chosen
-    ]
-    outcomes = (
-        [removal.foresee(context.repo, each) for each in wanted]
-        if dry_run
-        else removal.remove_worktrees(context.repo, wanted, datetime.now(UTC), wait=False)
-    )
-    gone = []
-    for (status, verdict), outcome in zip(chosen, outcomes, strict=True):
-        number, path, text = status["issueNumber"], status["worktreePath"], verdict.text
-        if isinstance(outcome, removal.Kept) and not _is_gone(context, path):
-            yield Done(number, "kept", outcome.reason, outcome.detail, path)
-            continue
-        gone.append((status, verdict))
-        if isinstance(outcome, removal.Removed) and outcome.preserved:
-            text += f"; its work is kept at {outcome.preserved}"
-        yield Done(number, "would_remove" if dry_run else "removed", None, text, path)
-    if dry_run:
-        return
-    removal.delete_branches(
-        context.repo,
-        [(Branch(status["branch"]), verdict.head) for status, verdict in gone if verdict.head],
-    )
-    numbers = [status["issueNumber"] for status, _ in gone]
-    if context.config.github_write_back:
-        _untag(context, numbers)
-    for number in numbers:
-        archive(context.state, number, time.time())
-
-
 def _is_gone(context: Context, path: str) -> bool:
     """Somebody removed the worktree by hand. A folder that is missing but registered may be on an unmounted disk."""
     return not os.path.lexists(path) and find_admin_dir(context.repo, path) is None
@@ -177,7 +157,7 @@ def _untag(context: Context, numbers: list[int]) -> None:
     try:
         with connect(context) as gh:
             for number in numbers:
-                for label in {*LABELS} & {*map(str.casefold, gh.fetch_issue(number).labels)}:
+                for label in LABELS.keys() & map(str.casefold, gh.fetch_issue(number).labels):
                     gh.remove_label(number, label)
     except GitHubError as error:
         warn(f"orch: labels may be left: {error.message}")

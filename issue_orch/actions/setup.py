@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from ..config.layers import TEAM_FOLDER
 from ..core.headline import LABELS
-from ..core.model import Token
 from ..errors import Expected, GitHubError
 from ..git.remote import RemoteFailed, ask
-from ..git.run import Repo, git
 from ..terminal.io import say
 from ..text import sanitise
 from .context import Context, connect, token_of
-from .launch import check_agent
+from .launch import require_agent
+from .spawn import last_base
 
 if TYPE_CHECKING:
     from ..github.client import GitHub
@@ -26,7 +25,7 @@ READY = ("0e8a16", "An agent may work on it")
 
 def try_agent(context: Context) -> bool:
     try:
-        check_agent(context, context.config.agent)
+        require_agent(context)
     except Expected as error:
         say(f"Agent: {error.message}\n  next: {error.hint}")
         return False
@@ -35,16 +34,15 @@ def try_agent(context: Context) -> bool:
 
 def try_github(context: Context, labels: bool) -> bool:
     """Try what will be needed: sign-in, labels, a push. What fails is said with its mend; init goes on."""
-    token = token_of(context)
     try:
-        with connect(context, token) as gh:
+        with connect(context) as gh:
             facts = gh.fetch_repo()
             say(f"GitHub: {context.name}, base {context.config.base or facts.default_branch}.")
             _check_labels(context, gh, labels)
     except GitHubError as error:
         say(f"GitHub: {error.message}\n  next: {error.hint or 'issue-orch doctor'}")
         return False
-    return _try_push(context, token)
+    return _try_push(context)
 
 
 def _check_labels(context: Context, gh: GitHub, create: bool) -> None:
@@ -52,27 +50,22 @@ def _check_labels(context: Context, gh: GitHub, create: bool) -> None:
     wanted |= LABELS if context.config.github_write_back else {}
     have = {name.casefold() for name in gh.fetch_labels()}
     missing = [name for name in wanted if name.casefold() not in have]
-    for name in missing if create else ():
-        gh.create_label(name, *wanted[name])
     names = ", ".join(f'"{name}"' for name in missing)
+    if create:
+        for name in missing:
+            gh.create_label(name, *wanted[name])
     if missing:
         missed = f"GitHub has no label {names}: issue-orch init --labels"
         say(f"Created labels {names}." if create else missed)
 
 
-def _try_push(context: Context, token: Token | None) -> bool:
+def _try_push(context: Context) -> bool:
     """A dry run: signs in, changes nothing."""
-    flags = [
-        "--dry-run",
-        "--porcelain",
-        "--no-verify",
-        "--no-follow-tags",
-        "--recurse-submodules=no",
-    ]
+    flags = ("--dry-run", "--porcelain", "--no-verify", "--no-follow-tags")
     remote, trial = context.config.remote, context.config.branch.format(number=0)
-    words = ("push", *flags, "--", remote, f"HEAD:refs/heads/{trial}")
+    where = ("--recurse-submodules=no", "--", remote, f"HEAD:refs/heads/{trial}")
     try:
-        done = ask(context.repo, remote, token, *words, timeout=60)
+        done = ask(context.repo, remote, token_of(context), "push", *flags, *where, timeout=60)
         refused = done.stderr.strip() if done.code else ""
     except RemoteFailed as error:
         refused = error.message
@@ -81,13 +74,13 @@ def _try_push(context: Context, token: Token | None) -> bool:
     return not refused
 
 
-def copy_templates(clone: Repo) -> None:
+def copy_templates(top: str) -> None:
     """The prompt templates, for a team that wants other words. Existing files stay."""
     from ..config.templates import builtin_folder
 
-    folder = Path(clone.top) / TEAM_FOLDER
+    folder = Path(top, TEAM_FOLDER)
     folder.mkdir(parents=True, exist_ok=True)
-    for source in sorted(builtin_folder().glob("*.j2")):
+    for source in builtin_folder().glob("*.j2"):
         if not (folder / source.name).exists():
             shutil.copyfile(source, folder / source.name)
     say(
@@ -95,20 +88,16 @@ def copy_templates(clone: Repo) -> None:
     )
 
 
-def head_branch(clone: Repo, remote: str) -> str:
-    """The remote's default branch, as it was when the clone was made."""
-    prefix = f"refs/remotes/{remote}/"
-    done = git(clone, "symbolic-ref", "-q", f"{prefix}HEAD", check=False)
-    return done.stdout.strip().removeprefix(prefix) or "main"
-
-
-def write_workflow(clone: Repo, base: str) -> None:
-    """The cleanup workflow, for a repository whose default branch is `base`; our own is .github/workflows/cleanup.yml."""
-    target = Path(clone.top) / ".github" / "workflows" / "issue-orch-cleanup.yml"
+def write_workflow(context: Context) -> None:
+    """The cleanup workflow, for the default branch; our own is .github/workflows/cleanup.yml."""
+    name = ".github/workflows/issue-orch-cleanup.yml"
+    target = Path(context.repo.top, name)
     if target.exists():
-        say(f"{target.relative_to(clone.top)} exists; it stays as it is.")
+        say(f"{name} exists; it stays as it is.")
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     text = Path(__file__).parents[1].joinpath("cleanup.yml").read_text(encoding="utf-8")
+    last = last_base(context)
+    base = context.config.base or (last.branch if last else "main")
     target.write_text(text.replace("branches: [main]", f"branches: [{json.dumps(base)}]"))
-    say(f"Wrote {target.relative_to(clone.top)}; its first lines say which runner it needs.")
+    say(f"Wrote {name}; its first lines say which runner it needs.")

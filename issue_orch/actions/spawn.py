@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ..agents import registry
 from ..config.layers import approved_folder
 from ..core.history import Failed, Registered
 from ..core.model import Branch, CommitSha, Issue
@@ -21,7 +20,7 @@ from ..core.plan import Eligible
 from ..core.record import SessionStatus, new_status
 from ..errors import Expected, of_system
 from ..git import remote, worktree
-from ..git import run as git
+from ..git.run import check_signing, find_admin_dir, git, identity, wants_signing
 from ..process.run import run
 from ..store import ledger
 from ..store.files import (
@@ -38,32 +37,27 @@ from ..store.files import (
 from ..store.history import append_entry
 from ..store.inbox import pending, write_context
 from ..store.leases import Lease, check_locks, probe, take
-from . import launch
-from .context import Context, fetch_base, numbers, refuse_changed_keys
+from .context import Context, fetch_base, numbers, refuse_changed_keys, worktree_path
 from .launch import (
     Starting,
-    adapter_name,
-    ceilings,
-    check_agent,
+    load_adapter,
     load_intent,
+    make_worktree,
     report_command,
+    require_agent,
+    service_environment,
     starting_supervisors,
+    was_cut_off,
 )
 
 if TYPE_CHECKING:
     from ..github.client import GitHub
 
 T = TypeVar("T")
+Ahead = (
+    worktree.Checkouts | None
+)  # of the base as it was, made while it is found out what is wanted
 SPARE_BYTES = 200_000_000
-
-
-class Common(NamedTuple):
-    """What all starts of one command share: who commits, the keys of git's configuration that run something, and whether
-    workers sign."""
-
-    identity: str
-    keys: dict[str, str]
-    signs: bool
 
 
 class Base(NamedTuple):
@@ -74,16 +68,22 @@ class Base(NamedTuple):
 
 
 class Start(NamedTuple):
-    """An issue that is to be started. `prompt` is rendered already, so that a broken template makes nothing."""
+    """A session that is to be started, as it will be. `prompt` is rendered already, so that a broken template makes nothing.
 
-    issue: Issue
-    base: Base
-    branch: Branch
-    path: str
-    agent: str
-    reuse: bool
+    The rest is the same for all of one command: whether branches are continued, who commits, the keys of git's
+    configuration that run something, and whether workers sign.
+    """
+
+    status: SessionStatus
     prompt: str
-    common: Common
+    reuse: bool
+    identity: str
+    keys: dict[str, str]
+    signs: bool
+
+    @property
+    def number(self) -> int:
+        return self.status["issueNumber"]
 
 
 class Place(NamedTuple):
@@ -95,126 +95,50 @@ class Place(NamedTuple):
     intent: worktree.Intent
 
 
-class Outcome(NamedTuple):
-    """What became of one start; `error` is None when its agent runs."""
-
-    number: int
-    path: str
-    branch: str
-    error: Expected | None
-
-
-def worktree_path(context: Context, number: int) -> str:
-    """Where the worktree of an issue lies, as an absolute path with links resolved above it."""
-    name = context.config.path.format(repo=context.name.rpartition("/")[2], number=int(number))
-    path = os.path.normpath(os.path.join(context.repo.main, os.path.expanduser(name)))
-    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-
-
-def branch_name(context: Context, number: int) -> Branch:
-    return Branch(context.config.branch.format(number=int(number)))
-
-
-def spawn(
-    context: Context, starts: list[Start], ahead: worktree.Checkouts | None = None
-) -> list[Outcome]:
-    """Start them side by side; each succeeds or fails for itself. Those `ahead` are taken where they fit."""
+def spawn(context: Context, starts: list[Start], ahead: Ahead = None) -> list[Expected | None]:
+    """Start them side by side; each succeeds, which is None, or fails for itself. Those `ahead` are taken where they fit."""
     check_locks(context.state)
     with ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool:
-        places = list(pool.map(lambda start: attempt(take_place, context, start), starts))
-        begun = iter(
-            start_all(
-                context, [place for place in places if isinstance(place, Place)], ahead or [], pool
-            )
-        )
-    errors = [place if isinstance(place, Expected) else next(begun) for place in places]
-    return [
-        Outcome(start.issue.number, start.path, start.branch, error)
-        for start, error in zip(starts, errors, strict=True)
-    ]
+        places = list(pool.map(partial(_attempt, _take_place, context), starts))
+        taken = [place for place in places if isinstance(place, Place)]
+        begun = iter(_start_all(context, taken, ahead, pool))
+    return [next(begun) if isinstance(place, Place) else place for place in places]
 
 
-def attempt(step: Callable[..., T], *words: Any) -> T | Expected:
+def _attempt(step: Callable[..., T], *words: Any) -> T | Expected:
     try:
         return step(*words)
     except (Expected, OSError) as error:
         return of_system(error)
 
 
-def take_place(context: Context, start: Start) -> Place:
+def _take_place(context: Context, start: Start) -> Place:
     """Its lease and its intent. What was made stays when a later step fails, and is taken up again."""
-    check_agent(context, start.agent)
-    with ExitStack() as held:
-        lease = held.enter_context(take(context.state, start.issue.number, "spawn"))
-        place = Place(start, lease, *admit(context, start))
-        held.pop_all()  # from here on it is the place's
-    return place
-
-
-def start_all(
-    context: Context, places: list[Place], ahead: worktree.Checkouts, pool: ThreadPoolExecutor
-) -> list[Expected | None]:
-    """Their supervisors import while the worktrees are made."""
-    if not places:
-        return []
+    require_agent(context)
+    lease = take(context.state, start.number, "spawn")
     try:
-        with starting_supervisors(
-            context, [(place.status, place.lease) for place in places]
-        ) as supervisors:
-            start = partial(attempt, start_one, context, ahead)
-            return list(pool.map(start, places, supervisors))
-    except OSError as error:  # the system allows no more processes
-        for place in places:
-            with place.lease:
-                roll_back(context, place, of_system(error))
-        return [of_system(error)] * len(places)
+        return Place(start, lease, *_admit(context, start))
+    except BaseException:
+        lease.release()
+        raise
 
 
-def start_one(
-    context: Context, ahead: worktree.Checkouts, place: Place, supervisor: Starting
-) -> None:
-    with place.lease:
-        try:
-            prepare(context, place, ahead)
-        except (Expected, OSError) as error:
-            roll_back(context, place, of_system(error))
-            supervisor.abandon()
-            raise
-        supervisor.begin(place.start.common.identity)
-
-
-def admit(context: Context, start: Start) -> tuple[SessionStatus, worktree.Intent]:
+def _admit(context: Context, start: Start) -> tuple[SessionStatus, worktree.Intent]:
     """Under the admission lock: no active session, a free slot, room below the ceilings; then the intent is written."""
-    number = start.issue.number
+    number = start.number
     with take(context.state, "admission", "spawn", wait=30):
         existing = load_status(context.state, number)
-        if existing is not None and (existing["attempt"] or existing["status"] != "registered"):
-            raise Expected(
-                f"#{number}: has a session already ({existing['status']})",
-                f"issue-orch show {number}",
-            )
-        running = [
-            other
-            for other in session_numbers(context.state)
-            if other != number and probe(context.state, other)
-        ]
-        if len(running) >= context.config.max_workers:
-            raise Expected(
-                f"#{number}: all {context.config.max_workers} places are taken by {numbers(running)}",
-                "wait, or raise max_workers",
-            )
-        reserve(context, number)
-        status = existing or registered(context, start)
-        status["agent"] = start.agent
-        intent = (
-            load_intent(context.state, status)
-            if existing
-            else worktree.Intent(f"issue-orch #{number} {token_hex(8)}")
-        )
+        if existing and not was_cut_off(existing):
+            words = f"#{number}: has a session already ({existing['status']})"
+            raise Expected(words, f"issue-orch show {number}")
+        _refuse_full(context, number)
+        status, intent = start.status, worktree.Intent(f"issue-orch #{number} {token_hex(8)}")
+        if existing:
+            existing["agent"] = status["agent"]
+            status, intent = existing, load_intent(context.state, existing)
         if start.reuse:
-            head, _, upstream = worktree.load_heads(
-                context.repo, Branch(status["branch"]), context.config.remote
-            )
+            where = (context.repo, status["branch"], context.config.remote)
+            head, _, upstream = worktree.load_heads(*where)
             intent = intent._replace(continues=head or upstream)
         make_session(context.state, number)
         # First: a session without its intent would be taken for one of an older version.
@@ -224,179 +148,177 @@ def admit(context: Context, start: Start) -> tuple[SessionStatus, worktree.Inten
     return status, intent
 
 
-def reserve(context: Context, number: int) -> None:
-    room = ledger.reserve(
-        context.state, number, 1, ceilings(context.config), context.config.max_workers, time.time()
-    )
-    if room is not None and room.usd <= 0:
+def _refuse_full(context: Context, number: int) -> None:
+    """Raises Expected without a free slot, or without money; what it may spend is reserved."""
+    state, slots = context.state, context.config.max_workers
+    running = [other for other in session_numbers(state) if other != number and probe(state, other)]
+    if len(running) >= slots:
+        words = f"#{number}: all {slots} places are taken by {numbers(running)}"
+        raise Expected(words, "wait, or raise max_workers")
+    room = ledger.reserve(state, number, 1, context.ceilings, slots, time.time())
+    if room and room.usd <= 0:
         raise Expected(f"#{number}: {room.why}", room.hint)
 
 
-def registered(context: Context, start: Start) -> SessionStatus:
-    issue = start.issue
-    return new_status(
-        issue.number,
-        issueTitle=issue.title,
-        branch=start.branch,
-        worktreePath=start.path,
-        startedAt=iso(time.time()),
-        repo=context.name,
-        issueUrl=issue.url,
-        base=start.base.branch,
-        baseSha=start.base.sha,
-        agent=start.agent,
-    )
+def _start_all(
+    context: Context, places: list[Place], ahead: Ahead, pool: ThreadPoolExecutor
+) -> list[Expected | None]:
+    """Their supervisors import while the worktrees are made."""
+    if not places:
+        return []
+    sessions = [(place.status, place.lease) for place in places]
+    try:
+        with starting_supervisors(context, sessions) as supervisors:
+            start = partial(_attempt, _start_one, context, ahead)
+            return list(pool.map(start, places, supervisors))
+    except OSError as error:  # the system allows no more processes
+        for place in places:
+            with place.lease:
+                _roll_back(context, place, of_system(error))
+        return [of_system(error)] * len(places)
 
 
-def prepare(context: Context, place: Place, ahead: worktree.Checkouts) -> None:
+def _start_one(context: Context, ahead: Ahead, place: Place, supervisor: Starting) -> None:
+    with place.lease:
+        try:
+            _prepare(context, place, ahead)
+        except (Expected, OSError) as error:
+            _roll_back(context, place, of_system(error))
+            supervisor.abandon()
+            raise
+        supervisor.begin(place.start.identity)
+
+
+def _prepare(context: Context, place: Place, ahead: Ahead) -> None:
     """Worktree with its files, a commit that could be made there, setup, prompt, context."""
-    start, status = place.start, place.status
-    repo, number, path = context.repo, start.issue.number, status["worktreePath"]
-    folder = session_folder(context.state, number)
+    repo, start, status = context.repo, place.start, place.status
+    path, folder = status["worktreePath"], session_folder(context.state, start.number)
     free = shutil.disk_usage(os.path.dirname(path)).free
     if free < SPARE_BYTES:
-        raise Expected(
-            f"only {free // 1_000_000} MB are free at {os.path.dirname(path)}",
-            "make room on that disk",
-        )
-    head = worktree.register(
-        repo,
-        path,
-        Branch(status["branch"]),
-        CommitSha(status["baseSha"]),
-        place.intent,
-        reuse=start.reuse,
-        remote=context.config.remote,
-    )
-    worktree.check_out(repo, path, head, ahead)
-    worktree.copy_listed(repo, path)
+        words = f"only {free // 1_000_000} MB are free at {os.path.dirname(path)}"
+        raise Expected(words, "make room on that disk")
+    make_worktree(context, status, place.intent, start.reuse, ahead)
     worktree.populate_submodules(repo, path)
-    if start.common.signs:
-        git.check_signing(repo, path)
-    write_json(folder / "keys.json", start.common.keys)
+    if start.signs:
+        check_signing(repo, path)
+    write_json(folder / "keys.json", start.keys)
     write_context(status, context.name, context.state)
-    run_setup(context, path, folder)
+    _run_setup(context, path, folder / "setup.log")
     write_text(folder / "prompt.md", start.prompt, durable=True)
 
 
-def run_setup(context: Context, path: str, folder: Path) -> None:
+def _run_setup(context: Context, path: str, log: Path) -> None:
     """The team's commands in a fresh worktree, with the environment of a worker. What they print is kept."""
     deadline = time.monotonic() + context.config.setup_timeout
-    environment = launch.service_environment(context, context.config.agent)
+    environment = service_environment(context, context.config.agent)
     for argv in context.config.setup:
-        done = run(
-            *argv,
-            cwd=path,
-            env=environment,
-            timeout=max(1.0, deadline - time.monotonic()),
-            check=False,
-        )
-        with open(folder / "setup.log", "a", encoding="utf-8", errors="replace") as log:
-            log.write(f"$ {' '.join(argv)}\n{done.stdout}{done.stderr}")
+        left = max(1.0, deadline - time.monotonic())
+        done = run(*argv, cwd=path, env=environment, timeout=left, check=False)
+        words = " ".join(argv)
+        with open(log, "a", encoding="utf-8", errors="replace") as file:
+            file.write(f"$ {words}\n{done.stdout}{done.stderr}")
         if done.code:
-            raise Expected(
-                f"setup: {' '.join(argv)} ended with code {done.code}",
-                f"see {folder / 'setup.log'}",
-            )
+            raise Expected(f"setup: {words} ended with code {done.code}", f"see {log}")
 
 
-def roll_back(context: Context, place: Place, error: Expected) -> None:
+def _roll_back(context: Context, place: Place, error: Expected) -> None:
     """Nothing half-made stays: without a worktree of its own the intent goes; with one it stays, to be taken up by `spawn`."""
-    status = place.status
-    number, path = status["issueNumber"], status["worktreePath"]
-    if ceilings(context.config).limited:
-        ledger.reserve_line(context.state, number, time.time(), 1, None)
-    admin = git.find_admin_dir(context.repo, path)
-    if admin is None or not worktree.is_own(path, admin, place.intent):
-        if pending(context.state, number):  # somebody told it something
-            archive(context.state, number, time.time())
-        else:
-            (
-                session_folder(context.state, number) / "status.json"
-            ).unlink()  # first: what is left without it is no session
-            shutil.rmtree(session_folder(context.state, number))
-        return
-    status["failure"] = error.message
-    save_status(context.state, status)
-    append_entry(context.state, number, Failed(error.message), time.time())
+    state, number, status = context.state, place.start.number, place.status
+    path = status["worktreePath"]
+    if context.ceilings.limited:
+        ledger.reserve_line(state, number, time.time(), 1, None)
+    admin = find_admin_dir(context.repo, path)
+    if admin and worktree.is_own(path, admin, place.intent):
+        status["failure"] = error.message
+        save_status(state, status)
+        append_entry(state, number, Failed(error.message), time.time())
+    elif pending(state, number):  # somebody told it something
+        archive(state, number, time.time())
+    else:
+        folder = session_folder(state, number)
+        (folder / "status.json").unlink()  # first: what is left without it is no session
+        shutil.rmtree(folder)
+
+
+# -- before anything is made
 
 
 def last_base(context: Context) -> Base | None:
     """The base as git last saw it: the configured one, or the default branch of the remote. None when git has seen none."""
     ref = f"refs/remotes/{context.config.remote}/{context.config.base or 'HEAD'}"
     asked = ("for-each-ref", "--count=1", "--format=%(symref:lstrip=3)%00%(objectname)", ref)
-    symref, _, sha = git.git(context.repo, *asked).stdout.strip().partition("\0")
+    symref, _, sha = git(context.repo, *asked).stdout.strip().partition("\0")
     return Base(Branch(context.config.base or symref), CommitSha(sha)) if sha else None
 
 
 def find_default(context: Context, before: Base | None, connected: Callable[[], GitHub]) -> Base:
     """The base that GitHub names, as fetched now; the one that it was before is fetched while that is found out."""
-    last = context.config.base or (before.branch if before else "")
+    last = Branch(context.config.base or (before.branch if before else ""))
     with ThreadPoolExecutor(max_workers=1) as pool:
-        fetched = pool.submit(fetch_base, context, Branch(last)) if last else None
+        fetched = pool.submit(fetch_base, context, last) if last else None
         branch = Branch(context.config.base or connected().fetch_repo().default_branch)
-        if fetched is not None and branch == last:
+        if fetched and branch == last:
             return Base(branch, fetched.result())
     return Base(branch, fetch_base(context, branch))
 
 
 def checkouts_ahead(
-    context: Context, numbers: list[int], base: Base | None
+    context: Context, issues: list[int], base: Base | None
 ) -> AbstractContextManager[worktree.Checkouts]:
     """Checkouts of the base as it was, for the issues that have no session yet; none where they could not be moved."""
-    new = [
-        number
-        for number in dict.fromkeys(numbers)
-        if not session_folder(context.state, number).exists()
-    ]
-    parents = {os.path.dirname(worktree_path(context, number)) for number in new}
-    near = all(
-        os.path.isdir(parent) and os.stat(parent).st_dev == os.stat(context.state).st_dev
-        for parent in parents
-    )
-    if base is None or not new or not near or shutil.disk_usage(context.state).free < SPARE_BYTES:
+    state = context.state
+    new = [number for number in {*issues} if not session_folder(state, number).exists()]
+    if not (base and new) or shutil.disk_usage(state).free < SPARE_BYTES:
+        return nullcontext([])
+    parent = os.path.dirname(worktree_path(context, new[0]))
+    if not os.path.isdir(parent) or os.stat(parent).st_dev != os.stat(state).st_dev:
         return nullcontext([])
     refuse_changed_keys(context)
     count = min(len(new), context.config.max_workers)
-    return worktree.checkouts_ahead(context.repo, str(context.state / "ahead"), base.sha, count)
+    return worktree.checkouts_ahead(context.repo, str(state / "ahead"), base.sha, count)
 
 
 def make_starts(
-    context: Context, gh: GitHub, eligible: list[Eligible], reuse: bool, default: Base | None = None
+    context: Context, eligible: Iterable[Eligible], reuse: bool, default: Base
 ) -> list[Start]:
     """Everything that can fail before anything is made: bases, prompts, what git would run, who commits."""
-    default = default or find_default(context, last_base(context), lambda: gh)
     bases = {default.branch: default}
-    for each in eligible:
-        if each.base and each.base not in bases:
-            bases[Branch(each.base)] = Base(
-                Branch(each.base), fetch_base(context, Branch(each.base))
-            )
-    signs = context.config.git_sign != "off" and git.wants_signing(context.repo)
-    common = Common(git.identity(context.repo), refuse_changed_keys(context), signs)
+    for branch in {Branch(each.base) for each in eligible if each.base} - {default.branch}:
+        bases[branch] = Base(branch, fetch_base(context, branch))
+    signs = context.config.git_sign != "off" and wants_signing(context.repo)
+    shared = (reuse, identity(context.repo), refuse_changed_keys(context), signs)
     if shutil.which("git-lfs") is None:
         for base in bases.values():
             if remote.uses_lfs(context.repo, base.sha):
-                raise Expected(
-                    f"{base.branch} has files in LFS, and git-lfs is not installed",
-                    "install git-lfs, then git lfs install",
-                )
-    return [
-        make_start(context, each.issue, bases[Branch(each.base or default.branch)], reuse, common)
-        for each in eligible
-    ]
+                words = f"{base.branch} has files in LFS, and git-lfs is not installed"
+                raise Expected(words, "install git-lfs, then git lfs install")
+    starts = []
+    for each in eligible:
+        status = _new_status(context, each.issue, bases[Branch(each.base or default.branch)])
+        starts.append(Start(status, _render_prompt(context, each.issue, status), *shared))
+    return starts
 
 
-def make_start(context: Context, issue: Issue, base: Base, reuse: bool, common: Common) -> Start:
-    branch, path = branch_name(context, issue.number), worktree_path(context, issue.number)
-    prompt = render_prompt(context, issue, base.branch, branch, path)
-    return Start(issue, base, branch, path, context.config.agent, reuse, prompt, common)
+def _new_status(context: Context, issue: Issue, base: Base) -> SessionStatus:
+    return new_status(
+        issue.number,
+        issueTitle=issue.title,
+        branch=context.config.branch.format(number=int(issue.number)),
+        worktreePath=worktree_path(context, issue.number),
+        startedAt=iso(time.time()),
+        repo=context.name,
+        issueUrl=issue.url,
+        base=base.branch,
+        baseSha=base.sha,
+        agent=context.config.agent,
+    )
 
 
-def render_prompt(context: Context, issue: Issue, base: Branch, branch: Branch, path: str) -> str:
+def _render_prompt(context: Context, issue: Issue, status: SessionStatus) -> str:
     from ..config.templates import render, repository_notes, task
 
-    agent = context.config.agent
+    agent = status["agent"]
+    instructions = load_adapter(agent).CAPABILITIES.instructions
     return render(
         "session",
         approved_folder(context.state),
@@ -404,12 +326,10 @@ def render_prompt(context: Context, issue: Issue, base: Branch, branch: Branch, 
         url=issue.url,
         task=task(issue),
         repo=context.name,
-        base=base,
-        branch=branch,
-        worktree=path,
+        base=status["base"],
+        branch=status["branch"],
+        worktree=status["worktreePath"],
         report=report_command(),
         worker_opens_pull=context.config.pulls_open == "worker",
-        repository_notes=repository_notes(
-            context.repo.main, agent, registry.load(adapter_name(agent)).CAPABILITIES.instructions
-        ),
+        repository_notes=repository_notes(context.repo.main, agent, instructions),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..core.history import Resumed
 from ..core.lifecycle import halted, kinds
-from ..core.record import SessionStatus
+from ..core.record import Question, SessionStatus
 from ..errors import Expected, LeaseHeld
 from ..process.run import wait_for
 from ..process.survivors import end_marked
@@ -31,29 +31,20 @@ def guide(
     number: int,
     text: str,
     author: str = "",
-    question: str | None = None,
+    question: Question | None = None,
     at_once: bool = False,
 ) -> str:
-    """Give guidance to a worker, as the answer to its question when it has one. Relaunches a worker that waits."""
+    """Give guidance to a worker, as the answer to this question, or to the one that it has. Relaunches a worker that waits."""
     state, status = context.state, load_session(context.state, number)
     if not text.strip():
         raise Expected(f"#{number}: the text is empty", f'issue-orch answer {number} "what to do"')
     _refuse_cancelled(status)
-    open_question = status["question"]["id"] if status["question"] else None
-    sent = send(
-        state,
-        number,
-        "guidance",
-        text,
-        author,
-        question=question or open_question,
-        at_once=at_once,
-    )
-    late = (
-        ""
-        if sent.answers or open_question is None
-        else "somebody answered before you; yours goes along as guidance. "
-    )
+    asked = question or status["question"]
+    about = asked and asked["id"]
+    sent = send(state, number, "guidance", text, author, question=about, at_once=at_once)
+    late = ""
+    if status["question"] and not sent.answers:
+        late = "somebody answered before you; yours goes along as guidance. "
     if status["hold"]:
         held = "over its budget" if status["hold"] == "budget" else status["hold"]
         return f"{late}queued: the session is {held}; issue-orch resume {number}"
@@ -162,20 +153,18 @@ def _hold_offline(state: Path, number: int, kind: str) -> bool:
 
 def start_worker(context: Context, number: int, role: str) -> bool:
     """False when a worker lives, which looks into the inbox before it ends. Another command is waited for."""
-    deadline = time.monotonic() + STOP_WAIT
-    while True:
-        try:
-            lease = take(context.state, number, role, wait=0.3)
-            break
-        except LeaseHeld:
-            if is_alive(context.state, number) or time.monotonic() > deadline:
-                nudge(context.state, number)
-                return False
     from .launch import relaunch
 
-    with lease:
-        relaunch(context, load_session(context.state, number), lease)
-    return True
+    state, deadline = context.state, time.monotonic() + STOP_WAIT
+    while True:
+        try:
+            with take(state, number, role, wait=0.3) as lease:
+                relaunch(context, load_session(state, number), lease)
+            return True
+        except LeaseHeld:
+            if is_alive(state, number) or time.monotonic() > deadline:
+                nudge(state, number)
+                return False
 
 
 def _refuse_cancelled(status: SessionStatus) -> None:

@@ -33,30 +33,27 @@ def attach(number: int, now: bool) -> int:
     context = open_context()
     status = load_session(context.state, number)
     if not os.path.isdir(status["worktreePath"]):
-        raise Expected(
-            f"#{number}: its worktree {status['worktreePath']} is gone", f"issue-orch show {number}"
-        )
+        words = f"#{number}: its worktree {status['worktreePath']} is gone"
+        raise Expected(words, f"issue-orch show {number}")
     refuse_foreign(context, status)
     was_running = is_alive(context.state, number)
     if was_running:
-        make_room(context.state, number, now)
+        _make_room(context.state, number, now)
     with take(context.state, number, "attach"):
-        end_marked(
-            str(context.state), number
-        )  # what a killed supervisor left would work beside the person
+        # What a killed supervisor left would work beside the person.
+        end_marked(str(context.state), number)
         write_launch(context, status)
         session = Session(context.state, number)
         append_entry(context.state, number, Attached(getpass.getuser()), time.time())
-        code = work_by_hand(session)
+        code = _work_by_hand(session)
     if was_running:
-        became = resume(context, number)
-        say(f"#{number}: {became}, the worker goes on")
+        say(f"#{number}: {resume(context, number)}, the worker goes on")
     else:
         say(f"#{number}: nothing was running before; issue-orch resume {number} starts the worker")
     return code
 
 
-def make_room(state: Path, number: int, now: bool) -> None:
+def _make_room(state: Path, number: int, now: bool) -> None:
     """Let the turn end and hold, or stop at once. Ctrl-C while waiting leaves the session paused."""
     if now:
         stop(state, number)
@@ -64,23 +61,19 @@ def make_room(state: Path, number: int, now: bool) -> None:
     pause(state, number)
     say(f"#{number}: waiting for the worker's turn to end (--now ends it) …")
     if not wait_for(lambda: not probe(state, number), TURN_WAIT, 0.2):
-        raise Expected(
-            f"#{number}: the turn has not ended within an hour", f"issue-orch attach {number} --now"
-        )
+        words = f"#{number}: the turn has not ended within an hour"
+        raise Expected(words, f"issue-orch attach {number} --now")
 
 
-def work_by_hand(session: Session) -> int:
+def _work_by_hand(session: Session) -> int:
     """The agent's own interactive resume, or a shell where it has none, with a worker's environment."""
-    attempt = following(session, "", session.status["agentSessionId"])._replace(
-        args=()
-    )  # for a run without a terminal
+    status = session.status
+    where = status["worktreePath"]
+    attempt = following(session, "", status["agentSessionId"])
+    attempt = attempt._replace(args=())  # for a run without a terminal
     command = session.adapter.interactive(attempt) if attempt.session_id else None
     if command is None:
         command = Command((os.environ.get("SHELL") or "/bin/sh",), "", {}, None)
-        say(
-            f"{session.status['agent']} has no interactive resume; this is a shell in {session.status['worktreePath']}"
-        )
-    where = session.status["worktreePath"]
-    return subprocess.run(
-        command.argv, cwd=where, env=agent_environment(session, command), check=False
-    ).returncode
+        say(f"{status['agent']} has no interactive resume; this is a shell in {where}")
+    env = agent_environment(session, command)
+    return subprocess.run(command.argv, cwd=where, env=env, check=False).returncode

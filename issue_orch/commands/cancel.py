@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..actions import steer
 from .several import each_of
 
-
-def cancel(numbers: list[int], everything: bool) -> int:
-    return each_of("cancel", numbers, everything, steer.cancel)
+cancel = partial(each_of, "cancel", steer.cancel)

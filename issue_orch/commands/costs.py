@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from ..actions.context import open_context
-from ..actions.launch import ceilings
 from ..errors import Expected
 from ..store.files import iso, load_sessions
 from ..store.ledger import Booked, Ceilings, booked_all
@@ -21,7 +20,7 @@ def costs(as_json: bool) -> int:
     limits, state = Ceilings(), find_state()
     try:
         context = open_context(executing=False)
-        limits, state = ceilings(context.config), context.state
+        limits, state = context.ceilings, context.state
     except Expected as error:
         warn(error.message)
     found = summary(booked_all(state), limits, iso(time.time())[:10])

@@ -8,9 +8,10 @@ from itertools import chain
 from ..actions.doctor import Check, examine, open_anyway
 from ..actions.mend import mend
 from ..terminal.io import colours, print_json, say
+from ..terminal.sessions import paint
 from ..text import sanitise
 
-MARKS = {"ok": ("ok     ", "32"), "warning": ("warning", "33"), "error": ("error  ", "31")}
+COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 def doctor(fix: bool, dry_run: bool, as_json: bool) -> int:
@@ -22,20 +23,18 @@ def doctor(fix: bool, dry_run: bool, as_json: bool) -> int:
         mended.append(text)
     if fix and not mended:
         say("Nothing to mend by itself.")
-    checks: list[Check] = []
+    checks = []
     for check in chain((first,), examine(context, first.state == "ok")):
-        checks.append(check)
+        checks.append({"name": check.name, **check._asdict()})
         if not as_json:
             _show(check)
     if as_json:
-        print_json(checks=[check._asdict() for check in checks], mended=mended)
-    return int(any(check.state == "error" for check in checks))
+        print_json(checks=checks, mended=mended)
+    return int(any(check["state"] == "error" for check in checks))
 
 
 def _show(check: Check) -> None:
-    word, code = MARKS[check.state]
-    mark = f"\x1b[{code}m{word}\x1b[0m" if colours(sys.stdout) else word
-    print(f"{mark}  {check.name}: {check.text}")
+    mark = paint(f"{check.state:7}", COLOURS[check.state], colours(sys.stdout))
+    print(f"{mark}  {check.name}: {check.text}", flush=True)
     if check.mend:
-        print(f"         -> {check.mend}")
-    sys.stdout.flush()
+        print(f"         -> {check.mend}", flush=True)

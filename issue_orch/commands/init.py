@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..actions.context import Context, keys_changed, numbers, open_context, remote_url
-from ..actions.setup import copy_templates, head_branch, try_agent, try_github, write_workflow
+from ..actions.context import Context, look_at_keys, numbers, open_context, remote_url
+from ..actions.setup import copy_templates, try_agent, try_github, write_workflow
 from ..agents.registry import NAMES
 from ..config import layers
 from ..config.keys import commented_file
 from ..errors import Expected, Usage
-from ..git.run import Repo, dangerous_keys, find_repo
+from ..git.run import Repo, find_repo
 from ..github.sign_in import parse_remote
 from ..store.files import make_state, session_folder, write_json, write_text
 from ..terminal.io import ask, confirm, say
@@ -37,12 +37,16 @@ def init(
     given = {"repo": repo, "agent": agent, "github.base_url": base_url}
     wrote = not approve_only and _write_configuration(clone, yes, given)
     if templates:
-        copy_templates(clone)
+        copy_templates(clone.top)
     _approve_configuration(clone, state, yes or wrote)
     context = open_context()
-    found, name = context.config, context.name
+    name = context.name
     upstream = parse_remote(remote_url(clone, "upstream") or "")
-    if upstream and not (approve_only or found.repo) and upstream[1].lower() != name.lower():
+    if (
+        upstream
+        and not (approve_only or context.config.repo)
+        and upstream[1].lower() != name.lower()
+    ):
         raise Expected(
             f"{name} looks like a fork of {upstream[1]}; issue-orch works in one repository, without forks",
             f'clone {upstream[1]}; or, to work in the fork, set repo = "{name}" in {layers.REPOSITORY_FILE}',
@@ -50,7 +54,7 @@ def init(
     if approve_only:
         _approve_git(context, yes)
     if workflows:
-        write_workflow(clone, found.base or head_branch(clone, found.remote))
+        write_workflow(context)
     if not approve_only:
         fine = all([try_agent(context), try_github(context, labels)])
         say("\nNext: issue-orch plan" if fine else "\nNext: mend that, then: issue-orch doctor")
@@ -114,8 +118,7 @@ def _approve_configuration(clone: Repo, state: Path, yes: bool) -> None:
 
 def _approve_git(context: Context, yes: bool) -> None:
     """Keys of git's configuration that run something, and changed after a worker started, are shown and noted anew."""
-    now = dangerous_keys(context.repo, context.config.remote)
-    changed = keys_changed(context, now)
+    now, changed = look_at_keys(context)
     if not changed:
         return
     say(

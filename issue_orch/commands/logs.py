@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from ..actions.launch import adapter_name
-from ..agents.registry import load
+from ..actions.launch import load_adapter
 from ..store.files import session_folder
 from ..store.leases import is_alive
 from ..store.log import LogReader
@@ -24,28 +23,27 @@ def logs(number: int, follow: bool, raw: bool, lines: int) -> int:
     state = find_state()
     agent = load_session(state, number)["agent"]
     reader = LogReader(session_folder(state, number) / "agent.log")
-    rendering, colour = Rendering(load(adapter_name(agent)).parse), colours(sys.stdout)
+    rendering, colour = Rendering(load_adapter(agent).parse), colours(sys.stdout)
 
-    def rendered() -> list[str]:
-        if raw:
-            shown = (line for line, _ in reader.read())
-            return [sanitise(redact(line)) if sys.stdout.isatty() else line for line in shown]
-        rows = (row for line, at in reader.read() for row in rendering.lines(line, at))
-        return [line_text(row, colour) for row in rows]
+    def rendered() -> Iterator[str]:
+        for line, at in reader.read():
+            if raw:
+                yield sanitise(redact(line)) if sys.stdout.isatty() else line
+            else:
+                yield from (line_text(row, colour) for row in rendering.lines(line, at))
 
     kept = deque(rendered(), lines or None)
     _write(kept)
     if not kept:
         say(f"#{number}: the agent has said nothing yet")
     while follow:
-        alive = is_alive(state, number)  # before reading: what it says at its end is not missed
+        follow = is_alive(state, number)  # before reading: what it says at its end is not missed
         _write(rendered())
-        if not alive:
-            break
-        time.sleep(FOLLOW_PAUSE)
+        if follow:
+            time.sleep(FOLLOW_PAUSE)
     return 0
 
 
 def _write(lines: Iterable[str]) -> None:
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.writelines(f"{line}\n" for line in lines)
     sys.stdout.flush()

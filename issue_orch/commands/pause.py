@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..actions import steer
 from .several import each_of
 
-
-def pause(numbers: list[int], everything: bool) -> int:
-    return each_of("pause", numbers, everything, steer.pause)
+pause = partial(each_of, "pause", steer.pause)

@@ -12,6 +12,7 @@ from ..coordinator.loop import Clock, Coordinator, Options, Passed
 from ..errors import LeaseHeld
 from ..store.leases import probe, take
 from ..terminal.io import colours, say, warn
+from ..terminal.sessions import paint
 from ..text import redact, sanitise
 
 LOOK = 1.0
@@ -31,34 +32,25 @@ def run(
     check_agent(context.config)
     warn(*context.config.warnings)
     holder = probe(context.state, "run")
-    if holder is not None:
-        raise LeaseHeld(
-            f"`run` is at work in this clone already (pid {holder.pid})", "issue-orch status"
-        )
-    signal.signal(signal.SIGTERM, interrupted)
+    if holder:
+        words = f"`run` is at work in this clone already (pid {holder.pid})"
+        raise LeaseHeld(words, "issue-orch status")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with take(context.state, "run", "run", wait=0):
-        coordinator = Coordinator(context, options, tell)
+        coordinator = Coordinator(context, options, _tell)
         try:
-            passed = loop(coordinator, once, until_idle)
+            passed = _loop(coordinator, once, until_idle)
         except KeyboardInterrupt:
             left = len(coordinator.active())
-            say(
-                f"\ndetached: {left} worker{'s go' if left != 1 else ' goes'} on without it; nothing new is started"
-                + (
-                    "\n  next: issue-orch status, issue-orch stop --all, or issue-orch run again"
-                    if left
-                    else ""
-                )
-            )
+            go_on = "worker goes on" if left == 1 else "workers go on"
+            say(f"\ndetached: {left} {go_on} without it; nothing new is started")
+            if left:
+                say("  next: issue-orch status, issue-orch stop --all, or issue-orch run again")
             return 130
     return int(not passed.ok)
 
 
-def interrupted(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def loop(coordinator: Coordinator, once: bool, until_idle: bool) -> Passed:
+def _loop(coordinator: Coordinator, once: bool, until_idle: bool) -> Passed:
     """Passes until interrupted; a worker that ended makes room, which is filled without waiting for the interval."""
     while True:
         passed = coordinator.pass_once(Clock(time.time(), time.monotonic()))
@@ -73,8 +65,8 @@ def loop(coordinator: Coordinator, once: bool, until_idle: bool) -> Passed:
                 break
 
 
-def tell(text: str, needs_you: bool) -> None:
+def _tell(text: str, needs_you: bool) -> None:
     """One line for each thing that happened, with a bell for what needs a person."""
-    bell = "\a" if needs_you and sys.stderr.isatty() else ""
-    start, end = ("\x1b[33m", "\x1b[0m") if needs_you and colours(sys.stderr) else ("", "")
-    say(f"{time.strftime('%H:%M:%S')} {start}{sanitise(redact(text))}{end}{bell}")
+    bell = "\a" * (needs_you and sys.stderr.isatty())
+    line = paint(sanitise(redact(text)), "yellow", needs_you and colours(sys.stderr))
+    say(f"{time.strftime('%H:%M:%S')} {line}{bell}")

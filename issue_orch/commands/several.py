@@ -14,9 +14,9 @@ from ..terminal.io import fail
 
 def each_of(
     verb: str,
+    do: Callable[[Path, int], str],
     numbers: list[int],
     everything: bool,
-    do: Callable[[Path, int], str],
     every: Callable[[Path], list[int]] = session_numbers,
 ) -> int:
     """A failure of one does not stop the others. Exit code 1 when one failed."""

@@ -13,9 +13,9 @@ from ..terminal.sessions import link, paint
 
 
 def show(number: int, as_json: bool) -> int:
-    state, now = find_state(), time.time()
+    state = find_state()
     status = load_session(state, number)
-    seen = look(state, status, now)._replace(clashes=load_clashes(state).get(number, ()))
+    seen = look(state, status, time.time())._replace(clashes=load_clashes(state).get(number, ()))
     past = load_past(state, number)
     if as_json:
         record = {
@@ -28,7 +28,7 @@ def show(number: int, as_json: bool) -> int:
         print_json(2, session=record)
         return 0
     colour = colours(sys.stdout)
-    for text, style in session_lines(seen, past, now, max(40, width(sys.stdout))):
+    for text, style in session_lines(seen, past, max(40, width(sys.stdout))):
         print(paint(link(text, text.rpartition(" ")[2], colour), style, colour))
     following = next_command(status, seen.headline.label)
     if following:

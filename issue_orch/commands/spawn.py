@@ -10,15 +10,13 @@ from contextlib import ExitStack
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ..actions import spawn as act
+from ..actions import spawn as action
 from ..actions.context import Context, connect, open_context
 from ..actions.facts import fetch_plan
-from ..actions.launch import ceilings
-from ..actions.spawn import Outcome
-from ..config.keys import Config
+from ..actions.spawn import Start
 from ..config.layers import check_agent
 from ..core.model import Issue
-from ..core.plan import Eligible, Plan, next_starts
+from ..core.plan import Eligible, next_starts
 from ..core.ready import Reason, not_approved, quoted
 from ..errors import Expected, Usage
 from ..store.ledger import warnings
@@ -37,12 +35,12 @@ def spawn(
     check_agent(context.config)
     # A thread that starts git needs the interpreter for moments, while another one imports.
     sys.setswitchinterval(0.0002)
-    before = act.last_base(context)
+    before = action.last_base(context)
     with ExitStack() as held:
         pool = held.enter_context(ThreadPoolExecutor())
         connected = pool.submit(connect, context)
-        default = pool.submit(act.find_default, context, before, connected.result)
-        ahead = held.enter_context(act.checkouts_ahead(context, numbers, before))
+        default = pool.submit(action.find_default, context, before, connected.result)
+        ahead = held.enter_context(action.checkouts_ahead(context, numbers, before))
         with connected.result() as gh:
             pool.submit(import_module, "issue_orch.config.templates")
             eligible = (
@@ -50,18 +48,14 @@ def spawn(
                 if numbers
                 else _offered(context, gh, stack, yes)
             )
-            starts = (
-                act.make_starts(context, gh, eligible, reuse, default.result()) if eligible else []
-            )
-        if not starts:
-            return int(bool(numbers))
-        spent = warnings(context.state, ceilings(context.config), time.time())
-        warn(*(text for _, text in spent))
+            if not eligible:
+                return int(bool(numbers))
+            starts = action.make_starts(context, eligible, reuse, default.result())
+        warn(*(text for _, text in warnings(context.state, context.ceilings, time.time())))
         progress(f"Starting {len(starts)} …")
-        outcomes = act.spawn(context, starts, ahead)
-    refused = len(set(numbers)) - len(eligible) if numbers else 0
-    _show(outcomes, as_json)
-    return int(bool(refused or any(outcome.error for outcome in outcomes)))
+        errors = action.spawn(context, starts, ahead)
+    _show(starts, errors, as_json)
+    return int(any(errors) or len(starts) < len({*numbers}))
 
 
 def _offered(context: Context, gh: GitHub, stack: bool, yes: bool) -> list[Eligible]:
@@ -70,7 +64,12 @@ def _offered(context: Context, gh: GitHub, stack: bool, yes: bool) -> list[Eligi
     say(plan_text(found, width(sys.stderr), colours(sys.stderr)))
     chosen = next_starts(found, found.slots, ())
     if not chosen:
-        say(_nothing_to_start(context.config, found))
+        taken = f"All {context.config.max_workers} places are taken. issue-orch status"
+        labels = quoted(context.config.ready_labels)
+        nothing = (
+            f"Nothing is ready. Label issues with {labels}, or name them: issue-orch spawn NUMBER"
+        )
+        say(taken if found.eligible and not found.slots else nothing)
         return []
     names = ", ".join(f"#{each.issue.number}" for each in chosen)
     if not yes:
@@ -84,13 +83,6 @@ def _offered(context: Context, gh: GitHub, stack: bool, yes: bool) -> list[Eligi
     return list(chosen)
 
 
-def _nothing_to_start(config: Config, found: Plan) -> str:
-    if found.eligible and not found.slots:
-        return f"All {config.max_workers} places are taken. issue-orch status"
-    labels = quoted(config.ready_labels)
-    return f"Nothing is ready. Label issues with {labels}, or name them: issue-orch spawn NUMBER"
-
-
 def _named(
     context: Context, gh: GitHub, numbers: list[int], stack: bool, yes: bool
 ) -> list[Eligible]:
@@ -98,54 +90,52 @@ def _named(
     found = fetch_plan(context, gh, numbers, stack, with_files=False)
     chosen = {each.issue.number: each for each in found.eligible}
     for issue, reasons in found.ineligible:
-        if not _holds(issue, reasons, yes):
-            chosen[issue.number] = Eligible(issue, None, None, {})
+        try:
+            if _is_overruled(issue, reasons, yes):
+                chosen[issue.number] = Eligible(issue, None, None, {})
+        except Expected as error:
+            fail(error)
     starts = [chosen[number] for number in dict.fromkeys(numbers) if number in chosen]
     for each in starts:
         say(f"#{each.issue.number} {one_line(each.issue.title, 100)}")
     return starts
 
 
-def _holds(issue: Issue, reasons: Iterable[Reason], yes: bool) -> bool:
-    """Whether something holds the issue; says what. What only `asks` is asked, or overruled by --yes."""
-    left, name = not_approved(reasons), f"#{issue.number}"
+def _is_overruled(issue: Issue, reasons: Iterable[Reason], yes: bool) -> bool:
+    """Whether it may start all the same: what only `asks` is asked, or overruled by --yes. Raises Expected when it may not."""
+    left, number, name = not_approved(reasons), issue.number, f"#{issue.number}"
     if holds := "; ".join(reason.text for reason in left if reason.severity == "holds"):
-        title = one_line(issue.title, 60)
-        return _refuse(f"{name} {title}: {holds}", f"issue-orch plan {issue.number}")
+        words = f"{name} {one_line(issue.title, 60)}: {holds}"
+        raise Expected(words, f"issue-orch plan {number}")
     for reason in left:
         if reason.kind == "session_cancelled":
-            hint = f"issue-orch prune {issue.number} --cancelled"
-            return _refuse(f"{name}: {reason.text}", hint)
+            raise Expected(f"{name}: {reason.text}", f"issue-orch prune {number} --cancelled")
         say(f"{name}: {reason.text}")
         if not yes and not sys.stdin.isatty():
-            hint = f"issue-orch spawn {issue.number} --yes"
-            return _refuse(f"{name}: not started: {reason.text}", hint)
+            words = f"{name}: not started: {reason.text}"
+            raise Expected(words, f"issue-orch spawn {number} --yes")
         if not yes and not confirm(f"Start {name} all the same?", False):
-            return True
-    return False
-
-
-def _refuse(text: str, hint: str) -> bool:
-    fail(Expected(text, hint))
+            return False
     return True
 
 
-def _show(outcomes: list[Outcome], as_json: bool) -> None:
+def _show(starts: list[Start], errors: list[Expected | None], as_json: bool) -> None:
     if as_json:
         rows = [
             {
-                "number": each.number,
-                "started": each.error is None,
-                "branch": each.branch,
-                "worktreePath": each.path,
-                "error": each.error and each.error.message,
+                "number": start.number,
+                "started": error is None,
+                "branch": start.status["branch"],
+                "worktreePath": start.status["worktreePath"],
+                "error": error and error.message,
             }
-            for each in outcomes
+            for start, error in zip(starts, errors, strict=True)
         ]
         print_json(started=rows)
         return
-    for each in outcomes:
-        if each.error:
-            fail(each.error)
+    for start, error in zip(starts, errors, strict=True):
+        if error:
+            fail(error)
         else:
-            print(f"#{each.number}: worker started on {each.branch} in {each.path}")
+            where = f"{start.status['branch']} in {start.status['worktreePath']}"
+            print(f"#{start.number}: worker started on {where}")

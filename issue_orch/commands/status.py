@@ -16,26 +16,24 @@ if TYPE_CHECKING:
 
 PAUSE = 2.0
 
-encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def status(
-    as_json: bool, needs_me: bool, watch: bool = False, fetch: bool = False, verbose: bool = False
-) -> int:
+def status(as_json: bool, needs_me: bool, watch: bool, fetch: bool, verbose: bool) -> int:
     """Print the sessions. With `needs_me`: only those, exit code 0 when there is one, else 1."""
     if fetch:
-        ask_github()
+        _ask_github()
     state = os.path.join(find_git(), "issue-orch")
     while True:
         now = time.time()
         if as_json:
             problems: list[str] = []
-            count = print_json(look_each(state, now, problems), needs_me)
+            count = _print_records(look_each(state, now, problems), needs_me)
         else:
             sessions, problems = look_all(state, now)
             wanted = [seen for seen in sessions if seen.headline.needs_you or not needs_me]
             count = len(wanted)
-            print_text(wanted, len(sessions), now, watch)
+            _print_text(wanted, len(sessions), watch)
         if verbose:
             from ..store.files import load_json
             from ..terminal.sessions import rate_text
@@ -47,7 +45,7 @@ def status(
         time.sleep(PAUSE)
 
 
-def ask_github() -> None:
+def _ask_github() -> None:
     """Look at the pulls before printing. What cannot be asked is said; the rest is shown as it was."""
     from ..actions.context import connect, open_context
     from ..coordinator.follow_up import refresh
@@ -57,19 +55,19 @@ def ask_github() -> None:
         warn(*refresh(context, gh, time.time()))
 
 
-def print_text(sessions: list[Seen], total: int, now: float, watch: bool) -> None:
+def _print_text(sessions: list[Seen], total: int, watch: bool) -> None:
     from ..terminal.sessions import status_text
 
-    text = status_text(sessions, now, width(sys.stdout), colours(sys.stdout))
+    text = status_text(sessions, width(sys.stdout), colours(sys.stdout))
     if total and not sessions:
         text = f"Nothing needs you ({total} active session{'s' * (total > 1)}).\n"
     if watch and sys.stdout.isatty():
-        text = screen(text, os.get_terminal_size(sys.stdout.fileno()).lines)
+        text = _screen(text, os.get_terminal_size(sys.stdout.fileno()).lines)
     sys.stdout.write(text)
     sys.stdout.flush()
 
 
-def screen(text: str, rows: int) -> str:
+def _screen(text: str, rows: int) -> str:
     """The top of the text over what was there before: each line erased as it is written, so that nothing flickers."""
     lines = text.splitlines()
     if len(lines) >= rows:
@@ -77,22 +75,20 @@ def screen(text: str, rows: int) -> str:
     return "\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J"
 
 
-def print_json(sessions: Iterator[tuple[Seen, str]], needs_me: bool) -> int:
+def _print_records(sessions: Iterator[tuple[Seen, str]], needs_me: bool) -> int:
     records = [
-        record(seen, text) for seen, text in sessions if seen.headline.needs_you or not needs_me
+        _record(seen, text) for seen, text in sessions if seen.headline.needs_you or not needs_me
     ]
     sys.stdout.write('{"schemaVersion":1,"sessions":[' + ",".join(records) + "]}\n")
     sys.stdout.flush()
     return len(records)
 
 
-def record(seen: Seen, text: str) -> str:
+def _record(seen: Seen, text: str) -> str:
     """A session as JSON. The text of its file is taken over: to encode a thousand again costs as much as to read them."""
     if not text or not text.isascii():  # what is not ASCII could hold what a terminal obeys
-        text = encode(seen.status)
-    needs_you, pull = (
-        "true" if seen.headline.needs_you else "false",
-        encode(seen.pull) if seen.pull else "null",
-    )
+        text = _encode(seen.status)
+    needs_you = "true" if seen.headline.needs_you else "false"
+    pull = _encode(seen.pull) if seen.pull else "null"
     known = text.rstrip().removesuffix("}").replace("\n", "")
     return f'{known},"headline":"{seen.headline.label}","needsYou":{needs_you},"pull":{pull}}}'

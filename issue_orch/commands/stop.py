@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..actions import steer
 from .several import each_of
 
-
-def stop(numbers: list[int], everything: bool) -> int:
-    return each_of("stop", numbers, everything, steer.stop)
+stop = partial(each_of, "stop", steer.stop)

@@ -13,7 +13,7 @@ from ..actions.steer import pause, start_worker
 from ..config.layers import approved_folder
 from ..config.templates import render, task
 from ..core.history import AUTOMATIC, Resumed, counters
-from ..core.model import Branch, Comment, Review
+from ..core.model import Comment, Review
 from ..core.ready import WRITERS, text_hash
 from ..errors import Expected, LeaseHeld
 from ..git.merges import predict
@@ -214,7 +214,7 @@ def _texts_of(visit: Visit, news: _News, foreign: bool) -> list[str]:
     context, status = visit.run.context, visit.status
     remote, texts = f"refs/remotes/{context.config.remote}", list[str]()
     if foreign:
-        fetch_base(context, Branch(status["branch"]))
+        fetch_base(context, status["branch"])
         texts.append(
             f"Somebody else pushed to your branch. Begin with `git merge {remote}/{status['branch']}`; "
             "keep what they did."
@@ -258,8 +258,8 @@ def _evidence(visit: Visit, check: dict[str, Any]) -> str:
 
 def _conflicting(visit: Visit) -> list[str]:
     """The files in conflict with the base, after fetching it."""
-    branch, repo = Branch(visit.status["branch"]), visit.run.context.repo
-    base = fetch_base(visit.run.context, Branch(visit.status["base"]))
+    branch, repo = visit.status["branch"], visit.run.context.repo
+    base = fetch_base(visit.run.context, visit.status["base"])
     files: tuple[str, ...] = ()
     with suppress(Expected):  # an older git
         sha = rev_parse(repo, f"refs/heads/{branch}")

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 from ..actions import spawn
 from ..actions.context import Context, connect, open_context
-from ..actions.facts import fetch_labelled, fetch_me, gather, rules_of
-from ..actions.launch import ceilings
+from ..actions.facts import fetch_labelled, fetch_me, fetch_open_pulls, gather, rules_of
 from ..actions.steer import start_worker
 from ..config.keys import Config
 from ..core.history import Counters, counters
@@ -208,7 +207,7 @@ class Coordinator:
         return bool(held) and held[-1][:10] < iso(now)[:10] and (room is None or room.usd > 0)
 
     def _room(self, number: int, now: float) -> ledger.Room | None:
-        return ledger.room(self.context.state, number, ceilings(self.config), now)
+        return ledger.room(self.context.state, number, self.context.ceilings, now)
 
     def _count_failure(self, failures: dict[int, Failure], number: int, now: float) -> None:
         failures[number] = next_failure(failures.get(number), now, self.options.interval)
@@ -268,8 +267,9 @@ class Coordinator:
         if self.options.verbose:
             taken = f"{len(active) + len(chosen)} of {slots} places are taken"
             self.narrator.explain(found, {each.issue.number for each in chosen}, self.starts, taken)
-        for outcome in spawn.spawn(self.context, self._make(gh, chosen, now)):
-            self._count_start(outcome.number, outcome.error, now)
+        starts = self._make(gh, chosen, now)
+        for start, error in zip(starts, spawn.spawn(self.context, starts), strict=True):
+            self._count_start(start.number, error, now)
         again = {each.issue.number for each in found.eligible} - found.held.keys() - self.active()
         return (
             not full
@@ -284,7 +284,8 @@ class Coordinator:
         if self.me is None and any(issue.assignees for issue in issues):
             self.me = fetch_me(gh)
         rules = rules_of(context, self.me, options.stack, serialize=options.serialize)
-        facts = gather(context, gh, issues, with_files=options.serialize)
+        pulls = fetch_open_pulls(context, gh, options.serialize)
+        facts = gather(context, gh, issues, pulls, options.serialize)
         offered = make_plan(facts, rules, context.config.max_workers)
         labelled = {
             each.issue.number: fetch_labelled(gh, each.issue, rules) for each in offered.eligible
@@ -306,7 +307,8 @@ class Coordinator:
         if not chosen:
             return []
         try:
-            return spawn.make_starts(self.context, gh, list(chosen), reuse=False)
+            default = spawn.find_default(self.context, spawn.last_base(self.context), lambda: gh)
+            return spawn.make_starts(self.context, chosen, False, default)
         except GitHubError:
             raise
         except Expected as error:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 
 from ..actions.context import Context
 from ..actions.facts import changed_files
-from ..actions.launch import ceilings, channels
 from ..core.headline import next_command
 from ..core.overlap import Item, overlaps
 from ..core.plan import Failure, Plan
@@ -106,7 +105,7 @@ class Narrator:
         return self.names[number][1]
 
     def _warn(self, context: Context, now: float) -> None:
-        for key, text in ledger.warnings(context.state, ceilings(context.config), now):
+        for key, text in ledger.warnings(context.state, context.ceilings, now):
             if f"budget {key}" not in self.told:
                 self.tell_once(f"budget {key}", text, True)
 
@@ -124,5 +123,5 @@ class Narrator:
             write_text(mark, question["id"])
             decision = question["decision"]
             self.tell(f"#{number} still waits for an answer: {one_line(decision, 160)}", True)
-            launch: Notifying = {"notify": channels(config), "commonDir": context.repo.common_dir}
+            launch: Notifying = {"notify": context.channels, "commonDir": context.repo.common_dir}
             tell_helper("notify", kind="waiting", text=decision, status=dict(status), launch=launch)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ..actions.context import Context
-from ..core.model import CheckRun, Comment, Issue, Number, Pull, Review, find_number
+from ..core.model import Branch, CheckRun, Comment, Issue, Number, Pull, Review, find_number
 from ..core.ready import WRITERS
 from ..core.record import PullFacts, SessionStatus
 from ..errors import Expected, LeaseHeld, RateLimited, SignInFailed
@@ -184,7 +184,7 @@ def _derive(visit: Visit, looked: Looked, known: PullFacts) -> PullFacts:
         "merged": pull.merged,
         "draft": pull.draft,
         "headSha": pull.head_sha,
-        "base": pull.base_branch,
+        "base": Branch(pull.base_branch),
         "mergeable": pull.mergeable,
         "behind": pull.mergeable_state == "behind",
         "others": others,

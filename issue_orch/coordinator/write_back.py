@@ -59,7 +59,7 @@ def _take_answer(visit: Visit, comment: Comment) -> None:
     if problem is None:
         try:
             words, author = words_of(comment, asked["options"]), f"@{comment.author}, {comment.url}"
-            line = guide(run.context, visit.number, words, author, asked["id"])
+            line = guide(run.context, visit.number, words, author, asked)
         except Expected as error:  # it is in the inbox all the same
             line = error.message
     if problem != UNKNOWN:

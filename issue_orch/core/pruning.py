@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from .model import CommitSha, Pull
+from .model import Branch, CommitSha, Pull
 from .record import SessionStatus
 
 Why = Literal["open", "running", "stacked", "unknown", "not_ours"]
@@ -35,21 +35,22 @@ def is_asked(status: SessionStatus, asked: Asked) -> bool:
     return asked.pull is None or (status["pullRequestUrl"] or "").endswith(f"/pull/{asked.pull}")
 
 
-def is_ours(pull: Pull, status: SessionStatus) -> bool:
-    """The head is our branch in our repository. The base is not compared: a stacked pull is retargeted later."""
-    if pull.url == status["pullRequestUrl"]:
-        return True
-    return (
-        pull.head_branch == status["branch"]
-        and (pull.head_repo or "").lower() == status["repo"].lower()
-    )
+def pulls_of(status: SessionStatus, pulls: Iterable[Pull]) -> list[Pull]:
+    """Those whose head is our branch in our repository. The base is not compared: a stacked pull is retargeted later."""
+    head = (status["branch"], status["repo"].lower())
+    return [
+        pull
+        for pull in pulls
+        if pull.url == status["pullRequestUrl"]
+        or (pull.head_branch, (pull.head_repo or "").lower()) == head
+    ]
 
 
 def decide(
     status: SessionStatus,
     pulls: Sequence[Pull] | None,
     running: bool,
-    stacked: Mapping[str, int],
+    stacked: Mapping[Branch, int],
     asked: Asked,
 ) -> Verdict:
     """`pulls` are the session's; None when they could not be found out. `stacked` is branch -> issue."""

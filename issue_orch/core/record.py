@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, cast, get_args
+
+if TYPE_CHECKING:
+    from .model import Branch, CommitSha
 
 SCHEMA_VERSION = 1
 Phase = Literal["registered", "planning", "working", "stuck", "complete", "cancelled"]
@@ -72,7 +75,7 @@ class SessionStatus(TypedDict):
     issueNumber: int
     issueTitle: str
     status: Phase
-    branch: str
+    branch: Branch
     worktreePath: str
     startedAt: str
     lastHeartbeat: str | None
@@ -81,8 +84,8 @@ class SessionStatus(TypedDict):
     pullRequestUrl: str | None
     repo: str
     issueUrl: str
-    base: str
-    baseSha: str
+    base: Branch
+    baseSha: CommitSha
     agent: str
     agentSessionId: str | None
     attempt: int
@@ -124,7 +127,7 @@ class PullFacts(TypedDict, total=False):
     merged: bool
     draft: bool
     headSha: str
-    base: str
+    base: Branch
     mergeable: bool | None
     checks: Literal["passing", "failing", "pending", "none", "unavailable"]
     failingChecks: list[dict[str, Any]]
@@ -139,6 +142,8 @@ class PullFacts(TypedDict, total=False):
 # What an annotation permits: types of the value, its choices, or the table that it is.
 TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
+    "Branch": (str,),
+    "CommitSha": (str,),
     "int": (int,),
     "float": (int, float),
     "bool": (bool,),

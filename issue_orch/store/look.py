@@ -45,6 +45,7 @@ class Seen(NamedTuple):
     status: SessionStatus
     pull: PullFacts | None
     headline: Headline
+    now: float  # when that was
     clashes: tuple[str, ...] = ()
 
 
@@ -107,9 +108,8 @@ def look(state: str | os.PathLike[str], status: SessionStatus, now: float) -> Se
     age = now - seconds(status["lastHeartbeat"]) if holder and status["lastHeartbeat"] else None
     pull = load_pull(state, number)
     full = age is not None and age > QUIET_AFTER and is_full(state)
-    return Seen(
-        status, pull, headline(status, pull, Observed(holder.role if holder else "", age, full))
-    )
+    observed = Observed(holder.role if holder else "", age, full)
+    return Seen(status, pull, headline(status, pull, observed), now)
 
 
 def is_full(state: str | os.PathLike[str]) -> bool:

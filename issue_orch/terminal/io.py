@@ -1,51 +1,45 @@
-"""Where a command meets the person: the one place that catches errors, and how lines are written."""
+"""Where a command meets the person: what it raises becomes words and an exit code; how lines are written."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 
 from ..errors import Expected, Usage, of_system
 
+TYPE_CHECKING = False  # typing itself costs three milliseconds
+if TYPE_CHECKING:
+    from typing import Any, TextIO
 
-def guard(command: Callable[[list[str]], int], words: list[str]) -> int:
-    """Run a command; turn what it raises into a message and an exit code."""
-    try:
-        code = command(words)
-        sys.stdout.flush()
-        return code
-    except Expected as error:
-        fail(error)
-        return error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except OSError as error:  # a full disk, a folder that is not ours
-        fail(of_system(error))
-        return 1
-    except (
-        RuntimeError,
-        ImportError,
-    ) as error:  # ImportError: a compiled module is opened by the system's loader
-        if "can't start new thread" not in str(error) and "Too many open files" not in str(error):
-            return bug(error, words)
-        fail(
-            Expected(
-                "the system allows no more processes or open files",
-                "ulimit -u -n; raise it, then run it again",
-            )
-        )
-        return 1
-    except KeyboardInterrupt:
+# What Python and the system's loader of compiled modules say where the system allows no more.
+USED_UP = ("can't start new thread", "Too many open files")
+
+
+def exit_code(error: BaseException, words: list[str]) -> int:
+    """The exit code for what a command raised, after it was shown."""
+    match error:
+        case Expected():
+            fail(error)
+            return error.exit_code
+        case BrokenPipeError():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        case OSError():  # a full disk, a folder that is not ours
+            return exit_code(of_system(error), words)
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else 1
+        case RuntimeError() | ImportError() if any(each in str(error) for each in USED_UP):
+            what = "the system allows no more processes or open files"
+            return exit_code(Expected(what, "ulimit -u -n; raise it, then run it again"), words)
+    if type(error).__name__ in {
+        "KeyboardInterrupt",
+        "Abort",
+    }:  # the latter is what typer makes of it
         sys.stderr.write("\ninterrupted\n")
         return 130
-    except SystemExit as error:
-        return error.code if isinstance(error.code, int) else 1
-    except Exception as error:  # noqa: BLE001 - the one place for it
-        if type(error).__module__.startswith(("click", "typer")):
-            return usage(error)
-        return bug(error, words)
+    if type(error).__module__.startswith(("click", "typer")):
+        return exit_code(_usage(error), words)
+    return _bug(error, words)
 
 
 def fail(error: Expected) -> None:
@@ -56,14 +50,8 @@ def fail(error: Expected) -> None:
         sys.stderr.write(f"  next: {sanitise(error.hint)}\n")
 
 
-def usage(error: Exception) -> int:
-    """What typer raises: wrong words on the command line, or Ctrl-C at a prompt."""
-    name = type(error).__name__
-    if name == "Abort":
-        sys.stderr.write("\ninterrupted\n")
-        return 130
-    if name == "Exit":
-        return int(getattr(error, "exit_code", 0))
+def _usage(error: Any) -> Usage:
+    """What typer raises: wrong words on the command line."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "issue-orch"
     message = error.format_message() if hasattr(error, "format_message") else str(error)
@@ -73,16 +61,11 @@ def usage(error: Exception) -> int:
     )
     _, _, examples = ((context and context.command.help) or "").partition("Examples:")
     example = examples.strip().partition("\n")[0]
-    fail(
-        Usage(
-            f"{path}: {message.rstrip('.')}",
-            f"{example}   (more: {path} --help)" if example else f"{path} --help",
-        )
-    )
-    return Usage.exit_code
+    hint = f"{example}   (more: {path} --help)" if example else f"{path} --help"
+    return Usage(f"{path}: {message.rstrip('.')}", hint)
 
 
-def bug(error: Exception, words: list[str]) -> int:
+def _bug(error: BaseException, words: list[str]) -> int:
     """Anything else is our fault: the traceback goes to a file, redacted, and its path is shown."""
     import tempfile
     import traceback
@@ -102,7 +85,6 @@ def bug(error: Exception, words: list[str]) -> int:
 def say(text: str) -> None:
     """Narration: to stderr, so that stdout holds the answer alone."""
     sys.stderr.write(text + "\n")
-    sys.stderr.flush()
 
 
 def warn(*texts: str) -> None:
@@ -135,22 +117,18 @@ def print_json(indent: int | None = None, **record: object) -> None:
     print(json.dumps({"schemaVersion": 1, **record}, indent=indent))
 
 
-def colours(stream: object) -> bool:
+def colours(stream: TextIO) -> bool:
     """Whether to colour: a terminal, and nobody asked for none (NO_COLOR, TERM=dumb)."""
-    isatty = getattr(stream, "isatty", None)
-    return (
-        bool(isatty and isatty())
-        and not os.environ.get("NO_COLOR")
-        and os.environ.get("TERM") != "dumb"
-    )
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return stream.isatty() and not plain
 
 
-def width(stream: object) -> int:
+def width(stream: TextIO) -> int:
     """Columns to fill; 80 where it is not a terminal, unless COLUMNS says otherwise."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isdecimal() and int(columns) > 0:
         return int(columns)
     try:
-        return os.get_terminal_size(stream.fileno()).columns  # type: ignore[attr-defined]
-    except (OSError, ValueError, AttributeError):
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
         return 80

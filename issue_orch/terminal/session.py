@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.history import (
@@ -29,49 +29,42 @@ from ..core.history import (
 from ..store.files import seconds
 from ..store.look import Past, Seen
 from ..text import one_line, sanitise, wrapped
-from .sessions import age, work_lines
+from .sessions import Line, Lines, age, work_lines
 
-Line = tuple[str, str]  # text, and a style: a colour, bold, dim, or nothing
 _PLAN_LINES = 20
 _TIMELINE_LINES = 15
 _LONG = {"registered": "starting", "planning": "planning", "working": "working", "stuck": "stuck"}
 
 
-def session_lines(seen: Seen, past: Past, now: float, columns: int) -> list[Line]:
+def session_lines(seen: Seen, past: Past, columns: int) -> list[Line]:
     """All that is known of a session, no line wider than `columns`."""
     sections = {
         "Question": question_lines(seen),
         "Plan": _plan_lines(past.plan, seen),
-        "Guidance": _guidance_lines(past, now),
-        "Work": work_lines(seen, now, 1_000),
-        "Session": _fact_lines(seen, now),
-        "Timeline": _timeline_lines(past, seen, now),
+        "Guidance": _guidance_lines(past, seen.now),
+        "Work": work_lines(seen, 1_000),
+        "Session": _fact_lines(seen),
+        "Timeline": _timeline_lines(past, seen),
     }
     lines = list(_head_lines(seen))
     for title, found in sections.items():
-        rows = list(found)
-        lines += (
-            [("", ""), (title, "bold"), *(("  " + text, style) for text, style in rows)]
-            if rows
-            else []
-        )
+        if rows := [(f"  {text}", style) for text, style in found]:
+            lines += [("", ""), (title, "bold"), *rows]
     return [(row, style) for text, style in lines for row in wrapped(text, columns)]
 
 
-def _head_lines(seen: Seen) -> Iterator[Line]:
+def _head_lines(seen: Seen) -> Lines:
     status, head = seen.status, seen.headline
     yield f"#{status['id']} {one_line(status['issueTitle'], 200)}", "bold"
     why = f": {one_line(head.why, 300)}" if head.why and not status["question"] else ""
     yield f"  {head.label}{why}", head.colour
 
 
-def _fact_lines(seen: Seen, now: float) -> Iterator[Line]:
+def _fact_lines(seen: Seen) -> Lines:
     status, cost = seen.status, seen.status["cost"]
-    attempts = f"attempt {status['attempt']}" + (
-        f", held: {status['hold']}" if status["hold"] else ""
-    )
-    started = age(now - seconds(status["startedAt"]))
-    yield f"started {started} ago, {attempts}, agent {one_line(status['agent'], 40)}", "dim"
+    held = f", held: {status['hold']}" if status["hold"] else ""
+    started = f"{age(seen.now - seconds(status['startedAt']))} ago, attempt {status['attempt']}"
+    yield f"started {started}{held}, agent {one_line(status['agent'], 40)}", "dim"
     if cost["inputTokens"]:
         unknown = ", cost unknown" if cost["usd"] is None else ""
         yield f"{cost['inputTokens']:,} tokens in, {cost['outputTokens']:,} out{unknown}", "dim"
@@ -83,7 +76,7 @@ def _fact_lines(seen: Seen, now: float) -> Iterator[Line]:
     yield f"{sanitise(status['issueUrl'])}", "dim"
 
 
-def question_lines(seen: Seen) -> Iterator[Line]:
+def question_lines(seen: Seen) -> Lines:
     question = seen.status["question"]
     if not question:
         return
@@ -97,7 +90,7 @@ def question_lines(seen: Seen) -> Iterator[Line]:
         yield f"Its default: {sanitise(question['default'])}", ""
 
 
-def _plan_lines(text: str, seen: Seen) -> Iterator[Line]:
+def _plan_lines(text: str, seen: Seen) -> Lines:
     lines = sanitise(text).strip().splitlines()
     yield from ((line.rstrip(), "") for line in lines[:_PLAN_LINES])
     if len(lines) > _PLAN_LINES:
@@ -109,7 +102,7 @@ def _plan_lines(text: str, seen: Seen) -> Iterator[Line]:
         )
 
 
-def _guidance_lines(past: Past, now: float) -> Iterator[Line]:
+def _guidance_lines(past: Past, now: float) -> Lines:
     told = (("delivered", "", past.delivered), ("waiting", "yellow", past.pending))
     for state, style, messages in told:
         for message in messages:
@@ -118,9 +111,9 @@ def _guidance_lines(past: Past, now: float) -> Iterator[Line]:
                 yield f"[{state}] {when} ago, {who}: {one_line(message['text'], 400)}", style
 
 
-def _timeline_lines(past: Past, seen: Seen, now: float) -> Iterator[Line]:
+def _timeline_lines(past: Past, seen: Seen) -> Lines:
     """How long in each phase, then the last entries of the history, in words and local time."""
-    phases = phase_times(past.events, seen, now)
+    phases = phase_times(past.events, seen)
     if phases:
         yield ", ".join(f"{_LONG[phase]} {age(lasted)}" for phase, lasted in phases.items()), ""
     rows = [
@@ -132,10 +125,10 @@ def _timeline_lines(past: Past, seen: Seen, now: float) -> Iterator[Line]:
         yield f"{time.strftime('%H:%M:%S', time.localtime(seconds(at)))}  {words}", "dim"
 
 
-def phase_times(events: Sequence[Mapping[str, Any]], seen: Seen, now: float) -> dict[str, float]:
+def phase_times(events: Sequence[Mapping[str, Any]], seen: Seen) -> dict[str, float]:
     """Seconds spent in each phase that needs work; the last one until it ended, or until now."""
     phase, since = "registered", seconds(seen.status["startedAt"])
-    ended = seconds(seen.status["endedAt"]) or now
+    ended = seconds(seen.status["endedAt"]) or seen.now
     moves = [
         (each.after, seconds(line.get("at")))
         for line in events

@@ -31,15 +31,22 @@ FLEXIBLE = {"TITLE", "WHY"}
 DROPPED = ("COST", "CHECKS", "FILES", "AGE", "WHY", "NEXT")  # in this order when room is short
 
 
+Line = tuple[str, str]  # text, and a style: a colour, bold, dim, or nothing
+Lines = Iterator[Line]
+
+
 def paint(text: str, colour: str, on: bool) -> str:
     return f"\x1b[{CODES[colour]}m{text}\x1b[0m" if on and colour and text else text
 
 
+def is_link(url: str) -> bool:
+    """Only what is a plain http(s) address becomes one."""
+    return url.startswith(("http://", "https://")) and url.isprintable()
+
+
 def link(text: str, url: str | None, on: bool) -> str:
-    """An OSC 8 link; only for plain http(s) addresses."""
-    if not on or not url or not url.startswith(("http://", "https://")) or not url.isprintable():
-        return text
-    return f"\x1b]8;;{url}\x1b\\{text}\x1b]8;;\x1b\\"
+    """An OSC 8 link."""
+    return f"\x1b]8;;{url}\x1b\\{text}\x1b]8;;\x1b\\" if on and url and is_link(url) else text
 
 
 def age(seconds_: float) -> str:
@@ -50,7 +57,7 @@ def age(seconds_: float) -> str:
     return f"{max(0, int(seconds_))}s"
 
 
-def status_text(sessions: Sequence[Seen], now: float, width: int, colour: bool) -> str:
+def status_text(sessions: Sequence[Seen], width: int, colour: bool) -> str:
     """Those that need you first, then by number: a list for a few sessions, a table from ten on."""
     if not sessions:
         return "No active sessions.\n  issue-orch plan shows what is ready; issue-orch spawn starts it.\n"
@@ -59,28 +66,28 @@ def status_text(sessions: Sequence[Seen], now: float, width: int, colour: bool) 
     )
     needed = sum(seen.headline.needs_you for seen in ordered)
     wanted = f", {needed} need{'s' * (needed == 1)} you" if needed and len(ordered) > 1 else ""
-    title = f"Active Sessions ({len(ordered)}){wanted}:\n\n"
-    if len(ordered) >= TABLE_FROM:
-        return title + table_text(ordered, now, width, colour)
-    return title + "\n".join(session_text(seen, now, width, colour) for seen in ordered)
+    lines = [f"Active Sessions ({len(ordered)}){wanted}:", ""]
+    if len(ordered) < TABLE_FROM:
+        lines += [line for seen in ordered for line in _session_lines(seen, width, colour)]
+    else:
+        lines += [*_table_lines(ordered, width, colour), ""]
+    return "\n".join(lines)
 
 
-def session_text(seen: Seen, now: float, width: int, colour: bool) -> str:
+def _session_lines(seen: Seen, width: int, colour: bool) -> Iterator[str]:
     status, head = seen.status, seen.headline
-    since = (
-        f" ({age(now - seconds(status['startedAt']))})" if status["status"] != "complete" else ""
-    )
-    start = f"[{head.mark}] #{status['issueNumber']} - {head.label}{since} - "
-    title = paint(
-        one_line(status["issueTitle"], max(20, width - len(start))), "dim" * is_stale(seen), colour
-    )
-    number = link(f"#{status['issueNumber']}", status["issueUrl"], colour)
-    mark, label = (paint(text, head.colour, colour) for text in (f"[{head.mark}]", head.label))
-    lines = [f"{mark} {number} - {label}{since} - {title}"]
-    for text, style in details(seen, now, width - 4):
-        shown = link(text, status["pullRequestUrl"], colour) if text.startswith("PR: ") else text
-        lines.append("    " + paint(shown, style, colour))
-    return "\n".join([*lines, ""])
+    mark, number, url = f"[{head.mark}]", f"#{status['issueNumber']}", status["pullRequestUrl"]
+    lasted = age(seen.now - seconds(status["startedAt"]))
+    since = f" ({lasted})" if status["status"] != "complete" else ""
+    room = width - len(f"{mark} {number} - {head.label}{since} - ")
+    title = paint(one_line(status["issueTitle"], max(20, room)), "dim" * is_stale(seen), colour)
+    number = link(number, status["issueUrl"], colour)
+    mark, label = (paint(text, head.colour, colour) for text in (mark, head.label))
+    yield f"{mark} {number} - {label}{since} - {title}"
+    for text, style in _details(seen, width - 4):
+        shown = link(text, url, colour) if text.startswith("PR: ") else text
+        yield f"    {paint(shown, style, colour)}"
+    yield ""
 
 
 def is_stale(seen: Seen) -> bool:
@@ -88,7 +95,7 @@ def is_stale(seen: Seen) -> bool:
     return seen.headline.label == "QUIET" or seen.headline.label in OVER
 
 
-def details(seen: Seen, now: float, width: int) -> Iterator[tuple[str, str]]:
+def _details(seen: Seen, width: int) -> Lines:
     """The lines below the headline, each with its style."""
     status, label, why = seen.status, seen.headline.label, seen.headline.why
     question = status["question"]
@@ -101,13 +108,13 @@ def details(seen: Seen, now: float, width: int) -> Iterator[tuple[str, str]]:
         yield one_line(why, width), "dim"
     elif (why and status["status"] != "complete") or label == "PUBLISH PENDING":
         yield one_line(f"Reason: {why}", width), ""
-    yield from work_lines(seen, now, width)
+    yield from work_lines(seen, width)
     following = next_command(status, label)
     if following and not following.startswith("review "):
         yield following, "bold"
 
 
-def work_lines(seen: Seen, now: float, width: int) -> Iterator[tuple[str, str]]:
+def work_lines(seen: Seen, width: int) -> Lines:
     """What the session has done so far, and how its pull stands."""
     status, label, over = seen.status, seen.headline.label, seen.headline.label in OVER
     changes = status["changes"]
@@ -118,7 +125,7 @@ def work_lines(seen: Seen, now: float, width: int) -> Iterator[tuple[str, str]]:
         yield f"Cost: ${status['cost']['usd']:.2f}", ""
     if status["pullRequestUrl"]:
         if not over and label != "CLOSED":
-            checks, old = checks_text(seen, now)
+            checks, old = _checks_text(seen)
             yield one_line(f"Checks: {checks or 'not looked at'}", width), "dim" * old
             for note in filter(None, pull_notes(seen.pull or {})):
                 yield one_line(f"Note: {note}", width), ""
@@ -140,7 +147,7 @@ def rate_text(rate: Mapping[str, Any], now: float) -> str:
     return f"GitHub, {age(now - seconds(rate['at']))} ago: {asked}{left}"
 
 
-def checks_text(seen: Seen, now: float, names: int = 3) -> tuple[str, bool]:
+def _checks_text(seen: Seen, names: int = 3) -> tuple[str, bool]:
     """Checks, review and conflict of the pull as far as they are known, and whether that was long ago."""
     pull = seen.pull or {}
     words = [str(pull.get("checks") or "")]
@@ -152,8 +159,8 @@ def checks_text(seen: Seen, now: float, names: int = 3) -> tuple[str, bool]:
         words.append("review required" if review == "required" else review)
     if pull.get("mergeable") is False:
         words.append("conflict")
-    text = ", ".join(word for word in words if word)
-    past = now - seconds(pull.get("fetchedAt") or "")
+    text = ", ".join(filter(None, words))
+    past = seen.now - seconds(pull.get("fetchedAt"))
     old = bool(text) and past > STALE_AFTER
     return f"{text} ({age(past)} ago)" if old else text, old
 
@@ -161,79 +168,73 @@ def checks_text(seen: Seen, now: float, names: int = 3) -> tuple[str, bool]:
 # -- from ten sessions on: a line for each, and as many columns as the terminal has room for
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     text: str
     style: str = ""
     url: str | None = None
 
 
-Row = dict[str, Cell]
+_Row = dict[str, _Cell]
 
 
-def table_text(sessions: Sequence[Seen], now: float, width: int, colour: bool) -> str:
-    rows = [row_of(seen, now) for seen in sessions]
-    filled = [name for name in HEADINGS if any(row[name].text for row in rows)]
+def _table_lines(sessions: Sequence[Seen], width: int, colour: bool) -> Iterator[str]:
+    rows = [_row(seen) for seen in sessions]
+    heading = {name: _Cell(name, "bold") for name in HEADINGS}
     widths = {
-        name: max(display_width(text) for text in (name, *(row[name].text for row in rows)))
-        for name in filled
+        name: max(display_width(row[name].text) for row in (heading, *rows))
+        for name in HEADINGS
+        if any(row[name].text for row in rows)
     }
     # The mark stands where the last gap would be.
     least = {
-        name: GAP + (min(widths[name], SMALLEST) if name in FLEXIBLE else widths[name])
-        for name in filled
+        name: GAP + (min(needed, SMALLEST) if name in FLEXIBLE else needed)
+        for name, needed in widths.items()
     }
-    names = list(filled)
+    names = list(widths)
     for name in DROPPED:
         if name in names and sum(least[each] for each in names) > width:
             names.remove(name)
-    share(names, widths, width)
-    heading = {name: Cell(name, "bold") for name in names}
-    lines = ["  " + joined(heading, names, widths, colour)]
+    _share(names, widths, width)
+    yield f"  {_joined(heading, names, widths, colour)}"
     for seen, row in zip(sessions, rows, strict=True):
         mark = paint(seen.headline.mark, seen.headline.colour, colour)
-        lines.append(f"{mark} {joined(row, names, widths, colour)}")
-    lines.append("")
-    if hidden := [name for name in filled if name not in names]:
+        yield f"{mark} {_joined(row, names, widths, colour)}"
+    yield ""
+    if hidden := [name for name in widths if name not in names]:
         what = f"{len(hidden)} column{'s' * (len(hidden) > 1)} hidden ({', '.join(hidden)})"
-        lines.append(one_line(f"{what}: COLUMNS={sum(least.values())} or --json shows all", width))
-    lines.append(
-        one_line("Next: issue-orch NEXT ISSUE · all about one: issue-orch show ISSUE", width)
-    )
-    return "\n".join([*lines, ""])
+        yield one_line(f"{what}: COLUMNS={sum(least.values())} or --json shows all", width)
+    yield one_line("Next: issue-orch NEXT ISSUE · all about one: issue-orch show ISSUE", width)
 
 
-def row_of(seen: Seen, now: float) -> Row:
-    status, head = seen.status, seen.headline
-    changes, usd, stale = status["changes"], status["cost"]["usd"], "dim" * is_stale(seen)
-    files = (
-        f"{changes['files']} (+{changes['insertions']} -{changes['deletions']})" if changes else ""
-    )
-    checks, old = checks_text(seen, now, names=0)
+def _row(seen: Seen) -> _Row:
+    status, head, stale = seen.status, seen.headline, "dim" * is_stale(seen)
+    changes, usd = status["changes"], status["cost"]["usd"]
+    files = changes and f"{changes['files']} (+{changes['insertions']} -{changes['deletions']})"
+    checks, old = _checks_text(seen, names=0)
     return {
-        "ISSUE": Cell(f"#{status['issueNumber']}", stale, status["issueUrl"]),
-        "HEADLINE": Cell(head.label, head.colour),
-        "TITLE": Cell(one_line(status["issueTitle"], 60), stale),
-        "WHY": Cell(one_line(head.why, 60), stale or "dim" * (not head.needs_you)),
-        "AGE": Cell(age(now - seconds(status["startedAt"])), stale),
-        "FILES": Cell(files, stale),
-        "CHECKS": Cell(one_line(checks, 40), "dim" * (old or bool(stale))),
-        "COST": Cell(f"${usd:.2f}" if usd else "", stale),
-        "NEXT": following(seen),
+        "ISSUE": _Cell(f"#{status['issueNumber']}", stale, status["issueUrl"]),
+        "HEADLINE": _Cell(head.label, head.colour),
+        "TITLE": _Cell(one_line(status["issueTitle"], 60), stale),
+        "WHY": _Cell(one_line(head.why, 60), stale or "dim" * (not head.needs_you)),
+        "AGE": _Cell(age(seen.now - seconds(status["startedAt"])), stale),
+        "FILES": _Cell(files or "", stale),
+        "CHECKS": _Cell(one_line(checks, 40), stale or "dim" * old),
+        "COST": _Cell(f"${usd:.2f}" if usd else "", stale),
+        "NEXT": _following(seen),
     }
 
 
-def following(seen: Seen) -> Cell:
+def _following(seen: Seen) -> _Cell:
     """The next command without its first and last word; for a review the number of the pull, linked."""
     url, style = seen.status["pullRequestUrl"], "bold" * seen.headline.needs_you
-    verb, *words = next_command(seen.status, seen.headline.label).removeprefix(
-        "issue-orch "
-    ).split() or [""]
+    command = next_command(seen.status, seen.headline.label).removeprefix("issue-orch ")
+    verb, *words = command.split() or [""]
     if verb == "review" and url:
-        return Cell(one_line(f"review #{url.rpartition('/')[2]}", SMALLEST), style, url)
-    return Cell(" ".join([verb, *(word for word in words if word.startswith("-"))]), style)
+        return _Cell(one_line(f"review #{url.rpartition('/')[2]}", SMALLEST), style, url)
+    return _Cell(" ".join([verb, *(word for word in words if word.startswith("-"))]), style)
 
 
-def share(names: Sequence[str], widths: dict[str, int], width: int) -> None:
+def _share(names: Sequence[str], widths: dict[str, int], width: int) -> None:
     """Divide what is left between title and reason; neither gets more than it can use."""
     room = width - sum(GAP + (0 if name in FLEXIBLE else widths[name]) for name in names)
     narrow_first = sorted(FLEXIBLE.intersection(names), key=lambda name: widths[name])
@@ -242,11 +243,12 @@ def share(names: Sequence[str], widths: dict[str, int], width: int) -> None:
         room -= widths[name]
 
 
-def joined(row: Row, names: Sequence[str], widths: dict[str, int], colour: bool) -> str:
+def _joined(row: _Row, names: Sequence[str], widths: dict[str, int], colour: bool) -> str:
+    """What follows the last column is cut off again."""
     parts = []
     for name in names:
         text, style, url = row[name]
         text = one_line(text, widths[name])
-        blank = "" if name == names[-1] else " " * (widths[name] - display_width(text))
+        blank = " " * (widths[name] - display_width(text))
         parts.append(paint(link(text, url, colour), style, colour) + blank)
     return (" " * GAP).join(parts).rstrip()

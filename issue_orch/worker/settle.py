@@ -47,13 +47,13 @@ class Job(NamedTuple):
 def settle(job: Job, gh: GitHub) -> Settled:
     """Bring a completed session to its recorded pull. Nothing here writes to the session's files."""
     status, remote, repo = job.status, job.launch["remote"], repo_of(job.launch)
-    branch, path = Branch(status["branch"]), status["worktreePath"]
+    branch, path = status["branch"], status["worktreePath"]
     commits = commits_since(repo, path, status["baseSha"])
     if problem := _unready(repo, path, branch, bool(commits)):
         return Settled("unready", problem)
     head = commits[0][0]
     try:
-        push(repo, remote, branch, head, Branch(status["base"]), job.token)
+        push(repo, remote, branch, head, status["base"], job.token)
     except Rejected as error:
         if error.kind == "other":
             raise Rejected("other", f"the remote does not take {branch}: {error.message}") from None

@@ -167,6 +167,15 @@ def test_a_number_in_the_box_is_the_option(played: Callable[..., None]) -> None:
     played(play, (120, 32))
 
 
+def test_keys_that_come_at_once_move_as_often(played: Callable[..., None]) -> None:
+    async def play(app: Watch, pilot: Pilot[None]) -> None:
+        for _ in range(3):
+            app.post_message(Key("j", "j"))
+        await until(pilot, lambda: app.selected == app.order[3])
+
+    played(play)
+
+
 def test_what_is_typed_for_one_session_never_reaches_another(played: Callable[..., None]) -> None:
     async def play(app: Watch, pilot: Pilot[None]) -> None:
         await pilot.press("a", *"for 124", "escape", "j")

@@ -189,9 +189,8 @@ def scene(count: int) -> list[tuple[SessionStatus, PullFacts | None]]:
 def seen(status: SessionStatus, facts: PullFacts | None) -> Seen:
     runs = status["status"] in {"planning", "working", "registered"} and not status["hold"]
     beat = NOW - seconds(status["lastHeartbeat"] or "")
-    return Seen(
-        status, facts, headline(status, facts, Observed("supervisor" if runs else "", beat))
-    )
+    observed = Observed("supervisor" if runs else "", beat)
+    return Seen(status, facts, headline(status, facts, observed), NOW)
 
 
 def sights(count: int) -> list[Seen]:
@@ -216,11 +215,11 @@ def golden() -> dict[str, str]:
     """Every screen of `status` by its file name. Escapes are made visible."""
     sizes = itertools.product((0, 1, 3, 12, 200), (80, 100, 160))
     screens = {
-        f"status-{count}-{width}.txt": status_text(sights(count), NOW, width, False)
+        f"status-{count}-{width}.txt": status_text(sights(count), width, False)
         for count, width in sizes
     }
     coloured = {
-        f"colour-{count}-100.txt": status_text(sights(count), NOW, 100, True) for count in (3, 12)
+        f"colour-{count}-100.txt": status_text(sights(count), 100, True) for count in (3, 12)
     }
     return {**screens, **{name: text.replace("\x1b", "ESC") for name, text in coloured.items()}}
 

@@ -235,9 +235,9 @@ def test_status_files(state: Path, data: st.DataObject) -> None:
     path.write_bytes(torn(data.draw, raw_json(data.draw(mangled(STATUS)))))
     try:
         sessions, problems = look_all(state, NOW)
-        status_text(sessions, NOW, 100, False)
+        status_text(sessions, 100, False)
         for seen in sessions:
-            session_lines(seen, load_past(state, seen.status["issueNumber"]), NOW, 100)
+            session_lines(seen, load_past(state, seen.status["issueNumber"]), 100)
         assert len(sessions) + len(problems) == 1
     except Expected as error:
         assert error.message

@@ -13,6 +13,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
@@ -169,6 +170,32 @@ def test_the_functions_of_the_journeys_are_where_they_are_said_to_be() -> None:
         assert set(re.findall(r"`([\w.]+)`", names)) <= defined(module), module
 
 
+def calls_of(module: str) -> dict[str, set[str]]:
+    """What each function and method names, calls or passes on."""
+    found = dict[str, set[str]]()
+    tree = ast.parse((PACKAGE / module).read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            inside = [*ast.walk(node)]
+            names = {each.id for each in inside if isinstance(each, ast.Name)}
+            names |= {each.attr for each in inside if isinstance(each, ast.Attribute)}
+            found.setdefault(node.name, set()).update(names)
+    return found
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_in_a_journey_each_function_is_called_by_the_one_before_it(place: int) -> None:
+    """Two steps are not calls by name: the command of the words, and the program that a command starts."""
+    text = (DOCS / "develop" / "architecture.md").read_text().split("## Three journeys")[1]
+    steps = text.split("\n### ")[place].partition("\nAsked on the way")[0]
+    stays = re.findall(r"(?m)^\d+\. `([\w/]+\.py)` ((?:`[\w.]+`(?:,\s)?)+)", steps)
+    assert len(stays) <= 7 and len({module for module, _ in stays}) == len(stays)
+    passed = [(module, name) for module, names in stays for name in re.findall(r"[\w.]+", names)]
+    for (module, name), (following, called) in pairwise(passed):
+        if (name, following) != ("run", f"commands/{called}.py") and called != "main":
+            assert called.split(".")[-1] in calls_of(module)[name.split(".")[-1]], (name, called)
+
+
 def threats() -> dict[str, list[str]]:
     """The rows by their number: threat, what must hold, where, tests."""
     return {
@@ -275,7 +302,7 @@ def test_pages_that_the_program_names_exist() -> None:
 
 def test_the_status_of_the_readme_is_what_the_program_prints() -> None:
     scene = [({**status, "cost": screens.cost(0)}, pull) for status, pull in screens.three()]
-    printed = status_text([screens.seen(*row) for row in scene], screens.NOW, 80, False)  # type: ignore[arg-type]
+    printed = status_text([screens.seen(*row) for row in scene], 80, False)  # type: ignore[arg-type]
     shown = blocks("README.md")[0].removeprefix("$ issue-orch status\n")
     assert shown == printed.replace("STUCK (38m)", "STUCK (12m)")
 

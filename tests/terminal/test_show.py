@@ -59,7 +59,7 @@ def sight(number: int) -> Seen:
 
 def test_the_screen(tmp_path: Path) -> None:
     """When it is meant to change: delete tests/kit/screens/show-124.txt, run twice, and look at the difference."""
-    lines = session_lines(sight(124), load_past(stage(tmp_path), 124), NOW, 80)
+    lines = session_lines(sight(124), load_past(stage(tmp_path), 124), 80)
     text = "".join(f"{text}\n" for text, _ in lines)
     file = screens.FOLDER / "show-124.txt"
     if not file.exists():
@@ -72,22 +72,20 @@ def test_the_screen(tmp_path: Path) -> None:
 def test_every_session_fits_and_moves_no_cursor(tmp_path: Path, columns: int) -> None:
     state = stage(tmp_path)
     for seen in screens.sights(12):
-        for text, _ in session_lines(
-            seen, load_past(state, seen.status["issueNumber"]), NOW, columns
-        ):
+        for text, _ in session_lines(seen, load_past(state, seen.status["issueNumber"]), columns):
             assert display_width(text) <= columns
             assert text.isprintable()
 
 
 def test_how_long_in_each_phase(tmp_path: Path) -> None:
-    assert phase_times([], sight(124), NOW) == {"registered": 2280.0}
+    assert phase_times([], sight(124)) == {"registered": 2280.0}
     events = [
         {"kind": "transition", "at": iso(NOW - 2000), "after": "working"},
         {"kind": "transition", "at": iso(NOW - 1000), "after": "stuck"},
         {"kind": "transition", "at": iso(NOW - 900), "after": "working"},
         {"kind": "transition", "at": iso(NOW - 100), "after": "complete"},
     ]
-    assert phase_times(events, sight(124), NOW) == {
+    assert phase_times(events, sight(124)) == {
         "registered": 280.0,
         "working": 1800.0,
         "stuck": 100.0,

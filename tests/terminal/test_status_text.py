@@ -26,7 +26,7 @@ def test_screen(name: str) -> None:
 @pytest.mark.parametrize("count", [1, 3, 12, 200])
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_nothing_is_wider_than_the_terminal_or_moves_its_cursor(count: int, width: int) -> None:
-    text = status_text(screens.sights(count), screens.NOW, width, False)
+    text = status_text(screens.sights(count), width, False)
     for line in text.splitlines():
         assert display_width(line) <= width or line.strip().startswith(
             "PR: "
@@ -35,21 +35,17 @@ def test_nothing_is_wider_than_the_terminal_or_moves_its_cursor(count: int, widt
 
 
 def test_a_narrow_terminal_keeps_number_headline_and_title() -> None:
-    lines = status_text(screens.sights(12), screens.NOW, 50, False).splitlines()
+    lines = status_text(screens.sights(12), 50, False).splitlines()
     assert lines[2].split() == ["ISSUE", "HEADLINE", "TITLE"]
     assert max(map(display_width, lines)) <= 50
 
 
 def test_the_named_width_shows_every_column() -> None:
     sights = screens.sights(12)
-    footer = next(
-        line
-        for line in status_text(sights, screens.NOW, 80, False).splitlines()
-        if "hidden" in line
-    )
+    footer = next(line for line in status_text(sights, 80, False).splitlines() if "hidden" in line)
     width = int(footer.partition("COLUMNS=")[2].split()[0])
-    assert "hidden" not in status_text(sights, screens.NOW, width, False)
-    assert "1 column hidden (COST)" in status_text(sights, screens.NOW, width - 1, False)
+    assert "hidden" not in status_text(sights, width, False)
+    assert "1 column hidden (COST)" in status_text(sights, width - 1, False)
 
 
 def test_warm_colours_want_you_and_cool_ones_wait() -> None:

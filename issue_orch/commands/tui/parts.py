@@ -12,8 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import RichLog, Static
 
-from ...actions.launch import adapter_name
-from ...agents.registry import load
+from ...actions.launch import load_adapter
 from ...core.record import SessionStatus
 from ...git.run import Repo, entries, git, neutral
 from ...git.snapshot import UNTRACKED
@@ -87,7 +86,7 @@ class AgentLog(RichLog):
     def follow(self, path: Path, agent: str) -> None:
         if path != self.path:
             self.path, self.reader = path, LogReader(path, LOG_TAIL)
-            self.rendering = Rendering(load(adapter_name(agent)).parse)
+            self.rendering = Rendering(load_adapter(agent).parse)
             self.clear()
         for raw, at in self.reader.read():
             for line in self.rendering.lines(raw, at):
@@ -115,11 +114,11 @@ def searched(seen: Seen) -> str:
     return f"#{seen.status['issueNumber']} {seen.headline.label} {seen.status['issueTitle']}".casefold()
 
 
-def row_content(seen: Seen, now: float, labels: int, room: int) -> Content:
+def row_content(seen: Seen, labels: int, room: int) -> Content:
     """One line of the list: mark, number, headline, age, title."""
     status, head = seen.status, seen.headline
     start = f"{head.mark} #{status['issueNumber']:<4} {head.label:<{labels}}"
-    since = f" {age(now - seconds(status['startedAt'])):>4}  "
+    since = f" {age(seen.now - seconds(status['startedAt'])):>4}  "
     title = one_line(status["issueTitle"], max(4, room - len(start) - len(since)))
     dim = STYLES["dim"]
     return Content.assemble(

@@ -15,18 +15,19 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
-from textual.css.query import NoMatches
 from textual.widgets import Footer, Input, OptionList, RichLog, Static, TabbedContent, TabPane
 from textual.widgets.option_list import Option
 
 from ...actions import steer
 from ...actions.context import open_context
 from ...core.model import find_number
+from ...core.record import Question
 from ...errors import Expected, Usage
 from ...git.run import find_repo
 from ...store.files import session_folder
 from ...store.look import Seen, find_state, load_past, look_all
 from ...terminal.session import session_lines
+from ...terminal.sessions import is_link
 from ...text import one_line
 from .parts import (
     EMPTY,
@@ -68,13 +69,6 @@ NAMES = {"slash": "/", "question_mark": "?", "q,ctrl+c": "q"}
 BOXES = ("answer", "filter")
 
 
-def _binding(row: tuple[str, str, str, str]) -> Binding:
-    """What opens a box has priority: what is typed next is for the box."""
-    keys, action, label, purpose = row
-    first = action in BOXES
-    return Binding(keys, action, label, bool(label), NAMES.get(keys), first, tooltip=purpose)
-
-
 def watch() -> int:
     state = find_state()
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
@@ -84,7 +78,7 @@ def watch() -> int:
     return 3 if app.return_code else 0
 
 
-def give(number: int, text: str, question: str | None) -> str:
+def give(number: int, text: str, question: Question | None) -> str:
     return steer.guide(open_context(), number, text, question=question)
 
 
@@ -94,13 +88,18 @@ class Watch(App[None]):
     CSS_PATH = "watch.tcss"
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
-    BINDINGS: ClassVar[list[BindingType]] = [*map(_binding, KEYS)]
+    BINDINGS: ClassVar[
+        list[BindingType]
+    ] = [  # what opens a box has priority: what is typed next is for the box
+        Binding(keys, action, label, bool(label), NAMES.get(keys), action in BOXES, tooltip=purpose)
+        for keys, action, label, purpose in KEYS
+    ]
 
     def __init__(
         self,
         state: Path,
         cwd: str,
-        give: Callable[[int, str, str | None], str],
+        give: Callable[[int, str, Question | None], str],
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`give` delivers guidance and wakes the worker; it is called in a thread."""
@@ -110,34 +109,38 @@ class Watch(App[None]):
         self.rows: dict[int, Seen] = {}
         self.problems: list[str] = []
         self.order: list[int] = []
-        self.selected: int | None = None
+        self.selected = 0
         self.wanting: set[int] | None = None
         self.shown: object = None
         self.diffed: object = None
+        self.top, self.facts = Static(id="top", markup=False), Static(id="facts", markup=False)
+        hint = "filter: a number, a headline, a word of the title"
+        self.filter_box = Input(id="filter", placeholder=hint, compact=True)
+        self.sessions = OptionList(id="list", markup=False)
+        self.tabs = TabbedContent(id="tabs")
+        self.lines = AgentLog(id="lines", wrap=True, min_width=1, max_lines=LOG_LINES)
+        self.changed = RichLog(id="changed", min_width=1, auto_scroll=False)
+        self.answer_box = Input(id="answer")
 
     def compose(self) -> ComposeResult:
-        yield Static(id="top", markup=False)
+        yield self.top
         with Container(id="body"):
             with Vertical(id="left"):
-                yield Input(
-                    id="filter",
-                    placeholder="filter: a number, a headline, a word of the title",
-                    compact=True,
-                )
-                yield OptionList(id="list", markup=False)
+                yield self.filter_box
+                yield self.sessions
             with Vertical(id="right"):
-                with TabbedContent(id="tabs"):
+                with self.tabs:
                     with TabPane("1 Overview", id="overview"), VerticalScroll():
-                        yield Static(id="facts", markup=False)
+                        yield self.facts
                     with TabPane("2 Log", id="log"):
-                        yield AgentLog(id="lines", wrap=True, min_width=1, max_lines=LOG_LINES)
+                        yield self.lines
                     with TabPane("3 Diff", id="diff"):
-                        yield RichLog(id="changed", min_width=1, auto_scroll=False)
-                yield Input(id="answer")
+                        yield self.changed
+                yield self.answer_box
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
-        self.query_one("#list").focus()
+        self.sessions.focus()
         self.set_interval(POLL, self.poll)
 
     def on_resize(self) -> None:
@@ -156,45 +159,35 @@ class Watch(App[None]):
             head = self.rows[number].headline
             self.say(f"#{number} {head.label}: {one_line(head.why, 200)}".rstrip(": "), "warning")
         self.wanting = wanting
-        try:
-            self.show_list()
-            self.show_detail()
-        except NoMatches:
-            pass  # a tick while the screen is built or taken down
+        self.show_list()
+        self.show_detail()
 
     def show_list(self) -> None:
-        word = self.query_one("#filter", Input).value.casefold()
+        word, widget = self.filter_box.value.casefold(), self.sessions
         seen = {number: each for number, each in self.rows.items() if word in searched(each)}
         order = sorted(seen, key=lambda number: (not seen[number].headline.needs_you, number))
-        widget = self.query_one("#list", OptionList)
         labels = max((len(each.headline.label) for each in seen.values()), default=0)
         room = max(20, widget.scrollable_content_region.width - 1)
-        prompts = [row_content(seen[number], self.clock(), labels, room) for number in order]
+        prompts = [row_content(seen[number], labels, room) for number in order]
         if order != self.order:
-            kept = self.selected if self.selected in seen else order[0] if order else None
-            self.order, self.selected = order, kept
+            self.order = order
+            if self.selected not in seen:
+                self.selected = order[0] if order else 0
             with self.prevent(OptionList.OptionHighlighted):
-                widget.set_options(
-                    Option(prompt, str(number))
-                    for prompt, number in zip(prompts, order, strict=True)
-                )
-                widget.highlighted = order.index(kept) if kept is not None else None
-        else:
-            for place, prompt in enumerate(prompts):
-                if widget.get_option_at_index(place).prompt != prompt:
-                    widget.replace_option_prompt_at_index(place, prompt)
-        name = next(
-            (each.status["repo"] for each in self.rows.values()), self.state.parent.parent.name
-        )
-        top = top_content(
-            name, len(self.rows), len(seen), len(self.wanting or ()), word, self.size.width
-        )
-        self.query_one("#top", Static).update(top)
+                widget.set_options(map(Option, prompts, map(str, order)))
+                widget.highlighted = order.index(self.selected) if order else None
+        for place, prompt in enumerate(prompts):
+            if widget.get_option_at_index(place).prompt != prompt:
+                widget.replace_option_prompt_at_index(place, prompt)
+        repos = [each.status["repo"] for each in self.rows.values()]
+        name = repos[0] if repos else self.state.parent.parent.name
+        counts = (len(self.rows), len(seen), len(self.wanting or ()))
+        self.top.update(top_content(name, *counts, word, self.size.width))
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         if event.option_id is not None and int(event.option_id) != self.selected:
             self.selected = int(event.option_id)
-            self.query_one("#answer", Input).value = ""
+            self.answer_box.value = ""
             self.show_detail()
 
     def on_option_list_option_selected(self) -> None:
@@ -204,36 +197,30 @@ class Watch(App[None]):
         self.show_detail()
 
     def chosen(self) -> Seen | None:
-        return self.rows.get(self.selected or 0)
+        return self.rows.get(self.selected)
 
     def show_detail(self) -> None:
-        row, facts = self.chosen(), self.query_one("#facts", Static)
-        box = self.query_one("#answer", Input)
+        row, box = self.chosen(), self.answer_box
         box.display = row is not None and (box.has_focus or bool(row.status["question"]))
         if row is None:
             self.shown = None
-            facts.update("Nothing matches the filter." if self.rows else EMPTY)
+            self.facts.update("Nothing matches the filter." if self.rows else EMPTY)
             return
         number, question = row.status["issueNumber"], row.status["question"]
         count = len(question["options"]) if question else 0
         numbers = f"1-{count} or a text" if count > 1 else "a text"
-        box.placeholder = (
-            f"answer #{number}: {numbers}, then Enter"
-            if question
-            else f"tell the worker of #{number}"
-        )
-        columns = max(30, self.query_one("#tabs").content_region.width - 4)
-        lines = session_lines(row, load_past(self.state, number), self.clock(), columns)
+        asked = f"answer #{number}: {numbers}, then Enter"
+        box.placeholder = asked if question else f"tell the worker of #{number}"
+        columns = max(30, self.tabs.content_region.width - 4)
+        lines = session_lines(row, load_past(self.state, number), columns)
         if lines != self.shown:
             self.shown = lines
-            facts.update(
-                Content("\n").join(Content.styled(text, STYLES[style]) for text, style in lines)
-            )
-        active = self.query_one("#tabs", TabbedContent).active
-        if active == "log":
+            styled = (Content.styled(text, STYLES[style]) for text, style in lines)
+            self.facts.update(Content("\n").join(styled))
+        if self.tabs.active == "log":
             log = session_folder(self.state, number) / "agent.log"
-            self.query_one("#lines", AgentLog).follow(log, row.status["agent"])
-        elif active == "diff" and self.diffed != row.status:
+            self.lines.follow(log, row.status["agent"])
+        elif self.tabs.active == "diff" and self.diffed != row.status:
             self.diffed = row.status
             self.run_worker(lambda: self.find_diff(row), thread=True, exclusive=True, group="diff")
 
@@ -248,16 +235,15 @@ class Watch(App[None]):
 
     def show_diff(self, row: Seen, lines: list[tuple[str, str]]) -> None:
         if row.status["issueNumber"] == self.selected:
-            for widget in self.query("#changed").results(RichLog):  # none when we are leaving
-                widget.clear()
-                for text, style in lines:
-                    widget.write(Text(text, style, no_wrap=True))
+            self.changed.clear()
+            for text, style in lines:
+                self.changed.write(Text(text, style, no_wrap=True))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Back is for the boxes; what would be typed into one is not shown. None: shown, but something lies over it."""
         typing = isinstance(self.focused, Input)
         if action == "leave":
-            return typing or any(box.display for box in self.query("#filter"))
+            return typing or self.filter_box.display
         return action not in BOXES or (not typing and (len(self.screen_stack) == 1 or None))
 
     def say(self, text: str, severity: str = "information") -> None:
@@ -266,8 +252,6 @@ class Watch(App[None]):
     def act(self, do: Callable[[int], str]) -> None:
         """Run something for the chosen session in a thread, and say what became of it."""
         number = self.selected
-        if number is None:
-            return
 
         def work() -> None:
             try:
@@ -278,32 +262,35 @@ class Watch(App[None]):
                 self.call_from_thread(self.say, said, severity)
                 self.call_from_thread(self.poll)
 
-        self.run_worker(work, thread=True)
+        if number:
+            self.run_worker(work, thread=True)
 
-    def action_answer(self) -> None:
-        if self.chosen() is not None:
-            self.enter("#answer")
-
-    def enter(self, name: str) -> None:
+    def enter(self, box: Input) -> None:
         """The binding has priority, and the focus moves at once: what is typed next, however fast, is for the box."""
-        self.query_one(name).display = True
-        self.screen.set_focus(self.query_one(name))
+        box.display = True
+        self.screen.set_focus(box)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         row, text = self.chosen(), event.value.strip()
-        self.screen.set_focus(self.query_one("#list"))
-        if event.input.id != "answer" or row is None or not text:
+        self.screen.set_focus(self.sessions)
+        if event.input is self.filter_box or row is None or not text:
             return
         event.input.value = ""
-        question = row.status["question"]
-        number = find_number(text)
+        question, number = row.status["question"], find_number(text)
         if question and number and number <= len(question["options"]):
             text = question["options"][number - 1]
-        self.act(lambda number: self.give(number, text, question["id"] if question else None))
+        self.act(lambda number: self.give(number, text, question))
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        if event.input.id == "filter":
+        if event.input is self.filter_box:
             self.poll()
+
+    def action_answer(self) -> None:
+        if self.chosen():
+            self.enter(self.answer_box)
+
+    def action_filter(self) -> None:
+        self.enter(self.filter_box)
 
     def action_pause(self) -> None:
         self.act(partial(steer.pause, self.state))
@@ -312,43 +299,38 @@ class Watch(App[None]):
         self.act(lambda number: steer.resume(open_context(), number))
 
     def action_stop(self) -> None:
-        if self.selected is not None:
-            question = Over(f"Stop the worker of #{self.selected}?\n\ny  yes      n  no")
-            self.push_screen(
-                question,
-                lambda sure: self.act(partial(steer.stop, self.state)) if sure else None,
-            )
+        def stop(sure: bool | None) -> None:
+            if sure:
+                self.act(partial(steer.stop, self.state))
+
+        if self.selected:
+            words = f"Stop the worker of #{self.selected}?\n\ny  yes      n  no"
+            self.push_screen(Over(words), stop)
 
     def action_browse(self) -> None:
         row = self.chosen()
         url = (row.status["pullRequestUrl"] or row.status["issueUrl"]) if row else ""
-        if url.startswith(("https://", "http://")) and url.isprintable():
+        if is_link(url):
             self.say(url)
             self.open_url(url)
 
     def action_tab(self, name: str) -> None:
-        self.query_one("#tabs", TabbedContent).active = name
+        self.tabs.active = name
 
     def action_move(self, by: int) -> None:
         if self.order:
-            place = self.order.index(self.selected) if self.selected in self.order else 0
-            self.query_one("#list", OptionList).highlighted = min(
-                max(place + by, 0), len(self.order) - 1
-            )
+            place = (self.sessions.highlighted or 0) + by  # `selected` follows a moment later
+            self.sessions.highlighted = min(max(place, 0), len(self.order) - 1)
 
     def action_scroll(self, by: int) -> None:
-        pane = self.query_one("#tabs", TabbedContent).active_pane
-        if pane is not None:
+        if pane := self.tabs.active_pane:
             pane.query_children().first().scroll_relative(y=by * 10, animate=False)
 
-    def action_filter(self) -> None:
-        self.enter("#filter")
-
     def action_leave(self) -> None:
-        if self.query_one("#filter").has_focus or not self.query_one("#answer").has_focus:
-            self.query_one("#filter", Input).value = ""
-            self.query_one("#filter").display = False
-        self.query_one("#list").focus()
+        if not self.answer_box.has_focus:
+            self.filter_box.value = ""
+            self.filter_box.display = False
+        self.sessions.focus()
         self.poll()
 
     def action_help(self) -> None:
