@@ -40,6 +40,9 @@ NOT_PROSE = (
 )
 
 
+Origin = Literal["github", "sub_issue", "text"]
+
+
 class Ref(NamedTuple):
     """An issue that the host can be asked for. `repo` is in lower case. Other references stay the words that they are."""
 
@@ -54,7 +57,7 @@ class Unmet(NamedTuple):
     number: int | None
     title: str
     status: Literal["open", "not_planned", "unknown"]
-    source: Literal["github", "sub_issue", "text"]
+    source: Origin
 
 
 Known = Callable[[Ref], Blocker | None]
@@ -107,9 +110,7 @@ def unmet(
     )
 
 
-def _from_github(
-    linked: Linked, count: int, repo: str, source: Literal["github", "sub_issue"]
-) -> list[Unmet]:
+def _from_github(linked: Linked, count: int, repo: str, source: Origin) -> list[Unmet]:
     """What of `linked` is unmet, with `count` open ones by GitHub's summary: those that are not listed are unknown."""
     what = "blocker" if source == "github" else "sub-issue"
     if linked is None:
@@ -125,9 +126,7 @@ def _from_github(
     return waits
 
 
-def _from_blocker(
-    blocker: Blocker, repo: str, source: Literal["github", "sub_issue", "text"]
-) -> Unmet | None:
+def _from_blocker(blocker: Blocker, repo: str, source: Origin) -> Unmet | None:
     name, number = _named(blocker.repo, blocker.number, repo)
     if blocker.state == "open":
         return Unmet(name, number, blocker.title, "open", source)

@@ -64,9 +64,8 @@ WORKING, STUCK, READY = LABELS
 
 def headline(status: SessionStatus, pull: PullFacts | None, seen: Observed) -> Headline:
     """The first that applies."""
-    label, why = label_of(status, pull or {}, seen)
-    mark, colour, needs_you = LOOKS[label]
-    return Headline(label, why, mark, colour, needs_you)
+    label, why = _label_of(status, pull or {}, seen)
+    return Headline(label, why, *LOOKS[label])
 
 
 def wanted_label(head: Headline, checks: str | None) -> str | None:
@@ -84,13 +83,10 @@ def wanted_label(head: Headline, checks: str | None) -> str | None:
 
 def asks_for_holder(status: SessionStatus) -> bool:
     """Whether the label depends on who holds the lease."""
-    publish = status["publish"]
-    return status["status"] in {"registered", "planning", "working"} or bool(
-        publish and publish["pending"]
-    )
+    return status["status"] in {"registered", "planning", "working"} or bool(status["publish"])
 
 
-def label_of(status: SessionStatus, pull: PullFacts, seen: Observed) -> tuple[str, str]:
+def _label_of(status: SessionStatus, pull: PullFacts, seen: Observed) -> tuple[str, str]:
     phase = status["status"]
     if phase == "cancelled":
         return "CANCELLED", ""
@@ -100,29 +96,23 @@ def label_of(status: SessionStatus, pull: PullFacts, seen: Observed) -> tuple[st
         return "CLOSED", "the pull was closed without a merge"
     if phase == "stuck":
         return "STUCK", status["stuckReason"] or ""
-    held = held_label(status, seen)
-    if held is not None:
+    if held := _held_label(status, seen):
         return held[0], held[1] or pull.get("held", "")
     if phase == "complete":
-        label, why = pull_label(pull)
+        label, why = _pull_label(pull)
         return label, "; ".join(filter(None, (why, *pull_notes(pull))))
-    return running_label(status, seen)
+    return _running_label(status, seen)
 
 
-def held_label(status: SessionStatus, seen: Observed) -> tuple[str, str] | None:
-    publish, hold = status["publish"], status["hold"]
-    pending = bool(publish and publish["pending"])
-    if status["status"] != "complete" and not hold and not pending and not seen.holder:
-        return "CRASHED", status["failure"] or "its worker is gone"
-    if publish and pending and not seen.holder:
+def _held_label(status: SessionStatus, seen: Observed) -> tuple[str, str] | None:
+    publish, hold, failure = status["publish"], status["hold"], status["failure"]
+    if publish and not seen.holder:
         return "PUBLISH PENDING", publish["reason"]
+    if status["status"] != "complete" and not hold and not seen.holder:
+        return "CRASHED", failure or "its worker is gone"
     if hold == "budget":
-        return "OVER BUDGET", status["failure"] or "raise the budget, then resume"
-    if hold == "stopped":
-        return "STOPPED", ""
-    if hold == "paused":
-        return "PAUSED", ""
-    return None
+        return "OVER BUDGET", failure or "raise the budget, then resume"
+    return (hold.upper(), "") if hold else None
 
 
 def pull_notes(pull: PullFacts) -> list[str]:
@@ -137,70 +127,64 @@ def pull_notes(pull: PullFacts) -> list[str]:
     ]
 
 
-def pull_label(pull: PullFacts) -> tuple[str, str]:
+def _pull_label(pull: PullFacts) -> tuple[str, str]:
     if pull.get("mergeable") is False:
         return "CONFLICT", f"with {pull.get('base', 'its base')}"
     if pull.get("review") == "changes_requested":
         return "CHANGES REQUESTED", ""
-    checks = pull.get("checks")
-    if checks == "failing":
-        return "CHECKS FAILING", ", ".join(
-            str(check.get("name")) for check in pull.get("failingChecks", [])[:3]
-        )
-    if checks in {"passing", "none"}:
-        return "PR READY", "checks passed" if checks == "passing" else "no checks are set up"
-    words = {"pending": "checks are running", None: "checks not looked at"}
-    return "PR OPEN", words.get(checks, "checks unavailable")
+    match pull.get("checks"):
+        case "failing":
+            names = [str(check.get("name")) for check in pull.get("failingChecks", [])[:3]]
+            return "CHECKS FAILING", ", ".join(names)
+        case "passing":
+            return "PR READY", "checks passed"
+        case "none":
+            return "PR READY", "no checks are set up"
+        case "pending":
+            return "PR OPEN", "checks are running"
+        case None:
+            return "PR OPEN", "checks not looked at"
+        case _:
+            return "PR OPEN", "checks unavailable"
 
 
-def running_label(status: SessionStatus, seen: Observed) -> tuple[str, str]:
+def _running_label(status: SessionStatus, seen: Observed) -> tuple[str, str]:
+    phase, last, age = status["status"], status["lastActivity"], seen.heartbeat_age
     if status["retryAt"]:
-        return "RETRYING", f"at {status['retryAt'][11:16]} UTC: {status['failure'] or ''}".rstrip(
-            ": "
-        )
-    if (
-        seen.holder == "supervisor"
-        and seen.heartbeat_age is not None
-        and seen.heartbeat_age > QUIET_AFTER
-    ):
-        return (
-            "QUIET",
-            f"no heartbeat for {int(seen.heartbeat_age)} s"
-            + "; the disk is full: make room" * seen.full,
-        )
-    if status["status"] == "registered" and seen.holder != "supervisor":
+        why = f"at {status['retryAt'][11:16]} UTC: {status['failure'] or ''}"
+        return "RETRYING", why.rstrip(": ")
+    alive = seen.holder == "supervisor"
+    if alive and age is not None and age > QUIET_AFTER:
+        full = "; the disk is full: make room" * seen.full
+        return "QUIET", f"no heartbeat for {int(age)} s{full}"
+    if phase == "registered" and not alive:
         return "STARTING", ""
-    last = status["lastActivity"]
     if last and last.get("quiet"):
         return "QUIET", last["quiet"]
-    activity = last["text"] if last else ""
-    labels = {"planning": "PLANNING", "working": "WORKING", "registered": "STARTING"}
-    return labels[status["status"]], activity
+    label = "STARTING" if phase == "registered" else phase.upper()
+    return label, last["text"] if last else ""
 
 
 def next_command(status: SessionStatus, label: str) -> str:
     """What a person types next for this session; '' when nothing is needed."""
     number = status["issueNumber"]
-    if label == "STUCK":
-        held = (
-            f"; issue-orch resume {number}" if status["hold"] else ""
-        )  # an answer does not lift what a person held
-        return (
-            f'issue-orch answer {number} "…"{held}'
-            if status["question"]
-            else f"issue-orch show {number}"
-        )
-    if label == "CRASHED" and not status["attempt"]:
-        return f"issue-orch spawn {number}"
-    if label in {"CRASHED", "PUBLISH PENDING", "OVER BUDGET", "STOPPED", "PAUSED", "RETRYING"}:
-        return f"issue-orch resume {number}"
-    if label in {"PR READY", "PR OPEN", "CONFLICT", "CHANGES REQUESTED", "CHECKS FAILING"}:
-        return f"review {status['pullRequestUrl'] or 'the pull'}"
-    if label in {"MERGED", "CANCELLED", "CLOSED"}:
-        return (
-            "issue-orch prune"
-            + {"MERGED": "", "CANCELLED": " --cancelled", "CLOSED": " --closed"}[label]
-        )
-    if label == "QUIET":
-        return f"issue-orch logs {number}"
-    return ""
+    match label:
+        case "STUCK" if not status["question"]:
+            return f"issue-orch show {number}"
+        case "STUCK":  # an answer does not lift what a person held
+            held = f"; issue-orch resume {number}" if status["hold"] else ""
+            return f'issue-orch answer {number} "…"{held}'
+        case "CRASHED" if not status["attempt"]:
+            return f"issue-orch spawn {number}"
+        case "CRASHED" | "PUBLISH PENDING" | "OVER BUDGET" | "STOPPED" | "PAUSED" | "RETRYING":
+            return f"issue-orch resume {number}"
+        case "PR READY" | "PR OPEN" | "CONFLICT" | "CHANGES REQUESTED" | "CHECKS FAILING":
+            return f"review {status['pullRequestUrl'] or 'the pull'}"
+        case "MERGED":
+            return "issue-orch prune"
+        case "CANCELLED" | "CLOSED":
+            return f"issue-orch prune --{label.lower()}"
+        case "QUIET":
+            return f"issue-orch logs {number}"
+        case _:
+            return ""

@@ -60,7 +60,7 @@ class Delivered(NamedTuple):
 
 
 class Exit(NamedTuple):
-    """How an attempt ended. `outcome` is one of outcomes.Kind."""
+    """How an attempt ended. `outcome` is one of outcomes.Ending."""
 
     attempt: int = 0
     code: int = 0
@@ -73,8 +73,14 @@ class Nudged(NamedTuple):
     """It was reminded to report."""
 
 
-class Failed(NamedTuple):
+class Reasoned(NamedTuple):
+    """What those have in common that say why, and nothing else."""
+
     reason: str = ""
+
+
+class Failed(Reasoned):
+    """An attempt was used up."""
 
 
 class Stalled(NamedTuple):
@@ -107,20 +113,16 @@ class Heard(NamedTuple):
     person: bool = False
 
 
-class Unready(NamedTuple):
+class Unready(Reasoned):
     """A claim that does not hold."""
 
-    reason: str = ""
 
-
-class Rejected(NamedTuple):
+class Rejected(Reasoned):
     """The push of a claim was refused."""
 
-    reason: str = ""
 
-
-class PublishPending(NamedTuple):
-    reason: str = ""
+class PublishPending(Reasoned):
+    """The pull could not be opened yet."""
 
 
 class Settled(NamedTuple):
@@ -128,10 +130,8 @@ class Settled(NamedTuple):
     headSha: str = ""
 
 
-class GaveUp(NamedTuple):
+class GaveUp(Reasoned):
     """The session was given to a person."""
-
-    reason: str = ""
 
 
 class NotNotified(NamedTuple):

@@ -118,9 +118,8 @@ def unheard(inbox: Sequence[Message], counted: Counters) -> list[Message]:
 def calling(phase: Phase, inbox: Sequence[Message], counted: Counters) -> set[str]:
     """The kinds of messages that want a worker. What lay there when the session was given to a person goes along with what
     the person says next."""
-    return kinds(
-        [message for message in inbox if phase != "stuck" or message["id"] not in counted.stale]
-    )
+    waiting = counted.stale if phase == "stuck" else ()
+    return kinds([message for message in inbox if message["id"] not in waiting])
 
 
 class Situation(NamedTuple):
@@ -151,11 +150,8 @@ def before_running(at: Situation, has_agent_session: bool) -> Step:
     if at.counted.failures > at.limits.retries:
         times = at.counted.failures
         return Stick(f"its worker was lost {times} times without progress", failure=True)
-    if not has_agent_session:
-        return _bounded(Go("session"), at.counted, at.limits)
-    return _bounded(
-        Go("guidance") if guidance else Go("words", words=CONTINUE), at.counted, at.limits
-    )
+    go = Go("guidance") if guidance else Go("words", words=CONTINUE)
+    return _bounded(go if has_agent_session else Go("session"), at.counted, at.limits)
 
 
 def _bounded(step: Step, counted: Counters, limits: Limits, why: str = "it never reported") -> Step:
@@ -176,11 +172,12 @@ CONTINUE = (
 
 def halted(phase: Phase, inbox: Sequence[Message]) -> End | None:
     """stop outranks all, cancel among it; pause comes after the turn. A later resume takes stop and pause back."""
-    resumed = max(
-        (at for at, message in enumerate(inbox) if message["kind"] == "resume"), default=-1
-    )
-    present = kinds(inbox[resumed + 1 :])
-    if "cancel" in kinds(inbox) or phase == "cancelled":
+    present = set[str]()
+    for message in inbox:
+        present.add(message["kind"])
+        if message["kind"] == "resume":
+            present -= {"stop", "pause"}
+    if "cancel" in present or phase == "cancelled":
         return End(cancelled=True)
     if "stop" in present:
         return End(hold="stopped")
@@ -206,17 +203,15 @@ def _after_outcome(at: Situation, outcome: Outcome, now: float) -> Step:
         return Stick(outcome.message, failure=True)
     if at.over_budget:
         return End(hold="budget")
-    return _consequent(at.counted, at.limits, outcome, guidance, now)
+    if guidance and CONSEQUENCES[outcome.kind] == "next_turn":
+        return Go("guidance")
+    return _consequent(at.counted, at.limits, outcome, now)
 
 
-def _consequent(
-    counted: Counters, limits: Limits, outcome: Outcome, guidance: bool, now: float
-) -> Step:
+def _consequent(counted: Counters, limits: Limits, outcome: Outcome, now: float) -> Step:
     consequence, message = CONSEQUENCES[outcome.kind], outcome.message
     match consequence:
-        case "next_turn" | "none":
-            if guidance:
-                return Go("guidance")
+        case "next_turn":
             if counted.nudges < limits.nudges:
                 return Go("nudge", words=message)
             return Stick(f"ended its turn without a report ({message})", failure=True)

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from ..text import one_line
 from .prices import Prices, Usage, add, price
 
-Kind = Literal[
+Ending = Literal[
     "ended",
     "denied",
     "api_error",
@@ -24,7 +24,7 @@ Kind = Literal[
     "session_missing",
     "crashed",
 ]
-Consequence = Literal["next_turn", "retry", "wait", "fresh", "stuck", "hold", "none"]
+Consequence = Literal["next_turn", "retry", "wait", "fresh", "stuck", "hold"]
 TEXT_CAP = 2000
 LINE = 160
 RUNNING_CAP = 32
@@ -33,7 +33,7 @@ RETRIES = 15  # in a row; claude gives up after 10, codex after 5, opencode neve
 RATE_WAIT = 300
 QUOTA_WAIT = 3600
 # What follows when there is no report of the worker. next_turn: remind it, then stuck. wait: until retry_at, no attempt
-# used. fresh: new agent session with the full prompt. hold: over budget. none: whoever interrupted it decides.
+# used. fresh: new agent session with the full prompt. hold: over budget.
 CONSEQUENCES: Mapping[str, Consequence] = {
     "ended": "next_turn",
     "denied": "next_turn",
@@ -47,14 +47,39 @@ CONSEQUENCES: Mapping[str, Consequence] = {
     "auth": "stuck",
     "capped": "stuck",
     "over_budget": "hold",
-    "interrupted": "none",
+    "interrupted": "next_turn",
 }
-SAID = {
-    "auth": r"invalid.{0,20}api.key|authentication|unauthorized|please run /login|not logged in",
-    "context": r"prompt is too long|context.{0,10}(length|window)|maximum context|token count.{0,30}exceeds",
-    "quota": r"quota|credit balance|usage limit|billing|insufficient.{0,10}(funds|credit)",
-    "rate": r"rate.?limit|too many requests|resource.?exhausted",
-}
+# A failed call of the model's API by its status or by what it says: the kind, in words, and seconds to wait.
+_FAILURES: tuple[tuple[tuple[int, ...], str, Ending, str, float], ...] = (
+    (
+        (401, 403),
+        r"invalid.{0,20}api.key|authentication|unauthorized|please run /login|not logged in",
+        "auth",
+        "the model's API refused the sign-in",
+        0,
+    ),
+    (
+        (),
+        r"prompt is too long|context.{0,10}(length|window)|maximum context|token count.{0,30}exceeds",
+        "context_full",
+        "the conversation is too long for the model",
+        0,
+    ),
+    (
+        (402,),
+        r"quota|credit balance|usage limit|billing|insufficient.{0,10}(funds|credit)",
+        "quota",
+        "the account's quota is used up",
+        QUOTA_WAIT,
+    ),
+    (
+        (429,),
+        r"rate.?limit|too many requests|resource.?exhausted",
+        "rate_limited",
+        "the model's API asks to wait",
+        RATE_WAIT,
+    ),
+)
 
 
 class Event(NamedTuple):
@@ -124,7 +149,7 @@ class Turn(NamedTuple):
 class Outcome(NamedTuple):
     """How one run of the agent ended. `message` is for the person; `retry_at` is seconds since the epoch."""
 
-    kind: Kind
+    kind: Ending
     message: str
     retry_at: float | None = None
 
@@ -142,26 +167,20 @@ def fold(turn: Turn, event: Event, now: float, prices: Prices | None = None) -> 
             running = (*turn.running, Tool(event.id, one_line(text, 60), now))[-RUNNING_CAP:]
             return _went_on(turn)._replace(activity=one_line(text, LINE), running=running)
         case "tool_end":
-            return turn._replace(
-                running=tuple(tool for tool in turn.running if tool.id != event.id)
-            )
+            running = tuple(tool for tool in turn.running if tool.id != event.id)
+            return turn._replace(running=running)
         case "call":
             return turn._replace(calling=True)
         case "usage":
             return _with_usage(turn, event.usage, event.id, prices)
-        case "retry":
-            return _failed(turn, event, now)._replace(
-                retries=turn.retries + 1, activity=one_line(f"retrying: {text}", LINE)
-            )
+        case "retry" | "error":
+            return _failed(turn, event, now)
         case "denied":
             denied = dict.fromkeys((*turn.denied, one_line(text, 60)))
             return turn._replace(denied=tuple(denied)[-RUNNING_CAP:])
-        case "error":
-            return _failed(turn, event, now)
         case "final":
             return turn._replace(final=event._replace(text=text), running=())
-        case _:
-            return turn
+    return turn
 
 
 def _went_on(turn: Turn) -> Turn:
@@ -170,11 +189,14 @@ def _went_on(turn: Turn) -> Turn:
 
 
 def _failed(turn: Turn, event: Event, now: float) -> Turn:
+    text, retries = event.text[:TEXT_CAP], event.kind == "retry"
     retry_at = event.retry_at or (None if event.retry_after is None else now + event.retry_after)
     return turn._replace(
-        error=event.text[:TEXT_CAP],
+        error=text,
         status=event.status or turn.status,
         retry_at=retry_at or turn.retry_at,
+        retries=turn.retries + retries,
+        activity=one_line(f"retrying: {text}", LINE) if retries else turn.activity,
         final=None,
     )
 
@@ -183,14 +205,11 @@ def _with_usage(turn: Turn, usage: Usage | None, call: str, prices: Prices | Non
     if usage is None:
         return turn._replace(unknown=True)
     if usage.scope == "rough":
-        same = (
-            bool(call) and call == turn.rough_id
-        )  # one event per content block, the same input each time
+        # one event per content block, the same input each time
+        same = bool(call) and call == turn.rough_id
         rough = add(turn.rough, usage._replace(input_tokens=0, cached_tokens=0) if same else usage)
         return turn._replace(rough=rough, rough_id=call)
-    if not (
-        usage.usd or usage.input_tokens or usage.output_tokens
-    ):  # an error's: what was seen before is not in it
+    if not any(usage[1:4]):  # an error's: what was seen before is not in it
         return turn._replace(usage=turn.usage or usage, calling=False)
     unknown = False
     if usage.scope == "call":
@@ -216,14 +235,8 @@ def quiet(
     tools = ", ".join(
         f"{tool.name} since {(now - tool.since) / 60:.0f} min" for tool in turn.running[-3:]
     )
-    last = (
-        f"in {tools}"
-        if tools
-        else f"last: {turn.activity}"
-        if turn.activity
-        else "nothing seen yet"
-    )
-    return f"silent for {silent / 60:.0f} min, {last}"
+    last = f"last: {turn.activity}" if turn.activity else "nothing seen yet"
+    return f"silent for {silent / 60:.0f} min, {f'in {tools}' if tools else last}"
 
 
 def hopeless(turn: Turn, now: float) -> Outcome | None:
@@ -243,38 +256,19 @@ def hopeless(turn: Turn, now: float) -> Outcome | None:
 def failure(status: int | None, text: str, retry_at: float | None, now: float) -> Outcome:
     """A failed call of the model's API. `retry_at` is when the server said to come back."""
     said = one_line(text, 300) or "no message"
-    retry_at = retry_at or _retry_at_in(text, now)
-    if status in (401, 403) or _matches(text, "auth"):
-        return Outcome("auth", f"the model's API refused the sign-in: {said}")
-    if _matches(text, "context"):
-        return Outcome("context_full", f"the conversation is too long for the model: {said}")
-    if status == 402 or _matches(text, "quota"):
-        return Outcome(
-            "quota", f"the account's quota is used up: {said}", retry_at or now + QUOTA_WAIT
-        )
-    if status == 429 or _matches(text, "rate"):
-        return Outcome(
-            "rate_limited", f"the model's API asks to wait: {said}", retry_at or now + RATE_WAIT
-        )
+    for statuses, pattern, kind, words, wait in _FAILURES:
+        if status in statuses or re.search(pattern, text, re.IGNORECASE):
+            until = (retry_at or _retry_at_in(text, now) or now + wait) if wait else None
+            return Outcome(kind, f"{words}: {said}", until)
     what = f" ({status})" if status else ""
     return Outcome("api_error", f"the model's API failed{what}: {said}")
 
 
-def _matches(text: str, which: str) -> bool:
-    return re.search(SAID[which], text, re.IGNORECASE) is not None
-
-
 def _retry_at_in(text: str, now: float) -> float | None:
-    found = re.search(
-        r"(?:again|retry|resets?)\s+(?:in|after)\s+(\d+(?:\.\d+)?)\s*(ms|s|m|h)",
-        text,
-        re.IGNORECASE,
-    )
-    return (
-        now + float(found[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[found[2].lower()]
-        if found
-        else None
-    )
+    pattern = r"(?:again|retry|resets?)\s+(?:in|after)\s+(\d+(?:\.\d+)?)\s*(ms|s|m|h)"
+    if found := re.search(pattern, text, re.IGNORECASE):
+        return now + float(found[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[found[2].lower()]
+    return None
 
 
 def told(turn: Turn, exit_code: int, booked: bool) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -52,7 +53,7 @@ def declared_files(body: str) -> tuple[str, ...]:
         for word in re.findall(r"`[^`]{1,400}`|[^\s,;`]{1,1000}", rest):
             # Bare words are names (Makefile), unless the paths of the line are marked as such.
             prose = "`" in rest and word[0] != "`" and not any(mark in word for mark in "/.*")
-            if (path := clean_path(word)) and not prose and path not in ("and", "or", "none"):
+            if (path := _clean_path(word)) and not prose and path not in ("and", "or", "none"):
                 found[path] = None
     return tuple(found)
 
@@ -68,13 +69,13 @@ def inferred_files(text: str, tree: frozenset[str]) -> tuple[str, ...]:
     )  # `app/[id].tsx` is a path, `[a.py](url)` holds one
     words = {word for word in every if "/" in word or "." in word}
     paths = words | {
-        path for word in words - tree if (path := clean_path(word.partition("/blob/")[2] or word))
+        path for word in words - tree if (path := _clean_path(word.partition("/blob/")[2] or word))
     }
     blobs = {path.partition("/")[2] for path in paths - tree}  # a link goes on with the branch
     return tuple(sorted((paths | blobs) & tree))
 
 
-def clean_path(word: str) -> str:
+def _clean_path(word: str) -> str:
     """The path in a word of prose: without quotes, line numbers and punctuation; empty when it leads outside."""
     word = re.sub(
         r"(?::[0-9]{1,9}){1,2}$|#L[0-9L-]{1,20}$", "", word.strip("`\"'()<>,;:!").rstrip(".")
@@ -121,20 +122,18 @@ def expand(path: str, paths: Sequence[str]) -> tuple[tuple[str, ...], int]:
     """
     if path.endswith("/"):
         path += "**"
-    star = min((at for at in (path.find("*"), path.find("?")) if at >= 0), default=-1)
-    prefix = f"{path}/" if star < 0 else path[:star]
+    star = re.search("[*?]", path)
+    prefix = path[: star.start()] if star else f"{path}/"
     start = bisect_left(paths, prefix)
     end = bisect_left(paths, f"{prefix}\U0010ffff") if prefix else len(paths)
-    if star < 0:
+    if star is None:
         return (path, *paths[start:end]), 1
     pattern = glob_pattern(path)
     if pattern is None or end - start > GLOB_WORK:
         return (), 1
     match = re.compile(pattern).fullmatch
-    return (
-        path,
-        *(each for each in paths[start:end] if each != path and match(each)),
-    ), 1 + end - start
+    others = (each for each in paths[start:end] if each != path and match(each))
+    return (path, *others), 1 + end - start
 
 
 def glob_pattern(glob: str) -> str | None:
@@ -146,11 +145,11 @@ def glob_pattern(glob: str) -> str | None:
     if parts.count("**") > 2:
         return None
     *folders, last = parts
-    names = ["(?:[^/]+/)*" if part == "**" else name_pattern(part) + "/" for part in folders]
-    return "".join([*names, ".+" if last == "**" else name_pattern(last)])
+    names = ["(?:[^/]+/)*" if part == "**" else _name_pattern(part) + "/" for part in folders]
+    return "".join([*names, ".+" if last == "**" else _name_pattern(last)])
 
 
-def name_pattern(name: str) -> str:
+def _name_pattern(name: str) -> str:
     first, *chunks = (re.escape(chunk).replace(r"\?", "[^/]") for chunk in re.split(r"\*+", name))
     if not chunks:
         return first
@@ -160,17 +159,14 @@ def name_pattern(name: str) -> str:
 
 def overlaps(items: Sequence[Item], about: Collection[int]) -> tuple[Overlap, ...]:
     """Files that several of the resolved items touch, `about` being among them; the earliest issues first."""
-    touching: dict[str, list[tuple[Item, Source]]] = {}
+    touching = defaultdict[str, list[Touch]](list)
     for item in items:
         for path, source in item.files.items():
-            touching.setdefault(path, []).append((item, source))
-    groups: dict[tuple[Touch, ...], list[str]] = {}
+            touching[path].append(Touch(item.number, item.is_pull, source))
+    groups = defaultdict[tuple[Touch, ...], list[str]](list)
     for path, found in touching.items():
-        if len(found) > 1 and any(item.number in about for item, _ in found):
-            touches = tuple(
-                sorted(Touch(item.number, item.is_pull, source) for item, source in found)
-            )
-            groups.setdefault(touches, []).append(path)
+        if len(found) > 1 and any(touch.number in about for touch in found):
+            groups[tuple(sorted(found))].append(path)
     return tuple(Overlap(touches, tuple(sorted(groups[touches]))) for touches in sorted(groups))
 
 

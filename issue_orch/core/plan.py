@@ -18,7 +18,7 @@ from .overlap import (
     overlaps,
     resolve,
 )
-from .ready import Facts, Index, Reason, Rules, index_of, stack_on, why_not
+from .ready import Facts, Index, Reason, Rules, SessionFacts, index_of, stack_on, why_not
 
 LONGEST_BACKOFF = 600.0  # seconds
 
@@ -134,24 +134,26 @@ def _text_files(issue: Issue, facts: Facts) -> Mapping[str, Source]:
 
 def _live_items(facts: Facts, index: Index) -> list[Item]:
     """What is being worked on: sessions with their pulls, and the pulls of others."""
-    found: list[Item] = []
     live = {number: each for number, each in facts.sessions.items() if each.phase != "cancelled"}
-    for number in sorted(live.keys() | {pull.issue for pull in facts.pulls if pull.issue}):
-        known, files = live.get(number), dict[str, Source]()
-        if known:
-            files.update(dict.fromkeys(known.planned_files, "planned"))
-        for pull in index.pulls.get(number, ()):
-            files.update(dict.fromkeys(pull.files, "pull"))
-        if known:
-            files.update(dict.fromkeys(known.changed_files, "actual"))
-        if not files and number in index.issues:
-            files.update(_text_files(index.issues[number], facts))
-        found.append(Item(number, False, files))
+    numbers = sorted(live.keys() | {pull.issue for pull in facts.pulls if pull.issue})
     theirs = index.pulls.get(None, ())
     return [
-        *found,
+        *(Item(number, False, _live_files(number, live, facts, index)) for number in numbers),
         *(Item(pull.number, True, dict.fromkeys(pull.files, "pull")) for pull in theirs),
     ]
+
+
+def _live_files(
+    number: int, live: Mapping[int, SessionFacts], facts: Facts, index: Index
+) -> Mapping[str, Source]:
+    known = live.get(number, SessionFacts("cancelled", False, ""))
+    files = dict[str, Source].fromkeys(known.planned_files, "planned")
+    for pull in index.pulls.get(number, ()):
+        files |= dict.fromkeys(pull.files, "pull")
+    files |= dict.fromkeys(known.changed_files, "actual")
+    if not files and number in index.issues:
+        return _text_files(index.issues[number], facts)
+    return files
 
 
 def _held_back(

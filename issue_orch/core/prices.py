@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any, Literal, NamedTuple
 
 Scope = Literal["session", "process", "call", "rough"]
@@ -54,26 +55,24 @@ def book(previous: Usage | None, usage: Usage) -> tuple[Usage, Usage]:
     has some is compared with the last one that had.
     """
     if previous is None or went_down(previous, usage):
-        previous = usage._replace(usd=0, input_tokens=0, output_tokens=0, cached_tokens=0)
+        previous = Usage(usage.scope, 0, 0, 0)
     usd = None if usage.usd is None else max(0.0, usage.usd - (previous.usd or 0))
-    delta = usage._replace(
-        usd=usd,
-        input_tokens=max(0, usage.input_tokens - previous.input_tokens),
-        output_tokens=max(0, usage.output_tokens - previous.output_tokens),
-        cached_tokens=max(0, usage.cached_tokens - previous.cached_tokens),
-    )
-    return usage if usd is not None else usage._replace(usd=previous.usd or None), delta
+    tokens = (max(0, now - before) for now, before in zip(usage[2:], previous[2:], strict=True))
+    reading = usage if usd is not None else usage._replace(usd=previous.usd or None)
+    return reading, Usage(usage.scope, usd, *tokens)
 
 
 def went_down(previous: Usage | None, usage: Usage) -> bool:
     """Dollars below an estimate are no reset: it was too high."""
     if previous is None:
         return False
-    fewer = (
-        usage.input_tokens + usage.output_tokens < previous.input_tokens + previous.output_tokens
-    )
-    usd = usage.usd if previous.scope != "rough" else None
-    return fewer or (usd is not None and usd < (previous.usd or 0) - 1e-9)
+    if (
+        usage.usd is not None
+        and previous.scope != "rough"
+        and usage.usd < (previous.usd or 0) - 1e-9
+    ):
+        return True
+    return sum(usage[2:4]) < sum(previous[2:4])
 
 
 def price(usage: Usage, prices: Prices | None) -> Usage:
@@ -81,13 +80,11 @@ def price(usage: Usage, prices: Prices | None) -> Usage:
 
     No dollars for tokens that you gave prices for are the word of an agent that does not know them.
     """
-    if usage.usd or prices is None or not usage.input_tokens + usage.output_tokens:
+    _, usd, tokens, output, cached = usage
+    if usd or prices is None or not tokens + output:
         return usage
-    cached = prices.input if prices.cached is None else prices.cached
-    fresh = usage.input_tokens - usage.cached_tokens
-    millions = (
-        fresh * prices.input + usage.cached_tokens * cached + usage.output_tokens * prices.output
-    )
+    cheap = prices.input if prices.cached is None else prices.cached
+    millions = (tokens - cached) * prices.input + cached * cheap + output * prices.output
     return usage._replace(usd=dollars(millions / 1_000_000))
 
 
@@ -106,9 +103,4 @@ def reading_after(previous: Usage | None, rough: Usage, exit_code: int) -> Usage
 def add(one: Usage, other: Usage) -> Usage:
     """The sum, in the scope of the first. Dollars are unknown only when neither says."""
     usd = None if one.usd is None and other.usd is None else (one.usd or 0) + (other.usd or 0)
-    return one._replace(
-        usd=usd,
-        input_tokens=one.input_tokens + other.input_tokens,
-        output_tokens=one.output_tokens + other.output_tokens,
-        cached_tokens=one.cached_tokens + other.cached_tokens,
-    )
+    return Usage(one.scope, usd, *map(operator.add, one[2:], other[2:]))

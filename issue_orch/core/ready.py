@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ..text import one_line, sanitise
-from .dependencies import Known, Ref, Unmet, circles, unmet
+from .dependencies import Known, Linked, Ref, Unmet, circles, unmet
 from .model import Blocker, Issue, RepoName
 from .record import Phase
 
@@ -75,8 +75,8 @@ class Facts(NamedTuple):
     repo: RepoName
     issues: tuple[Issue, ...]
     others: Mapping[Ref, Blocker] = {}
-    blockers: Mapping[int, tuple[Blocker, ...] | None] = {}
-    sub_issues: Mapping[int, tuple[Blocker, ...] | None] = {}
+    blockers: Mapping[int, Linked] = {}
+    sub_issues: Mapping[int, Linked] = {}
     sessions: Mapping[int, SessionFacts] = {}
     pulls: tuple[OpenPull, ...] = ()
     labelled: Mapping[int, tuple[Labelled, ...]] = {}

@@ -113,6 +113,7 @@ class Message(TypedDict):
     at: str
     question: str | None
     now: bool
+    file: NotRequired[str]  # where it lies
 
 
 class PullFacts(TypedDict, total=False):
@@ -139,7 +140,7 @@ class PullFacts(TypedDict, total=False):
     fetchedAt: str
 
 
-# What an annotation permits: types of the value, its choices, or the table that it is.
+# What an annotation permits: types of the value, its choices, or the table that it is; and lists of texts.
 TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "Branch": (str,),
@@ -147,7 +148,6 @@ TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
     "bool": (bool,),
-    "list[str]": (list,),
     "None": (type(None),),
 }
 CHOICES = {"Phase": get_args(Phase), "Hold": get_args(Hold)}
@@ -163,29 +163,19 @@ def alternatives(table: Any) -> dict[str, list[str]]:
     return {name: each.split(" | ") for name, each in words.items() if "NotRequired" not in each}
 
 
-def _types(words: list[str]) -> tuple[type, ...]:
-    return sum((TYPES.get(each, (dict if each in TABLES else str,)) for each in words), ())
-
-
 def _blank(words: list[str]) -> Any:
     if "None" in words:
         return None
     if words[0] in TABLES:
         fields = alternatives(TABLES[words[0]])
         return {name: _blank(inner) for name, inner in fields.items()}
-    return None if words[0] in CHOICES else TYPES[words[0]][0]()
+    return None if words[0] in CHOICES else TYPES.get(words[0], (list,))[0]()
 
 
 FIELDS = alternatives(SessionStatus)
-_TYPES = {name: _types(words) for name, words in FIELDS.items()}
-_CHOICES = {
-    name: (*CHOICES[words[0]], *words[1:]) for name, words in FIELDS.items() if words[0] in CHOICES
-}
-_INNER = {
-    name: {inner: _types(each) for inner, each in alternatives(TABLES[words[0]]).items()}
-    for name, words in FIELDS.items()
-    if words[0] in TABLES
-}
+_INNER = {name: alternatives(table) for name, table in TABLES.items()}
+# Types of values that need no look inside.
+_PLAIN = {name: sum((TYPES.get(word, ()) for word in words), ()) for name, words in FIELDS.items()}
 # Nothing is set. What an older version did not write reads like this; without its number a session is damaged.
 BLANK = {name: _blank(words) for name, words in FIELDS.items()} | {"issueNumber": None}
 
@@ -199,18 +189,19 @@ def new_status(number: int, **fields: Any) -> SessionStatus:
 
 def damaged(status: Mapping[str, Any]) -> str | None:
     """The first field that is not as it is written."""
-    for field, types in _TYPES.items():
-        if type(status[field]) not in types:
-            return field
-    for field, choices in _CHOICES.items():
-        if status[field] not in choices and status[field] is not None:
-            return field
-    for field, inner in _INNER.items():
-        if (table := status[field]) is not None and _damaged_inside(table, inner):
-            return field
-    texts = [*status["plannedFiles"], *(status["question"] or {"options": ()})["options"]]
-    return next(("plannedFiles or question" for each in texts if type(each) is not str), None)
+    for name, words in FIELDS.items():
+        value = status[name]
+        if type(value) not in _PLAIN[name] and not any(_fits(value, word) for word in words):
+            return name
+    return None
 
 
-def _damaged_inside(table: Mapping[str, Any], inner: Mapping[str, tuple[type, ...]]) -> bool:
-    return any(type(table.get(key, table)) not in types for key, types in inner.items())
+def _fits(value: Any, word: str) -> bool:
+    if word in TABLES:
+        return type(value) is dict and all(
+            any(_fits(value.get(name, ...), each) for each in words)
+            for name, words in _INNER[word].items()
+        )
+    if word == "list[str]":
+        return type(value) is list and all(type(each) is str for each in value)
+    return value in CHOICES[word] if word in CHOICES else type(value) in TYPES[word]

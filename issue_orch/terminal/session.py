@@ -10,19 +10,15 @@ from ..core.history import (
     Delivered,
     Entry,
     Exit,
-    Failed,
-    GaveUp,
     Held,
-    PublishPending,
+    Reasoned,
     Refused,
-    Rejected,
     Report,
     Resumed,
     Settled,
     Stalled,
     Started,
     Transition,
-    Unready,
     entry_of,
     kind_of,
 )
@@ -162,9 +158,7 @@ def _entry_words(entry: Entry) -> str:
             return f"pull recorded: {one_line(entry.url, 200)}"
         case Resumed():
             return "resumed"
-        case (Held() | Stalled() | Rejected() | Unready() | PublishPending()) | (
-            Failed() | GaveUp() | Refused()
-        ):
+        case Reasoned() | Held() | Stalled() | Refused():
             return f"{kind_of(type(entry)).replace('_', ' ')}: {one_line(entry[-1], 120)}"
         case _:
             return ""

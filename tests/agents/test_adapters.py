@@ -274,7 +274,7 @@ def test_what_a_failed_call_means(
         ("auth", "stuck"),
         ("capped", "stuck"),
         ("over_budget", "hold"),
-        ("interrupted", "none"),
+        ("interrupted", "next_turn"),
     ],
 )
 def test_every_ending_has_one_consequence(kind: str, consequence: str) -> None:

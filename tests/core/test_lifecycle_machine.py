@@ -14,13 +14,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from issue_orch.core import lifecycle
 from issue_orch.core.history import Counters, Entry, Failed, Nudged, counters, entry_of
 from issue_orch.core.lifecycle import HAPPENINGS, PHASES, TABLE, after
-from issue_orch.core.outcomes import Kind, Outcome
+from issue_orch.core.outcomes import Ending, Outcome
 from issue_orch.store.files import make_session, make_state
 from issue_orch.store.history import append_entry, load_entries
 from issue_orch.store.inbox import delivered, pending, receipt, send
 
 LIMITS = lifecycle.Limits(retries=2, nudges=1)
-OUTCOMES = sorted(get_args(Kind))
+OUTCOMES = sorted(get_args(Ending))
 
 
 @pytest.mark.parametrize("phase", PHASES)

@@ -26,7 +26,7 @@ from issue_orch.core.history import (
     entry_of,
 )
 from issue_orch.core.lifecycle import Limits, Situation
-from issue_orch.core.outcomes import Kind, Outcome
+from issue_orch.core.outcomes import Ending, Outcome
 from tests.kit.scene import COMPLETE, Scene, make_scene
 
 # -- the core
@@ -207,7 +207,7 @@ REPORTS = [
     ("stuck",),
     ("complete", "working"),
 ]
-OUTCOMES = sorted({*get_args(Kind)} - {"over_budget"}, key=lambda kind: (kind != "ended", kind))
+OUTCOMES = sorted({*get_args(Ending)} - {"over_budget"}, key=lambda kind: (kind != "ended", kind))
 LIMITS = st.builds(
     Limits,
     retries=st.integers(0, 4),
