@@ -19,6 +19,8 @@ if (
 ):  # shell prompts call `status`: pathlib and the model would cost it half as much again
     from pathlib import Path
 
+    from _typeshed import StrPath
+
     from ..core.record import PullFacts, SessionStatus
 
 READ_AT_ONCE = 65_536
@@ -45,13 +47,13 @@ def seconds(text: str | None) -> float:
     return float(((days * 24 + hour) * 60 + minute) * 60 + second)
 
 
-def state_folder(common_dir: str | os.PathLike[str]) -> Path:
+def state_folder(common_dir: StrPath) -> Path:
     from pathlib import Path
 
     return Path(common_dir) / "issue-orch"
 
 
-def make_state(common_dir: str | os.PathLike[str]) -> Path:
+def make_state(common_dir: StrPath) -> Path:
     """Create the state folder with mode 0700. Raises Expected when a part of it is a symbolic link."""
     state = state_folder(common_dir)
     for folder in (state, *(state / name for name in FOLDERS)):
@@ -76,9 +78,7 @@ def make_session(state: Path, number: int) -> Path:
     return folder
 
 
-def write_text(
-    path: str | os.PathLike[str], text: str, durable: bool = False, mode: int = 0o666
-) -> None:
+def write_text(path: StrPath, text: str, durable: bool = False, mode: int = 0o666) -> None:
     """Replace a file whole: a temporary file of a random name beside it, then os.replace."""
     folder, name = os.path.split(os.fspath(path))
     temporary = f"{folder or '.'}/.{name}.{os.urandom(6).hex()}"
@@ -109,22 +109,20 @@ def _encoded(text: str) -> bytes:
         return text.encode("utf-8", "replace")
 
 
-def write_json(
-    path: str | os.PathLike[str], data: Mapping[str, Any], durable: bool = False
-) -> None:
+def write_json(path: StrPath, data: Mapping[str, Any], durable: bool = False) -> None:
     """One line for each key, to be read by people; `indent` would leave the quick encoder."""
     encode = json.JSONEncoder(ensure_ascii=False).encode
     lines = ",\n".join(f"  {encode(key)}: {encode(value)}" for key, value in data.items())
     write_text(path, f"{{\n{lines}\n}}\n", durable)
 
 
-def load_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+def load_json(path: StrPath) -> dict[str, Any] | None:
     """A JSON object, None when the file does not exist. Raises StateUnreadable for anything else."""
     text = load_text(path)
     return None if text is None else _parse_json(text, path)
 
 
-def load_text(path: str | os.PathLike[str]) -> str | None:
+def load_text(path: StrPath) -> str | None:
     try:
         # a third of the time of open(): status reads thousands
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -140,7 +138,7 @@ def load_text(path: str | os.PathLike[str]) -> str | None:
         os.close(descriptor)
 
 
-def _parse_json(text: str, path: str | os.PathLike[str]) -> dict[str, Any]:
+def _parse_json(text: str, path: StrPath) -> dict[str, Any]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -158,19 +156,17 @@ def _read_whole(descriptor: int) -> bytes:
     return found
 
 
-def _unreadable(path: str | os.PathLike[str], error: Exception) -> StateUnreadable:
+def _unreadable(path: StrPath, error: Exception) -> StateUnreadable:
     return StateUnreadable(f"{path}: cannot be read ({error})", "issue-orch doctor")
 
 
-def load_status(state: str | os.PathLike[str], number: int) -> SessionStatus | None:
+def load_status(state: StrPath, number: int) -> SessionStatus | None:
     """The status file of a session, None when there is none. Missing fields read as null."""
     found = load_status_text(state, number)
     return None if found is None else found[0]
 
 
-def load_status_text(
-    state: str | os.PathLike[str], number: int
-) -> tuple[SessionStatus, str] | None:
+def load_status_text(state: StrPath, number: int) -> tuple[SessionStatus, str] | None:
     """The status, and the text that says all of it; '' when the file says less, as that of an older version may."""
     path = f"{state}/sessions/{int(number)}/status.json"
     text = load_text(path)
@@ -194,7 +190,7 @@ def save_status(state: Path, status: SessionStatus, durable: bool = True) -> Non
     write_json(session_folder(state, status["issueNumber"]) / "status.json", status, durable)
 
 
-def session_numbers(state: str | os.PathLike[str]) -> list[int]:
+def session_numbers(state: StrPath) -> list[int]:
     try:
         names = os.listdir(f"{state}/sessions")
     except FileNotFoundError:
@@ -202,15 +198,13 @@ def session_numbers(state: str | os.PathLike[str]) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def load_sessions(state: str | os.PathLike[str]) -> tuple[list[SessionStatus], list[str]]:
+def load_sessions(state: StrPath) -> tuple[list[SessionStatus], list[str]]:
     """All sessions that can be read, and one line for each that cannot."""
     problems: list[str] = []
     return [status for status, _ in load_each(state, problems)], problems
 
 
-def load_each(
-    state: str | os.PathLike[str], problems: list[str]
-) -> Iterator[tuple[SessionStatus, str]]:
+def load_each(state: StrPath, problems: list[str]) -> Iterator[tuple[SessionStatus, str]]:
     """One session after the other with the text of its file; to `problems` a line for each that cannot be read."""
     for number in session_numbers(state):
         try:
@@ -220,7 +214,7 @@ def load_each(
             problems.append(error.message)
 
 
-def load_pull(state: str | os.PathLike[str], number: int) -> PullFacts | None:
+def load_pull(state: StrPath, number: int) -> PullFacts | None:
     try:
         return cast("PullFacts | None", load_json(f"{state}/sessions/{int(number)}/pull.json"))
     except StateUnreadable:
@@ -276,7 +270,7 @@ def archive(state: Path, number: int, now: float) -> Path:
     return session_folder(state, number).rename(target)
 
 
-def read_untrusted(path: str | os.PathLike[str], limit: int) -> bytes | None:
+def read_untrusted(path: StrPath, limit: int) -> bytes | None:
     """At most `limit` bytes of a regular file that a worker may have written; None for links, pipes and the rest."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -49,9 +49,9 @@ def send(
     Without an author and a time: the user, now."""
     folder = make_session(state, number) / "inbox"
     earlier = [each["id"][:20] for each in (*pending(state, number), *delivered(state, number))]
-    latest = max((int(each) for each in earlier if each.isdecimal()), default=0)
     # Names sort by time, also when the clock was set back: a later `resume` takes an earlier `pause` back.
-    name = f"{max(time.time_ns(), latest + 1):020d}-{os.urandom(4).hex()}"
+    latest = max([time.time_ns(), *(int(each) + 1 for each in earlier if each.isdecimal())])
+    name = f"{latest:020d}-{os.urandom(4).hex()}"
     message: Message = {
         "id": name,
         "kind": kind,
@@ -61,14 +61,14 @@ def send(
         "question": question,
         "now": at_once,
     }
-    if question is not None and first_answer(folder, question, message):
+    if question is not None and _first_answer(folder, question, message):
         return Sent(name, True)
     message["question"] = None
     write_json(folder / f"{name}.json", message, durable=True)
     return Sent(name, False)
 
 
-def first_answer(folder: Path, question: str, message: Message) -> bool:
+def _first_answer(folder: Path, question: str, message: Message) -> bool:
     """Create the answer's file under the question's name; a link fails when it exists, so one answer wins."""
     target = f"answer-{''.join(c for c in question if c.isalnum() or c == '-')}.json"
     if (folder / "delivered" / target).exists():
@@ -86,37 +86,26 @@ def first_answer(folder: Path, question: str, message: Message) -> bool:
 
 def pending(state: Path, number: int) -> list[Message]:
     """Messages without a receipt, oldest first."""
-    return load_messages(session_folder(state, number) / "inbox")
+    return _load_messages(session_folder(state, number) / "inbox")
 
 
 def delivered(state: Path, number: int) -> list[Message]:
-    return load_messages(session_folder(state, number) / "inbox" / "delivered")
+    return _load_messages(session_folder(state, number) / "inbox" / "delivered")
 
 
-def load_messages(folder: Path) -> list[Message]:
-    try:
-        names = [
-            name
-            for name in os.listdir(folder)
-            if name.endswith(".json") and not name.startswith(".")
-        ]
-    except FileNotFoundError:
-        return []
-    found = [message for name in names if (message := load_message(folder / name))]
+def _load_messages(folder: Path) -> list[Message]:
+    found = filter(None, map(_load_message, folder.glob("[!.]*.json")))
     return sorted(found, key=lambda message: message["id"])
 
 
-def load_message(path: Path) -> Message | None:
+def _load_message(path: Path) -> Message | None:
     """A message that somebody wrote by hand may lack fields; one that cannot be read at all stays where it is."""
-    raw = read_untrusted(path, SIZE_LIMIT)
     try:
-        data = json.loads(raw or b"")
+        data = json.loads(read_untrusted(path, SIZE_LIMIT) or b"")
     except (ValueError, RecursionError):
         return None
-    texts = {"id": path.stem, "kind": "guidance", "text": "", "author": "", "at": ""}
-    if not isinstance(data, dict) or not all(
-        isinstance(data.get(key, ""), str) for key in (*texts, "file")
-    ):
+    texts = {"id": path.stem, "kind": "guidance", "text": "", "author": "", "at": "", "file": ""}
+    if not isinstance(data, dict) or not all(type(data.get(key, "")) is str for key in texts):
         return None
     return cast(Message, {**texts, "question": None, "now": False, **data, "file": path.name})
 
@@ -126,7 +115,7 @@ def receipt(state: Path, number: int, message: Message, now: float) -> Delivered
     entry = Delivered(message["id"], message["kind"], message["text"][:4000], message["author"])
     append_entry(state, number, entry, now)
     folder = session_folder(state, number) / "inbox"
-    name = cast(dict[str, str], message).get("file", f"{message['id']}.json")
+    name = message.get("file", f"{message['id']}.json")
     os.replace(folder / name, folder / "delivered" / name)
     return entry
 

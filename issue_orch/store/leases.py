@@ -13,6 +13,8 @@ from ..errors import Expected, LeaseHeld
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from _typeshed import StrPath
+
 TAKE_WAIT = 2.0
 
 
@@ -48,11 +50,11 @@ class Lease:
         self.release()
 
 
-def lock_path(state: Path, name: int | str) -> Path:
+def _lock_path(state: Path, name: int | str) -> Path:
     return state / "locks" / str(name)
 
 
-def open_lock(path: str | os.PathLike[str]) -> int:
+def open_lock(path: StrPath) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
@@ -68,24 +70,23 @@ def take(state: Path, name: int | str, role: str, wait: float = TAKE_WAIT) -> Le
     """Take a lease within `wait` seconds. Raises LeaseHeld, which names the holder."""
     from ..process.run import wait_for
 
-    path = lock_path(state, name)
+    path = _lock_path(state, name)
     descriptor = open_lock(path)
     try:
-        if not wait_for(lambda: try_lock(descriptor), wait, 0.02):
-            raise held_error(name, read_holder(descriptor))
-    except LeaseHeld:
-        os.close(descriptor)
-        raise
+        taken = wait_for(lambda: try_lock(descriptor), wait, 0.02)
     except OSError as error:
         os.close(descriptor)
-        raise no_locks(path, error) from error
+        raise _no_locks(path, error) from error
+    if not taken:
+        with Lease(descriptor):
+            raise _held_error(name, _read_holder(descriptor))
     lease = Lease(descriptor)
     with suppress(OSError):  # on a full disk nobody can read who holds it; it is held all the same
         lease.write_holder(role)
     return lease
 
 
-def held_error(name: int | str, holder: Holder) -> LeaseHeld:
+def _held_error(name: int | str, holder: Holder) -> LeaseHeld:
     if not isinstance(name, int):
         return LeaseHeld(
             f"another command is at work ({holder.role}, pid {holder.pid})",
@@ -99,7 +100,7 @@ def held_error(name: int | str, holder: Holder) -> LeaseHeld:
     return LeaseHeld(f"#{name}: {who} (pid {holder.pid})", f"issue-orch show {name}")
 
 
-def no_locks(path: Path, error: OSError) -> Expected:
+def _no_locks(path: Path, error: OSError) -> Expected:
     return Expected(
         f"{path.parent}: the file system gives no locks ({error.strerror}); two workers could start on one issue",
         "put the clone on a local file system",
@@ -114,7 +115,7 @@ def adopt(descriptor: int, role: str) -> Lease:
     return lease
 
 
-def probe(state: str | os.PathLike[str], name: int | str) -> Holder | None:
+def probe(state: StrPath, name: int | str) -> Holder | None:
     """Who holds the lease right now, None when nobody does. Never blocks and never creates the file."""
     try:
         descriptor = os.open(f"{state}/locks/{name}", os.O_RDONLY | os.O_CLOEXEC)
@@ -123,7 +124,7 @@ def probe(state: str | os.PathLike[str], name: int | str) -> Holder | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return read_holder(descriptor)
+        return _read_holder(descriptor)
     finally:
         os.close(descriptor)
     return None
@@ -141,13 +142,12 @@ def nudge(state: Path, name: int) -> None:
 
     holder = probe(state, name)
     if holder is not None and holder.role == "supervisor":
-        try:
+        # else it has ended, or looks by itself within ten seconds
+        with suppress(ProcessLookupError, PermissionError):
             os.kill(holder.pid, signal.SIGURG)
-        except (ProcessLookupError, PermissionError):
-            pass  # it has ended, or looks by itself within ten seconds
 
 
-def read_holder(descriptor: int) -> Holder:
+def _read_holder(descriptor: int) -> Holder:
     try:
         data: Any = json.loads(os.pread(descriptor, 400, 0))
         return Holder(str(data["role"]), int(data["pid"]))
@@ -157,14 +157,11 @@ def read_holder(descriptor: int) -> Holder:
 
 def check_locks(state: Path) -> None:
     """Try that the file system really locks: two descriptors, one of which must be refused."""
-    path = lock_path(state, "trial")
-    first, second = open_lock(path), open_lock(path)
+    path = _lock_path(state, "trial")
+    first, second = Lease(open_lock(path)), Lease(open_lock(path))
     try:
-        if not (try_lock(first) and try_lock(second)):
-            return
+        with first, second:
+            if try_lock(first.descriptor) and try_lock(second.descriptor):
+                raise OSError(0, "two locks were given at once")
     except OSError as error:
-        raise no_locks(path, error) from error
-    finally:
-        os.close(first)
-        os.close(second)
-    raise no_locks(path, OSError(0, "two locks were given at once"))
+        raise _no_locks(path, error) from error

@@ -82,22 +82,20 @@ def book_line(
     estimate: bool = False,
 ) -> None:
     """Book a difference. `reading` is what the counter stands at, so that the next difference can be taken."""
-    append_line(
-        ledger_path(state, number),
-        {
-            "at": iso(now),
-            "kind": "cost",
-            "attempt": attempt,
-            "agent": agent,
-            "counter": counter,
-            "usd": delta.usd,
-            "inputTokens": delta.input_tokens,
-            "outputTokens": delta.output_tokens,
-            "cachedTokens": delta.cached_tokens,
-            "estimate": estimate,
-            "reading": None if reading is None else list(reading),
-        },
-    )
+    line = {
+        "at": iso(now),
+        "kind": "cost",
+        "attempt": attempt,
+        "agent": agent,
+        "counter": counter,
+        "usd": delta.usd,
+        "inputTokens": delta.input_tokens,
+        "outputTokens": delta.output_tokens,
+        "cachedTokens": delta.cached_tokens,
+        "estimate": estimate,
+        "reading": reading,
+    }
+    append_line(ledger_path(state, number), line)
 
 
 def reserve_line(state: Path, number: int, now: float, attempt: int, usd: float | None) -> None:
@@ -134,9 +132,10 @@ def readings(state: Path, number: int, since: str = "") -> dict[str, Usage]:
     found: dict[str, Usage] = {}
     for line in _lines(state, number, since):
         match line.get("reading"):
-            case [str(), int() | float() | None, int(), int(), int()] as said:
-                scope = "rough" if line.get("estimate") else said[0]
-                found[str(line.get("counter"))] = Usage(scope, *said[1:])  # type: ignore[arg-type]
+            case [str(), int() | float() | None, int(), int(), int()]:
+                said = Usage(*line["reading"])
+                said = said._replace(scope="rough") if line.get("estimate") else said
+                found[str(line.get("counter"))] = said
     return found
 
 

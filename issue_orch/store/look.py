@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from _typeshed import StrPath
+
     from ..core.record import Message, PullFacts, SessionStatus
 
 
@@ -78,7 +80,7 @@ def find_git(cwd: str = "") -> str:
     """The clone's common git folder, found by reading `.git` as git does; no process."""
     start = folder = os.path.abspath(cwd)
     while True:
-        entry = os.path.join(folder, ".git")
+        entry = f"{folder}/.git"
         if os.path.exists(f"{entry}/HEAD"):  # an empty folder of that name is nothing to git
             return entry
         if os.path.isfile(entry):
@@ -96,13 +98,13 @@ def common_dir(git_file: str) -> str:
         git_dir = file.read().partition("gitdir:")[2].strip()
     git_dir = os.path.join(os.path.dirname(git_file), git_dir)
     try:
-        with open(os.path.join(git_dir, "commondir"), encoding="utf-8") as file:
+        with open(f"{git_dir}/commondir", encoding="utf-8") as file:
             return os.path.realpath(os.path.join(git_dir, file.read().strip()))
     except FileNotFoundError:
         return os.path.realpath(git_dir)
 
 
-def look(state: str | os.PathLike[str], status: SessionStatus, now: float) -> Seen:
+def look(state: StrPath, status: SessionStatus, now: float) -> Seen:
     number = status["issueNumber"]
     holder = probe(state, number) if asks_for_holder(status) else None
     age = now - seconds(status["lastHeartbeat"]) if holder and status["lastHeartbeat"] else None
@@ -112,12 +114,12 @@ def look(state: str | os.PathLike[str], status: SessionStatus, now: float) -> Se
     return Seen(status, pull, headline(status, pull, observed), now)
 
 
-def is_full(state: str | os.PathLike[str]) -> bool:
+def is_full(state: StrPath) -> bool:
     disk = os.statvfs(state)
     return disk.f_bavail * disk.f_frsize < LITTLE
 
 
-def look_all(state: str | os.PathLike[str], now: float) -> tuple[list[Seen], list[str]]:
+def look_all(state: StrPath, now: float) -> tuple[list[Seen], list[str]]:
     """Every active session with the conflicts that `conflicts` found, and a line for each that cannot be read."""
     problems: list[str] = []
     clashes = load_clashes(state)
@@ -128,14 +130,12 @@ def look_all(state: str | os.PathLike[str], now: float) -> tuple[list[Seen], lis
     return seen, problems
 
 
-def load_clashes(state: str | os.PathLike[str]) -> dict[int, tuple[str, ...]]:
+def load_clashes(state: StrPath) -> dict[int, tuple[str, ...]]:
     """What `conflicts` found last, by issue."""
-    found = (load_json(os.path.join(state, "conflicts.json")) or {}).get("sessions", {})
+    found = (load_json(f"{state}/conflicts.json") or {}).get("sessions", {})
     return {int(number): tuple(words) for number, words in found.items()}
 
 
-def look_each(
-    state: str | os.PathLike[str], now: float, problems: list[str]
-) -> Iterator[tuple[Seen, str]]:
+def look_each(state: StrPath, now: float, problems: list[str]) -> Iterator[tuple[Seen, str]]:
     """As load_each, with what was observed about each."""
     return ((look(state, status, now), text) for status, text in load_each(state, problems))
