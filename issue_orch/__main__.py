@@ -67,13 +67,13 @@ def run(words: list[str]) -> int:
 def quick() -> dict[str, list[str]]:
     """What the commands that are read without typer take, in order: ISSUES are all plain words, ISSUE the first of them,
     TEXT the rest; PEOPLE says that a worker must not do it (threat S15). Made from cli.py by scripts/docs."""
-    with open(beside("quick.txt"), encoding="utf-8") as file:
-        rows = [line.rstrip("\n").split("\t") for line in file]
+    rows = [line.split("\t") for line in _text_of("quick.txt").splitlines()]
     return {row[0]: row[1:] for row in rows}
 
 
-def beside(name: str) -> str:
-    return os.path.join(os.path.dirname(__file__), name)
+def _text_of(name: str) -> str:
+    with open(f"{os.path.dirname(__file__)}/{name}", encoding="utf-8") as file:
+        return file.read()
 
 
 def run_typer(words: list[str]) -> int:
@@ -90,8 +90,7 @@ def show_help() -> bool:
 
     if width(sys.stdout) < 80:
         return False
-    with open(beside("help.txt"), encoding="utf-8") as file:
-        sys.stdout.write(file.read())
+    sys.stdout.write(_text_of("help.txt"))
     return True
 
 
@@ -100,29 +99,25 @@ def read(parameters: list[str], words: list[str]) -> list[object] | None:
     named = {flag: each for each in parameters for flag in each.split() if flag.startswith("-")}
     values: dict[str, object] = {each: None if "=" in each else False for each in named.values()}
     plain: list[str] = []
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
+    rest = iter(words)
+    for word in rest:
+        each = named.get(word, "")
         if not word.startswith("-"):
             plain.append(word)
-        elif word not in named:
-            return None
-        elif "=" not in named[word]:
-            values[named[word]] = True
-        elif (
-            not rest
-            or rest[0].startswith("-")
-            or ("=number" in named[word] and not is_number(rest[0]))
-        ):
-            return None
+        elif each and "=" not in each:
+            values[each] = True
         else:
-            values[named[word]] = int(rest.pop(0)) if "=number" in named[word] else rest.pop(0)
+            value, number = next(rest, "-"), each.endswith("=number")
+            if not each or value.startswith("-") or (number and not is_number(value)):
+                return None
+            values[each] = int(value) if number else value
     numbers = plain if "ISSUES" in parameters else plain[:1] if "ISSUE" in parameters else []
     if not all(map(is_number, numbers)) or (len(plain) > len(numbers) and "TEXT" not in parameters):
         return None
+    issues = [int(number) for number in numbers]
     values |= {
-        "ISSUES": [int(number) for number in numbers],
-        "ISSUE": int(numbers[0]) if numbers else None,
+        "ISSUES": issues,
+        "ISSUE": issues[0] if issues else None,
         "TEXT": " ".join(plain[1:]),
     }
     return [values[each] for each in parameters if each != "PEOPLE"]

@@ -2,155 +2,35 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from functools import wraps
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from . import __version__
-
-app = typer.Typer(
-    name="issue-orch",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Turn ready GitHub issues into pull requests by coding agents. It never merges: you do.\n\n"
-    "Start with: issue-orch demo   then, in your clone: issue-orch init",
+from .declare import (
+    ALL,
+    ANY_WORDS,
+    JSON,
+    YES,
+    MaybeNumber,
+    Number,
+    Numbers,
+    app,
+    command,
+    flag,
+    option,
 )
 
 
-def show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(version_text())
-        raise typer.Exit
-
-
-def version_text() -> str:
-    """Asked side by side: some agents take a second to say it."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor() as pool:
-        lines = pool.map(version_line, ("git", "claude", "codex", "opencode", "gemini"))
-    return "\n".join([f"issue-orch {__version__}", *filter(None, lines)])
-
-
-def version_line(program: str) -> str:
-    from .errors import Expected
-    from .process.run import run
-    from .text import one_line
-
-    try:
-        done = run(program, "--version", timeout=10, check=False)
-    except Expected:
-        return ""
-    words = (done.stdout or done.stderr).strip().splitlines()
-    return f"{program}: {one_line(words[0], 100)}" if words else ""
-
-
-def known_issues(incomplete: str) -> list[tuple[str, str]]:
-    """Shell completion: the numbers of the sessions with their titles.
-
-    A stranger wrote the titles, and zsh evaluates what we print: nothing that a shell would act on is left in them.
-    """
-    import re
-
-    from .errors import Expected
-    from .store.files import load_sessions
-    from .store.look import find_state
-
-    try:
-        sessions, _ = load_sessions(find_state(os.getcwd()))
-    except Expected:
-        return []
-    rows = [
-        (str(each["issueNumber"]), re.sub(r"[^\w .,/+-]+", " ", each["issueTitle"])[:60])
-        for each in sessions
-    ]
-    return [row for row in rows if row[0].startswith(incomplete)]
-
-
-def _flag(words: str, *names: str) -> Any:
-    return typer.Option(False, *names, help=words)
-
-
-def _option(words: str, *names: str) -> Any:
-    return typer.Option(None, *names, help=words)
-
-
-def _given(name: str, value: Any) -> Any:
-    """Several words are one text; no numbers are an empty list."""
-    if name == "text":
-        return " ".join(value or [])
-    return value or [] if name == "issues" else value
-
-
-def _command(
-    place: str = "", people: bool = False
-) -> Callable[[Callable[..., None]], Callable[..., int]]:
-    """Declare a command: name, options and help. Its work is the function of its name in `commands`, or at `place`.
-
-    With `people`, a worker must not do it (threat S15).
-    """
-
-    def declare(declared: Callable[..., None]) -> Callable[..., int]:
-        @app.command()
-        @wraps(declared)
-        def call(**values: Any) -> int:
-            from importlib import import_module
-
-            if people:
-                from .process.nesting import refuse_nested
-
-                refuse_nested(os.environ)
-            name = declared.__name__
-            module = import_module(f".{place or f'commands.{name}'}", __package__)
-            return int(getattr(module, name)(*map(_given, values, values.values())))
-
-        call.people = people  # type: ignore[attr-defined]
-        return call
-
-    return declare
-
-
-Number = Annotated[
-    int, typer.Argument(metavar="ISSUE", help="Number of the issue.", autocompletion=known_issues)
-]
-Numbers = Annotated[
-    list[int] | None,
-    typer.Argument(metavar="ISSUE", help="Numbers of issues.", autocompletion=known_issues),
-]
-JSON = _flag("Print JSON (docs/json.md).", "--json")
-YES = _flag("Ask nothing.", "--yes", "-y")
-ALL = _flag("Every session.", "--all")
-
-
-@app.callback()
-def root(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version",
-            callback=show_version,
-            is_eager=True,
-            help="Print the versions of issue-orch, git and the agents.",
-        ),
-    ] = False,
-) -> None:
-    pass
-
-
-@_command(people=True)
+@command(people=True)
 def init(
     yes: bool = YES,
-    repo: str | None = _option("owner/name, when the remote does not say it."),
-    agent: str | None = _option("claude, codex, opencode, gemini or command."),
-    base_url: str | None = _option("API root of another GitHub server."),
-    approve: bool = _flag("Only approve what needs it, as it is checked out.", "--approve"),
-    workflows: bool = _flag("Also write the cleanup workflow.", "--workflows"),
-    templates: bool = _flag("Also copy the prompt templates for editing.", "--templates"),
-    labels: bool = _flag("Also create the labels on GitHub.", "--labels"),
+    repo: str | None = option("owner/name, when the remote does not say it."),
+    agent: str | None = option("claude, codex, opencode, gemini or command."),
+    base_url: str | None = option("API root of another GitHub server."),
+    approve: bool = flag("Only approve what needs it, as it is checked out.", "--approve"),
+    workflows: bool = flag("Also write the cleanup workflow.", "--workflows"),
+    templates: bool = flag("Also copy the prompt templates for editing.", "--templates"),
+    labels: bool = flag("Also create the labels on GitHub.", "--labels"),
 ) -> None:
     """Set up this clone, and write .issue-orch.toml.
 
@@ -165,10 +45,10 @@ def init(
     """
 
 
-@_command("sandbox.demo")
+@command("sandbox.demo")
 def demo(
     yes: bool = YES,
-    keep: bool = _flag("Keep the sandbox folder, and say where it is.", "--keep"),
+    keep: bool = flag("Keep the sandbox folder, and say where it is.", "--keep"),
 ) -> None:
     """Show the whole idea on a GitHub that lives inside the demo.
 
@@ -182,11 +62,11 @@ def demo(
     """
 
 
-@_command()
+@command()
 def plan(
     issues: Numbers = None,
     as_json: bool = JSON,
-    stack: bool = _flag("Allow issues to start on their blocker's branch.", "--stack"),
+    stack: bool = flag("Allow issues to start on their blocker's branch.", "--stack"),
 ) -> None:
     """Show which issues are ready, and why the others are not.
 
@@ -201,13 +81,13 @@ def plan(
     """
 
 
-@_command(people=True)
+@command(people=True)
 def spawn(
     issues: Numbers = None,
     yes: bool = YES,
-    reuse: bool = _flag("Work on the branch although it exists already.", "--reuse"),
-    agent: str | None = _option("Use this agent instead of the configured one."),
-    stack: bool = _flag("Allow issues to start on their blocker's branch.", "--stack"),
+    reuse: bool = flag("Work on the branch although it exists already.", "--reuse"),
+    agent: str | None = option("Use this agent instead of the configured one."),
+    stack: bool = flag("Allow issues to start on their blocker's branch.", "--stack"),
     as_json: bool = JSON,
 ) -> None:
     """Start a worker for each issue, in a worktree of its own.
@@ -223,13 +103,13 @@ def spawn(
     """
 
 
-@_command()
+@command()
 def status(
     as_json: bool = JSON,
-    needs_me: bool = _flag("Only what needs you; exit code 1 when nothing.", "--needs-me"),
-    watch: bool = _flag("Refresh every two seconds, until Ctrl-C.", "--watch"),
-    fetch: bool = _flag("First look at the pulls on GitHub.", "--fetch", "-f"),
-    verbose: bool = _flag("Also what asking GitHub has cost.", "--verbose", "-v"),
+    needs_me: bool = flag("Only what needs you; exit code 1 when nothing.", "--needs-me"),
+    watch: bool = flag("Refresh every two seconds, until Ctrl-C.", "--watch"),
+    fetch: bool = flag("First look at the pulls on GitHub.", "--fetch", "-f"),
+    verbose: bool = flag("Also what asking GitHub has cost.", "--verbose", "-v"),
 ) -> None:
     """List the sessions, those that need you first. Reads local files alone, unless told to --fetch.
 
@@ -244,7 +124,7 @@ def status(
     """
 
 
-@_command("commands.tui.watch")
+@command("commands.tui.watch")
 def watch() -> None:
     """All sessions on one screen, kept current; answer from there.
 
@@ -260,7 +140,7 @@ def watch() -> None:
     """
 
 
-@_command()
+@command()
 def show(issue: Number, as_json: bool = JSON) -> None:
     """Everything about one session, and what to type next.
 
@@ -273,14 +153,11 @@ def show(issue: Number, as_json: bool = JSON) -> None:
     """
 
 
-@_command(people=True)
+@command(people=True)
 def answer(
-    issue: Annotated[
-        int | None,
-        typer.Argument(metavar="ISSUE", help="Number of the issue.", autocompletion=known_issues),
-    ] = None,
+    issue: MaybeNumber = None,
     text: Annotated[list[str] | None, typer.Argument(metavar="TEXT", help="The answer.")] = None,
-    option: int | None = _option("Choose an option by its number.", "--option", "-o"),
+    option: int | None = option("Choose an option by its number.", "--option", "-o"),
 ) -> None:
     """Answer a stuck worker.
 
@@ -295,11 +172,11 @@ def answer(
     """
 
 
-@_command(people=True)
+@command(people=True)
 def tell(
     issue: Number,
     text: Annotated[list[str], typer.Argument(metavar="TEXT", help="The guidance.")],
-    now: bool = _flag("Interrupt the worker's turn for it.", "--now"),
+    now: bool = flag("Interrupt the worker's turn for it.", "--now"),
 ) -> None:
     """Give guidance to a worker, at its next turn or now.
 
@@ -310,11 +187,11 @@ def tell(
     """
 
 
-@_command()
+@command()
 def logs(
     issue: Number,
-    follow: bool = _flag("Go on until the worker ends.", "--follow", "-f"),
-    raw: bool = _flag("The agent's output as it came.", "--raw"),
+    follow: bool = flag("Go on until the worker ends.", "--follow", "-f"),
+    raw: bool = flag("The agent's output as it came.", "--raw"),
     lines: Annotated[
         int, typer.Option("--lines", "-n", help="How many lines at the most; 0 for all.")
     ] = 200,
@@ -331,10 +208,10 @@ def logs(
     """
 
 
-@_command(people=True)
+@command(people=True)
 def attach(
     issue: Number,
-    now: bool = _flag("Do not wait for the worker's turn to end.", "--now"),
+    now: bool = flag("Do not wait for the worker's turn to end.", "--now"),
 ) -> None:
     """Take a session over by hand, in the agent's own program.
 
@@ -347,7 +224,7 @@ def attach(
     """
 
 
-@_command(people=True)
+@command(people=True)
 def pause(issues: Numbers = None, all_: bool = ALL) -> None:
     """Let the current turn end, then hold.
 
@@ -358,7 +235,7 @@ def pause(issues: Numbers = None, all_: bool = ALL) -> None:
     """
 
 
-@_command(people=True)
+@command(people=True)
 def resume(issues: Numbers = None, all_: bool = ALL) -> None:
     """Go on after a pause, a stop, a crash or a used-up budget.
 
@@ -371,7 +248,7 @@ def resume(issues: Numbers = None, all_: bool = ALL) -> None:
     """
 
 
-@_command(people=True)
+@command(people=True)
 def stop(issues: Numbers = None, all_: bool = ALL) -> None:
     """End the worker and everything that it started. The session and its work stay.
 
@@ -382,7 +259,7 @@ def stop(issues: Numbers = None, all_: bool = ALL) -> None:
     """
 
 
-@_command(people=True)
+@command(people=True)
 def cancel(issues: Numbers = None, all_: bool = ALL) -> None:
     """Stop, and give the session up. The worktree stays until `prune --cancelled`, the branch also then.
 
@@ -392,17 +269,17 @@ def cancel(issues: Numbers = None, all_: bool = ALL) -> None:
     """
 
 
-@_command(people=True)
+@command(people=True)
 def run(
-    once: bool = _flag("One pass, for cron.", "--once"),
-    until_idle: bool = _flag("End when only you have something to do.", "--until-idle"),
+    once: bool = flag("One pass, for cron.", "--once"),
+    until_idle: bool = flag("End when only you have something to do.", "--until-idle"),
     interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two passes.")] = 30.0,
     max_workers: Annotated[
         int | None, typer.Option(min=1, help="Instead of the configured number.")
     ] = None,
-    verbose: bool = _flag("Say why each issue is started or not.", "--verbose", "-v"),
-    serialize: bool = _flag("Hold what overlaps.", "--serialize-overlaps"),
-    stack: bool = _flag("Allow issues to start on their blocker's branch.", "--stack"),
+    verbose: bool = flag("Say why each issue is started or not.", "--verbose", "-v"),
+    serialize: bool = flag("Hold what overlaps.", "--serialize-overlaps"),
+    stack: bool = flag("Allow issues to start on their blocker's branch.", "--stack"),
 ) -> None:
     """Start what is ready and follow it up, until Ctrl-C.
 
@@ -416,7 +293,7 @@ def run(
     """
 
 
-@_command()
+@command()
 def costs(as_json: bool = JSON) -> None:
     """What was spent, by issue, agent and day.
 
@@ -429,10 +306,10 @@ def costs(as_json: bool = JSON) -> None:
     """
 
 
-@_command()
+@command()
 def doctor(
-    fix: bool = _flag("Mend what is safe to mend.", "--fix"),
-    dry_run: bool = _flag("With --fix: only say what would be done.", "--dry-run"),
+    fix: bool = flag("Mend what is safe to mend.", "--fix"),
+    dry_run: bool = flag("With --fix: only say what would be done.", "--dry-run"),
     as_json: bool = JSON,
 ) -> None:
     """Check everything that issue-orch needs, and say how to mend it.
@@ -447,13 +324,13 @@ def doctor(
     """
 
 
-@_command(people=True)
+@command(people=True)
 def prune(
     issues: Numbers = None,
-    dry_run: bool = _flag("Say what would be removed.", "--dry-run"),
-    pull: int | None = _option("Only the session of this pull.", "--pr"),
-    closed: bool = _flag("Also where the pull was closed unmerged.", "--closed"),
-    cancelled: bool = _flag("Also cancelled sessions.", "--cancelled"),
+    dry_run: bool = flag("Say what would be removed.", "--dry-run"),
+    pull: int | None = option("Only the session of this pull.", "--pr"),
+    closed: bool = flag("Also where the pull was closed unmerged.", "--closed"),
+    cancelled: bool = flag("Also cancelled sessions.", "--cancelled"),
     as_json: bool = JSON,
 ) -> None:
     """Remove the worktrees of merged pulls.
@@ -468,7 +345,7 @@ def prune(
     """
 
 
-@_command()
+@command()
 def conflicts(as_json: bool = JSON) -> None:
     """Which branches would conflict, and which pull to review first.
 
@@ -481,7 +358,7 @@ def conflicts(as_json: bool = JSON) -> None:
     """
 
 
-@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@app.command(context_settings=ANY_WORDS)
 def merge() -> None:
     """Refused: issue-orch never merges.
 
@@ -497,11 +374,8 @@ def merge() -> None:
     )
 
 
-@app.command(
-    add_help_option=False,
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-)
-def report(context: typer.Context) -> int:
+@app.command(add_help_option=False, context_settings=ANY_WORDS)
+def report() -> None:  # which __main__ runs
     """For workers: planning, working, stuck or complete.
 
     \b
@@ -510,6 +384,3 @@ def report(context: typer.Context) -> int:
       issue-orch report stuck --decision "Which?" --option A --option B
       issue-orch report complete --title "Add export button"
     """
-    from .report import main
-
-    return main(context.args)

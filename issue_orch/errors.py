@@ -38,7 +38,7 @@ class CommandFailed(Expected):
         what = "ran out of time" if code is None else f"exit code {code}"
         detail = (stderr or stdout).strip()
         super().__init__(f"{' '.join(argv[:6])}: {what}" + (f": {detail}" if detail else ""), hint)
-        self.argv, self.code, self.stdout, self.stderr = argv, code, stdout, stderr
+        self.code, self.stdout, self.stderr = code, stdout, stderr
 
 
 def of_system(error: OSError | Expected) -> Expected:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False  # typing itself costs three milliseconds
+if TYPE_CHECKING:
+    from typing import Any
+
 HELP = """\
 Usage: issue-orch report planning|working|stuck|complete [options]
 
@@ -41,13 +45,15 @@ ALLOWED = {
     "stuck": {"note", "reason", "decision", "options", "context", "default"},
     "complete": {"note", "title", "body", "pr"},
 }
+SEE = "(see: issue-orch report --help)"
 STUCK_NEEDS = (
     "stuck needs --decision (or --reason): what has to be decided? Give --option for each choice"
 )
 SIZE_LIMIT = 60_000
+CONTEXT = ".issue-orch/context.json"
 
 
-class Refused(Exception):
+class NotRecorded(Exception):
     """The report was not recorded; the text says why and what to do."""
 
 
@@ -57,24 +63,20 @@ def main(argv: list[str]) -> int:
         return 0 if argv else 2
     try:
         sys.stdout.write(record(argv) + "\n")
-    except Refused as error:
+    except (NotRecorded, OSError) as error:
         sys.stderr.write(f"not recorded: {error}\n")
-        return 2
-    except OSError as error:
-        sys.stderr.write(f"not recorded: {error}\n")
-        return 1
+        return 2 if isinstance(error, NotRecorded) else 1
     return 0
 
 
 def record(argv: list[str]) -> str:
     kind, fields = parse(argv)
     root = find_root(os.getcwd())
-    context = load(os.path.join(root, ".issue-orch", "context.json"))
+    context = load(f"{root}/{CONTEXT}")
     if not context:
-        raise Refused(f"{root}/.issue-orch/context.json cannot be read")
-    attempt = current_attempt(context)
+        raise NotRecorded(f"{root}/{CONTEXT} cannot be read")
     check_state(kind, context)
-    write(root, {"kind": kind, "attempt": attempt, **fields})
+    write(root, {"kind": kind, "attempt": current_attempt(context), **fields})
     return ANSWERS[kind]
 
 
@@ -86,40 +88,30 @@ ANSWERS = {
 }
 
 
-def parse(argv: list[str]) -> tuple[str, dict[str, object]]:
-    kind, rest = argv[0], argv[1:]
+def parse(argv: list[str]) -> tuple[str, dict[str, Any]]:
+    kind, *rest = argv
     if kind not in ALLOWED:
-        raise Refused(
-            f"{kind!r} is not one of planning, working, stuck, complete (see: issue-orch report --help)"
-        )
-    fields: dict[str, object] = {}
+        raise NotRecorded(f"{kind!r} is not one of {', '.join(ALLOWED)} {SEE}")
+    fields: dict[str, Any] = {}
     while rest:
         flag, _, value = rest.pop(0).partition("=")
         if flag == "--touches":
-            paths = [value] if value else []
+            paths = fields.setdefault("touches", [value] if value else [])
             while rest and not rest[0].startswith("--"):
                 paths.append(rest.pop(0))
-            fields["touches"] = [*list_of(fields, "touches"), *paths]
             continue
         if flag != "--option" and flag not in SINGLE:
-            raise Refused(f"unknown option {flag} (see: issue-orch report --help)")
-        if not value:
-            if not rest:
-                raise Refused(f"{flag} needs a value")
-            value = rest.pop(0)
+            raise NotRecorded(f"unknown option {flag} {SEE}")
+        if not value and not rest:
+            raise NotRecorded(f"{flag} needs a value")
+        value = value or rest.pop(0)
         if flag == "--option":
-            fields["options"] = [*list_of(fields, "options"), value]
+            fields.setdefault("options", []).append(value)
         else:
-            fields[SINGLE[flag]] = (
-                read_file(flag, value) if flag in {"--plan", "--body-file"} else value
-            )
+            from_file = flag in {"--plan", "--body-file"}
+            fields[SINGLE[flag]] = read_file(flag, value) if from_file else value
     check_fields(kind, fields)
     return kind, fields
-
-
-def list_of(fields: dict[str, object], name: str) -> list[str]:
-    value = fields.get(name)
-    return value if isinstance(value, list) else []
 
 
 def read_file(flag: str, name: str) -> str:
@@ -129,37 +121,32 @@ def read_file(flag: str, name: str) -> str:
         with open(name, encoding="utf-8", errors="replace") as file:
             return file.read(SIZE_LIMIT)
     except OSError as error:
-        raise Refused(f"{flag} {name}: {error.strerror}; write the file first") from error
+        raise NotRecorded(f"{flag} {name}: {error.strerror}; write the file first") from error
 
 
-def check_fields(kind: str, fields: dict[str, object]) -> None:
+def check_fields(kind: str, fields: dict[str, Any]) -> None:
     for name in fields:
         if name not in ALLOWED[kind]:
-            raise Refused(
-                f"--{name} does not belong to `report {kind}` (see: issue-orch report --help)"
-            )
+            raise NotRecorded(f"--{name} does not belong to `report {kind}` {SEE}")
     if kind == "stuck" and not (fields.get("decision") or fields.get("reason")):
-        raise Refused(STUCK_NEEDS)
-    size = sum(len(str(value)) for value in fields.values())
-    if size > SIZE_LIMIT * 2:
-        raise Refused(
-            f"the texts have {size} characters; {SIZE_LIMIT * 2} are allowed. Shorten them"
-        )
+        raise NotRecorded(STUCK_NEEDS)
+    size, most = sum(len(str(value)) for value in fields.values()), SIZE_LIMIT * 2
+    if size > most:
+        raise NotRecorded(f"the texts have {size} characters; {most} are allowed. Shorten them")
 
 
 def find_root(folder: str) -> str:
-    while True:
-        if os.path.isfile(os.path.join(folder, ".issue-orch", "context.json")):
-            return folder
+    while not os.path.isfile(f"{folder}/{CONTEXT}"):
         parent = os.path.dirname(folder)
         if parent == folder:
-            raise Refused(
+            raise NotRecorded(
                 "this folder is not in a worktree of issue-orch; run it inside your worktree"
             )
         folder = parent
+    return folder
 
 
-def load(path: str) -> dict[str, object]:
+def load(path: str) -> dict[str, Any]:
     """A JSON object, empty when it cannot be read. The decoder costs 2 ms, so it is imported only here."""
     from json import loads
 
@@ -171,61 +158,46 @@ def load(path: str) -> dict[str, object]:
     return data if isinstance(data, dict) else {}
 
 
-def current_attempt(context: dict[str, object]) -> int | None:
+def current_attempt(context: dict[str, Any]) -> int | None:
     number, _, attempt = os.environ.get("ISSUE_ORCH_WORKER", "").partition(".")
-    return (
-        int(attempt) if number == str(context.get("issueNumber")) and attempt.isdecimal() else None
-    )
+    ours = number == str(context.get("issueNumber")) and attempt.isdecimal()
+    return int(attempt) if ours else None
 
 
-def check_state(kind: str, context: dict[str, object]) -> None:
+def check_state(kind: str, context: dict[str, Any]) -> None:
     """Refuse what would be refused later. What a sandbox hides, or a crash left damaged, is recorded unchecked."""
-    folder = os.path.join(
-        str(context.get("stateFolder")), "sessions", str(context.get("issueNumber"))
-    )
-    phase = load(os.path.join(folder, "status.json")).get("status")
+    folder = f"{context.get('stateFolder')}/sessions/{context.get('issueNumber')}"
+    phase = load(f"{folder}/status.json").get("status")
     if phase == "cancelled":
-        raise Refused("this session was cancelled; end your turn")
+        raise NotRecorded("this session was cancelled; end your turn")
     if phase == "stuck" and kind != "stuck":
-        raise Refused("you reported stuck; end your turn, the answer will reach you as a message")
-    if kind == "complete" and has_guidance(
-        os.path.join(folder, "inbox"), list_of(context, "given")
-    ):
-        raise Refused(
+        raise NotRecorded(
+            "you reported stuck; end your turn, the answer will reach you as a message"
+        )
+    if kind == "complete" and has_guidance(f"{folder}/inbox"):
+        raise NotRecorded(
             "there is guidance for you that you have not seen; end your turn, it will reach you as a message"
         )
 
 
-def has_guidance(inbox: str, given: list[str]) -> bool:
-    """Whether a message waits that was not in the attempt's prompt. The receipt of one that was may come late."""
+def has_guidance(inbox: str) -> bool:
     try:
-        names = [
-            name
-            for name in os.listdir(inbox)
-            if name.endswith(".json") and not name.startswith(".")
-        ]
+        names = [name for name in os.listdir(inbox) if name.endswith(".json") and name[0] != "."]
     except OSError:
         return False
-    messages = {name: load(os.path.join(inbox, name)) for name in names}
-    return any(
-        message.get("kind", "guidance") == "guidance" and message.get("id", name[:-5]) not in given
-        for name, message in messages.items()
-        if message
-    )
+    messages = filter(None, (load(f"{inbox}/{name}") for name in names))
+    return any(message.get("kind", "guidance") == "guidance" for message in messages)
 
 
-def write(root: str, report: dict[str, object]) -> None:
+def write(root: str, report: dict[str, Any]) -> None:
     """One file, made whole by a rename. Names sort by time."""
     from json import dumps
-
-    folder = os.path.join(root, ".issue-orch", "outbox")
-    os.makedirs(folder, exist_ok=True)
     from time import time_ns
 
-    name = f"{time_ns():020d}-{os.getpid()}"
-    temporary = os.path.join(folder, f".{name}")
-    with open(temporary, "x", encoding="utf-8") as file:
+    folder, name = f"{root}/.issue-orch/outbox", f"{time_ns():020d}-{os.getpid()}"
+    os.makedirs(folder, exist_ok=True)
+    with open(f"{folder}/.{name}", "x", encoding="utf-8") as file:
         file.write(dumps(report))
         file.flush()
         os.fsync(file.fileno())
-    os.rename(temporary, os.path.join(folder, f"{name}.json"))
+    os.rename(f"{folder}/.{name}", f"{folder}/{name}.json")
