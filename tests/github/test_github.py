@@ -21,7 +21,6 @@ from issue_orch.core.model import Blocker, LabelEvent, Protection
 from issue_orch.errors import (
     CommandFailed,
     Expected,
-    Forbidden,
     GitHubError,
     MaybeDone,
     NotFound,
