@@ -105,11 +105,10 @@ def plan(facts: Facts, rules: Rules, slots: int) -> Plan:
 
 def _order(rules: Rules) -> Callable[[Issue], tuple[object, ...]]:
     """The key of what starts first: priority label, then milestone (none last), then the oldest."""
-    ranks = [label.casefold() for label in rules.priorities]
 
     def key(issue: Issue) -> tuple[object, ...]:
-        labels = {label.casefold() for label in issue.labels}
-        rank = next((at for at, label in enumerate(ranks) if label in labels), len(ranks))
+        of = (at for at, label in enumerate(rules.priorities) if issue.has([label]))
+        rank = next(of, len(rules.priorities))
         milestone = issue.milestone
         return rank, milestone is None, _natural(milestone or ""), issue.created_at, issue.number
 

@@ -186,10 +186,9 @@ def _intake(issue: Issue, rules: Rules) -> Iterator[Reason]:
         yield Reason("not_open", f"closed as {how}" if how else "closed")
     if issue.is_pull:
         yield Reason("is_pull", "is a pull request")
-    labels = {label.casefold() for label in issue.labels}
-    if missing := [label for label in rules.ready if label.casefold() not in labels]:
+    if missing := [label for label in rules.ready if not issue.has([label])]:
         yield Reason("missing_label", f"needs the label {quoted(missing)}")
-    if excluded := [label for label in rules.excluded if label.casefold() in labels]:
+    if excluded := [label for label in rules.excluded if issue.has([label])]:
         yield Reason("excluded_label", f"has the label {quoted(excluded)}")
     if rules.milestone is not None and issue.milestone != rules.milestone:
         has = f"in {quoted([issue.milestone])}" if issue.milestone else "in no milestone"
@@ -266,11 +265,10 @@ def _trust(issue: Issue, facts: Facts, rules: Rules) -> Iterator[Reason]:
         how = "no ready label is configured, so nobody can have approved it: set one"
         yield Reason("untrusted_label", how)
     events = {event.label.casefold(): event for event in facts.labelled.get(issue.number, ())}
-    labels = {label.casefold() for label in issue.labels}
     for label in rules.ready:
         event = events.get(label.casefold()) or Labelled(label, None, None)
         person = event.kind == "User"
-        if label.casefold() not in labels or (event.permission in WRITERS and person):
+        if not issue.has([label]) or (event.permission in WRITERS and person):
             continue
         who = f"@{event.by}" if event.by else "somebody unknown"
         may = f"whose permission is {event.permission or 'unknown'}"
