@@ -94,15 +94,14 @@ def unmet(
     `blockers` and `sub_issues` are as fetched: empty when nobody asked (GitHub's own count decides), None when they
     could not be read. A count that the server does not give is left to the text.
     """
+    refs = text_references(issue, repo)
+    if not (refs or issue.open_blockers or issue.sub_issues_total) and blockers == () == sub_issues:
+        return ()  # nearly all of many issues
     children = max((issue.sub_issues_total or 0) - (issue.sub_issues_completed or 0), 0)
     linked = {
         (each.repo.casefold(), each.number) for each in (*(blockers or ()), *(sub_issues or ()))
     }
-    own = [
-        wait
-        for ref in text_references(issue, repo)
-        if ref not in linked and (wait := _from_text(ref, repo, known))
-    ]
+    own = [wait for ref in refs if ref not in linked and (wait := _from_text(ref, repo, known))]
     return (
         *_from_github(blockers, issue.open_blockers or 0, repo, "github"),
         *_from_github(sub_issues, children, repo, "sub_issue"),

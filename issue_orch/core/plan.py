@@ -109,8 +109,8 @@ def _order(rules: Rules) -> Callable[[Issue], tuple[object, ...]]:
     def key(issue: Issue) -> tuple[object, ...]:
         of = (at for at, label in enumerate(rules.priorities) if issue.has([label]))
         rank = next(of, len(rules.priorities))
-        milestone = issue.milestone
-        return rank, milestone is None, _natural(milestone or ""), issue.created_at, issue.number
+        milestone = _natural(issue.milestone) if issue.milestone else ()
+        return rank, not milestone, milestone, issue.created_at, issue.number
 
     return key
 
