@@ -174,19 +174,24 @@ def check_state(kind: str, context: dict[str, Any]) -> None:
         raise NotRecorded(
             "you reported stuck; end your turn, the answer will reach you as a message"
         )
-    if kind == "complete" and has_guidance(f"{folder}/inbox"):
+    if kind == "complete" and has_guidance(f"{folder}/inbox", context.get("given") or []):
         raise NotRecorded(
             "there is guidance for you that you have not seen; end your turn, it will reach you as a message"
         )
 
 
-def has_guidance(inbox: str) -> bool:
+def has_guidance(inbox: str, given: list[str]) -> bool:
+    """Whether a message waits that was not in the attempt's prompt. The receipt of one that was may come late."""
     try:
         names = [name for name in os.listdir(inbox) if name.endswith(".json") and name[0] != "."]
     except OSError:
         return False
-    messages = filter(None, (load(f"{inbox}/{name}") for name in names))
-    return any(message.get("kind", "guidance") == "guidance" for message in messages)
+    messages = {name: load(f"{inbox}/{name}") for name in names}
+    return any(
+        message.get("kind", "guidance") == "guidance" and message.get("id", name[:-5]) not in given
+        for name, message in messages.items()
+        if message
+    )
 
 
 def write(root: str, report: dict[str, Any]) -> None:

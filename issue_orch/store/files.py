@@ -190,12 +190,17 @@ def save_status(state: Path, status: SessionStatus, durable: bool = True) -> Non
     write_json(session_folder(state, status["issueNumber"]) / "status.json", status, durable)
 
 
-def session_numbers(state: StrPath) -> list[int]:
+def names_in(folder: StrPath, suffix: str = "") -> list[str]:
+    """Names without the suffix that they have; none where there is no folder. What cannot be read raises: it is not empty."""
     try:
-        names = os.listdir(f"{state}/sessions")
+        names = os.listdir(folder)
     except FileNotFoundError:
         return []
-    return sorted(int(name) for name in names if name.isdecimal())
+    return [name.removesuffix(suffix) for name in names if name.endswith(suffix) and name[0] != "."]
+
+
+def session_numbers(state: StrPath) -> list[int]:
+    return sorted(int(name) for name in names_in(f"{state}/sessions") if name.isdecimal())
 
 
 def load_sessions(state: StrPath) -> tuple[list[SessionStatus], list[str]]:

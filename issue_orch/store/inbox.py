@@ -17,6 +17,7 @@ from ..errors import Expected
 from .files import (
     iso,
     make_session,
+    names_in,
     read_untrusted,
     save_status,
     session_folder,
@@ -94,8 +95,8 @@ def delivered(state: Path, number: int) -> list[Message]:
 
 
 def _load_messages(folder: Path) -> list[Message]:
-    found = filter(None, map(_load_message, folder.glob("[!.]*.json")))
-    return sorted(found, key=lambda message: message["id"])
+    found = (_load_message(folder / f"{name}.json") for name in names_in(folder, ".json"))
+    return sorted(filter(None, found), key=lambda message: message["id"])
 
 
 def _load_message(path: Path) -> Message | None:

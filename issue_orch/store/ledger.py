@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..core import prices
 from ..core.prices import Usage
 from ..process.survivors import find_marked
-from .files import append_line, iso, read_lines
+from .files import append_line, iso, names_in, read_lines
 from .leases import probe
 
 
@@ -155,7 +155,7 @@ def _lines(state: Path, number: int, since: str = "") -> Iterator[dict[str, Any]
 
 
 def booked_all(state: Path) -> dict[int, Booked]:
-    names = (path.stem for path in (state / "ledger").glob("*.jsonl"))
+    names = names_in(state / "ledger", ".jsonl")
     numbers = sorted(int(name) for name in names if name.isdecimal())
     return {number: booked(state, number) for number in numbers}
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from issue_orch.core.record import SessionStatus, new_status
 from issue_orch.store.files import BLANK, iso, make_session, make_state, save_status, seconds
 from issue_orch.store.inbox import pending, send, write_context
+from issue_orch.store.ledger import booked_all
 
 
 def test_a_blank_status_has_every_field() -> None:
@@ -55,3 +58,16 @@ def test_only_what_the_worker_was_not_given_holds_its_claim_back(tmp_path: Path)
     assert claims(), "a control message is none for the worker"
     send(state, 1, "guidance", "and right")
     assert not claims()
+
+
+def test_what_cannot_be_listed_is_not_empty(tmp_path: Path) -> None:
+    """Else an answer would not be seen, and what was spent would count as nothing."""
+    state = make_state(tmp_path)
+    for folder in (state / "ledger", state / "sessions" / "1" / "inbox"):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(exist_ok=True)
+        folder.touch()
+    with pytest.raises(NotADirectoryError):
+        booked_all(state)
+    with pytest.raises(NotADirectoryError):
+        pending(state, 1)
