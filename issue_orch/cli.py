@@ -14,10 +14,12 @@ from .declare import (
     MaybeNumber,
     Number,
     Numbers,
-    app,
     command,
     flag,
     option,
+)
+from .declare import (
+    app as app,
 )
 
 

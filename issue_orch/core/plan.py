@@ -146,10 +146,10 @@ def _live_files(
     number: int, live: Mapping[int, SessionFacts], facts: Facts, index: Index
 ) -> Mapping[str, Source]:
     known = live.get(number, SessionFacts("cancelled", False, ""))
-    files = dict[str, Source].fromkeys(known.planned_files, "planned")
+    files: dict[str, Source] = dict.fromkeys(known.planned_files, "planned")
     for pull in index.pulls.get(number, ()):
-        files |= dict.fromkeys(pull.files, "pull")
-    files |= dict.fromkeys(known.changed_files, "actual")
+        files.update(dict.fromkeys(pull.files, "pull"))
+    files.update(dict.fromkeys(known.changed_files, "actual"))
     if not files and number in index.issues:
         return _text_files(index.issues[number], facts)
     return files
