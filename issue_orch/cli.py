@@ -6,21 +6,8 @@ from typing import Annotated
 
 import typer
 
-from .declare import (
-    ALL,
-    ANY_WORDS,
-    JSON,
-    YES,
-    MaybeNumber,
-    Number,
-    Numbers,
-    command,
-    flag,
-    option,
-)
-from .declare import (
-    app as app,
-)
+from .declare import ALL, ANY_WORDS, JSON, YES, MaybeNumber, Number, Numbers, command, flag, option
+from .declare import app as app
 
 
 @command(people=True)
