@@ -12,9 +12,10 @@ from ..config.layers import load_config
 from ..core.model import Branch, CommitSha, RepoName, Token
 from ..errors import Expected, SignInFailed
 from ..git import remote
-from ..git.run import Repo, changed_keys, dangerous_keys, find_repo, git
+from ..git.run import Repo, find_repo, git
+from ..git.trust import changed_keys, dangerous_keys
 from ..github.sign_in import api_url, find_token, parse_remote
-from ..store.files import load_json, load_sessions, make_state, session_folder
+from ..store.files import load_sessions, make_state
 from ..store.ledger import Ceilings
 
 if TYPE_CHECKING:
@@ -95,10 +96,14 @@ def connect(context: Context) -> GitHub:
     return open_github(context.name, token, context.base_url, context.state, context.env)
 
 
+def remote_of(context: Context) -> remote.Remote:
+    return remote.Remote(context.repo, context.config.remote, token_of(context))
+
+
 def fetch_base(context: Context, base: Branch) -> CommitSha:
     """Where `base` is on the remote; fetched."""
     refuse_changed_keys(context)
-    return remote.fetch_base(context.repo, context.config.remote, base, token_of(context))
+    return remote.fetch_base(remote_of(context), base)
 
 
 def refuse_changed_keys(context: Context) -> dict[str, str]:
@@ -124,9 +129,8 @@ def look_at_keys(context: Context) -> tuple[dict[str, str], dict[str, list[int]]
     changed: dict[str, list[int]] = {}
     for status in load_sessions(context.state)[0]:
         number = status["issueNumber"]
-        noted = load_json(session_folder(context.state, number) / "keys.json")
-        if noted is not None and status["status"] != "complete":
-            for key in changed_keys(noted, now):
+        if status["status"] != "complete":
+            for key in changed_keys(context.state, number, now):
                 changed.setdefault(key, []).append(number)
     return now, changed
 

@@ -15,12 +15,14 @@ from typing import Any, cast
 
 from ..agents import registry
 from ..agents.base import Adapter
-from ..config.layers import approved_folder, check_agent
+from ..config.approval import approved_folder
+from ..config.layers import check_agent
 from ..core.history import Registered, Started
 from ..core.record import SessionStatus
 from ..errors import Expected
-from ..git import run as git
-from ..git import worktree
+from ..git.checkout import Checkouts, check_out, copy_listed, is_empty
+from ..git.run import admin_dir, find_admin_dir, identity
+from ..git.worktree import Intent, is_own, register
 from ..process.run import package_parent, python_module
 from ..store.files import seconds, session_folder
 from ..store.history import load_entries
@@ -63,7 +65,7 @@ def load_adapter(agent: str) -> Adapter:
     return registry.load(adapter_name(agent))
 
 
-def write_launch(context: Context, status: SessionStatus, identity: str | None = None) -> None:
+def write_launch(context: Context, status: SessionStatus, committer: str | None = None) -> None:
     config, agent = context.config, status["agent"]
     settings = config.agent_settings(agent)
     path = status["worktreePath"]
@@ -74,7 +76,7 @@ def write_launch(context: Context, status: SessionStatus, identity: str | None =
         {
             "agent": cast("AgentSettings", found),
             "commonDir": context.repo.common_dir,
-            "gitDir": git.admin_dir(context.repo, path),
+            "gitDir": admin_dir(context.repo, path),
             "top": approved_folder(context.state),
             "repo": context.repo._asdict(),
             "repoName": context.name,
@@ -87,7 +89,7 @@ def write_launch(context: Context, status: SessionStatus, identity: str | None =
             "pullsOpen": config.pulls_open,
             "draft": config.pulls_draft,
             "sign": config.git_sign,
-            "identity": identity or git.identity(context.repo),
+            "identity": committer or identity(context.repo),
             "notify": context.channels,
             "stallAfter": settings.quiet_minutes * 60,
         },
@@ -125,12 +127,12 @@ class Starting:
         self.ready, self.word = open(ready_read, "rb", 0), open(word_write, "w", encoding="utf-8")
         self.theirs = (lease.descriptor, ready_write, word_read)
 
-    def begin(self, identity: str | None = None) -> None:
+    def begin(self, committer: str | None = None) -> None:
         """Let it start its agent, if one is needed, and wait until that lives.
 
         Raises Expected with the supervisor's own words when it could not.
         """
-        write_launch(self.context, self.status, identity)
+        write_launch(self.context, self.status, committer)
         token = token_of(self.context)
         given = token.value if token and not token.source.startswith("gh ") else ""
         with suppress(BrokenPipeError), self.word:  # it is gone: `ready` says why
@@ -213,7 +215,7 @@ def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:
         words = f"#{number}: its worktree {path} is gone"
         raise Expected(words, f"git worktree list; issue-orch cancel {number}")
     refuse_foreign(context, status)
-    if worktree.is_empty(path, git.admin_dir(context.repo, path)):
+    if is_empty(path, admin_dir(context.repo, path)):
         words = f"#{number}: its worktree was not checked out to the end"
         raise Expected(words, "issue-orch doctor --fix")
     with starting_supervisors(context, [(status, lease)]) as [supervisor]:
@@ -228,7 +230,7 @@ def was_cut_off(status: SessionStatus) -> bool:
     return status["status"] == "registered" and not status["attempt"]
 
 
-def load_intent(state: Path, status: SessionStatus) -> worktree.Intent:
+def load_intent(state: Path, status: SessionStatus) -> Intent:
     """What the session wrote down before it made anything: the last word before its first attempt."""
     last = Registered()
     for entry in load_entries(state, status["issueNumber"]):
@@ -236,7 +238,7 @@ def load_intent(state: Path, status: SessionStatus) -> worktree.Intent:
             break
         if isinstance(entry, Registered):
             last = entry
-    return worktree.Intent(last.mark, seconds(status["startedAt"]), last.continues)
+    return Intent(last.mark, seconds(status["startedAt"]), last.continues)
 
 
 def foreign(context: Context, status: SessionStatus) -> str:
@@ -245,9 +247,9 @@ def foreign(context: Context, status: SessionStatus) -> str:
     Where an agent of an older version has run, nothing tells any more.
     """
     path, intent = status["worktreePath"], load_intent(context.state, status)
-    admin = git.find_admin_dir(context.repo, path)
+    admin = find_admin_dir(context.repo, path)
     unknown = status["attempt"] and not intent.mark
-    if admin is None or unknown or worktree.is_own(path, admin, intent):
+    if admin is None or unknown or is_own(path, admin, intent):
         return ""
     return f"{path} is another worktree than the one that was made for it"
 
@@ -261,13 +263,13 @@ def refuse_foreign(context: Context, status: SessionStatus) -> None:
 def make_worktree(
     context: Context,
     status: SessionStatus,
-    intent: worktree.Intent,
+    intent: Intent,
     reuse: bool,
-    ahead: worktree.Checkouts | None = None,
+    ahead: Checkouts | None = None,
 ) -> None:
     """The worktree of a session with its files; what is there already of this intent is taken up."""
     repo, path = context.repo, status["worktreePath"]
     asked = (status["branch"], status["baseSha"], intent)
-    head = worktree.register(repo, path, *asked, reuse=reuse, remote=context.config.remote)
-    worktree.check_out(repo, path, head, ahead)
-    worktree.copy_listed(repo, path)
+    head = register(repo, path, *asked, reuse=reuse, remote=context.config.remote)
+    check_out(repo, path, head, ahead)
+    copy_listed(repo, path)

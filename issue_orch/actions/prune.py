@@ -16,11 +16,11 @@ from ..core.record import SessionStatus
 from ..errors import Expected, GitHubError, LeaseHeld
 from ..git import removal
 from ..git.remote import fetch_commit, is_at
-from ..git.run import find_admin_dir, find_missing, git, load_branches
+from ..git.run import find_admin_dir, find_sha, git, load_branches
 from ..store.files import archive, load_sessions, load_status
 from ..store.leases import take
 from ..terminal.io import progress, warn
-from .context import Context, connect, token_of
+from .context import Context, connect, remote_of
 from .launch import foreign
 
 FEW = 4  # so many sessions are asked for one by one; for more, two lists of pulls come first
@@ -139,11 +139,11 @@ def _forget(context: Context, gone: list[tuple[Number, Branch, CommitSha | None]
 def _holds(context: Context, merged: CommitSha, own: CommitSha, branch: Branch) -> bool:
     """Whether what was merged holds our commit: on GitHub a person may have updated the branch, or committed to it. What
     git never saw is fetched; of a server that names other heads than git does, the remote branch itself can vouch."""
-    if find_missing(context.repo, [merged]):
-        where, token = (context.repo, context.config.remote), token_of(context)
-        if is_at(*where, branch, own, token):
+    if find_sha(context.repo, merged) is None:
+        remote = remote_of(context)
+        if is_at(remote, branch, own):
             return True
-        fetch_commit(*where, merged, token)
+        fetch_commit(remote, merged)
     return git(context.repo, "merge-base", "--is-ancestor", own, merged, check=False).code == 0
 
 

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config.layers import TEAM_FOLDER
+from ..config.approval import TEAM_FOLDER
 from ..core.headline import LABELS
 from ..errors import Expected, GitHubError
-from ..git.remote import RemoteFailed, ask
+from ..git.remote import Remote, RemoteFailed, ask
 from ..terminal.io import say
 from ..text import sanitise
 from .context import Context, connect, token_of
@@ -65,7 +65,9 @@ def _try_push(context: Context) -> bool:
     remote, trial = context.config.remote, context.config.branch.format(number=0)
     where = ("--recurse-submodules=no", "--", remote, f"HEAD:refs/heads/{trial}")
     try:
-        done = ask(context.repo, remote, token_of(context), "push", *flags, *where, timeout=60)
+        done = ask(
+            Remote(context.repo, remote, token_of(context), timeout=60), "push", *flags, *where
+        )
         refused = done.stderr.strip() if done.code else ""
     except RemoteFailed as error:
         refused = error.message

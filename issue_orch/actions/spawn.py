@@ -13,13 +13,13 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ..config.layers import approved_folder
+from ..config.approval import approved_folder
 from ..core.history import Failed, Registered
 from ..core.model import Branch, CommitSha, Issue
 from ..core.plan import Eligible
 from ..core.record import SessionStatus, new_status
 from ..errors import Expected, of_system
-from ..git import remote, worktree
+from ..git import checkout, remote, worktree
 from ..git.run import check_signing, find_admin_dir, git, identity, wants_signing
 from ..process.run import run
 from ..store import ledger
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Ahead = (
-    worktree.Checkouts | None
+    checkout.Checkouts | None
 )  # of the base as it was, made while it is found out what is wanted
 SPARE_BYTES = 200_000_000
 
@@ -198,7 +198,7 @@ def _prepare(context: Context, place: Place, ahead: Ahead) -> None:
         words = f"only {free // 1_000_000} MB are free at {os.path.dirname(path)}"
         raise Expected(words, "make room on that disk")
     make_worktree(context, status, place.intent, start.reuse, ahead)
-    worktree.populate_submodules(repo, path)
+    checkout.populate_submodules(repo, path)
     if start.signs:
         check_signing(repo, path)
     write_json(folder / "keys.json", start.keys)
@@ -264,7 +264,7 @@ def find_default(context: Context, before: Base | None, connected: Callable[[], 
 
 def checkouts_ahead(
     context: Context, issues: list[int], base: Base | None
-) -> AbstractContextManager[worktree.Checkouts]:
+) -> AbstractContextManager[checkout.Checkouts]:
     """Checkouts of the base as it was, for the issues that have no session yet; none where they could not be moved."""
     state = context.state
     new = [number for number in {*issues} if not session_folder(state, number).exists()]
@@ -275,7 +275,7 @@ def checkouts_ahead(
         return nullcontext([])
     refuse_changed_keys(context)
     count = min(len(new), context.config.max_workers)
-    return worktree.checkouts_ahead(context.repo, str(state / "ahead"), base.sha, count)
+    return checkout.checkouts_ahead(context.repo, str(state / "ahead"), base.sha, count)
 
 
 def make_starts(

@@ -12,7 +12,7 @@ from typing import Any
 from ..actions.context import Context, look_at_keys, numbers, open_context, remote_url
 from ..actions.setup import copy_templates, try_agent, try_github, write_workflow
 from ..agents.registry import NAMES
-from ..config import layers
+from ..config import approval, layers
 from ..config.keys import commented_file
 from ..errors import Expected, Usage
 from ..git.run import Repo, find_repo
@@ -102,17 +102,17 @@ def _ask(yes: bool, what: str, default: str) -> str:
 
 def _approve_configuration(clone: Repo, state: Path, yes: bool) -> None:
     """What of the repository needs approval is shown, and approved by its content."""
-    asked = layers.to_approve(clone.top, layers.load_team(clone.top))
-    approved = layers.load_approved(state)
+    asked = approval.to_approve(clone.top, layers.load_team(clone.top))
+    approved = approval.load_approved(state)
     if not asked and not any(approved.values()):
         return
-    rows = "\n".join(layers.listing(asked, approved))
-    say(f"{layers.REPOSITORY_FILE} and {layers.TEAM_FOLDER} set:\n{rows}")
+    rows = "\n".join(approval.listing(asked, approved))
+    say(f"{layers.REPOSITORY_FILE} and {approval.TEAM_FOLDER} set:\n{rows}")
     _ask_approval(
-        yes or layers.fingerprint(asked) in approved,
+        yes or approval.fingerprint(asked) in approved,
         f"edit {layers.REPOSITORY_FILE}, then: issue-orch init --approve",
     )
-    layers.approve(state, clone.top, asked)
+    approval.approve(state, clone.top, asked)
     say("Approved on this machine. A change of this needs it again.")
 
 

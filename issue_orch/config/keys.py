@@ -2,31 +2,30 @@
 
 # Without `annotations` of __future__: the types of the fields are read.
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
-from ..core.model import RepoName
-from ..errors import Usage
-from ..text import redact
+from .values import (
+    AGENT_NAME,
+    KINDS,
+    Commands,
+    Kind,
+    Prices,
+    Words,
+    at_least_one,
+    check_base_url,
+    check_branch,
+    check_env_names,
+    check_path,
+    check_ref,
+    check_repo,
+    one_of,
+)
 
-SAFE_REF = r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
-AGENT_NAME = r"[a-z][a-z0-9-]{0,30}"
 BUILT_IN_AGENTS = ("claude", "codex", "opencode", "gemini")
 SECTIONS = ("ready", "budget", "pulls", "github", "git", "notify")
-Words = tuple[str, ...]
-Commands = tuple[Words, ...]
-Prices = dict[str, float]
-KIND_NAMES: dict[Any, str] = {
-    str: "a text",
-    str | None: "a text",
-    bool: "true or false",
-    int: "a whole number",
-    float | None: "a number",
-    Words: "a list of texts",
-    Commands: "a list of argument lists",
-    Prices | None: "a table",
-}
 
 
 class Key(NamedTuple):
@@ -39,7 +38,7 @@ class Key(NamedTuple):
     check: Callable[[Any], str] = lambda value: ""
     example: Any = None
     name: str = ""
-    kind: Any = None
+    type: Any = None
     default: Any = None
 
     @property
@@ -48,11 +47,11 @@ class Key(NamedTuple):
 
     @property
     def choices(self) -> tuple[str, ...]:
-        return get_args(self.kind) if get_origin(self.kind) is Literal else ()
+        return get_args(self.type) if get_origin(self.type) is Literal else ()
 
     @property
-    def expected(self) -> str:
-        return f"one of {', '.join(self.choices)}" if self.choices else KIND_NAMES[self.kind]
+    def kind(self) -> Kind:
+        return one_of(self.choices) if self.choices else KINDS[self.type]
 
 
 def keys_of(settings: Any) -> tuple[Key, ...]:
@@ -62,65 +61,10 @@ def keys_of(settings: Any) -> tuple[Key, ...]:
         section, _, rest = field.partition("_")
         name = f"{section}.{rest}" if section in SECTIONS else field
         found += [
-            key._replace(name=name, kind=hint.__origin__, default=settings._field_defaults[field])
+            key._replace(name=name, type=hint.__origin__, default=settings._field_defaults[field])
             for key in getattr(hint, "__metadata__", ())
         ]
     return tuple(found)
-
-
-def check_repo(value: str) -> str:
-    try:
-        RepoName(value)
-    except ValueError:
-        return "must be owner/name"
-    return ""
-
-
-def check_ref(value: str) -> str:
-    bad = any(part.endswith((".lock", ".")) for part in value.split("/")) or ".." in value
-    return "" if re.fullmatch(SAFE_REF, value) and not bad else "is not a safe name for git"
-
-
-def check_branch(value: str) -> str:
-    return check_placeholders(value, ("number",)) or check_ref(value.replace("{number}", "1"))
-
-
-def check_path(value: str) -> str:
-    return check_placeholders(value, ("repo", "number"))
-
-
-def check_placeholders(value: str, allowed: tuple[str, ...]) -> str:
-    found = re.findall(r"\{([^{}]*)\}", value)
-    if unknown := [name for name in found if name not in allowed]:
-        return f"has an unknown placeholder {{{unknown[0]}}}; known: " + ", ".join(
-            f"{{{name}}}" for name in allowed
-        )
-    if "number" not in found:
-        return "must contain {number}, so that each issue has its own"
-    return (
-        "has a brace without its pair"
-        if re.search("[{}]", re.sub(r"\{[^{}]*\}", "", value))
-        else ""
-    )
-
-
-def check_base_url(value: str) -> str:
-    server = r"(?:https://[^\s/?#@]+|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::\d+)?)"
-    good = re.fullmatch(server + r"(?:/[^\s?#@]*)?", value)
-    return "" if good else "must be an https:// address (http:// to this machine alone)"
-
-
-def check_env_names(value: tuple[str, ...]) -> str:
-    bad = [
-        name
-        for name in value
-        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) or name.startswith("ISSUE_ORCH_")
-    ]
-    return f"{bad[0]!r} cannot be passed on; list names of variables, not values" if bad else ""
-
-
-def at_least_one(value: int) -> str:
-    return "" if value else "must be at least 1"
 
 
 class Agent(NamedTuple):
@@ -364,81 +308,18 @@ def find_key(name: str) -> Key | None:
     return BY_NAME.get(name)
 
 
-def convert(key: Key, raw: Any, where: str) -> Any:
-    """A value of TOML as the configuration holds it. Raises Usage with the key, the place and what is expected."""
-    value = shaped(key.kind, raw)
-    problem = f"must be {key.expected}" if value is None else key.check(value)
-    if problem:
-        raise Usage(
-            f"{where}: {key.name} {problem}; it is {redact(repr(raw))[:200]}", f"mend it in {where}"
-        )
-    return value
-
-
-def shaped(kind: Any, raw: Any) -> Any:
-    """`raw` in the shape of its kind, None when it does not fit. true is no number, NaN is no limit."""
-    if get_origin(kind) is Literal:
-        return raw if raw in get_args(kind) else None
-    if kind is bool:
-        return raw if isinstance(raw, bool) else None
-    if kind is int:
-        return raw if type(raw) is int and 0 <= raw <= 10**9 else None
-    if kind == float | None:
-        return float(raw) if type(raw) in (int, float) and 0 <= raw < float("inf") else None
-    if kind == Words:
-        return tuple(raw) if is_texts(raw) and all(raw) else None
-    if kind == Commands:
-        return (
-            tuple(map(tuple, raw))
-            if is_list(raw) and all(is_texts(argv) and argv for argv in raw)
-            else None
-        )
-    if kind == Prices | None:
-        return shaped_prices(raw)
-    return raw if isinstance(raw, str) and raw.strip() and raw.isprintable() else None
-
-
-def is_list(raw: Any) -> bool:
-    return isinstance(raw, list | tuple)
-
-
-def is_texts(raw: Any) -> bool:
-    return is_list(raw) and all(isinstance(word, str) for word in raw)
-
-
-def shaped_prices(raw: Any) -> dict[str, float] | None:
-    known = isinstance(raw, Mapping) and {"input", "output"} <= set(raw) <= {
-        "input",
-        "output",
-        "cached",
-    }
-    if not known or any(
-        type(price) not in (int, float) or not 0 <= price < float("inf") for price in raw.values()
-    ):
-        return None
-    return {name: float(price) for name, price in raw.items()}
-
-
 def toml_value(value: Any) -> str:
-    import tomli_w
-
+    """On one line. What JSON writes of texts, numbers and lists is TOML, but for one character."""
     if isinstance(value, dict):
-        return (
-            "{ " + ", ".join(f"{name} = {toml_value(item)}" for name, item in value.items()) + " }"
-        )
-    if isinstance(value, tuple):
-        return "[" + ", ".join(map(toml_value, value)) + "]"
-    return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")
+        pairs = (f"{name} = {toml_value(item)}" for name, item in value.items())
+        return f"{{ {', '.join(pairs)} }}"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def commented_file(values: Mapping[str, Any]) -> str:
     """A configuration file with `values` set, and every other key as a comment that says what it is."""
-    agents = dict.fromkeys(
-        [
-            *(name.split(".")[1] for name in values if name.startswith("agents.")),
-            values.get("agent", "claude"),
-        ]
-    )
+    named = [name.split(".")[1] for name in values if name.startswith("agents.")]
+    agents = dict.fromkeys([*named, values.get("agent", "claude")])
     of_agents = [
         key._replace(name=f"agents.{agent}.{key.name}") for agent in agents for key in AGENT_KEYS
     ]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
+from functools import partial
 from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 from ..core.model import Issue
 from ..errors import Expected
 from ..text import fence, neutralise, one_line, redact, sanitise
-from .layers import TEAM_FOLDER
+from .approval import TEAM_FOLDER, StrPath, load_template
 
 if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
@@ -81,7 +82,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
 }
 
 
-def render(name: str, top: str | os.PathLike[str], **values: Any) -> str:
+def render(name: str, top: StrPath, **values: Any) -> str:
     """One template of SAMPLES with `values`; a file of that name in the team's folder below `top` replaces ours. For
     what is sent, `top` is `config.approved_folder`.
 
@@ -93,7 +94,7 @@ def render(name: str, top: str | os.PathLike[str], **values: Any) -> str:
     try:
         return templates(top).get_template(name + SUFFIX).render(values).strip() + "\n"
     except jinja2.TemplateSyntaxError as error:
-        raise broken(
+        raise _broken(
             error.name or name, error.lineno, error.message or "syntax error", values
         ) from error
     except (
@@ -104,17 +105,17 @@ def render(name: str, top: str | os.PathLike[str], **values: Any) -> str:
         ValueError,
         RecursionError,
     ) as error:
-        file, line = where(error, name + SUFFIX)
-        raise broken(file, line, str(error), values) from error
+        file, line = _where(error, name + SUFFIX)
+        raise _broken(file, line, str(error), values) from error
 
 
-def templates(top: str | os.PathLike[str]) -> SandboxedEnvironment:
+def templates(top: StrPath) -> SandboxedEnvironment:
     """The team's folder before ours. A team's template reaches ours as `default/NAME.md.j2`, to extend its blocks."""
     from jinja2 import ChoiceLoader, FileSystemLoader, FunctionLoader, PrefixLoader, StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     team, ours = (
-        FunctionLoader(lambda name: load_team(top, name)),
+        FunctionLoader(partial(_load_team, top)),
         FileSystemLoader(builtin_folder()),
     )
     found = ImmutableSandboxedEnvironment(
@@ -128,18 +129,10 @@ def templates(top: str | os.PathLike[str]) -> SandboxedEnvironment:
     return found
 
 
-def load_team(top: str | os.PathLike[str], name: str) -> tuple[str, str, None] | None:
-    """Source and path of a team's template. A link out of the folder could post any file of this machine."""
-    folder = Path(top).resolve() / TEAM_FOLDER
-    file = folder / name
-    if not file.is_file():
-        return None
-    if not file.resolve().is_relative_to(folder):
-        raise Expected(
-            f"template {name}: lies outside of {TEAM_FOLDER}",
-            f"put the file itself into {TEAM_FOLDER}",
-        )
-    return file.read_text(encoding="utf-8"), str(file), None
+def _load_team(top: StrPath, name: str) -> tuple[str, str, None] | None:
+    """Source and path of a team's template, as the loader wants it."""
+    text = load_template(top, name)
+    return None if text is None else (text, f"{TEAM_FOLDER}/{name}", None)
 
 
 def builtin_folder() -> Path:
@@ -149,17 +142,13 @@ def builtin_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "prompts"
 
 
-def where(error: Exception, name: str) -> tuple[str, int]:
+def _where(error: Exception, name: str) -> tuple[str, int]:
     """The template and line that an error came from: jinja puts them into the traceback."""
-    place, trace = (name, 0), error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename.endswith(SUFFIX):
-            place = (Path(trace.tb_frame.f_code.co_filename).name, trace.tb_lineno)
-        trace = trace.tb_next
-    return place
+    frames = [each for each in extract_tb(error.__traceback__) if each.filename.endswith(SUFFIX)]
+    return (Path(frames[-1].filename).name, frames[-1].lineno or 0) if frames else (name, 0)
 
 
-def broken(file: str, line: int, problem: str, values: dict[str, Any]) -> Expected:
+def _broken(file: str, line: int, problem: str, values: dict[str, Any]) -> Expected:
     from difflib import get_close_matches
 
     at = f"template {file}" + (f", line {line}" if line else "")
@@ -171,7 +160,7 @@ def broken(file: str, line: int, problem: str, values: dict[str, Any]) -> Expect
     return Expected(words, f"mend {TEAM_FOLDER}/{file}, or delete it to use ours")
 
 
-def check_templates(top: str | os.PathLike[str]) -> list[Expected]:
+def check_templates(top: StrPath) -> list[Expected]:
     """What is wrong with the team's templates: each rendered with its example, and files that replace nothing."""
     problems = []
     for name, values in SAMPLES.items():
@@ -183,7 +172,7 @@ def check_templates(top: str | os.PathLike[str]) -> list[Expected]:
     for file in sorted(folder.glob("*.j2")):
         if file.name.removesuffix(SUFFIX) not in SAMPLES:
             problems.append(
-                broken(file.name, 0, f"replaces nothing; names are {', '.join(SAMPLES)}", {})
+                _broken(file.name, 0, f"replaces nothing; names are {', '.join(SAMPLES)}", {})
             )
     return problems
 
@@ -196,9 +185,7 @@ def task(issue: Issue) -> str:
     )
 
 
-def pull_body(
-    top: str | os.PathLike[str], number: int, words: str, secrets: tuple[str, ...] = ()
-) -> str:
+def pull_body(top: StrPath, number: int, words: str, secrets: tuple[str, ...] = ()) -> str:
     """The text of a pull around the worker's words. What links it to its issue and to us is there in any template."""
     body = render(
         "pull_body", top, number=number, report="", words=neutralise(redact(words, secrets), 50_000)
@@ -213,20 +200,15 @@ def marker(number: int) -> str:
     return f"<!-- issue-orch:{number} -->"
 
 
-def repository_notes(
-    top: str | os.PathLike[str], agent: str, skip: tuple[str, ...] = ()
-) -> str | None:
+def repository_notes(top: StrPath, agent: str, skip: tuple[str, ...] = ()) -> str | None:
     """AGENTS.md and CLAUDE.md (GEMINI.md too for gemini), but for those that the agent reads by itself (`skip`)."""
+    names = ["AGENTS.md", "CLAUDE.md"] + ["GEMINI.md"] * (agent == "gemini")
     found: list[str] = []
-    for name in ("AGENTS.md", "CLAUDE.md", *(["GEMINI.md"] if agent == "gemini" else [])):
-        if name in skip:
-            continue
-        file = Path(top, name)
+    for file in (Path(top, name) for name in names if name not in skip):
         # a link out of the repository would put any file of this machine into the prompt
         if file.is_file() and file.resolve().is_relative_to(Path(top).resolve()):
-            text = sanitise(file.read_text(encoding="utf-8", errors="replace")).strip()[
-                :NOTES_LIMIT
-            ]
+            text = sanitise(file.read_text(encoding="utf-8", errors="replace"))
+            text = text.strip()[:NOTES_LIMIT]
             if text and not any(text in other for other in found):
                 found.append(text)
     return "\n\n".join(found) or None

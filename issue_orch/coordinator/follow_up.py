@@ -10,7 +10,7 @@ from ..actions.context import Context, fetch_base, token_of
 from ..actions.facts import fetch_me
 from ..actions.launch import report_command
 from ..actions.steer import pause, start_worker
-from ..config.layers import approved_folder
+from ..config.approval import approved_folder
 from ..config.templates import render, task
 from ..core.history import AUTOMATIC, Resumed, counters
 from ..core.model import Comment, Review

@@ -52,6 +52,16 @@ class Token(NamedTuple):
         return f"Token(source={self.source!r}, host={self.host!r})"
 
 
+def is_loopback(name: str) -> bool:
+    """Whether a host is this machine, where a token may go without encryption."""
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
 class Issue(NamedTuple):
     """An issue as GitHub gave it. None in a count means that the server does not say: unknown, never zero."""
 

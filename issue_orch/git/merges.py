@@ -7,12 +7,13 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import combinations
+from itertools import combinations, groupby
 from typing import NamedTuple
 
 from ..core.model import Branch, CommitSha
 from ..errors import Expected
-from .run import Overrides, Repo, entries, git, neutral
+from .run import Overrides, Repo, entries, folders, git
+from .trust import neutral
 
 MINIMUM = (2, 39)  # merge-tree --stdin
 PROCESSES = 2
@@ -36,31 +37,27 @@ class Touched(NamedTuple):
 def predict(repo: Repo, base: CommitSha, branches: Mapping[Branch, CommitSha]) -> Prediction:
     """Merge each branch with base, and each two of them, in memory. Raises Expected. Changes nothing."""
     if repo.version < MINIMUM:
-        raise Expected(
-            "predicting conflicts needs git 2.39",
-            "install a newer git; everything else works without",
-        )
+        words = "predicting conflicts needs git 2.39"
+        raise Expected(words, "install a newer git; everything else works without")
     with ThreadPoolExecutor(PROCESSES) as pool:
-        read = pool.map(partial(load_touched, repo, base), branches, branches.values())
+        read = pool.map(partial(_load_touched, repo, base), branches, branches.values())
         touched = dict(zip(branches, read, strict=True))
     pairs = [(a, b) for a, b in combinations(branches, 2) if may_conflict(touched[a], touched[b])]
-    merges = [(base, sha) for sha in branches.values()] + [
-        (branches[a], branches[b]) for a, b in pairs
-    ]
-    found = merge_all(repo, merges)
-    against_base = {branch: files for branch, files in zip(branches, found, strict=False) if files}
+    merges = [(base, sha) for sha in branches.values()]
+    merges += [(branches[a], branches[b]) for a, b in pairs]
+    found = iter(_merge_all(repo, merges))
+    against_base = {branch: files for branch in branches if (files := next(found))}
     both = {}
-    for (a, b), files in zip(pairs, found[len(branches) :], strict=True):
+    for (a, b), files in zip(pairs, found, strict=True):
         # What conflicts with the base anyway is no news of the pair, unless both touch it.
-        known = {*against_base.get(a, ()), *against_base.get(b, ())} - (
-            touched[a].names & touched[b].names
-        )
+        known = {*against_base.get(a, ()), *against_base.get(b, ())}
+        known -= touched[a].names & touched[b].names
         if left := tuple(file for file in files if file not in known):
             both[a, b] = left
     return Prediction(against_base, both)
 
 
-def load_touched(repo: Repo, base: CommitSha, branch: Branch, sha: CommitSha) -> Touched:
+def _load_touched(repo: Repo, base: CommitSha, branch: Branch, sha: CommitSha) -> Touched:
     flags = ("-r", "-z", "--no-renames", "--name-status", "--ignore-submodules=none")
     for since in (("--merge-base",), ()):  # without a common ancestor everything counts as touched
         done = git(repo, "diff-tree", *flags, *since, base, sha, network=True, check=False)
@@ -82,24 +79,15 @@ def may_conflict(a: Touched, b: Touched) -> bool:
     return bool(folders(a.deleted) & folders(b.added) or folders(b.deleted) & folders(a.added))
 
 
-def folders(names: frozenset[str]) -> set[str]:
-    """All folders above the names, the top ("") included."""
-    found: set[str] = set()
-    for name in names:
-        while name and (name := name.rpartition("/")[0]) not in found:
-            found.add(name)
-    return found
-
-
-def merge_all(repo: Repo, merges: Sequence[tuple[CommitSha, CommitSha]]) -> list[tuple[str, ...]]:
+def _merge_all(repo: Repo, merges: Sequence[tuple[CommitSha, CommitSha]]) -> list[tuple[str, ...]]:
     """The conflicting files of each merge, in order."""
     parts = [merges[start::PROCESSES] for start in range(PROCESSES)]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(PROCESSES) as pool:
-        done = list(pool.map(partial(merge_some, repo, neutral(repo), folder), parts))
+        done = list(pool.map(partial(_merge_some, repo, neutral(repo), folder), parts))
     return [done[number % PROCESSES][number // PROCESSES] for number in range(len(merges))]
 
 
-def merge_some(
+def _merge_some(
     repo: Repo, config: Overrides, folder: str, merges: Sequence[tuple[CommitSha, CommitSha]]
 ) -> list[tuple[str, ...]]:
     if not merges:
@@ -109,31 +97,22 @@ def merge_some(
         "GIT_OBJECT_DIRECTORY": folder,
         "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.path.join(repo.common_dir, "objects"),
     }
-    flags = (
-        "--write-tree",
-        "--stdin",
-        "--name-only",
-        "--no-messages",
-        "--allow-unrelated-histories",
-    )
+    flags = ("--stdin", "--name-only", "--no-messages", "--allow-unrelated-histories")
     lines = "".join(f"{a} {b}\n" for a, b in merges)
     done = git(
         repo,
-        "merge-tree",
-        *flags,
+        *("merge-tree", "--write-tree", *flags),
         env=objects,
         config=config,
         stdin=lines,
         network=True,
         timeout=600,
     )
-    return list(read_merges(entries(done.stdout)))
+    return list(_read_merges(entries(done.stdout)))
 
 
-def read_merges(fields: list[str]) -> Iterator[tuple[str, ...]]:
+def _read_merges(fields: list[str]) -> Iterator[tuple[str, ...]]:
     """Each merge is `<0 for conflicts, 1 for clean>`, a tree, the files, and an empty field."""
-    start = 0
-    while start < len(fields):
-        end = fields.index("", start)
-        yield tuple(dict.fromkeys(fields[start + 2 : end]))
-        start = end + 1
+    for filled, merge in groupby(fields, key=bool):
+        if filled:
+            yield tuple(dict.fromkeys([*merge][2:]))

@@ -9,17 +9,16 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from ..core.model import Branch, CommitSha, Token
+from ..core.model import Branch, CommitSha, Token, is_loopback
 from ..errors import CommandFailed, Expected
 from ..process.run import Done
 from .run import Repo, git, rev_parse
 
-SECONDS = 120
 FETCHES = 5
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ANSWERS = re.compile("couldn't find remote ref|cannot lock ref")
 SIGN_IN = re.compile(
     r"authentication failed|could not read (username|password)|terminal prompts disabled|permission denied"
     r"|invalid username or|invalid credentials|requested url returned error: 40[13]|permission to .* denied"
@@ -44,15 +43,16 @@ class Rejected(Expected):
         self.kind = kind
 
 
-def push(
-    repo: Repo,
-    remote: str,
-    branch: Branch,
-    sha: CommitSha,
-    base: Branch,
-    token: Token | None = None,
-    timeout: float = SECONDS,
-) -> None:
+class Remote(NamedTuple):
+    """A remote of a clone. The token is for when what the user signs in with does not do; `timeout` in seconds."""
+
+    repo: Repo
+    name: str
+    token: Token | None = None
+    timeout: float = 120
+
+
+def push(remote: Remote, branch: Branch, sha: CommitSha, base: Branch) -> None:
     """Make `branch` on the remote be `sha`: that one ref, never forced, no hooks, no tags, no submodules, no prompt.
 
     The token is used over https alone, and only when nothing of the user's own gets in. Raises Rejected or RemoteFailed.
@@ -60,19 +60,16 @@ def push(
     if not re.fullmatch(r"[0-9a-f]{40,64}", sha):
         raise Expected(f"{sha!r}: not a commit to push (an empty one would delete the branch)")
     if branch == base:
-        raise Expected(
-            f"{branch} is the base: it is never pushed to", "give the session a branch of its own"
-        )
-    if find_remote_sha(repo, remote, branch, token, timeout) == sha:
+        words = f"{branch} is the base: it is never pushed to"
+        raise Expected(words, "give the session a branch of its own")
+    if find_remote_sha(remote, branch) == sha:
         return
-    if uses_lfs(
-        repo, sha
-    ):  # the pre-push hook that usually uploads what the pointers point to is off
+    if uses_lfs(remote.repo, sha):
+        # The pre-push hook that usually uploads what the pointers point to is off.
         if shutil.which("git-lfs") is None:
-            raise Rejected(
-                "other", "the branch has files in LFS, and git-lfs is not installed here"
-            )
-        ask(repo, remote, token, "lfs", "push", remote, branch, timeout=max(timeout, 600))
+            words = "the branch has files in LFS, and git-lfs is not installed here"
+            raise Rejected("other", words)
+        ask(remote._replace(timeout=600), "lfs", "push", remote.name, branch)
     flags = (
         "--porcelain",
         "--no-verify",
@@ -80,84 +77,62 @@ def push(
         "--no-force-with-lease",
         "--recurse-submodules=no",
     )
-    done = ask(
-        repo,
-        remote,
-        token,
-        "push",
-        *flags,
-        "--",
-        remote,
-        f"{sha}:refs/heads/{branch}",
-        timeout=timeout,
-    )
+    done = ask(remote, "push", *flags, "--", remote.name, f"{sha}:refs/heads/{branch}")
     if done.code:
-        raise read_rejection(done)
+        raise _read_rejection(done)
 
 
-def read_rejection(done: Done) -> Rejected:
+def _read_rejection(done: Done) -> Rejected:
     """Why, from the line of `--porcelain` (`!\\t<from>:<to>\\t[rejected] (reason)`) and what the remote said."""
-    reason = next(
-        (line.split("\t")[2] for line in done.stdout.splitlines() if line.startswith("!\t")), ""
-    )
-    said = [
-        line.removeprefix("remote:").strip()
-        for line in done.stderr.splitlines()
-        if line.startswith("remote:")
-    ]
-    words = "\n".join(line for line in said if line) or reason or clean_words(done.stderr)
-    if reason.startswith("[rejected]") and re.search(
-        r"non-fast-forward|fetch first|stale info", reason
-    ):
+    reasons = [line.split("\t")[2] for line in done.stdout.splitlines() if line.startswith("!\t")]
+    reason = reasons[0] if reasons else ""
+    said = [line.strip() for line in re.findall("(?m)^remote:(.*)", done.stderr)]
+    words = "\n".join(filter(None, said)) or reason or _clean_words(done.stderr)
+    if re.match(r"\[rejected\].*(non-fast-forward|fetch first|stale info)", reason):
         return Rejected("non_fast_forward", words)
     ruleset = re.search(r"\bGH0\d\d\b|rule violation|protected branch", words + reason)
     return Rejected("hook" if "hook declined" in reason and not ruleset else "other", words)
 
 
-def find_remote_sha(
-    repo: Repo, remote: str, branch: Branch, token: Token | None = None, timeout: float = SECONDS
-) -> CommitSha | None:
+def find_remote_sha(remote: Remote, branch: Branch) -> CommitSha | None:
     """The head of a branch on the remote, None when it is not there. Raises RemoteFailed."""
     ref = f"refs/heads/{branch}"  # git also lists names that end in it
-    done = ask(repo, remote, token, "ls-remote", "--", remote, ref, timeout=timeout)
+    done = ask(remote, "ls-remote", "--", remote.name, ref)
     rows = (line.partition("\t") for line in done.stdout.splitlines())
     return next((CommitSha(sha) for sha, _, name in rows if name == ref), None)
 
 
-def is_at(repo: Repo, remote: str, branch: Branch, sha: CommitSha, token: Token | None) -> bool:
+def is_at(remote: Remote, branch: Branch, sha: CommitSha) -> bool:
     """Whether the branch on the remote is known to be at this commit."""
     try:
-        return find_remote_sha(repo, remote, branch, token) == sha
+        return find_remote_sha(remote, branch) == sha
     except RemoteFailed:
         return False
 
 
-def fetch_base(repo: Repo, remote: str, base: Branch, token: Token | None = None) -> CommitSha:
+def fetch_base(remote: Remote, base: Branch) -> CommitSha:
     """Update `refs/remotes/<remote>/<base>` and nothing else; returns it. Raises Expected."""
-    tracking = f"refs/remotes/{remote}/{base}"
+    tracking = f"refs/remotes/{remote.name}/{base}"
     for _ in range(FETCHES):
-        done = fetch(repo, remote, token, f"+refs/heads/{base}:{tracking}")
+        done = _fetch(remote, f"+refs/heads/{base}:{tracking}")
         if not (done.code and "cannot lock ref" in done.stderr):
             break  # else somebody fetched the same at the same moment; what they got may be older by now
     if done.code and "couldn't find remote ref" in done.stderr:
-        raise Expected(
-            f"{remote} has no branch {base}", "push it, or set the base branch in the configuration"
-        )
+        hint = "push it, or set the base branch in the configuration"
+        raise Expected(f"{remote.name} has no branch {base}", hint)
     if done.code:
-        raise Expected(
-            f"{remote}/{base} could not be fetched: {clean_words(done.stderr)}",
-            f"git fetch {remote}",
-        )
-    return rev_parse(repo, tracking)
+        words = f"{remote.name}/{base} could not be fetched: {_clean_words(done.stderr)}"
+        raise Expected(words, f"git fetch {remote.name}")
+    return rev_parse(remote.repo, tracking)
 
 
-def fetch_commit(repo: Repo, remote: str, sha: CommitSha, token: Token | None) -> None:
+def fetch_commit(remote: Remote, sha: CommitSha) -> None:
     """Bring a commit here that no ref of ours is to name, if the remote gives it."""
     with suppress(RemoteFailed):
-        fetch(repo, remote, token, sha)
+        _fetch(remote, sha)
 
 
-def fetch(repo: Repo, remote: str, token: Token | None, what: str) -> Done:
+def _fetch(remote: Remote, what: str) -> Done:
     """Fetch that alone. No other ref changes: git 2.48 would make refs/remotes/<remote>/HEAD."""
     flags = (
         "--quiet",
@@ -167,8 +142,8 @@ def fetch(repo: Repo, remote: str, token: Token | None, what: str) -> Done:
         "--refmap=",
         "--recurse-submodules=no",
     )
-    only = ("-c", f"remote.{remote}.followRemoteHEAD=never")
-    return ask(repo, remote, token, *only, "fetch", *flags, "--", remote, what, timeout=600)
+    only = ("-c", f"remote.{remote.name}.followRemoteHEAD=never")
+    return ask(remote._replace(timeout=600), *only, "fetch", *flags, "--", remote.name, what)
 
 
 def uses_lfs(repo: Repo, sha: CommitSha) -> bool:
@@ -180,19 +155,21 @@ def uses_lfs(repo: Repo, sha: CommitSha) -> bool:
     return done.code == 0
 
 
-def ask(repo: Repo, remote: str, token: Token | None, *args: str, timeout: float) -> Done:
+def ask(remote: Remote, *args: str) -> Done:
     """One git command with the remote: as the user signs in, and with the token when that does not do.
 
     Raises RemoteFailed unless the remote answered; what it answered may be a refusal.
     """
-    run = partial(git, repo, *args, env=ssh_env(repo), network=True, timeout=timeout, check=False)
+    repo, token, timeout = remote.repo, remote.token, remote.timeout
+    run = partial(git, repo, *args, env=_ssh_env(repo), network=True, timeout=timeout, check=False)
     try:
-        return answered(run, remote, timeout)
+        return _answered(run, remote)
     except SignInRefused:
-        url = urlsplit(git(repo, "remote", "get-url", "--push", remote, check=False).stdout.strip())
+        asked = ("remote", "get-url", "--push", remote.name)
+        url = urlsplit(git(repo, *asked, check=False).stdout.strip())
         host = url.netloc.rpartition("@")[2].lower()
-        safe = url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)
-        if token is None or not safe or host != token.host.lower():
+        near = url.scheme == "http" and is_loopback(url.hostname or "")
+        if token is None or not (url.scheme == "https" or near) or host != token.host.lower():
             raise
     read, write = os.pipe()
     try:
@@ -201,39 +178,34 @@ def ask(repo: Repo, remote: str, token: Token | None, *args: str, timeout: float
         # Git gives it to this host alone. The empty helper switches the others off: they would store the token.
         helper = f'!f() {{ test "$1" = get && cat /dev/fd/{read}; }}; f'
         config = (("credential.helper", ""), (f"credential.{url.scheme}://{host}.helper", helper))
-        return answered(partial(run, config=config, pass_fds=(read,)), remote, timeout)
+        return _answered(partial(run, config=config, pass_fds=(read,)), remote)
     finally:
         os.close(read)
 
 
-def answered(run: Callable[[], Done], remote: str, timeout: float) -> Done:
+def _answered(run: Callable[[], Done], remote: Remote) -> Done:
     """Tell a remote that was not reached, or let nobody in, from one that answered."""
+    hint = f"git ls-remote {remote.name}"
     try:
         done = run()
     except CommandFailed:
-        raise RemoteFailed(
-            f"{remote} cannot be reached: no answer in {timeout:.0f} s", f"git ls-remote {remote}"
-        ) from None
-    refused = any(line.startswith("!\t") for line in done.stdout.splitlines())
-    if (
-        done.code == 0
-        or refused
-        or "couldn't find remote ref" in done.stderr
-        or "cannot lock ref" in done.stderr
-    ):
+        words = f"{remote.name} cannot be reached: no answer in {remote.timeout:.0f} s"
+        raise RemoteFailed(words, hint) from None
+    refused = re.search("(?m)^!\t", done.stdout)
+    if done.code == 0 or refused or ANSWERS.search(done.stderr):
         return done
-    words = clean_words(done.stderr)
+    words = _clean_words(done.stderr)
     if SIGN_IN.search(words):
-        raise SignInRefused(f"{remote} does not let us in: {words}", f"git ls-remote {remote}")
-    raise RemoteFailed(f"{remote} cannot be reached: {words}", f"git ls-remote {remote}")
+        raise SignInRefused(f"{remote.name} does not let us in: {words}", hint)
+    raise RemoteFailed(f"{remote.name} cannot be reached: {words}", hint)
 
 
-def clean_words(text: str) -> str:
+def _clean_words(text: str) -> str:
     """The last lines of what git printed, without credentials in addresses."""
     return re.sub(r"//[^/@\s]+@", "//", "\n".join(text.strip().splitlines()[-10:]))
 
 
-def ssh_env(repo: Repo) -> dict[str, str]:
+def _ssh_env(repo: Repo) -> dict[str, str]:
     """The user's ssh command, if it is ssh, told not to ask."""
     command = git(repo, "config", "--get", "core.sshCommand", check=False).stdout.strip() or "ssh"
     try:

@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple
 from ..core.model import Branch, CommitSha, Number
 from ..errors import Expected
 from ..process.run import run
+from .preserve import preserve
 from .run import (
     Overrides,
     Repo,
@@ -28,12 +29,14 @@ from .run import (
     environment,
     find_admin_dir,
     git,
+    leads_to,
     load_branches,
+    load_text,
     named_by,
-    neutral,
 )
-from .snapshot import find_submodule_trouble, inspect, name_some, preserve
-from .worktree import leads_to, load_text, locked, worktrees_lock
+from .snapshot import find_submodule_trouble, inspect, name_some
+from .trust import neutral
+from .worktree import locked, worktrees_lock
 
 Reason = Literal[
     "dirty",
@@ -46,7 +49,6 @@ Reason = Literal[
     "not_ours",
     "unknown",
 ]
-CHECKING = ".issue-orch-checking"
 
 
 class Wanted(NamedTuple):
@@ -80,13 +82,13 @@ def remove_worktrees(
     """
     with locked(worktrees_lock(repo)), ThreadPoolExecutor((os.cpu_count() or 2) + 1) as pool:
         # Many are looked at side by side: threads of each git would be in each other's way.
-        mounts, config = load_mounts(), (*neutral(repo), ("core.preloadIndex", "false"))
-        make_attic(repo.common_dir)
-        moved = [move_aside(repo, each.path, mounts) for each in wanted]
+        mounts, config = _load_mounts(), (*neutral(repo), ("core.preloadIndex", "false"))
+        attic = _make_attic(repo.common_dir)
+        moved = [_move_aside(repo, each.path, mounts) for each in wanted]
         # Who is not inside now cannot write there any more: nobody knows the name. So this comes before the look.
-        users = find_users([checking(each.path) for each in wanted])
-        judge = partial(look_aside, repo, now, config, users)
-        outcomes = [decide(repo, found) for found in pool.map(judge, wanted, moved)]
+        users = _find_users([checking(each.path) for each in wanted])
+        judge = partial(_look_aside, repo, now, config, users)
+        outcomes = [_let_go(repo, attic, found) for found in pool.map(judge, wanted, moved)]
     if wait:
         sweep(repo.common_dir)
     elif any(isinstance(done, Removed) for done in outcomes):
@@ -100,42 +102,31 @@ def remove_worktrees(
 def sweep(common_dir: str) -> None:
     """Delete what was decided to go. The admin folders, set aside, tell where it lies, and go last."""
     with locked(os.path.join(common_dir, "issue-orch", "locks", "removed"), 3600):
-        admins = [str(each) for each in make_attic(common_dir).glob("*")]
-        folders = [
-            folder
-            for admin in admins
-            for folder in leftovers(named_by(admin, f"{common_dir}/worktrees/any") or admin)
-        ]
+        admins = [str(each) for each in _make_attic(common_dir).glob("*")]
+        lay = f"{common_dir}/worktrees/any"
+        folders = [each for admin in admins for each in leftovers(named_by(admin, lay))]
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(delete_folders, (folders[0::2], folders[1::2])))
-        delete_folders(admins)
+            list(pool.map(_delete_folders, (folders[0::2], folders[1::2])))
+        _delete_folders(admins)
 
 
 def checking(path: str) -> str:
-    return hidden(path) + CHECKING
+    return _beside(path, "checking")
 
 
-def deleting(path: str) -> str:
-    return f"{hidden(path)}.issue-orch-deleting-"
-
-
-def hidden(path: str) -> str:
+def _beside(path: str, what: str) -> str:
     folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name}")
+    return os.path.join(folder, f".{name}.issue-orch-{what}")
 
 
 def leftovers(path: str) -> list[str]:
     """Folders that were at `path` once, decided to be deleted."""
-    return glob(f"{escape(deleting(path))}*")
+    return glob(f"{escape(_beside(path, 'deleting-'))}*")
 
 
-def attic_of(common_dir: str) -> Path:
-    return Path(common_dir, "issue-orch", "removed")
-
-
-def make_attic(common_dir: str) -> Path:
+def _make_attic(common_dir: str) -> Path:
     """Whatever lies in it is deleted: a link would lead that elsewhere."""
-    attic = attic_of(common_dir)
+    attic = Path(common_dir, "issue-orch", "removed")
     for folder in (attic.parent, attic):
         if folder.is_symlink():
             raise Expected(f"{folder} is a link, which issue-orch never made", f"rm {folder}")
@@ -143,15 +134,15 @@ def make_attic(common_dir: str) -> Path:
     return attic
 
 
-def move_aside(repo: Repo, path: str, mounts: Sequence[str]) -> Removed | Kept | None:
+def _move_aside(repo: Repo, path: str, mounts: Sequence[str]) -> Removed | Kept | None:
     """Rename the worktree to where nobody knows it; None when that was done and it is to be looked at."""
     try:
-        put_back(path)
+        _put_back(path)
         if not os.path.lexists(path) and leftovers(path):
             return Removed(path)  # decided by a run that was killed
-        if any(mount == path or mount.startswith(path + os.sep) for mount in mounts):
+        if any(_is_in(path, mount) for mount in mounts):
             return Kept(path, "in_use", "a file system is mounted there")
-        if kept := refuse_foreign(path, find_admin_dir(repo, path)):
+        if kept := _refuse_foreign(repo, path):
             return kept
         os.rename(path, checking(path))
     except OSError as error:
@@ -159,7 +150,11 @@ def move_aside(repo: Repo, path: str, mounts: Sequence[str]) -> Removed | Kept |
     return None
 
 
-def look_aside(
+def _is_in(folder: str, path: str) -> bool:
+    return f"{path}/".startswith(f"{folder}/")
+
+
+def _look_aside(
     repo: Repo,
     now: datetime,
     config: Overrides,
@@ -167,29 +162,23 @@ def look_aside(
     wanted: Wanted,
     known: Removed | Kept | None,
 ) -> Removed | Kept:
-    """Look at what was moved aside; it goes back unless it may go."""
-    if known is not None:
-        return known
-    where = checking(wanted.path)
-    try:
-        found = (
-            Kept(wanted.path, "in_use", users[where])
-            if where in users
-            else look(repo, wanted, where, now, config)
-        )
-    except (Expected, OSError) as error:
-        found = Kept(wanted.path, "unknown", str(error))
-    if isinstance(found, Kept):
-        put_back(wanted.path)
-    return found
+    """Look at what was moved aside, unless it is `known` already; it goes back unless it may go."""
+    if known is None:
+        where = checking(wanted.path)
+        used = where in users and Kept(wanted.path, "in_use", users[where])
+        known = used or _look(repo, wanted, where, now, config)
+        if isinstance(known, Kept):
+            _put_back(wanted.path)
+    return known
 
 
-def put_back(path: str) -> None:
+def _put_back(path: str) -> None:
     if os.path.lexists(checking(path)) and not os.path.lexists(path):
         os.rename(checking(path), path)
 
 
-def refuse_foreign(path: str, admin: str | None) -> Kept | None:
+def _refuse_foreign(repo: Repo, path: str) -> Kept | None:
+    admin = find_admin_dir(repo, path)
     if not os.path.lexists(path):
         return Kept(path, "missing", "its folder is not there (on a disk that is not mounted?)")
     if admin is None or not stat.S_ISDIR(os.lstat(path).st_mode):
@@ -201,69 +190,64 @@ def refuse_foreign(path: str, admin: str | None) -> Kept | None:
     return None
 
 
-def look(
+def _look(
     repo: Repo, wanted: Wanted, where: str, now: datetime, config: Overrides
 ) -> Removed | Kept:
     """Whether the worktree, lying at `where`, holds only what is expected; or else, preserve it."""
-    admin = admin_dir(repo, wanted.path)
-    repo = repo._replace(moved=(where, admin))
-    if os.path.lexists(os.path.join(admin, "config.worktree")):
-        config = neutral(repo, where)
-    head, dirt, submodules, *_ = inspect(repo, where, config)
-    if trouble := find_submodule_trouble(repo, where, submodules):
-        return Kept(wanted.path, "submodule", trouble)
-    if wanted.head is None:
-        return Removed(wanted.path, preserve(repo, where, wanted.issue, now))
-    if head != wanted.head:
-        asked = ("merge-base", "--is-ancestor", wanted.head, "HEAD")
-        more = git(repo, *asked, worktree=where, check=False).code == 0
-        return Kept(
-            wanted.path,
-            "unpushed" if more else "changed",
-            f"HEAD is {head}, expected was {wanted.head}",
-        )
-    return (
-        Kept(wanted.path, "dirty", f"not committed: {name_some(dirt)}")
-        if dirt
-        else Removed(wanted.path)
-    )
+    try:
+        admin = admin_dir(repo, wanted.path)
+        repo = repo._replace(moved=(where, admin))
+        if os.path.lexists(os.path.join(admin, "config.worktree")):
+            config = neutral(repo, where)
+        found = inspect(repo, where, config)
+        if trouble := find_submodule_trouble(repo, where, found.submodules):
+            return Kept(wanted.path, "submodule", trouble)
+        if wanted.head is None:
+            return Removed(wanted.path, preserve(repo, where, wanted.issue, now))
+        if found.head != wanted.head:
+            asked = ("merge-base", "--is-ancestor", wanted.head, "HEAD")
+            more = git(repo, *asked, worktree=where, check=False).code == 0
+            words = f"HEAD is {found.head}, expected was {wanted.head}"
+            return Kept(wanted.path, "unpushed" if more else "changed", words)
+        if found.dirt:
+            return Kept(wanted.path, "dirty", f"not committed: {name_some(found.dirt)}")
+    except (Expected, OSError) as error:
+        return Kept(wanted.path, "unknown", str(error))
+    return Removed(wanted.path)
 
 
 def foresee(repo: Repo, wanted: Wanted) -> Removed | Kept:
     """What would become of one of `remove_worktrees`, looked at where it is. Who works in it is not asked."""
     try:
-        kept = refuse_foreign(wanted.path, find_admin_dir(repo, wanted.path))
-        return kept or (
-            look(repo, wanted, wanted.path, datetime.min, neutral(repo))
-            if wanted.head
-            else Removed(wanted.path)
-        )
-    except (Expected, OSError) as error:
+        if kept := _refuse_foreign(repo, wanted.path):
+            return kept
+    except OSError as error:
         return Kept(wanted.path, "unknown", str(error))
+    if wanted.head is None:
+        return Removed(wanted.path)
+    return _look(repo, wanted, wanted.path, datetime.min, neutral(repo))
 
 
-def decide(repo: Repo, found: Removed | Kept) -> Removed | Kept:
+def _let_go(repo: Repo, attic: Path, found: Removed | Kept) -> Removed | Kept:
     """The point of no return: the folder gets the name of the doomed, its admin folder leaves git's sight."""
     if isinstance(found, Kept):
         return found
-    path, doomed = found.path, deleting(found.path) + secrets.token_hex(4)
+    path, unique = found.path, secrets.token_hex(4)
+    doomed = _beside(path, f"deleting-{unique}")
     try:
         if os.path.lexists(checking(path)):
             os.rename(checking(path), doomed)
         if admin := find_admin_dir(repo, path):
-            os.rename(
-                admin,
-                attic_of(repo.common_dir) / f"{os.path.basename(admin)}-{secrets.token_hex(4)}",
-            )
+            os.rename(admin, attic / f"{os.path.basename(admin)}-{unique}")
     except OSError as error:
         if os.path.lexists(doomed):
             os.rename(doomed, checking(path))
-        put_back(path)
+        _put_back(path)
         return Kept(path, "unknown", str(error))
     return found
 
 
-def find_users(folders: Sequence[str]) -> dict[str, str]:
+def _find_users(folders: Sequence[str]) -> dict[str, str]:
     """Processes that work or hold files in the folders: they would go on writing into what is deleted. Linux only."""
     users: dict[str, str] = {}
     for link in (*glob("/proc/[0-9]*/cwd"), *glob("/proc/[0-9]*/fd/*")):
@@ -271,23 +255,20 @@ def find_users(folders: Sequence[str]) -> dict[str, str]:
             target, pid = os.readlink(link), link.split("/")[2]
         except OSError:
             continue  # ended meanwhile, or somebody else's
-        if CHECKING not in target or int(pid) == os.getpid():
-            continue
         for folder in folders:
-            if target == folder or target.startswith(folder + os.sep):
-                users[folder] = (
-                    f"in use by process {pid} ({load_text(f'/proc/{pid}/comm').strip()})"
-                )
+            if _is_in(folder, target) and int(pid) != os.getpid():
+                name = load_text(f"/proc/{pid}/comm").strip()
+                users[folder] = f"in use by process {pid} ({name})"
     return users
 
 
-def load_mounts() -> list[str]:
+def _load_mounts() -> list[str]:
     """Where file systems are mounted. Linux only."""
     lines = load_text("/proc/self/mountinfo").splitlines()
     return [line.split(" ")[4].encode().decode("unicode_escape") for line in lines]
 
 
-def delete_folders(folders: Sequence[str]) -> None:
+def _delete_folders(folders: Sequence[str]) -> None:
     """Measured: rm is three times as fast as shutil.rmtree."""
     if folders and run("rm", "-rf", "--", *folders, timeout=3600, check=False).code:
         for folder in folders:
@@ -299,7 +280,7 @@ def delete_folders(folders: Sequence[str]) -> None:
 def delete_branches(repo: Repo, wanted: Iterable[tuple[Branch, CommitSha]]) -> list[Branch]:
     """Delete the local branches that are still at the given commit and checked out nowhere; returns them."""
     free = {(name, sha) for name, sha, where in load_branches(repo, "refs/heads/") if not where}
-    deleted = delete_refs(
+    deleted = _delete_refs(
         repo, [each for each in wanted if (f"refs/heads/{each[0]}", each[1]) in free]
     )
     asked = ("config", "--local", "-z", "--name-only", "--get-regexp", r"^branch\.")
@@ -309,16 +290,14 @@ def delete_branches(repo: Repo, wanted: Iterable[tuple[Branch, CommitSha]]) -> l
     return deleted
 
 
-def delete_refs(repo: Repo, doomed: list[tuple[Branch, CommitSha]]) -> list[Branch]:
+def _delete_refs(repo: Repo, doomed: list[tuple[Branch, CommitSha]]) -> list[Branch]:
     """A batch is all or nothing: one that has just moved must not hold up the others."""
     lines = "".join(f"delete refs/heads/{branch}\0{sha}\0" for branch, sha in doomed)
     if git(repo, "update-ref", "-z", "--stdin", stdin=lines, check=False).code == 0:
         return [branch for branch, _ in doomed]
-    return (
-        [branch for each in doomed for branch in delete_refs(repo, [each])]
-        if len(doomed) > 1
-        else []
-    )
+    if len(doomed) < 2:
+        return []
+    return [branch for each in doomed for branch in _delete_refs(repo, [each])]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import os
 import re
 import time
 from collections.abc import Iterable, Mapping
+from itertools import chain
+from pathlib import Path
 from typing import NamedTuple
 
 from ..core.model import CommitSha
@@ -20,14 +22,8 @@ TRANSPORTS = "file:git:http:https:ssh"
 
 # `git worktree add` (an agent's, say) writes these files in place; whoever lists worktrees at that moment dies of it.
 HALF_MADE = re.compile(r"failed to read .*/worktrees/.*/(commondir|gitdir|HEAD)")
-PAUSES = (
-    0.0,
-    0.01,
-    0.05,
-    0.2,
-    0.5,
-    1.0,
-)  # seconds: whoever registers it may wait for the processor in between
+# Seconds: whoever registers it may wait for the processor in between.
+PAUSES = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
 
 # Command scope wins over every file. Automatic maintenance would leave a process behind. Up to git 2.35 any word for
 # core.fsmonitor is a program that is run. A file whose time was set back has changed all the same.
@@ -39,25 +35,7 @@ ALWAYS = (
     ("core.trustctime", "true"),
     ("core.checkStat", "default"),
 )
-# Exactly what `git lfs install` writes: the one filter that may come from the clone's own configuration.
-LFS_COMMANDS = {
-    "git-lfs clean -- %f",
-    "git-lfs smudge -- %f",
-    "git-lfs smudge --skip -- %f",
-    "git-lfs filter-process",
-    "git-lfs filter-process --skip",
-}
-LFS_RUNS = re.compile(r"lfs\.(extension\.|customtransfer\.|standalonetransferagent)")
-DANGEROUS = re.compile(
-    r"(filter\..*|diff\.external|diff\..*\.(command|textconv)|merge\..*\.driver|core\.(sshcommand|gitproxy|askpass)"
-    r"|credential\..*|url\..*|http\..*|include.*|gpg\.(.*\.)?program|gpg\..*command"
-    r"|lfs\.(extension\..*|customtransfer\..*|standalonetransferagent|url|pushurl)"
-    r"|extensions\.partialclone|remote\..*\.promisor"  # git fetches what is missing from any such remote
-    r"|remote\.(?P<remote>.*)\.(url|pushurl|receivepack|uploadpack|proxy|vcs))",
-    re.DOTALL,
-)
-
-Overrides = tuple[tuple[str, str], ...]  # what `neutral` gives
+Overrides = tuple[tuple[str, str], ...]  # settings that outrank every file
 
 
 class Repo(NamedTuple):
@@ -71,14 +49,6 @@ class Repo(NamedTuple):
     main: str
     version: tuple[int, int]
     moved: tuple[str, str] | None = None
-
-
-class Setting(NamedTuple):
-    """One value of the configuration. `key` as git canonicalises it; `local` when it stands inside the clone."""
-
-    key: str
-    value: str
-    local: bool
 
 
 def find_repo(cwd: str) -> Repo:
@@ -128,7 +98,7 @@ def git(
     repo: Repo,
     *args: str,
     worktree: str | None = None,
-    config: Iterable[tuple[str, str]] = (),
+    config: Overrides = (),
     env: Mapping[str, str] | None = None,
     network: bool = False,
     stdin: str = "",
@@ -167,15 +137,18 @@ def git(
     return done
 
 
-def environment(config: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
+def environment(config: Overrides = ()) -> dict[str, str]:
     """The environment of every git call: nothing inherited steers it, nothing asks, nobody's locks are taken."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     env |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": ""}
-    settings = (*ALWAYS, *config)
-    env["GIT_CONFIG_COUNT"] = str(len(settings))
-    for number, (key, value) in enumerate(settings):
-        env[f"GIT_CONFIG_KEY_{number}"], env[f"GIT_CONFIG_VALUE_{number}"] = key, value
-    return env
+    return env | _as_variables((*ALWAYS, *config))
+
+
+def _as_variables(config: Overrides) -> dict[str, str]:
+    variables = {"GIT_CONFIG_COUNT": str(len(config))}
+    for number, (key, value) in enumerate(config):
+        variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return variables
 
 
 def admin_dir(repo: Repo, path: str) -> str:
@@ -194,91 +167,32 @@ def admin_dir(repo: Repo, path: str) -> str:
 
 
 def find_admin_dir(repo: Repo, path: str) -> str | None:
-    folder = os.path.join(repo.common_dir, "worktrees")
-    first = os.path.join(folder, os.path.basename(path))
-    if named_by(first) == path:
-        return first
-    try:
-        names = sorted(os.listdir(folder))
-    except FileNotFoundError:
-        return None
-    return next(
-        (admin for name in names if named_by(admin := os.path.join(folder, name)) == path), None
-    )
+    worktrees = Path(repo.common_dir, "worktrees")
+    likely = worktrees / os.path.basename(path)
+    each = (str(admin) for admin in chain([likely], worktrees.glob("*")))
+    return next((admin for admin in each if named_by(admin) == path), None)
 
 
-def named_by(admin: str, was: str = "") -> str | None:
+def named_by(admin: str, was: str = "") -> str:
     """The worktree that an admin folder says it belongs to; `was`: where it lay before it was set aside."""
-    try:
-        with open(
-            os.path.join(admin, "gitdir"), encoding="utf-8", errors="surrogateescape"
-        ) as file:
-            git_file = file.read().removesuffix("\n")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    git_file = load_text(os.path.join(admin, "gitdir")).removesuffix("\n")
     # Since git 2.48 it may be relative to the admin folder.
     return os.path.dirname(os.path.normpath(os.path.join(was or admin, git_file)))
 
 
-def load_settings(repo: Repo, worktree: str | None = None) -> list[Setting]:
-    """The whole configuration as git sees it, includes followed."""
-    fields = git(repo, "config", "--list", "--show-scope", "-z", worktree=worktree).stdout.split(
-        "\0"
-    )
-    pairs = zip(fields[0::2], fields[1::2], strict=False)
-    split = [(scope, *pair.partition("\n")[::2]) for scope, pair in pairs]
-    return [
-        Setting(key, value, scope in ("local", "worktree"))
-        for scope, key, value in split
-        if scope != "command"
-    ]
+def leads_to(path: str) -> str:
+    """The admin folder that a worktree's `.git` names: by a path that is relative to it, if git is told so."""
+    named = load_text(f"{path}/.git").removeprefix("gitdir: ").rstrip("\n")
+    return os.path.normpath(os.path.join(path, named))
 
 
-def neutral(repo: Repo, worktree: str | None = None) -> Overrides:
-    """Settings for commands that look at files: filters and merge drivers from inside the clone do not run.
-
-    Those of the user's own configuration do, and LFS does, unless the clone tells LFS to run something.
-    """
-    settings = load_settings(repo, worktree)
-    lfs = not any(LFS_RUNS.match(setting.key) for setting in settings)
-    overrides: dict[str, str] = {}
-    for key, value, local in settings:
-        section, _, rest = key.partition(".")
-        name, _, variable = rest.rpartition(".")
-        if not local or not name:
-            continue
-        if section == "filter" and not (lfs and (value in LFS_COMMANDS or variable == "required")):
-            # An empty `process` outranks the others and does nothing; a required filter that does nothing fails.
-            off = {"process": "", "clean": "", "smudge": "", "required": "false"}
-            overrides |= {f"filter.{name}.{each}": nothing for each, nothing in off.items()}
-        elif section == "merge" and variable == "driver":
-            overrides[key] = (
-                "false"  # a driver that fails is a conflict, which is the careful answer
-            )
-    return tuple(overrides.items())
-
-
-def dangerous_keys(repo: Repo, remote: str = "origin") -> dict[str, str]:
-    """Keys that run something or send our traffic elsewhere, each with a hash of its values (they may be secret).
-
-    Of remotes only `remote` counts: adding another one is everyday work.
-    """
-    values: dict[str, list[str]] = {}
-    for key, value, _ in load_settings(repo):
-        found = DANGEROUS.fullmatch(key)
-        if found and found["remote"] in (None, remote):
-            values.setdefault(key, []).append(value)
-    from hashlib import sha256  # with OpenSSL, which a supervisor does without
-
-    return {
-        key: sha256("\0".join(each).encode("utf-8", "surrogateescape")).hexdigest()
-        for key, each in values.items()
-    }
-
-
-def changed_keys(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """The keys that differ between two answers of `dangerous_keys`."""
-    return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+def load_text(file: str) -> str:
+    """The content of a small file; empty when there is no such file."""
+    try:
+        with open(file, encoding="utf-8", errors="surrogateescape") as opened:
+            return opened.read(65536)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return ""
 
 
 def identity(repo: Repo) -> str:
@@ -294,10 +208,8 @@ def identity(repo: Repo) -> str:
 
 def wants_signing(repo: Repo) -> bool:
     """Whether the configuration asks for signed commits."""
-    return (
-        git(repo, "config", "--type=bool", "--get", "commit.gpgSign", check=False).stdout.strip()
-        == "true"
-    )
+    asked = ("config", "--type=bool", "--get", "commit.gpgSign")
+    return git(repo, *asked, check=False).stdout.strip() == "true"
 
 
 def check_signing(repo: Repo, path: str, timeout: float = 15) -> None:
@@ -305,20 +217,9 @@ def check_signing(repo: Repo, path: str, timeout: float = 15) -> None:
     hint = 'unlock the key for use without a terminal, or set git.sign = "off"'
     # Without these gpg and ssh have nowhere to ask; a worker has neither.
     quiet = {"GPG_TTY": "", "DISPLAY": "", "WAYLAND_DISPLAY": "", "SSH_ASKPASS_REQUIRE": "never"}
+    tried = ("commit-tree", "-S", "-p", "HEAD", "-m", "signing works", "HEAD^{tree}")
     try:
-        git(
-            repo,
-            "commit-tree",
-            "-S",
-            "-p",
-            "HEAD",
-            "-m",
-            "signing works",
-            "HEAD^{tree}",
-            worktree=path,
-            env=quiet,
-            timeout=timeout,
-        )
+        git(repo, *tried, worktree=path, env=quiet, timeout=timeout)
     except CommandFailed as error:
         why = "it waits for a passphrase" if error.code is None else error.stderr.strip()
         raise Expected(f"commits must be signed here, and signing fails: {why}", hint) from error
@@ -326,13 +227,7 @@ def check_signing(repo: Repo, path: str, timeout: float = 15) -> None:
 
 def worker_settings(sign: str) -> dict[str, str]:
     """Environment for the worker's own git: no signature is made when `sign` is `off`."""
-    if sign != "off":
-        return {}
-    return {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "commit.gpgSign",
-        "GIT_CONFIG_VALUE_0": "false",
-    }
+    return _as_variables((("commit.gpgSign", "false"),)) if sign == "off" else {}
 
 
 def find_sha(repo: Repo, rev: str, worktree: str | None = None) -> CommitSha | None:
@@ -342,19 +237,20 @@ def find_sha(repo: Repo, rev: str, worktree: str | None = None) -> CommitSha | N
     return CommitSha(done.stdout.strip()) if done.code == 0 else None
 
 
-def find_missing(repo: Repo, shas: Iterable[str]) -> set[str]:
-    """Those of the commits that this clone does not have."""
-    lines = git(
-        repo, "cat-file", "--batch-check", stdin="".join(f"{sha}\n" for sha in shas)
-    ).stdout.splitlines()
-    return {line.removesuffix(" missing") for line in lines if line.endswith(" missing")}
-
-
 def rev_parse(repo: Repo, rev: str) -> CommitSha:
     sha = find_sha(repo, rev)
     if sha is None:
         raise Expected(f"{rev}: no such commit in this clone", "git fetch")
     return sha
+
+
+def commits_since(repo: Repo, path: str, base: str) -> list[tuple[CommitSha, str]]:
+    """Commits of the worktree's HEAD that `base` lacks, newest first, each with its subject (untrusted)."""
+    asked = ("--no-commit-header", "--format=%H%x00%s", "--end-of-options", f"{base}..HEAD")
+    lines = git(repo, "rev-list", *asked, worktree=path).stdout.splitlines()
+    return [
+        (CommitSha(sha), subject) for sha, _, subject in (line.partition("\0") for line in lines)
+    ]
 
 
 def load_branches(repo: Repo, *patterns: str) -> list[tuple[str, str, str]]:
@@ -367,3 +263,12 @@ def load_branches(repo: Repo, *patterns: str) -> list[tuple[str, str, str]]:
 def entries(raw: str) -> list[str]:
     """The entries of a NUL-terminated list."""
     return raw.split("\0")[:-1]
+
+
+def folders(names: Iterable[str]) -> set[str]:
+    """All folders above the names, the top ("") included."""
+    found: set[str] = set()
+    for name in names:
+        while name and (name := name.rpartition("/")[0]) not in found:
+            found.add(name)
+    return found

@@ -13,10 +13,9 @@ from urllib.parse import quote, unquote, urlsplit
 import requests
 
 from .. import __version__
-from ..core.model import Number, RepoName
+from ..core.model import Number, RepoName, is_loopback
 from ..errors import GitHubError, NotFound, RateLimited, SignInFailed, Usage
 from ..text import redact
-from .sign_in import is_loopback
 
 if TYPE_CHECKING:
     from github.Repository import Repository

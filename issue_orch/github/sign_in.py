@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote, urlsplit
 
-from ..core.model import RepoName, Token
+from ..core.model import RepoName, Token, is_loopback
 from ..errors import Expected
 from ..process.run import Done, hide_process, run
 
@@ -55,15 +55,6 @@ def _variables(host: str, env: Mapping[str, str]) -> tuple[str, ...]:
 def _is_here(host: str) -> bool:
     """Whether a host, with its port or without, is this machine: a server of one's own, for trying things out."""
     return is_loopback(urlsplit(f"//{host}").hostname or "")
-
-
-def is_loopback(name: str) -> bool:
-    from ipaddress import ip_address
-
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
 
 
 def parse_remote(url: str) -> tuple[str, RepoName] | None:

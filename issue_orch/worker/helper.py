@@ -11,10 +11,10 @@ from typing import Any
 
 from ..core.model import Token
 from ..errors import Expected
-from ..git.run import changed_keys, dangerous_keys
+from ..git.trust import changed_keys, dangerous_keys
 from ..github.sign_in import find_token, web_host
 from ..process.run import hide_process
-from ..store.files import iso, load_json, session_folder, state_folder, write_json
+from ..store.files import iso, state_folder, write_json
 from .changes import repo_of
 
 _Json = dict[str, Any]
@@ -53,9 +53,8 @@ def _settle(request: _Json) -> _Json:
         else find_token(base_url, os.environ)
     )
     # Keys that run something and differ from what was noted at spawn (threat S9).
-    noted = load_json(session_folder(state, request["number"]) / "keys.json")
     now = dangerous_keys(repo_of(launch), launch["remote"])
-    if noted is not None and (changed := changed_keys(noted, now)):
+    if changed := changed_keys(state, request["number"], now):
         raise Expected(
             f"the git configuration changed since the worker started: {', '.join(changed)}; look at it with "
             "`git config --show-origin --get-all KEY`; undo it, or if it is yours `issue-orch init --approve`; "

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from ..core.model import Branch, CommitSha, Pull, Token
 from ..core.record import SessionStatus
 from ..errors import GitHubError
-from ..git.remote import Rejected, fetch_base, is_at, push
-from ..git.run import Repo, git
+from ..git.remote import Rejected, Remote, fetch_base, is_at, push
+from ..git.run import Repo, commits_since, git
 from ..git.snapshot import dirt
-from ..git.worktree import commits_since
 from ..store.launch import Launch
 from ..text import neutralise, one_line, redact
 from .changes import repo_of
@@ -46,20 +45,21 @@ class Job(NamedTuple):
 
 def settle(job: Job, gh: GitHub) -> Settled:
     """Bring a completed session to its recorded pull. Nothing here writes to the session's files."""
-    status, remote, repo = job.status, job.launch["remote"], repo_of(job.launch)
+    status, repo = job.status, repo_of(job.launch)
+    remote = Remote(repo, job.launch["remote"], job.token)
     branch, path = status["branch"], status["worktreePath"]
     commits = commits_since(repo, path, status["baseSha"])
     if problem := _unready(repo, path, branch, bool(commits)):
         return Settled("unready", problem)
     head = commits[0][0]
     try:
-        push(repo, remote, branch, head, status["base"], job.token)
+        push(remote, branch, head, status["base"])
     except Rejected as error:
         if error.kind == "other":
             raise Rejected("other", f"the remote does not take {branch}: {error.message}") from None
         if error.kind == "non_fast_forward":  # the worker has nothing to sign in with
-            fetch_base(repo, remote, branch, job.token)
-        return Settled("rejected", _rejection(error, branch, remote))
+            fetch_base(remote, branch)
+        return Settled("rejected", _rejection(error, branch, remote.name))
     with gh:
         return _open_pull(job, gh, head)
 
@@ -148,8 +148,7 @@ def _verified(job: Job, gh: GitHub, pull: Pull, head: CommitSha) -> Settled:
         if pull.head_sha == head:
             return Settled("opened", url=pull.url, head_sha=head)
         pull = gh.fetch_pull(pull.number)
-    if is_at(
-        repo_of(job.launch), job.launch["remote"], Branch(job.status["branch"]), head, job.token
-    ):
+    remote = Remote(repo_of(job.launch), job.launch["remote"], job.token)
+    if is_at(remote, job.status["branch"], head):
         return Settled("opened", url=pull.url, head_sha=head)
     raise GitHubError(f"{pull.url} shows {pull.head_sha[:12]}, the branch is at {head[:12]}")

@@ -13,19 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from issue_orch.config.keys import AGENT_KEYS, KEYS, Agent, Config, commented_file, find_key
-from issue_orch.config.layers import (
+from issue_orch.config.approval import (
     TEAM_FOLDER,
     approve,
     approved_folder,
-    check_agent,
     fingerprint,
-    load_config,
-    load_team,
-    parse,
     to_approve,
-    user_file,
 )
+from issue_orch.config.keys import AGENT_KEYS, KEYS, Agent, Config, commented_file, find_key
+from issue_orch.config.layers import check_agent, load_config, load_team, parse, user_file
 from issue_orch.errors import Expected, StateUnreadable, Unapproved, Usage
 
 

@@ -1,28 +1,29 @@
 from __future__ import annotations
 
+import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from issue_orch.core.model import Number
 from issue_orch.errors import CommandFailed, Expected
 from issue_orch.git import snapshot
+from issue_orch.git.preserve import preserve
 from issue_orch.git.run import (
     admin_dir,
-    changed_keys,
     check_signing,
-    dangerous_keys,
     environment,
     find_repo,
     find_sha,
     git,
     identity,
-    load_settings,
-    neutral,
     rev_parse,
     wants_signing,
     worker_settings,
 )
+from issue_orch.git.trust import changed_keys, dangerous_keys, load_settings, neutral
 from tests.kit.git import Clone, clone, commit, home, make_worktree, script, sh, write
 
 __all__ = ["clone", "home"]
@@ -129,8 +130,8 @@ def plant(clone: Clone, path: Path, ran: Path) -> None:
 def read_everything(clone: Clone, path: Path, base: str) -> None:
     assert snapshot.changes(clone.repo, str(path), base).files >= 2
     assert snapshot.dirt(clone.repo, str(path))
-    _, work = snapshot.write_trees(clone.repo, str(path))
-    assert sh(clone.top, "git", "show", f"{work}:README.md", GIT_PAGER="cat") == "changed"
+    ref = preserve(clone.repo, str(path), Number(1), datetime(2026, 1, 2, tzinfo=UTC))
+    assert sh(clone.top, "git", "show", f"{ref}:README.md", GIT_PAGER="cat") == "changed"
 
 
 def test_nothing_planted_runs(clone: Clone, tmp_path: Path) -> None:
@@ -143,7 +144,6 @@ def test_nothing_planted_runs(clone: Clone, tmp_path: Path) -> None:
     assert ran.read_text(), "the trap must work, or this test cannot fail"
     ran.unlink()
     read_everything(clone, path, base)
-    assert snapshot.find_submodule_trouble(clone.repo, str(path)) is None
     with pytest.raises(Expected, match=r"needs the filter 'evil'"):
         make_worktree(clone, 2)
     write(clone.admin / "info/attributes", "* diff=evil merge=evil\n")
@@ -219,11 +219,12 @@ def test_a_merge_driver_of_the_clone_is_a_conflict(clone: Clone) -> None:
 
 def test_dangerous_keys_are_noted_and_everyday_ones_are_not(clone: Clone) -> None:
     before = dangerous_keys(clone.repo)
+    write(clone.admin / "issue-orch/sessions/1/keys.json", json.dumps(before))
     assert "remote.origin.url" in before
     sh(clone.top, "git", "remote", "add", "fork", "https://user:secret@example.org/x.git")
     sh(clone.top, "git", "config", "core.hooksPath", ".husky")
     sh(clone.top, "git", "config", "branch.main.description", "x")
-    assert changed_keys(before, dangerous_keys(clone.repo)) == []
+    assert changed_keys(clone.admin / "issue-orch", 1, dangerous_keys(clone.repo)) == []
     planted = [
         "filter.x.clean",
         "diff.x.command",
@@ -259,7 +260,7 @@ def test_dangerous_keys_are_noted_and_everyday_ones_are_not(clone: Clone) -> Non
         "include.path",
         "filter.y.smudge",
     }
-    assert {key.lower() for key in changed_keys(before, now)} == expected
+    assert {key.lower() for key in changed_keys(clone.admin / "issue-orch", 1, now)} == expected
     assert "token" not in str(now)
 
 

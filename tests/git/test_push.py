@@ -12,6 +12,7 @@ from issue_orch.core.model import Branch, CommitSha, Token
 from issue_orch.errors import Expected
 from issue_orch.git.remote import (
     Rejected,
+    Remote,
     RemoteFailed,
     SignInRefused,
     fetch_base,
@@ -41,10 +42,10 @@ def test_one_ref_is_pushed_and_once(clone: Clone) -> None:
     }
     for key, value in more.items():
         sh(path, "git", "config", key, value)
-    assert find_remote_sha(clone.repo, "origin", ONE) is None
-    push(clone.repo, "origin", ONE, sha, MAIN)
-    assert find_remote_sha(clone.repo, "origin", ONE) == sha
-    push(clone.repo, "origin", ONE, sha, MAIN)
+    assert find_remote_sha(Remote(clone.repo, "origin"), ONE) is None
+    push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
+    assert find_remote_sha(Remote(clone.repo, "origin"), ONE) == sha
+    push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
     refs = sh(clone.remote, "git", "for-each-ref", "--format=%(refname)").split()
     assert refs == ["refs/heads/issue-1", "refs/heads/main"]
 
@@ -53,34 +54,34 @@ def test_a_branch_whose_name_ends_like_ours_is_not_ours(clone: Clone) -> None:
     """`git ls-remote origin refs/heads/issue-1` lists it first."""
     _, sha = work(clone)
     sh(clone.repo.main, "git", "push", "-q", "origin", f"{sha}:refs/heads/a/refs/heads/{ONE}")
-    assert find_remote_sha(clone.repo, "origin", ONE) is None
-    push(clone.repo, "origin", ONE, sha, MAIN)
+    assert find_remote_sha(Remote(clone.repo, "origin"), ONE) is None
+    push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
     assert sh(clone.remote, "git", "rev-parse", f"refs/heads/{ONE}") == sha
 
 
 def test_the_commit_is_pushed_not_what_the_branch_has_become(clone: Clone) -> None:
     path, sha = work(clone)
     commit(path, "later", later="x")
-    push(clone.repo, "origin", ONE, sha, MAIN)
+    push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
     assert sh(clone.remote, "git", "rev-parse", ONE) == sha
 
 
 def test_what_must_never_be_pushed(clone: Clone) -> None:
     _, sha = work(clone)
     with pytest.raises(Expected, match="never pushed to"):
-        push(clone.repo, "origin", MAIN, sha, MAIN)
+        push(Remote(clone.repo, "origin"), MAIN, sha, MAIN)
     for empty in ("", "HEAD", "-f"):
         with pytest.raises(Expected, match="not a commit"):
-            push(clone.repo, "origin", ONE, CommitSha(empty), MAIN)
+            push(Remote(clone.repo, "origin"), ONE, CommitSha(empty), MAIN)
 
 
 def test_never_forced(clone: Clone) -> None:
     path, sha = work(clone)
-    push(clone.repo, "origin", ONE, sha, MAIN)
+    push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
     sh(path, "git", "commit", "-q", "--amend", "-m", "rewritten")
     sh(path, "git", "config", "remote.origin.push", f"+refs/heads/{ONE}:refs/heads/{ONE}")
     with pytest.raises(Rejected) as found:
-        push(clone.repo, "origin", ONE, rev_parse(clone.repo, ONE), MAIN)
+        push(Remote(clone.repo, "origin"), ONE, rev_parse(clone.repo, ONE), MAIN)
     assert found.value.kind == "non_fast_forward"
     assert sh(clone.remote, "git", "rev-parse", ONE) == sha
 
@@ -97,7 +98,7 @@ def test_the_words_of_the_remote(clone: Clone, words: str, kind: str) -> None:
     _, sha = work(clone)
     script(clone.remote / "hooks/pre-receive", f"echo '{words}' >&2; exit 1")
     with pytest.raises(Rejected) as found:
-        push(clone.repo, "origin", ONE, sha, MAIN)
+        push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
     assert (found.value.kind, found.value.message) == (kind, words)
 
 
@@ -105,7 +106,7 @@ def test_hooks_of_the_clone_do_not_run(clone: Clone, tmp_path: Path) -> None:
     _, sha = work(clone)
     for name in ("pre-push", "reference-transaction"):
         script(clone.admin / "hooks" / name, f"touch '{tmp_path}/ran'; exit 1")
-    push(clone.repo, "origin", ONE, sha, MAIN)
+    push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
     assert not (tmp_path / "ran").exists()
 
 
@@ -113,9 +114,9 @@ def test_a_remote_that_is_gone(clone: Clone) -> None:
     _, sha = work(clone)
     clone.remote.rename(clone.remote.with_name("away"))
     with pytest.raises(RemoteFailed, match="cannot be reached"):
-        push(clone.repo, "origin", ONE, sha, MAIN)
+        push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
     with pytest.raises(Expected, match="cannot be reached") as error:
-        fetch_base(clone.repo, "origin", MAIN)
+        fetch_base(Remote(clone.repo, "origin"), MAIN)
     assert error.value.hint == "git ls-remote origin"
 
 
@@ -131,7 +132,7 @@ def test_a_remote_that_does_not_answer(clone: Clone, tmp_path: Path) -> None:
     sh(clone.top, "git", "config", "ssh.variant", "ssh")
     sh(clone.top, "git", "remote", "set-url", "origin", "git@example.invalid:a/b.git")
     with pytest.raises(RemoteFailed, match="no answer in 0 s"):
-        push(clone.repo, "origin", ONE, sha, MAIN, timeout=0.3)
+        push(Remote(clone.repo, "origin", timeout=0.3), ONE, sha, MAIN)
 
 
 def test_a_remote_that_hangs_while_it_takes_the_push(clone: Clone, tmp_path: Path) -> None:
@@ -154,13 +155,13 @@ def test_a_remote_that_hangs_while_it_takes_the_push(clone: Clone, tmp_path: Pat
         f"ssh://there.invalid{str(clone.remote).replace(' ', '%20')}",
     )
     with pytest.raises(RemoteFailed, match="no answer in 3 s"):
-        push(clone.repo, "origin", ONE, sha, MAIN, timeout=3)
+        push(Remote(clone.repo, "origin", timeout=3), ONE, sha, MAIN)
     assert sh(clone.remote, "git", "branch", "--list", ONE) == ""
     if note.exists():
         os.kill(int(note.read_text()), signal.SIGKILL)
     else:  # it was not reached in time
         (tmp_path / "once").mkdir()
-    push(clone.repo, "origin", ONE, sha, MAIN)
+    push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
     assert sh(clone.remote, "git", "rev-parse", ONE) == sha
 
 
@@ -171,11 +172,11 @@ def test_ssh_is_the_users_and_does_not_ask(clone: Clone, tmp_path: Path) -> None
     sh(clone.top, "git", "config", "core.sshCommand", f"'{ssh}' -i key")
     sh(clone.top, "git", "remote", "set-url", "origin", "me@example.invalid:a/b.git")
     with pytest.raises(SignInRefused):
-        push(clone.repo, "origin", ONE, sha, MAIN)
+        push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
     said = (tmp_path / "said").read_text()
     assert said.startswith("-i key -oBatchMode=yes")
     with pytest.raises(Expected, match="does not let us in"):
-        fetch_base(clone.repo, "origin", MAIN)
+        fetch_base(Remote(clone.repo, "origin"), MAIN)
 
 
 def test_a_url_that_is_a_command_does_not_run(clone: Clone, tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_a_url_that_is_a_command_does_not_run(clone: Clone, tmp_path: Path) -> N
     sh(clone.top, "git", "config", "protocol.ext.allow", "always")
     sh(clone.top, "git", "remote", "set-url", "origin", f"ext::touch {tmp_path}/ran")
     with pytest.raises(RemoteFailed, match="cannot be reached"):
-        push(clone.repo, "origin", ONE, sha, MAIN)
+        push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
     assert not (tmp_path / "ran").exists()
 
 
@@ -284,14 +285,14 @@ def test_the_token_is_for_its_host_and_leaves_no_trace(
     stored = home / "stored"
     sh(home, "git", "config", "--global", "credential.helper", f"store --file '{stored}'")
     with pytest.raises(SignInRefused):
-        push(clone.repo, "origin", ONE, sha, MAIN)
+        push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
     with pytest.raises(SignInRefused):
-        push(clone.repo, "origin", ONE, sha, MAIN, Token("right", "", "example.org"))
+        push(Remote(clone.repo, "origin", Token("right", "", "example.org")), ONE, sha, MAIN)
     with pytest.raises(SignInRefused):
-        push(clone.repo, "origin", ONE, sha, MAIN, Token("wrong", "", host))
+        push(Remote(clone.repo, "origin", Token("wrong", "", host)), ONE, sha, MAIN)
     assert "right" not in log.read_text()
-    push(clone.repo, "origin", ONE, sha, MAIN, Token("right", "", host))
-    assert fetch_base(clone.repo, "origin", MAIN, Token("right", "", host)) == rev_parse(
+    push(Remote(clone.repo, "origin", Token("right", "", host)), ONE, sha, MAIN)
+    assert fetch_base(Remote(clone.repo, "origin", Token("right", "", host)), MAIN) == rev_parse(
         clone.repo, "main"
     )
     assert "x-access-token:right" in log.read_text()
@@ -306,7 +307,7 @@ def test_a_helper_of_the_user_comes_first(
     _, sha = work(clone)
     helper = script(home / "helper", "echo username=x-access-token; echo password=right")
     sh(home, "git", "config", "--global", "credential.helper", str(helper))
-    push(clone.repo, "origin", ONE, sha, MAIN, Token("unused", "", host))
+    push(Remote(clone.repo, "origin", Token("unused", "", host)), ONE, sha, MAIN)
     assert "unused" not in log.read_text()
 
 
@@ -319,14 +320,14 @@ def test_lfs_objects_go_first(
     assert uses_lfs(clone.repo, sha)
     assert not uses_lfs(clone.repo, rev_parse(clone.repo, "main"))
     with pytest.raises(Rejected) as found:
-        push(clone.repo, "origin", ONE, sha, MAIN)
-    assert (found.value.kind, find_remote_sha(clone.repo, "origin", ONE)) == ("other", None)
+        push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
+    assert (found.value.kind, find_remote_sha(Remote(clone.repo, "origin"), ONE)) == ("other", None)
     said = f'"{tmp_path}/said"'
     script(
         tmp_path / "bin/git-lfs", f'echo "$@" >> {said}; ls "{clone.remote}/refs/heads" >> {said}'
     )
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    push(clone.repo, "origin", ONE, sha, MAIN)
+    push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
     assert (tmp_path / "said").read_text() == "push origin issue-1\nmain\n"
 
 
@@ -339,7 +340,7 @@ def test_fetching_the_base_touches_that_ref_alone(clone: Clone, tmp_path: Path) 
     sh(clone.top, "git", "config", "fetch.prune", "true")
     sh(clone.top, "git", "update-ref", "refs/remotes/origin/stale", "HEAD")
     before = set(sh(clone.top, "git", "for-each-ref").splitlines())
-    assert fetch_base(clone.repo, "origin", MAIN) == sha
+    assert fetch_base(Remote(clone.repo, "origin"), MAIN) == sha
     changed = set(sh(clone.top, "git", "for-each-ref").splitlines()) ^ before
     assert {line.split("\t")[1] for line in changed} == {"refs/remotes/origin/main"}
     assert not (clone.admin / "FETCH_HEAD").exists()
@@ -347,14 +348,14 @@ def test_fetching_the_base_touches_that_ref_alone(clone: Clone, tmp_path: Path) 
 
 def test_a_base_that_is_not_there(clone: Clone) -> None:
     with pytest.raises(Expected, match="origin has no branch trunk"):
-        fetch_base(clone.repo, "origin", Branch("trunk"))
+        fetch_base(Remote(clone.repo, "origin"), Branch("trunk"))
 
 
 FETCH = """
 import sys
 from issue_orch.git.run import find_repo
-from issue_orch.git.remote import fetch_base
-print(fetch_base(find_repo(sys.argv[1]), "origin", "main"))
+from issue_orch.git.remote import Remote, fetch_base
+print(fetch_base(Remote(find_repo(sys.argv[1]), "origin"), "main"))
 """
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from issue_orch.core.model import Branch, CommitSha, Number
 from issue_orch.errors import Expected
+from issue_orch.git.checkout import populate_submodules
 from issue_orch.git.removal import (
     Kept,
     Removed,
@@ -21,7 +22,6 @@ from issue_orch.git.removal import (
     sweep,
 )
 from issue_orch.git.run import admin_dir, find_admin_dir, rev_parse
-from issue_orch.git.worktree import populate_submodules
 from tests.git.test_worktree import add_submodule
 from tests.kit.git import (
     Clone,

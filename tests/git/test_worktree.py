@@ -13,19 +13,17 @@ import pytest
 from issue_orch.core.model import Branch, CommitSha, Number
 from issue_orch.errors import Expected
 from issue_orch.git import snapshot
-from issue_orch.git.run import admin_dir, find_admin_dir, find_repo, rev_parse
-from issue_orch.git.worktree import (
-    MARK,
-    Intent,
-    check_out,
+from issue_orch.git.checkout import check_out, copy_listed, populate_submodules
+from issue_orch.git.preserve import preserve
+from issue_orch.git.run import (
+    admin_dir,
     commits_since,
-    copy_listed,
-    head_sha,
-    locked,
-    populate_submodules,
-    register,
-    worktrees_lock,
+    find_admin_dir,
+    find_repo,
+    find_sha,
+    rev_parse,
 )
+from issue_orch.git.worktree import MARK, Intent, locked, register, worktrees_lock
 from tests.kit.git import (
     INTENT,
     Clone,
@@ -62,7 +60,7 @@ def test_register_and_check_out(clone: Clone) -> None:
     path = make_worktree(clone)
     assert names(path) == {"README.md", "src/café one.txt", ".gitignore"}
     assert sh(path, "git", "status", "--porcelain", "-b") == "## issue-1"
-    assert head_sha(clone.repo, str(path)) == start_of(clone)
+    assert find_sha(clone.repo, "HEAD", str(path)) == start_of(clone)
     assert "issue-1" not in (clone.admin / "config").read_text(), (
         "no tracking: it would need config.lock"
     )
@@ -283,7 +281,8 @@ def test_a_lost_folder_with_an_index_is_not_forgotten(clone: Clone) -> None:
 REGISTER = """
 import sys
 from issue_orch.git.run import find_repo
-from issue_orch.git.worktree import Intent, register, check_out
+from issue_orch.git.checkout import check_out
+from issue_orch.git.worktree import Intent, register
 repo = find_repo(sys.argv[1])
 for number in range(5):
     path = f"{sys.argv[1]}-{sys.argv[2]}-{number}"
@@ -370,6 +369,11 @@ def add_submodule(clone: Clone) -> Path:
     return module
 
 
+def trouble_of(clone: Clone, path: Path) -> str | None:
+    found = snapshot.inspect(clone.repo, str(path), ())
+    return snapshot.find_submodule_trouble(clone.repo, str(path), found.submodules)
+
+
 def test_submodules_are_as_the_clone_has_them(clone: Clone) -> None:
     module = add_submodule(clone)
     path = make_worktree(clone)
@@ -377,8 +381,8 @@ def test_submodules_are_as_the_clone_has_them(clone: Clone) -> None:
     assert (path / "sub/inner").read_text() == "inner\n"
     assert list((path / "unused").iterdir()) == []
     assert sh(path / "sub", "git", "remote", "get-url", "origin") == str(module)
-    assert snapshot.dirt(clone.repo, str(path)) == ()
-    assert snapshot.find_submodule_trouble(clone.repo, str(path)) is None
+    assert snapshot.dirt(clone.repo, str(path)) == []
+    assert trouble_of(clone, path) is None
     assert populate_submodules(clone.repo, str(path)) == ["sub"]
 
 
@@ -387,15 +391,15 @@ def test_work_in_a_submodule_is_seen(clone: Clone) -> None:
     path = make_worktree(clone)
     populate_submodules(clone.repo, str(path))
     write(path / "sub/inner", "changed\n")
-    assert "uncommitted" in str(snapshot.find_submodule_trouble(clone.repo, str(path)))
+    assert "uncommitted" in str(trouble_of(clone, path))
     commit(path / "sub", "mine")
     sh(path / "sub", "git", "switch", "-qc", "mine")
     sh(path / "sub", "git", "switch", "-q", "--detach", "HEAD~")
-    assert "on no remote" in str(snapshot.find_submodule_trouble(clone.repo, str(path)))
+    assert "on no remote" in str(trouble_of(clone, path))
     sh(path, "git", "submodule", "deinit", "-f", "sub")
-    assert "on no remote" in str(snapshot.find_submodule_trouble(clone.repo, str(path)))
+    assert "on no remote" in str(trouble_of(clone, path))
     with pytest.raises(Expected, match="submodule"):
-        snapshot.preserve(clone.repo, str(path), Number(1), NOW)
+        preserve(clone.repo, str(path), Number(1), NOW)
 
 
 @pytest.mark.parametrize("kind", ["--depth=1", "--filter=blob:none", "sparse"])
@@ -413,11 +417,11 @@ def test_shallow_partial_and_sparse_are_inherited(clone: Clone, tmp_path: Path, 
     assert (path / "b").exists() is (
         kind != "sparse" or clone.repo.version < (2, 36)
     )  # then it is handed on to worktrees
-    assert snapshot.dirt(other.repo, str(path)) == ()
+    assert snapshot.dirt(other.repo, str(path)) == []
     write(path / "a/x", "changed\n")
     assert snapshot.changes(other.repo, str(path), "HEAD") == (1, 1, 1, ("a/x",))
-    _, work = snapshot.write_trees(other.repo, str(path))
-    assert "b/y" in sh(path, "git", "ls-tree", "-r", "--name-only", work)
+    ref = preserve(other.repo, str(path), Number(1), NOW)
+    assert "b/y" in sh(path, "git", "ls-tree", "-r", "--name-only", str(ref))
 
 
 def test_a_smudge_filter_of_the_user_runs_at_check_out(clone: Clone, home: Path) -> None:
@@ -430,7 +434,7 @@ def test_a_smudge_filter_of_the_user_runs_at_check_out(clone: Clone, home: Path)
     assert sh(path, "git", "show", "HEAD:a.bin") == "pointer"
     assert (path / "a.bin").read_text() == "content\n"
     os.utime(path / "a.bin")
-    assert snapshot.dirt(clone.repo, str(path)) == ()
+    assert snapshot.dirt(clone.repo, str(path)) == []
 
 
 def test_changes(clone: Clone) -> None:
@@ -453,7 +457,7 @@ def test_changes(clone: Clone) -> None:
         ("README.md", "binary", "link", "new ü.txt", "src/café one.txt", "untracked"),
     )
     assert commits_since(clone.repo, str(path), base) == [
-        (head_sha(clone.repo, str(path)), "committed")
+        (find_sha(clone.repo, "HEAD", str(path)), "committed")
     ]
 
 
@@ -465,14 +469,14 @@ def test_a_change_that_git_was_told_to_ignore_is_dirt_and_preserved(
     sh(path, "git", "update-index", flag, "README.md")
     write(path / "README.md", "hidden\n")
     assert sh(path, "git", "status", "--porcelain") == ""
-    assert snapshot.dirt(clone.repo, str(path)) == ("README.md",)
-    ref = snapshot.preserve(clone.repo, str(path), Number(1), NOW)
+    assert snapshot.dirt(clone.repo, str(path)) == ["README.md"]
+    ref = preserve(clone.repo, str(path), Number(1), NOW)
     assert sh(path, "git", "show", f"{ref}:README.md") == "hidden"
 
 
 def test_preserve_keeps_everything_but_ignored_files(clone: Clone) -> None:
     path = make_worktree(clone)
-    assert snapshot.preserve(clone.repo, str(path), Number(1), NOW) is None
+    assert preserve(clone.repo, str(path), Number(1), NOW) is None
     write(path / "README.md", "staged\n")
     sh(path, "git", "add", "README.md")
     write(path / "README.md", "worked\n")
@@ -481,29 +485,27 @@ def test_preserve_keeps_everything_but_ignored_files(clone: Clone) -> None:
     index = Path(admin_dir(clone.repo, str(path)), "index")
     sh(path, "git", "status")
     before = index.read_bytes()
-    ref = snapshot.preserve(clone.repo, str(path), Number(1), NOW)
+    ref = preserve(clone.repo, str(path), Number(1), NOW)
     assert ref == "refs/issue-orch/preserved/1/20260102T030405Z"
     assert index.read_bytes() == before
     assert sh(path, "git", "show", f"{ref}:README.md") == "worked"
     assert sh(path, "git", "show", f"{ref}:new ü/file") == "new"
     assert sh(path, "git", "show", f"{ref}^2:README.md") == "staged"
-    assert sh(path, "git", "rev-parse", f"{ref}^1") == head_sha(clone.repo, str(path))
+    assert sh(path, "git", "rev-parse", f"{ref}^1") == find_sha(clone.repo, "HEAD", str(path))
     assert "x.log" not in sh(path, "git", "ls-tree", "-r", "--name-only", ref)
-    assert snapshot.preserve(clone.repo, str(path), Number(1), NOW) == ref, (
-        "the same work, the same ref"
-    )
+    assert preserve(clone.repo, str(path), Number(1), NOW) == ref, "the same work, the same ref"
     write(path / "more", "more")
-    assert snapshot.preserve(clone.repo, str(path), Number(1), NOW) == f"{ref}-2"
+    assert preserve(clone.repo, str(path), Number(1), NOW) == f"{ref}-2"
 
 
 def test_preserve_keeps_commits_that_are_on_no_remote(clone: Clone) -> None:
     path = make_worktree(clone)
     sh(path, "git", "switch", "-q", "--detach")
     sha = commit(path, "detached", file="x")
-    ref = snapshot.preserve(clone.repo, str(path), Number(1), NOW)
+    ref = preserve(clone.repo, str(path), Number(1), NOW)
     assert sh(path, "git", "rev-parse", str(ref)) == sha
     sh(path, "git", "push", "-q", "origin", "HEAD:refs/heads/somewhere")
-    assert snapshot.preserve(clone.repo, str(path), Number(1), NOW) is None
+    assert preserve(clone.repo, str(path), Number(1), NOW) is None
 
 
 def test_preserve_where_names_are_sha256(home: Path, tmp_path: Path) -> None:
@@ -511,7 +513,7 @@ def test_preserve_where_names_are_sha256(home: Path, tmp_path: Path) -> None:
     commit(tmp_path / "wide", "first", file="x")
     write(tmp_path / "wide/new", "untracked")
     repo = find_repo(str(tmp_path / "wide"))
-    ref = snapshot.preserve(repo, repo.main, Number(1), NOW)
+    ref = preserve(repo, repo.main, Number(1), NOW)
     assert sh(tmp_path / "wide", "git", "show", f"{ref}:new") == "untracked"
 
 
@@ -522,13 +524,13 @@ def test_preserve_in_the_middle_of_a_conflict_and_without_any_commit(clone: Clon
     sh(path, "git", "switch", "-q", ONE)
     commit(path, "b", **{"README.md": "b\n"})
     sh(path, "git", "merge", "-q", "other", check=False)
-    ref = snapshot.preserve(clone.repo, str(path), Number(1), NOW)
+    ref = preserve(clone.repo, str(path), Number(1), NOW)
     assert "<<<<<<<" in sh(path, "git", "show", f"{ref}:README.md")
     sh(path, "git", "merge", "--abort")
     sh(path, "git", "switch", "-q", "--orphan", "empty")
     write(path / "only", "here")
-    assert head_sha(clone.repo, str(path)) is None
-    ref = snapshot.preserve(clone.repo, str(path), Number(2), NOW)
+    assert find_sha(clone.repo, "HEAD", str(path)) is None
+    ref = preserve(clone.repo, str(path), Number(2), NOW)
     assert sh(path, "git", "show", f"{ref}:only") == "here"
 
 
@@ -536,12 +538,12 @@ def test_preserve_refuses_what_it_cannot_keep(clone: Clone) -> None:
     path = make_worktree(clone)
     write(path / "big", "x" * 2000)
     with pytest.raises(Expected, match="not committed"):
-        snapshot.preserve(clone.repo, str(path), Number(1), NOW, max_bytes=1000)
+        preserve(clone.repo, str(path), Number(1), NOW, max_bytes=1000)
     (path / "big").unlink()
     sh(path, "git", "init", "-q", "nested")
     commit(path / "nested", "inner", file="x")
     with pytest.raises(Expected, match="repository of its own"):
-        snapshot.preserve(clone.repo, str(path), Number(1), NOW)
+        preserve(clone.repo, str(path), Number(1), NOW)
     assert sh(clone.top, "git", "for-each-ref", "refs/issue-orch") == ""
 
 
@@ -558,7 +560,7 @@ def test_reading_never_breaks_a_commit_of_the_agent(clone: Clone) -> None:
             snapshot.changes(clone.repo, str(path), base)
             snapshot.dirt(clone.repo, str(path))
             with suppress(Expected):  # it changes meanwhile
-                snapshot.preserve(clone.repo, str(path), Number(1), NOW)
+                preserve(clone.repo, str(path), Number(1), NOW)
             reads += 1
         assert agent.stderr is not None
         assert (agent.returncode, agent.stderr.read()) == (0, b"")

@@ -454,7 +454,7 @@ def test_a_hanging_remote_ends_in_time(scene: Scene) -> None:
         scene.git(
             "remote", "set-url", "origin", f"http://127.0.0.1:{server.getsockname()[1]}/x.git"
         )
-        repo = hardened.find_repo(str(scene.clone))
+        origin = remote.Remote(hardened.find_repo(str(scene.clone)), "origin", timeout=0.5)
         sha = CommitSha(scene.git("rev-parse", "HEAD").strip())
         with pytest.raises(remote.RemoteFailed, match="no answer in 0 s"):
-            remote.push(repo, "origin", Branch("issue-1"), sha, Branch("main"), timeout=0.5)
+            remote.push(origin, Branch("issue-1"), sha, Branch("main"))

@@ -13,8 +13,9 @@ import pytest
 
 from issue_orch.core.model import Branch, CommitSha
 from issue_orch.git import merges
+from issue_orch.git.checkout import check_out
 from issue_orch.git.run import Repo, admin_dir, find_repo, read_version
-from issue_orch.git.worktree import Intent, check_out, register
+from issue_orch.git.worktree import Intent, register
 
 OLD_GIT = read_version() < merges.MINIMUM
 predicts = pytest.mark.skipif(OLD_GIT, reason="predicting conflicts needs a newer git")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from issue_orch.core.model import Number
-from issue_orch.git import snapshot
+from issue_orch.git import preserve as preserved
+from issue_orch.git.checkout import populate_submodules
 from issue_orch.git.removal import Kept, Removed, Wanted, remove_worktrees
 from issue_orch.git.run import admin_dir, find_repo, rev_parse
-from issue_orch.git.worktree import populate_submodules
 from tests.git.test_worktree import add_submodule
 from tests.kit.git import Clone, clone, commit, home, make_worktree, script, sh, write
 
@@ -457,7 +457,7 @@ def test_a_submodule_at_another_commit_is_kept_by_its_commit(clone: Clone) -> No
     sh(path / "sub", "git", "push", "-q", str(module), f"{sha}:refs/heads/pushed")
     sh(path / "sub", "git", "fetch", "-q", "origin")
     write(path / "README.md", "new\n")
-    ref = snapshot.preserve(clone.repo, str(path), Number(1), NOW)
+    ref = preserved.preserve(clone.repo, str(path), Number(1), NOW)
     assert sha in sh(clone.top, "git", "ls-tree", str(ref), "sub")
     assert blob(clone, str(ref), "README.md") == b"new\n"
 
@@ -467,7 +467,7 @@ def test_a_submodule_that_is_not_checked_out_is_kept_as_it_is_staged(clone: Clon
     path = make_worktree(clone)
     sha = commit(module, "newer", inner="new\n")
     sh(path, "git", "update-index", "--cacheinfo", f"160000,{sha},unused")
-    ref = snapshot.preserve(clone.repo, str(path), Number(1), NOW)
+    ref = preserved.preserve(clone.repo, str(path), Number(1), NOW)
     assert sha in sh(clone.top, "git", "ls-tree", str(ref), "unused")
 
 
@@ -624,8 +624,8 @@ def test_the_index_of_the_worktree_is_left_alone(clone: Clone) -> None:
     sides_of_a_conflict(clone, path)
     index = Path(admin_dir(clone.repo, str(path)), "index")
     before = index.read_bytes()
-    ref = snapshot.preserve(clone.repo, str(path), Number(1), NOW)
+    ref = preserved.preserve(clone.repo, str(path), Number(1), NOW)
     assert index.read_bytes() == before
-    assert snapshot.preserve(clone.repo, str(path), Number(1), NOW) == ref, (
+    assert preserved.preserve(clone.repo, str(path), Number(1), NOW) == ref, (
         "the same work, the same ref"
     )

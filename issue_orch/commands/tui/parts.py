@@ -14,8 +14,9 @@ from textual.widgets import RichLog, Static
 
 from ...actions.launch import load_adapter
 from ...core.record import SessionStatus
-from ...git.run import Repo, entries, git, neutral
+from ...git.run import Repo, entries, git
 from ...git.snapshot import UNTRACKED
+from ...git.trust import neutral
 from ...store.files import read_untrusted, seconds
 from ...store.log import LogReader
 from ...store.look import Seen

@@ -1,0 +1,89 @@
+"""What is held against keys of a clone's configuration, where workers can write: what of them runs, and what has changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..store.files import load_json, session_folder
+from .run import Overrides, Repo, git
+
+# Exactly what `git lfs install` writes: the one filter that may come from the clone's own configuration.
+LFS_COMMANDS = {
+    "git-lfs clean -- %f",
+    "git-lfs smudge -- %f",
+    "git-lfs smudge --skip -- %f",
+    "git-lfs filter-process",
+    "git-lfs filter-process --skip",
+}
+LFS_RUNS = re.compile(r"lfs\.(extension\.|customtransfer\.|standalonetransferagent)")
+DANGEROUS = re.compile(
+    r"(filter\..*|diff\.external|diff\..*\.(command|textconv)|merge\..*\.driver|core\.(sshcommand|gitproxy|askpass)"
+    r"|credential\..*|url\..*|http\..*|include.*|gpg\.(.*\.)?program|gpg\..*command"
+    r"|lfs\.(extension\..*|customtransfer\..*|standalonetransferagent|url|pushurl)"
+    r"|extensions\.partialclone|remote\..*\.promisor"  # git fetches what is missing from any such remote
+    r"|remote\.(?P<remote>.*)\.(url|pushurl|receivepack|uploadpack|proxy|vcs))",
+    re.DOTALL,
+)
+
+
+def load_settings(repo: Repo, worktree: str | None = None) -> list[tuple[str, str, bool]]:
+    """Each value of the configuration as git sees it, includes followed: the key as git canonicalises it, the value, and
+    whether it stands inside the clone."""
+    done = git(repo, "config", "--list", "--show-scope", "-z", worktree=worktree)
+    fields = done.stdout.split("\0")
+    pairs = zip(fields[0::2], fields[1::2], strict=False)
+    split = [(scope, *pair.partition("\n")[::2]) for scope, pair in pairs]
+    return [
+        (key, value, scope in ("local", "worktree"))
+        for scope, key, value in split
+        if scope != "command"
+    ]
+
+
+def neutral(repo: Repo, worktree: str | None = None) -> Overrides:
+    """Settings for commands that look at files: filters and merge drivers from inside the clone do not run.
+
+    Those of the user's own configuration do, and LFS does, unless the clone tells LFS to run something.
+    """
+    settings = load_settings(repo, worktree)
+    lfs = not any(LFS_RUNS.match(key) for key, *_ in settings)
+    overrides: dict[str, str] = {}
+    for key, value, local in settings:
+        driver, _, variable = key.rpartition(".")
+        if not local or "." not in driver:
+            continue
+        if key.startswith("filter.") and not (
+            lfs and (value in LFS_COMMANDS or variable == "required")
+        ):
+            # An empty `process` outranks the others and does nothing; a required filter that does nothing fails.
+            off = {"process": "", "clean": "", "smudge": "", "required": "false"}
+            overrides |= {f"{driver}.{each}": nothing for each, nothing in off.items()}
+        elif key.startswith("merge.") and variable == "driver":
+            overrides[key] = "false"  # one that fails is a conflict, which is the careful answer
+    return tuple(overrides.items())
+
+
+def dangerous_keys(repo: Repo, remote: str = "origin") -> dict[str, str]:
+    """Keys that run something or send our traffic elsewhere, each with a hash of its values (they may be secret).
+
+    Of remotes only `remote` counts: adding another one is everyday work.
+    """
+    from hashlib import sha256  # with OpenSSL, which a supervisor does without
+
+    values: dict[str, list[str]] = {}
+    for key, value, _ in load_settings(repo):
+        found = DANGEROUS.fullmatch(key)
+        if found and found["remote"] in (None, remote):
+            values.setdefault(key, []).append(value)
+    return {
+        key: sha256("\0".join(each).encode("utf-8", "surrogateescape")).hexdigest()
+        for key, each in values.items()
+    }
+
+
+def changed_keys(state: Path, number: int, now: Mapping[str, str]) -> list[str]:
+    """Those that differ from what was noted when the worker of this session started (threat S9)."""
+    noted = load_json(session_folder(state, number) / "keys.json")
+    return [] if noted is None else sorted({key for key, _ in noted.items() ^ now.items()})
