@@ -16,7 +16,7 @@ from typing import Any, cast
 from ..agents import registry
 from ..agents.base import Adapter
 from ..config.approval import approved_folder
-from ..config.layers import check_agent
+from ..config.layers import known_agent
 from ..core.history import Registered, Started
 from ..core.record import SessionStatus
 from ..errors import Expected
@@ -100,7 +100,7 @@ def require_agent(context: Context) -> None:
     """Before anything is made: is the agent there, and may it run under this budget?"""
     from shutil import which
 
-    agent = check_agent(context.config)
+    agent = known_agent(context.config)
     settings, capabilities = context.config.agent_settings(agent), load_adapter(agent).CAPABILITIES
     program = settings.command[0] if settings.command else capabilities.program
     if which(program, path=context.env.get("PATH")) is None:

@@ -7,7 +7,7 @@ import sys
 import time
 
 from ..actions.context import open_context
-from ..config.layers import check_agent
+from ..config.layers import known_agent
 from ..coordinator.loop import Clock, Coordinator, Options, Passed
 from ..errors import LeaseHeld
 from ..store.leases import probe, take
@@ -29,7 +29,7 @@ def run(
 ) -> int:
     options = Options({"max_workers": max_workers}, interval, stack, serialize, verbose)
     context = open_context(options.flags)
-    check_agent(context.config)
+    known_agent(context.config)
     warn(*context.config.warnings)
     holder = probe(context.state, "run")
     if holder:

@@ -14,7 +14,7 @@ from ..actions import spawn as action
 from ..actions.context import Context, connect, open_context
 from ..actions.facts import fetch_plan
 from ..actions.spawn import Start
-from ..config.layers import check_agent
+from ..config.layers import known_agent
 from ..core.model import Issue
 from ..core.plan import Eligible, next_starts
 from ..core.ready import Reason, not_approved, quoted
@@ -32,7 +32,7 @@ def spawn(
     numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: bool, as_json: bool
 ) -> int:
     context = open_context({"agent": agent})
-    check_agent(context.config)
+    known_agent(context.config)
     # A thread that starts git needs the interpreter for moments, while another one imports.
     sys.setswitchinterval(0.0002)
     before = action.last_base(context)

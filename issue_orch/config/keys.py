@@ -54,7 +54,7 @@ class Key(NamedTuple):
         return one_of(self.choices) if self.choices else KINDS[self.type]
 
 
-def keys_of(settings: Any) -> tuple[Key, ...]:
+def _keys_of(settings: Any) -> tuple[Key, ...]:
     """The keys of a table of settings: the field ready_labels is the key ready.labels."""
     found = []
     for field, hint in settings.__annotations__.items():
@@ -293,8 +293,8 @@ class Config(NamedTuple):
         return (many,) if self.max_workers > 5 else ()
 
 
-KEYS = keys_of(Config)
-AGENT_KEYS = keys_of(Agent)
+KEYS = _keys_of(Config)
+AGENT_KEYS = _keys_of(Agent)
 BY_NAME = {key.name: key for key in KEYS}
 AGENT_BY_NAME = {key.name: key for key in AGENT_KEYS}
 

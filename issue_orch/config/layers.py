@@ -201,7 +201,7 @@ def _build(values: Mapping[str, Any]) -> Config:
     return Config(**fields, agents={name: Agent(**settings) for name, settings in agents.items()})
 
 
-def check_agent(config: Config, name: str | None = None) -> str:
+def known_agent(config: Config, name: str | None = None) -> str:
     """The agent that works, by name. Raises Usage for one that is neither built in nor given a command."""
     agent = name or config.agent
     if agent not in BUILT_IN_AGENTS and not config.agent_settings(agent).command:

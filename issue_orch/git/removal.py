@@ -255,8 +255,10 @@ def _find_users(folders: Sequence[str]) -> dict[str, str]:
             target, pid = os.readlink(link), link.split("/")[2]
         except OSError:
             continue  # ended meanwhile, or somebody else's
+        if "-checking" not in target or int(pid) == os.getpid():
+            continue  # there may be many more files than folders
         for folder in folders:
-            if _is_in(folder, target) and int(pid) != os.getpid():
+            if _is_in(folder, target):
                 name = load_text(f"/proc/{pid}/comm").strip()
                 users[folder] = f"in use by process {pid} ({name})"
     return users

@@ -21,7 +21,7 @@ from issue_orch.config.approval import (
     to_approve,
 )
 from issue_orch.config.keys import AGENT_KEYS, KEYS, Agent, Config, commented_file, find_key
-from issue_orch.config.layers import check_agent, load_config, load_team, parse, user_file
+from issue_orch.config.layers import known_agent, load_config, load_team, parse, user_file
 from issue_orch.errors import Expected, StateUnreadable, Unapproved, Usage
 
 
@@ -56,7 +56,7 @@ def test_defaults_without_any_file(place: Path) -> None:
         None,
     )
     assert config.agent_settings() == Agent() and config == Config() and config.warnings == ()
-    assert check_agent(config) == "claude"
+    assert known_agent(config) == "claude"
 
 
 def test_later_layers_win(place: Path) -> None:
@@ -241,14 +241,14 @@ def test_many_workers_warn(place: Path) -> None:
 
 def test_an_agent_that_is_not_built_in_needs_a_command(place: Path) -> None:
     with pytest.raises(Usage, match=r"\[agents.mine\] has no command"):
-        check_agent(load(place, "agent = 'mine'"))
+        known_agent(load(place, "agent = 'mine'"))
     assert (
-        check_agent(
+        known_agent(
             load(place, env={"ISSUE_ORCH_AGENT": "mine", "ISSUE_ORCH_AGENTS_MINE_COMMAND": "run"})
         )
         == "mine"
     )
-    assert check_agent(load(place), "codex") == "codex"
+    assert known_agent(load(place), "codex") == "codex"
 
 
 def approve_here(place: Path) -> None:
