@@ -18,11 +18,12 @@ from .place import Place
 FILES = [f"src/d{number // 100}/f{number}.py" for number in range(3_500)]
 PREDICT = """\
 import json, os, sys, time
-from issue_orch import conflicts, git
-repo = git.find_repo(os.getcwd())
+from issue_orch.git import merges
+from issue_orch.git.run import find_repo
+repo = find_repo(os.getcwd())
 base, *heads = sys.argv[1:]
 begun = time.perf_counter()
-found = conflicts.predict(repo, base, {f"work-{n}": head for n, head in enumerate(heads)})
+found = merges.predict(repo, base, {f"work-{n}": head for n, head in enumerate(heads)})
 print(json.dumps([(time.perf_counter() - begun) * 1000, len(found.pairs)]))
 """
 

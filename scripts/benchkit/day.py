@@ -20,7 +20,6 @@ def day(place: Place, rounds: int) -> Iterator[tuple[float, float]]:
     place.run("run", "--once", "--max-workers", "1")  # one worker, so that all places are taken
     place.wait_started(1)
     sandbox, passes, idle = place.sandbox, list[int](), 0
-    assert sandbox is not None
     pulls = complete(place)
     for change in [*[None] * 3, *changes(place, pulls), None]:
         if change is not None:
@@ -41,7 +40,6 @@ def day_phases(place: Place) -> str:
 def complete(place: Place) -> list[int]:
     """Sessions as workers would have left them, with open pulls; and many issues that nobody made ready."""
     sandbox = place.sandbox
-    assert sandbox is not None and place.clone is not None
     numbers = [
         sandbox.add_issue(f"Complete {at}", "Do it.", labels=["ready"]) for at in range(PULLS)
     ]
@@ -56,7 +54,7 @@ def complete(place: Place) -> list[int]:
         sandbox.open_pull(f"issue-{number}", "main", "T", f"Closes #{number}", "you")
         for number in numbers
     ]
-    state = place.clone / ".git" / "issue-orch"
+    state = place.state
     for number, pull in zip(numbers, pulls, strict=True):
         make_session(state, number)
         save_status(
@@ -81,7 +79,6 @@ def complete(place: Place) -> list[int]:
 def changes(place: Place, pulls: list[int]) -> Iterator[Callable[[], object]]:
     """Five an hour: a check ends, a review, a word on an issue, a new ready issue, an issue that is edited."""
     sandbox = place.sandbox
-    assert sandbox is not None
     for hour in range(HOURS):
         pull = pulls[hour % len(pulls)]
         yield lambda pull=pull: sandbox.set_check(sandbox.pulls[pull].head_sha, "test", "success")

@@ -19,22 +19,11 @@ from types import TracebackType
 from typing import Any
 
 from issue_orch.sandbox.records import Incoming
+from issue_orch.sandbox.scene import Ran, Scene
 from issue_orch.sandbox.server import Handler, Sandbox
 
 TOP = Path(__file__).resolve().parent.parent.parent
 AGENT = "#!/bin/sh\necho started > {fifo}\nexec sleep 100000\n"
-CONFIG = """\
-repo = "acme/widgets"
-agent = "sleeper"
-max_workers = 200
-path = "../work/{{repo}}-issue-{{number}}"
-
-[github]
-base_url = "{base_url}"
-
-[agents.sleeper]
-command = ["{agent}"]
-"""
 
 
 class SlowHandler(Handler):
@@ -53,37 +42,24 @@ class SlowSandbox(Sandbox):
     spans: list[tuple[float, float, str]] = []
 
 
-class Place:
+class Place(Scene):
     """A folder that goes away, and everything that was started in it ends."""
+
+    deadline = 900.0
+    sandbox: SlowSandbox
 
     def __init__(self, latency: int, by_cpu: bool, folder: Path | None) -> None:
         self.told = ""  # what a row has to say of itself
         SlowSandbox.latency, self.by_cpu = latency, by_cpu
         self.stack = ExitStack()
         where = folder or ("/dev/shm" if os.path.isdir("/dev/shm") else None)
-        self.folder = Path(tempfile.mkdtemp(prefix="issue-orch-bench-", dir=where))
-        self.home, self.fifo, self.trace = (
-            self.folder / "home",
-            self.folder / "started",
-            self.folder / "trace",
-        )
-        self.home.mkdir()
-        self.sandbox: SlowSandbox | None = None
-        self.clone: Path | None = None
-        self.python, self.command = make_environment(self.folder / "venv")
-        self.env = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.home),
-            "USER": "bench",
-            "LANG": "C.UTF-8",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "ISSUE_ORCH_WRITE_GAP": "0",
-        }
-        self.git_config = (
-            "[user]\n\tname = Bench\n\temail = bench@example.org\n[init]\n\tdefaultBranch = main\n"
-            "[credential]\n\thelper = store\n[gc]\n\tauto = 0\n"
-        )
-        (self.home / ".gitconfig").write_text(self.git_config)
+        super().__init__(Path(tempfile.mkdtemp(prefix="issue-orch-bench-", dir=where)))
+        self.fifo, self.trace = self.folder / "started", self.folder / "trace"
+        self.python, self.script = make_environment(self.folder / "venv")
+        self.command = [self.script]
+        del self.env["PYTHONPATH"]
+        self.env["LANG"] = "C.UTF-8"
+        self.git("config", "--global", "gc.auto", "0", cwd=self.folder)
         os.mkfifo(self.fifo)
         self.started = os.open(self.fifo, os.O_RDWR | os.O_NONBLOCK)
         self.agent = self.folder / "agent"
@@ -99,36 +75,17 @@ class Place:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.clone is not None:
-            self.run("stop", "--all", check=False)
+        if self.clone.exists():
+            self.orch("stop", "--all")
         self.stack.close()
         os.close(self.started)
         shutil.rmtree(self.folder)
 
-    def run(
-        self, *words: str, cwd: Path | None = None, check: bool = True, **env: str
-    ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self.command, *words],
-            cwd=cwd or self.clone or self.folder,
-            env={**self.env, **env},
-            text=True,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=check,
-        )
+    def run(self, *words: str, **env: str) -> Ran:
+        return self.orch(*words, check=True, env=env)
 
-    def git(self, *words: str, cwd: Path | None = None, stdin: str | None = None) -> str:
-        return subprocess.run(
-            ["git", *words],
-            cwd=cwd or self.clone,
-            env=self.env,
-            text=True,
-            input=stdin,
-            check=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        ).stdout.strip()
+    def git(self, *words: str, **options: Any) -> str:
+        return super().git(*words, **options).strip()
 
     def merges(self, one: str, other: str) -> bool:
         return (
@@ -158,7 +115,6 @@ class Place:
     def make_clone(self, files: int, issues: int) -> Path:
         """A sandbox with a seeded repository of so many files and ready issues, and a clone that is set up."""
         sandbox = self.stack.enter_context(SlowSandbox(self.folder / "github"))
-        token = sandbox.add_user("you", "admin")
         for number in range(1, issues + 1):
             sandbox.add_issue(
                 f"Issue {number}", f"Do it.\n\nFiles: src/d0/f{number}.py", labels=["ready"]
@@ -170,23 +126,10 @@ class Place:
             check=True,
         )
         sandbox.sync()
-        host = sandbox.base_url.removeprefix("http://")
-        (self.home / ".git-credentials").write_text(f"http://you:{token}@{host}\n")
-        self.git(
-            "clone",
-            "--quiet",
-            str(sandbox.repository.path),
-            str(self.folder / "widgets"),
-            cwd=self.folder,
-        )
-        self.clone, self.sandbox = self.folder / "widgets", sandbox
+        self.connect(sandbox, "sleeper", max_workers=200)
         (self.folder / "work").mkdir()
-        self.git("remote", "set-url", "origin", sandbox.git_url)
-        self.env["ISSUE_ORCH_TOKEN"] = token
-        (self.clone / ".issue-orch.toml").write_text(
-            CONFIG.format(base_url=sandbox.base_url, agent=self.agent)
-        )
-        self.run("init", "--approve")
+        place = 'path = "../work/{repo}-issue-{number}"'
+        self.write_config(place, f'[agents.sleeper]\ncommand = ["{self.agent}"]\n')
         return self.clone
 
     def wait_started(self, count: int, seconds: float = 120) -> float:

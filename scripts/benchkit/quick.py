@@ -48,7 +48,7 @@ def against_pass(
 def make_sessions(place: Place, count: int) -> Path:
     """A clone with so many sessions in all states; every third has facts of its pull."""
     place.git("init", "--quiet", "widgets", cwd=place.folder)
-    top = place.folder / "widgets"
+    top = place.clone
     state = make_state(top / ".git")
     for number in range(1, count + 1):
         phase = PHASES[(number - 1) % len(PHASES)]
@@ -111,7 +111,6 @@ def make_sessions(place: Place, count: int) -> Path:
 
 def report(place: Place, rounds: int) -> Iterator[tuple[float, float]]:
     top = make_sessions(place, 1)
-    place.clone = top
     write_context(
         new_status(1, worktreePath=str(top), branch="issue-1", base="main"),
         "acme/widgets",
@@ -124,14 +123,14 @@ def report(place: Place, rounds: int) -> Iterator[tuple[float, float]]:
             file.unlink()
 
     yield from against_pass(
-        place, rounds, [place.command, "report", "working", "--note", "x"], top, after=empty
+        place, rounds, [place.script, "report", "working", "--note", "x"], top, after=empty
     )
 
 
 def status(count: int, *flags: str) -> Callable[[Place, int], Iterator[tuple[float, float]]]:
     def measure(place: Place, rounds: int) -> Iterator[tuple[float, float]]:
-        place.clone = make_sessions(place, count)
-        yield from against_pass(place, rounds, [place.command, "status", *flags], place.clone)
+        top = make_sessions(place, count)
+        yield from against_pass(place, rounds, [place.script, "status", *flags], top)
 
     return measure
 
@@ -142,7 +141,7 @@ def words(*argv: str) -> Callable[[Place, int], Iterator[tuple[float, float]]]:
     def measure(place: Place, rounds: int) -> Iterator[tuple[float, float]]:
         cwd = place.folder if argv[0] == "plan" else make_sessions(place, 0)
         yield from against_pass(
-            place, rounds, [place.command, *argv], cwd, code_zero=argv[0] == "--help"
+            place, rounds, [place.script, *argv], cwd, code_zero=argv[0] == "--help"
         )
 
     return measure
@@ -152,15 +151,14 @@ def imports(*argv: str) -> Callable[[Place], str]:
     """What is imported: milliseconds by kind under -X importtime, which is slower than the truth."""
 
     def phases(place: Place) -> str:
-        cwd = place.clone or (place.folder if argv[0] == "plan" else place.folder / "widgets")
-        return import_phases(place, argv, cwd if cwd.exists() else place.folder)
+        return import_phases(place, argv, place.clone if place.clone.exists() else place.folder)
 
     return phases
 
 
 def import_phases(place: Place, argv: tuple[str, ...], cwd: Path) -> str:
     done = subprocess.run(
-        [place.python, "-X", "importtime", place.command, *argv],
+        [place.python, "-X", "importtime", place.script, *argv],
         cwd=cwd,
         env=place.env,
         text=True,

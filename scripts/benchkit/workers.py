@@ -74,8 +74,7 @@ def spawn_yardstick(place: Place, count: int) -> float:
 
 def clear(place: Place, count: int) -> None:
     """Back to where no issue was started."""
-    assert place.clone is not None
-    state = place.clone / ".git" / "issue-orch"
+    state = place.state
     if any((state / "sessions").iterdir()):
         place.run("stop", "--all")
     for path in paths(place, count):
@@ -101,7 +100,7 @@ def spawn_phases(count: int) -> Callable[[Place], str]:
             whole = time.time() - begun
             place.wait_started(count)
         launch = max(entry.stat().st_mtime for entry in sessions(place, "launch.json"))
-        imports = sum(spent for spent, _ in rows_of(done.stderr))
+        imports = sum(spent for spent, _ in rows_of(done.err))
         clear(place, count)
         return (
             f"imports {imports:.0f} ms; {told(git_spans(place), begun, 'git processes')}; "
@@ -113,8 +112,7 @@ def spawn_phases(count: int) -> Callable[[Place], str]:
 
 
 def sessions(place: Place, name: str) -> list[Path]:
-    assert place.clone is not None
-    return list((place.clone / ".git" / "issue-orch" / "sessions").glob(f"*/{name}"))
+    return list((place.state / "sessions").glob(f"*/{name}"))
 
 
 class tracing:
@@ -126,11 +124,10 @@ class tracing:
     def __enter__(self) -> None:
         shutil.rmtree(self.place.trace, ignore_errors=True)
         self.place.trace.mkdir()
-        config = f"{self.place.git_config}[trace2]\n\teventTarget = {self.place.trace}\n"
-        (self.place.home / ".gitconfig").write_text(config)
+        self.place.git("config", "--global", "trace2.eventTarget", str(self.place.trace))
 
     def __exit__(self, *_: object) -> None:
-        (self.place.home / ".gitconfig").write_text(self.place.git_config)
+        self.place.git("config", "--global", "--unset", "trace2.eventTarget")
 
 
 def git_spans(place: Place) -> list[tuple[float, float, str]]:
@@ -167,7 +164,7 @@ def prune(place: Place, rounds: int, count: int = 30) -> Iterator[tuple[float, f
     heads = merge_pulls(place, count)
     for number in range(rounds + 1):
         make_merged(place, heads)
-        done = timed([place.command, "prune"], place.clone or "", place.env)[0]
+        done = timed([place.script, "prune"], place.clone, place.env)[0]
         if any(path.exists() for path in paths(place, count)):
             raise RuntimeError("prune kept worktrees")
         wait_gone(place)
@@ -190,7 +187,6 @@ def wait_gone(place: Place) -> None:
 
 def merge_pulls(place: Place, count: int) -> list[str]:
     """Branches with a commit each, pulls from them, all merged by a person."""
-    assert place.sandbox is not None
     text = "".join(
         f"commit refs/heads/issue-{n}\ncommitter Bench <bench@example.org> 1700000001 +0000\ndata 4\nWork\n"
         f"from refs/heads/main^0\nM 100644 inline new/{n}.py\ndata 2\nx\n"
@@ -215,8 +211,7 @@ def merge_pulls(place: Place, count: int) -> list[str]:
 
 
 def make_merged(place: Place, heads: list[str]) -> None:
-    assert place.clone is not None
-    state = place.clone / ".git" / "issue-orch"
+    state = place.state
     for number, (path, head) in enumerate(zip(paths(place, len(heads)), heads, strict=True), 1):
         place.git("worktree", "add", "--quiet", "-B", f"issue-{number}", str(path), f"{head}^")
         make_session(state, number)
@@ -245,7 +240,6 @@ def make_merged(place: Place, heads: list[str]) -> None:
 
 
 def prune_phases(place: Place) -> str:
-    assert place.sandbox is not None
     make_merged(place, [pull.head_sha for pull in place.sandbox.pulls.values()])
     with tracing(place):
         SlowSandbox.spans.clear()
@@ -253,7 +247,7 @@ def prune_phases(place: Place) -> str:
         done = place.run("prune", PYTHONPROFILEIMPORTTIME="1")
         whole = time.time() - begun
     wait_gone(place)
-    imports = sum(spent for spent, _ in rows_of(done.stderr))
+    imports = sum(spent for spent, _ in rows_of(done.err))
     return (
         f"imports {imports:.0f} ms; {told(git_spans(place), begun, 'git processes')}; "
         f"{told(SlowSandbox.spans, begun, 'GitHub requests')}; done at {whole * 1000:.0f}"
@@ -305,7 +299,6 @@ def poll(place: Place, rounds: int) -> Iterator[tuple[float, float]]:
     place.make_clone(10, 3)
     place.run("run", "--once")
     place.wait_started(3)
-    assert place.sandbox is not None
     for number in range(rounds + 2):
         before, begun = sum(place.sandbox.rate_used.values()), len(place.sandbox.requests)
         place.run("run", "--once")

@@ -101,7 +101,7 @@ def test_spawn_reads_without_the_packages_that_it_does_not_need(scene: Scene) ->
     out = scene.folder / "modules"
     code = LIST.format(out=str(out), words=["spawn", str(number)])
     subprocess.run(
-        [scene.python, "-P", "-c", code],
+        [scene.command[0], "-P", "-c", code],
         cwd=scene.clone,
         env=scene.env,
         check=True,

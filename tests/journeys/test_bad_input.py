@@ -414,7 +414,7 @@ def test_a_title_of_nothing_visible_gives_way_to_that_of_the_issue(scene: Scene)
 def test_a_full_disk_is_said(scene: Scene) -> None:
     """A limit on the size of files stands for the full disk: writes fail with an OSError all the same."""
     number = scene.issue()
-    line = f'ulimit -f 0; trap "" XFSZ; exec "{scene.python}" -P -m issue_orch spawn {number}'
+    line = f'ulimit -f 0; trap "" XFSZ; exec "{scene.command[0]}" -P -m issue_orch spawn {number}'
     done = subprocess.run(
         ["sh", "-c", line],
         cwd=scene.clone,

@@ -47,7 +47,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
             sysconfig.get_path("purelib")
         )  # .pth files there are not obeyed
         zipfile.ZipFile(WHEEL).extractall(packages)
-        made.python, made.env["PYTHONPATH"] = str(environment / "bin" / "python"), str(packages)
+        made.command[0], made.env["PYTHONPATH"] = str(environment / "bin" / "python"), str(packages)
         yield made
 
 
@@ -119,10 +119,7 @@ def test_every_session_of_an_older_version_goes_on(scene: Scene) -> None:
 
 
 def rows(scene: Scene) -> list[int]:
-    return [
-        row["issueNumber"]
-        for row in json.loads(scene.orch("status", "--json", check=True).out)["sessions"]
-    ]
+    return list(scene.sessions())
 
 
 def pull_of(scene: Scene, number: int) -> int:
@@ -155,7 +152,7 @@ def test_what_was_installed_goes_while_a_worker_runs(scene: Scene, agent: str) -
     scene.gate("end")
     number = spawn(scene, agent)
     shutil.rmtree(scene.folder / "installed")
-    scene.python, scene.env["PYTHONPATH"] = sys.executable, package_parent()
+    scene.command[0], scene.env["PYTHONPATH"] = sys.executable, package_parent()
     scene.release("end")
     scene.wait_quiet()
     status = scene.status(number)

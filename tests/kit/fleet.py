@@ -90,7 +90,7 @@ class Fleet:
     # -- what a person, GitHub and the machine do
 
     def rows(self) -> list[dict[str, Any]]:
-        return list(json.loads(self.scene.orch("status", "--json", check=True).out)["sessions"])
+        return list(self.scene.sessions().values())
 
     def labelled(self, *labels: str) -> list[int]:
         return [row["issueNumber"] for row in self.rows() if row["headline"] in labels]

@@ -6,18 +6,17 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NoReturn
 
-from issue_orch.process.run import package_parent
+from issue_orch.sandbox import scene
+from issue_orch.sandbox.scene import Ran as Ran
 from issue_orch.sandbox.server import Sandbox
 
-DEADLINE = 60.0
 IS_SUPERVISOR = (
     "supervisor /"  # of a module whose name older versions spell otherwise, with its state folder
 )
@@ -59,51 +58,24 @@ WRITES = re.compile(
 )
 
 
+CLAIMS = {"WORKING", "PLANNING", "STARTING", "QUIET", "RETRYING"}  # that a worker runs
+
+
 class MayPass(AssertionError):
     """What may be seen for a moment while something is made: a fault only when it stays so."""
 
 
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-class Scene:
-    """One clone and its surroundings. `env` and `config` may be changed between commands."""
+class Scene(scene.Scene):
+    """With a scripted agent, gates for it, and a look at all that happened."""
 
     def __init__(self, folder: Path, sandbox: Sandbox, clone: str = "widgets") -> None:
-        self.folder, self.sandbox = folder, sandbox
-        self.home, self.clone = folder / "home", folder / clone
-        self.home.mkdir()
-        self.token = sandbox.add_user("you", "admin")
-        self.env = {
-            "PATH": f"{Path(sys.executable).parent}:{GIT}:/usr/local/bin:/usr/bin:/bin",
-            "HOME": str(self.home),
-            "USER": "you",
-            "PYTHONPATH": package_parent(),
-            "ISSUE_ORCH_TOKEN": self.token,
-            "ISSUE_ORCH_WRITE_GAP": "0",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "TERM": "dumb",
-            "LC_ALL": "C.UTF-8",
-        }
-        host = sandbox.base_url.removeprefix("http://")
-        (self.home / ".gitconfig").write_text(
-            "[user]\n\tname = You\n\temail = you@example.org\n[credential]\n\thelper = store\n"
-            '[init]\n\tdefaultBranch = main\n[protocol "file"]\n\tallow = always\n'
-        )
-        (self.home / ".git-credentials").write_text(f"http://you:{self.token}@{host}\n")
-        self.config = 'repo = "acme/widgets"\nmax_workers = 9\nagent = "scripted"\n'
-        self.config += f'[github]\nbase_url = "{sandbox.base_url}"\n'
-        self.resume, self.python = True, sys.executable
+        super().__init__(folder, clone)
+        self.env["PATH"] = f"{Path(sys.executable).parent}:{GIT}:/usr/local/bin:/usr/bin:/bin"
+        self.env["LC_ALL"] = "C.UTF-8"
+        self.resume = True
         self.gates: dict[str, int] = {}
-        self.git("clone", "--quiet", sandbox.git_url, str(self.clone), cwd=self.home)
+        self.connect(sandbox, "scripted", max_workers=9)
         self.agent(COMPLETE)
-
-    @property
-    def state(self) -> Path:
-        return self.clone / ".git" / "issue-orch"
 
     def agent(self, body: str) -> None:
         """What agents do from now on: lines of sh after PRELUDE. Replaced by a rename, so running ones go on."""
@@ -125,57 +97,10 @@ class Scene:
         """Let one `await` pass, now or later."""
         os.write(self.gates[name], b"go\n")
 
-    def write_config(self, more: str = "") -> None:
-        resume = f'resume = ["{self.folder}/agent"]\n' if self.resume else ""
-        file = self.home / ".config" / "issue-orch" / "config.toml"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(
-            f'{more}\n{self.config}[agents.scripted]\ncommand = ["{self.folder}/agent"]\n{resume}'
-        )
-
-    def start(
-        self, *words: str, env: dict[str, str] | None = None, **options: Any
-    ) -> subprocess.Popen[str]:
-        """Begin a command without waiting for it."""
-        argv = (self.python, "-P", "-m", "issue_orch", *words)
-        pipes: dict[str, Any] = {
-            "stdin": subprocess.DEVNULL,
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.PIPE,
-        }
-        options = {"cwd": self.clone, "text": True, "errors": "replace", **pipes, **options}
-        return subprocess.Popen(argv, env={**self.env, **(env or {})}, **options)
-
-    def orch(self, *words: str, check: bool = False, **options: Any) -> Ran:
-        with self.start(*words, **options) as child:
-            out, err = child.communicate(timeout=DEADLINE)
-        if check and child.returncode:
-            raise AssertionError(f"issue-orch {' '.join(words)}: {child.returncode}\n{out}{err}")
-        return Ran(child.returncode, out, err)
-
-    def git(
-        self,
-        *words: str,
-        cwd: Path | None = None,
-        check: bool = True,
-        env: dict[str, str] | None = None,
-    ) -> str:
-        for _ in range(
-            200
-        ):  # a worktree that is half registered makes git die (issue_orch/git/run.py, HALF_MADE)
-            done = subprocess.run(
-                ["git", *words],
-                cwd=cwd or self.clone,
-                env={**self.env, **(env or {})},
-                check=False,
-                capture_output=True,
-                text=True,
-            )
-            if "/commondir" not in done.stderr:
-                break
-        if check and done.returncode:
-            raise MayPass(f"git {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}")
-        return done.stdout
+    def write_config(self, before: str = "", after: str = "") -> None:
+        command = f'["{self.folder}/agent"]'
+        own = f"[agents.scripted]\ncommand = {command}\n" + f"resume = {command}\n" * self.resume
+        super().write_config(before, own + after)
 
     def issue(self, title: str = "A task", body: str = "Do it.", **more: Any) -> int:
         return self.sandbox.add_issue(title, body, labels=["ready"], **more)
@@ -195,20 +120,10 @@ class Scene:
         return [row for row in rows if not kind or row["kind"] == kind]
 
     def headline(self, number: int) -> str:
-        rows = json.loads(self.orch("status", "--json", check=True).out)["sessions"]
-        return next((str(row["headline"]) for row in rows if row["issueNumber"] == number), "")
+        return str(self.sessions().get(number, {}).get("headline", ""))
 
     def worktree(self, number: int) -> Path:
         return Path(self.status(number)["worktreePath"])
-
-    def wait(self, until: Callable[[], Any], deadline: float = DEADLINE, what: str = "") -> Any:
-        """The first true value of `until`."""
-        end = time.monotonic() + deadline
-        while time.monotonic() < end:
-            if found := until():
-                return found
-            time.sleep(0.02)  # between two looks
-        raise AssertionError(f"waited {deadline:.0f} s in vain: {what or until}\n{self.describe()}")
 
     def wait_status(self, number: int, *wanted: str) -> dict[str, Any]:
         def seen() -> dict[str, Any] | None:
@@ -218,6 +133,9 @@ class Scene:
         return dict(
             self.wait(seen, what=f"#{number} becomes {' or '.join(wanted)} and its supervisor ends")
         )
+
+    def fail(self, message: str) -> NoReturn:
+        raise MayPass(f"{message}\n{self.describe()}")
 
     def describe(self) -> str:
         """For the message of a failed test."""
@@ -262,7 +180,7 @@ class Scene:
     def workers(self) -> list[int]:
         return [pid for pid, line, _ in self.processes() if IS_SUPERVISOR not in line]
 
-    def wait_quiet(self, deadline: float = DEADLINE) -> None:
+    def wait_quiet(self, deadline: float | None = None) -> None:
         self.wait(lambda: not self.processes(), deadline, "every process of the clone ends")
 
     def stuck(self) -> int:
@@ -295,7 +213,7 @@ class Scene:
                 sha for sha in lost if "preserved" not in self.git("log", "-1", "--format=%s", sha)
             }
         if lost:
-            raise MayPass(f"commits that nothing leads to: {lost}\n{self.describe()}")
+            self.fail(f"commits that nothing leads to: {lost}")
         if quiet:
             assert not (left := self.processes()), f"processes are left: {left}"
             self.check_truth()
@@ -328,15 +246,8 @@ class Scene:
         trees = self.git("worktree", "list", "--porcelain").splitlines()
         heads = [line[5:] for line in trees if line.startswith("HEAD ") and line[5:].strip("0")]
         here = set(self.git("rev-list", "--all", *heads).split())
-        bare = subprocess.run(
-            ["git", "rev-list", "--all"],
-            cwd=self.sandbox.repository.path,
-            env=self.env,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        lost = every - here - set(bare.split())
+        there = self.git("rev-list", "--all", cwd=self.sandbox.repository.path)
+        lost = every - here - set(there.split())
         # The one that tries at spawn whether a signature can be made is meant to be forgotten.
         return {
             sha for sha in lost if self.git("log", "-1", "--format=%s", sha) != "signing works\n"
@@ -344,17 +255,10 @@ class Scene:
 
     def check_truth(self) -> None:
         """With nothing running, `status` claims no worker, and a complete session has its pull with its head."""
-        rows = json.loads(self.orch("status", "--json", check=True).out)["sessions"]
         start = f"{self.sandbox.base_url}/acme/widgets/pull/"
         pulls = {f"{start}{number}": pull for number, pull in self.sandbox.pulls.items()}
-        for row in rows:
-            assert row["headline"] not in {
-                "WORKING",
-                "PLANNING",
-                "STARTING",
-                "QUIET",
-                "RETRYING",
-            }, row
+        for row in self.sessions().values():
+            assert row["headline"] not in CLAIMS, row
             if row["status"] == "complete":
                 assert row["pullRequestUrl"] in pulls, row
                 assert pulls[row["pullRequestUrl"]].head == row["branch"], row

@@ -157,21 +157,21 @@ def test_an_answer_on_a_full_disk_is_refused_and_can_be_given_again(scene: Scene
 def limited(scene: Scene, limit: str) -> None:
     """Commands, and what they start, run with a limit of the shell."""
     wrapper = scene.folder / "limited"
-    wrapper.write_text(f'#!/bin/sh\n{limit}\nexec "{scene.python}" "$@"\n')
+    wrapper.write_text(f'#!/bin/sh\n{limit}\nexec "{scene.command[0]}" "$@"\n')
     wrapper.chmod(0o755)
-    scene.python = str(wrapper)
+    scene.command[0] = str(wrapper)
 
 
 @pytest.mark.parametrize("descriptors", [12, 16, 20, 26])
 def test_few_descriptors_are_said_and_nothing_is_lost(scene: Scene, descriptors: int) -> None:
-    number, python = scene.issue(), scene.python
+    number, python = scene.issue(), scene.command[0]
     scene.agent(ASK)
     limited(scene, f"ulimit -n {descriptors}")
     ran = scene.orch("spawn", str(number))
     assert "Traceback" not in ran.err and ran.code in (0, 1), ran
     assert ran.code == 0 or "next:" in ran.err, ran
     scene.wait(lambda: not scene.supervisors(), what="it ends by itself")
-    scene.python = python
+    scene.command[0] = python
     label = scene.headline(number)
     if label != "STUCK":
         scene.orch(

@@ -166,7 +166,7 @@ def play(rig: Rig, folder: Path, story: str, plan: str) -> bool:
     with make_scene(folder) as scene:
         number = scene.issue()
         scene.agent(PLANNED)
-        scene.python = rig.python
+        scene.command[0] = rig.python
         prepare = STORIES[story][0]
         if story in {
             "stop",

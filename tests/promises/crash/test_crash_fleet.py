@@ -187,7 +187,7 @@ def play(rig: Rig, folder: Path, story: Story, plan: str) -> bool:
     rig.plan("off")
     with make_scene(folder) as scene:
         scene.issue()
-        scene.python = rig.python
+        scene.command[0] = rig.python
         story.prepare(scene)
         rig.plan(plan)
         allowed(scene, scene.orch(*story.command))
