@@ -7,10 +7,14 @@ import random
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from issue_orch.store.files import make_state
+from tests.kit.scene import Scene, make_scene
 
 KEPT = {
     "PATH",
@@ -110,3 +114,15 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """An ordinary one; a file that needs another has its own under this name."""
+    with make_scene(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return make_state(tmp_path)

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,15 +13,9 @@ import pytest
 from issue_orch.actions import doctor
 from issue_orch.actions.context import Context, open_context
 from tests.kit.git import OLD_GIT
-from tests.kit.scene import COMPLETE, ENDLESS, Scene, make_scene
+from tests.kit.scene import COMPLETE, ENDLESS, Scene
 
 EXPECTED = {"merging", "git"} if OLD_GIT else {"merging"}
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with make_scene(tmp_path) as made:
-        yield made
 
 
 def look(

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from issue_orch.store.leases import probe
-from tests.kit.scene import ENDLESS, Scene, make_scene
+from tests.kit.scene import ENDLESS, Scene
 from tests.repository.test_imports import LIST, PACKAGES
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with make_scene(tmp_path) as made:
-        yield made
 
 
 def move_base(scene: Scene) -> str:

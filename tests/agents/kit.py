@@ -18,28 +18,19 @@ from issue_orch.agents import registry
 from issue_orch.agents.base import Adapter
 from tests.agents import clis
 from tests.agents.model_server import ModelServer, Script, Step, serving
+from tests.kit.git import commit as commit_files
+from tests.kit.git import sh, wait_for, write
 
 AGENTS = ("claude", "codex", "opencode", "gemini")
-
-
-def git(cwd: Path, *args: str) -> str:
-    return subprocess.run(
-        ["git", *args], cwd=cwd, check=True, capture_output=True, text=True
-    ).stdout
 
 
 def repository(root: Path, files: dict[str, str] | None = None) -> Path:
     """The linked worktree of a new repository with these files."""
     main = root / "main"
     main.mkdir()
-    git(main, "init", "-q", "-b", "main")
-    for name, content in {"README.md": "hello\n", **(files or {})}.items():
-        path = main / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-    git(main, "add", "-A")
-    git(main, "commit", "-q", "-m", "first")
-    git(main, "worktree", "add", "-q", "-b", "issue-1", str(root / "worktree"))
+    sh(main, "git", "init", "-q", "-b", "main")
+    commit_files(main, "first", **{"README.md": "hello\n", **(files or {})})
+    sh(main, "git", "worktree", "add", "-q", "-b", "issue-1", str(root / "worktree"))
     return root / "worktree"
 
 
@@ -101,11 +92,6 @@ def opencode_config(url: str) -> dict[str, object]:
     }
 
 
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-
-
 class Stage:
     """One agent in one worktree on one script."""
 
@@ -154,7 +140,7 @@ def commit(name: str) -> Step:
 
 
 def subjects(worktree: Path) -> list[str]:
-    return git(worktree, "log", "--format=%s").splitlines()
+    return sh(worktree, "git", "log", "--format=%s").splitlines()
 
 
 def signal_when(path: Path, number: signal.Signals) -> clis.OnLine:
@@ -162,11 +148,8 @@ def signal_when(path: Path, number: signal.Signals) -> clis.OnLine:
     threads: list[threading.Thread] = []
 
     def wait(child: subprocess.Popen[str]) -> None:
-        deadline = time.monotonic() + 60
-        tick = threading.Event()
-        while not path.exists() and time.monotonic() < deadline:
-            tick.wait(0.05)
-        tick.wait(0.3)  # the shell tool of the agent has only just started
+        wait_for(path.exists, 60)
+        time.sleep(0.3)  # the shell tool of the agent has only just started
         child.send_signal(number)
 
     def on_line(child: subprocess.Popen[str], turn: object, line: str) -> None:

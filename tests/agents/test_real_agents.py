@@ -13,8 +13,9 @@ from issue_orch.agents import gemini
 from issue_orch.core import outcomes, prices
 from issue_orch.core.prices import Usage
 from issue_orch.errors import Expected
-from tests.agents.kit import AGENTS, commit, git, signal_when, stage, subjects
+from tests.agents.kit import AGENTS, commit, signal_when, stage, subjects
 from tests.agents.model_server import Failure, Step
+from tests.kit.git import sh
 
 pytestmark = pytest.mark.agents
 each = pytest.mark.parametrize("agent", AGENTS)
@@ -241,7 +242,7 @@ def test_codex_writes_nothing_outside_the_worktree_and_the_git_folders(sealed: P
             assert on.start("TASK").outcome.kind == "ended"
             assert (on.worktree / "inside.txt").exists()
             assert not (root / "outside.txt").exists()
-            assert "repositoryformatversion" in git(on.worktree, "config", "--list")
+            assert "repositoryformatversion" in sh(on.worktree, "git", "config", "--list")
 
 
 SETTINGS = {

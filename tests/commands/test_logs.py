@@ -16,6 +16,7 @@ from issue_orch.store.leases import take
 from issue_orch.store.log import LogReader
 from issue_orch.terminal.log import Rendering
 from tests.kit import screens
+from tests.kit.screens import issue_orch
 
 
 def event(**fields: object) -> bytes:
@@ -111,17 +112,6 @@ def clone(tmp_path: Path) -> Path:
         tmp_path / "clone" / ".git", [(screens.session(7, "Seven", agent="command"), None)]
     )
     return tmp_path / "clone"
-
-
-def issue_orch(clone: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "issue_orch", *words],
-        cwd=clone,
-        text=True,
-        capture_output=True,
-        check=False,
-        timeout=30,
-    )
 
 
 def test_the_command(clone: Path) -> None:

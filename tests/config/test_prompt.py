@@ -8,8 +8,6 @@ import shlex
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from jinja2 import meta
 
 from issue_orch.config.templates import (
@@ -27,35 +25,15 @@ from issue_orch.config.templates import (
 from issue_orch.core.model import Issue
 from issue_orch.errors import Expected
 from issue_orch.report import parse as parse_report
+from tests.kit.plan import issue
 
 NOWHERE = "/nonexistent"
-
-
-def issue(title: str = "Export", body: str = "Please.", author: str = "octocat") -> Issue:
-    return Issue(
-        7,
-        title,
-        body,
-        author,
-        "https://github.com/o/r/issues/7",
-        (),
-        "open",
-        None,
-        (),
-        None,
-        "",
-        False,
-        None,
-        None,
-        None,
-        None,
-    )
 
 
 def session(
     top: str | Path = NOWHERE, found: Issue | None = None, worker_opens_pull: bool = False
 ) -> str:
-    found = found or issue()
+    found = found or issue(7, "Export", "Please.")
     return render(
         "session",
         top,
@@ -197,7 +175,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_issue_text_is_data(text: str) -> None:
-    prompt = session(found=issue(text, text, text))
+    prompt = session(found=issue(7, text, text, author=text))
     mark = re.search(r"<<<DATA ([0-9a-f]{12})", prompt)
     assert mark and prompt.count(mark[1]) == 2
     assert (
@@ -208,13 +186,6 @@ def test_issue_text_is_data(text: str) -> None:
     )
     if text.startswith("{"):
         assert text in prompt, "shown as written"
-
-
-@given(st.text())
-def test_nothing_leaves_the_fence(body: str) -> None:
-    text = task(issue(body=body))
-    fenced = re.match(r"<<<DATA ([0-9a-f]{12}) \(written by \w+\)\n(?s:(.*?))\nDATA \1>>>", text)
-    assert fenced and fenced[1] not in fenced[2] and fenced.end() == len(text)
 
 
 def test_guidance_names_who_said_what_in_order() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from issue_orch.coordinator.write_back import UNKNOWN, refusal, words_of
 from issue_orch.core.model import Comment
-from tests.coordinator.test_followup import github, pass_over, scene
+from tests.coordinator.test_followup import pass_over, scene
 from tests.kit.scene import ASK, Scene
 
 __all__ = ["scene"]
@@ -150,7 +150,7 @@ def test_a_question_is_posted_answered_by_comment_and_receipted(writing: Scene) 
     assert labels(scene, number) == {"orch:pr-ready"}
     scene.sandbox.requests.clear()
     assert pass_over(scene) == [] and writes(scene) == []
-    pull = int(scene.status(number)["pullRequestUrl"].rpartition("/")[2])
+    pull = scene.pull_of(number)
     scene.sandbox.person.merge(pull)
     pass_over(scene)
     assert (
@@ -181,7 +181,7 @@ def test_an_answer_is_not_lost_to_a_look_up_that_fails(writing: Scene) -> None:
     number = stuck(scene)
     pass_over(scene)
     scene.sandbox.comment(number, "/answer 1", by="maria")
-    github(scene).fail(route=".*/permission", status=404, message="Not Found")
+    scene.sandbox.fail(route=".*/permission", status=404, message="Not Found")
     (line,) = pass_over(scene)
     assert UNKNOWN in line and scene.status(number)["status"] == "stuck"
     pass_over(scene)
@@ -195,7 +195,7 @@ def test_a_write_without_an_answer_is_looked_for_before_it_is_repeated(
     scene = writing
     number = stuck(scene)
     route = f"/repos/acme/widgets/issues/{number}/comments"
-    github(scene).fail("cut", "POST", route, performed=performed)
+    scene.sandbox.fail("cut", "POST", route, performed=performed)
     (line,) = pass_over(scene)
     assert "may have been done" in line
     assert pass_over(scene) == [] and len(bodies(scene, number)) == 2

@@ -14,8 +14,7 @@ import pytest
 from issue_orch.actions.context import connect, open_context
 from issue_orch.coordinator.follow_up import poll, refresh
 from tests.kit.git import OLD_GIT
-from tests.kit.github_fake import FakeGitHub
-from tests.kit.scene import ENDLESS, Scene
+from tests.kit.scene import ENDLESS, Scene, make_scene
 
 LATER = 60  # seconds after a push: its checks would be there
 
@@ -23,19 +22,13 @@ LATER = 60  # seconds after a push: its checks would be there
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     """A scene whose commands can also be called in this process."""
-    with FakeGitHub(tmp_path / "github") as github:
-        github.seed({"README.md": "# widgets\n", "src/menu.py": "MENU = []\n"}, "Start")
-        made = Scene(tmp_path, github)
-        made.write_config()
+    with make_scene(tmp_path) as made:
         for name in [name for name in os.environ if name.startswith("XDG_")]:
             monkeypatch.delenv(name)
         for name, value in made.env.items():
             monkeypatch.setenv(name, value)
         monkeypatch.chdir(made.clone)
-        try:
-            yield made
-        finally:
-            made.close()
+        yield made
 
 
 def pass_over(scene: Scene, act: Callable[..., list[str]] = poll) -> list[str]:
@@ -51,11 +44,6 @@ def completed(scene: Scene, **issue: Any) -> tuple[int, int, str]:
     status = scene.wait_status(number, "complete")
     pull = int(status["pullRequestUrl"].rpartition("/")[2])
     return number, pull, scene.sandbox.pulls[pull].head_sha
-
-
-def github(scene: Scene) -> FakeGitHub:
-    assert isinstance(scene.sandbox, FakeGitHub)
-    return scene.sandbox
 
 
 def facts(scene: Scene, number: int) -> dict[str, Any]:
@@ -258,7 +246,7 @@ def test_what_a_reviewer_should_know_is_shown(scene: Scene) -> None:
     other = scene.sandbox.open_pull(
         f"issue-{number}", f"issue-{number}-release", "Another", "", "maria"
     )
-    github(scene).twist(
+    scene.sandbox.twist(
         f"/repos/acme/widgets/pulls/{pull}",
         lambda body: {**body, "mergeable_state": "behind", "draft": True},
     )
@@ -274,12 +262,12 @@ def test_checks_that_cannot_be_read_are_no_good_checks(scene: Scene) -> None:
     scene.sandbox.set_check(head, "test", "success")
     pass_over(scene)
     assert scene.headline(number) == "PR READY"
-    github(scene).fail(
+    scene.sandbox.fail(
         route=".*/check-runs", status=403, message="Resource not accessible", times=1
     )
     pass_over(scene)
     assert scene.headline(number) == "PR OPEN" and facts(scene, number)["checks"] == "unavailable"
-    github(scene).fail(route=f".*/pulls/{pull}", status=404, message="Not Found", times=1)
+    scene.sandbox.fail(route=f".*/pulls/{pull}", status=404, message="Not Found", times=1)
     (line,) = pass_over(scene)
     assert line.startswith(f"#{number}: ") and facts(scene, number)["state"] == "open", (
         "an error is no closed pull"
@@ -380,7 +368,7 @@ def test_a_pull_that_is_behind_an_error_holds_up_nobody_else(scene: Scene) -> No
     one, first, _ = completed(scene)
     two, second, head = completed(scene)
     scene.sandbox.set_check(head, "test", "failure")
-    github(scene).fail(route=f".*/pulls/{first}/reviews", status=500, times=3)
+    scene.sandbox.fail(route=f".*/pulls/{first}/reviews", status=500, times=3)
     lines = pass_over(scene)
     assert (
         lines[0].startswith(f"#{one}: ") and lines[1] == f"#{two}: goes back to its worker: checks"

@@ -18,7 +18,6 @@ from issue_orch.errors import Expected
 from issue_orch.store.files import iso
 from issue_orch.store.inbox import send
 from tests.kit.fleet import make_fleet
-from tests.kit.github_fake import FakeGitHub
 from tests.kit.scene import COMPLETE, ENDLESS, Scene
 
 NOW = 1_800_000_000.0
@@ -64,11 +63,6 @@ class Running:
         code = self.child.wait(20)
         print(self.said())
         return code
-
-
-def github(scene: Scene) -> FakeGitHub:
-    assert isinstance(scene.sandbox, FakeGitHub)
-    return scene.sandbox
 
 
 # -- decisions
@@ -207,7 +201,7 @@ def test_who_set_the_label_decides(
     if login != "maria":
         scene.sandbox.add_user(login, permission, kind=kind)
     else:
-        github(scene).fail(route=".*/permission", status=404, message="Not Found")
+        scene.sandbox.fail(route=".*/permission", status=404, message="Not Found")
     number = scene.sandbox.add_issue("Title", "Text", labels=["ready"], ready_by=login)
     said = once(scene, "-v")
     assert (
@@ -291,16 +285,16 @@ def test_without_network_the_pass_is_skipped_and_workers_go_on(scene: Scene) -> 
     number = scene.issue()
     once(scene)
     scene.wait(lambda: scene.status(number)["status"] == "working")
-    github(scene).fail("cut", method="GET", times=99)
+    scene.sandbox.fail("cut", method="GET", times=99)
     ran = scene.orch("run", "--once")
     assert ran.code == 1 and "pass skipped, workers go on: " in ran.err and scene.supervisors()
-    github(scene).faults.clear()
+    scene.sandbox.faults.clear()
     assert "pass skipped" not in once(scene)
 
 
 def test_a_rate_limit_is_waited_for_and_shown(scene: Scene) -> None:
     number = scene.issue()
-    github(scene).fail(method="GET", route=".*/issues", status=429, retry_after=5)
+    scene.sandbox.fail(method="GET", route=".*/issues", status=429, retry_after=5)
     with scene.start("run", "--until-idle", "--interval", "0.3") as running:
         _, err = running.communicate(timeout=60)
     assert "asking again at " in err and f"#{number} started" in err and running.returncode == 0

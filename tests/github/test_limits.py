@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.kit.fleet import make_fleet
-from tests.kit.github_fake import SECONDARY, FakeGitHub
+from tests.kit.github_fake import SECONDARY
 from tests.kit.scene import COMPLETE, ENDLESS, Scene
 
 LIMIT = {"status": 403, "message": "API rate limit exceeded for user ID 1."}
@@ -46,12 +46,7 @@ def break_down(
         name: str(int(time.time()) + 600) if value == "RESET" else value
         for name, value in fault.get("headers", {}).items()
     }
-    github(scene).fail(method=method, route=route, times=99, **{**fault, "headers": headers})
-
-
-def github(scene: Scene) -> FakeGitHub:
-    assert isinstance(scene.sandbox, FakeGitHub)
-    return scene.sandbox
+    scene.sandbox.fail(method=method, route=route, times=99, **{**fault, "headers": headers})
 
 
 def says(text: str, words: str) -> bool:
@@ -93,7 +88,7 @@ def test_a_command_that_cannot_ask_ends_and_makes_nothing(scene: Scene, name: st
         and not scene.status(number)
         and not scene.git("branch", "--list", f"issue-{number}")
     )
-    github(scene).faults.clear()
+    scene.sandbox.faults.clear()
     assert f"#{number} started" in scene.orch("run", "--once", check=True).err
 
 
@@ -116,7 +111,7 @@ def test_a_pull_that_cannot_be_made_is_made_later_and_once(
     assert len(written) == (method == "POST"), written
     if scene.status(number)["status"] != "complete":  # else it was found at once
         assert scene.headline(number) == "PUBLISH PENDING"
-    github(scene).faults.clear()
+    scene.sandbox.faults.clear()
     scene.orch("run", "--once", check=True)
     scene.wait_status(number, "complete")
     assert len(scene.sandbox.pulls) == 1

@@ -15,7 +15,7 @@ from issue_orch.coordinator.loop import Clock, Coordinator, Options
 from issue_orch.core.record import new_status
 from issue_orch.store.files import iso, make_session, make_state, save_status
 from issue_orch.store.leases import take
-from tests.coordinator.test_followup import facts, github, pass_over, scene
+from tests.coordinator.test_followup import facts, pass_over, scene
 from tests.kit.scene import ASK, Scene
 
 __all__ = ["scene"]
@@ -171,7 +171,7 @@ def test_a_pass_that_fails_changes_nothing(scene: Scene, fault: dict[str, object
     before = facts(scene, number)
     scene.sandbox.requests.clear()
     scene.sandbox.edit_issue(number + 1, title="What is asked for next is no longer what was seen")
-    github(scene).fail(route=".*/pulls", **fault)  # type: ignore[arg-type]
+    scene.sandbox.fail(route=".*/pulls", **fault)  # type: ignore[arg-type]
     said: list[str] = []
     options = Options({}, 60, False, False, False)
     passed = Coordinator(open_context(), options, lambda text, _: said.append(text)).pass_once(

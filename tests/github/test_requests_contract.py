@@ -27,7 +27,7 @@ from issue_orch.github import parse as parsed
 from issue_orch.github.fence import refusal
 from issue_orch.sandbox.records import Incoming, Reply
 from tests.kit.github_fake import FakeGitHub
-from tests.kit.scene import ASK, Scene
+from tests.kit.scene import ASK, Scene, make_scene
 from tests.sandbox.test_sandbox_contract import without_older
 
 AREAS = ("issues", "pulls", "repos", "checks", "users")
@@ -52,7 +52,9 @@ class Exchange(NamedTuple):
 class Recorder(FakeGitHub):
     """Remembers what went over the wire, answers included."""
 
-    exchanges: set[Exchange]
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.exchanges: set[Exchange] = set()
 
     def answer(self, incoming: Incoming) -> Reply:
         path, _, query = incoming.target.partition("?")
@@ -114,23 +116,17 @@ def operation(exchange: Exchange) -> tuple[Described, dict[str, str]]:
 @pytest.fixture(scope="module")
 def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[Exchange]]:
     folder = tmp_path_factory.mktemp("journeys")
-    with Recorder(folder / "github") as github:
-        github.exchanges = set()
-        github.seed({"README.md": "# widgets\n", "src/menu.py": "MENU = []\n"}, "Start")
-        scene = Scene(folder, github)
+    with make_scene(folder, fake=Recorder) as scene:
         scene.config = scene.config.replace("[github]\n", "[github]\nwrite_back = true\n")
         scene.write_config()
-        try:
-            set_up(scene)
-            first, pull = ask_and_answer(scene)
-            follow_up(scene, pull)
-            stack_and_retarget(scene, first, pull)
-            scene.orch("prune", check=True)
-            scene.wait_quiet()
-            scene.check_invariants()
-        finally:
-            scene.close()
-        yield github.exchanges
+        set_up(scene)
+        first, pull = ask_and_answer(scene)
+        follow_up(scene, pull)
+        stack_and_retarget(scene, first, pull)
+        scene.orch("prune", check=True)
+        scene.wait_quiet()
+        scene.check_invariants()
+    yield scene.sandbox.exchanges
 
 
 def set_up(scene: Scene) -> None:

@@ -8,19 +8,12 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
 
-from tests.kit.scene import Scene, make_scene
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with make_scene(tmp_path) as made:
-        yield made
+from tests.kit.scene import Scene
 
 
 class Bad(NamedTuple):

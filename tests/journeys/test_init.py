@@ -4,18 +4,8 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from tests.kit.scene import Ran, Scene, make_scene
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with make_scene(tmp_path) as made:
-        yield made
+from tests.kit.scene import Ran, Scene
 
 
 def typing(scene: Scene, text: str, *words: str) -> Ran:

@@ -57,17 +57,13 @@ def finished(scene: Scene, number: int, pull: bool = True, folder: Path | None =
     return path
 
 
-def pull_of(scene: Scene, number: int) -> int:
-    return int(scene.status(number)["pullRequestUrl"].rpartition("/")[2])
-
-
 def test_many_are_decided_by_two_lists_of_pulls(scene: Scene) -> None:
     numbers = [scene.issue() for _ in range(8)]
     paths = {number: finished(scene, number, pull=number != numbers[-1]) for number in numbers}
     *merged, open_, closed, none = numbers
     for number in merged:
-        scene.sandbox.person.merge(pull_of(scene, number), method="squash")
-    scene.sandbox.person.close_pull(pull_of(scene, closed))
+        scene.sandbox.person.merge(scene.pull_of(number), method="squash")
+    scene.sandbox.person.close_pull(scene.pull_of(closed))
     urls = {number: scene.status(number)["pullRequestUrl"] for number in numbers}
     scene.orch("prune", "--dry-run", check=True)
     scene.sandbox.requests.clear()
@@ -89,7 +85,7 @@ def test_an_old_pull_that_is_open_keeps_though_a_newer_one_was_merged(scene: Sce
     numbers = [scene.issue() for _ in range(5)]
     paths = [finished(scene, number) for number in numbers]
     for number in numbers[1:]:
-        scene.sandbox.person.merge(pull_of(scene, number))
+        scene.sandbox.person.merge(scene.pull_of(number))
     first = numbers[0]
     scene.git("push", "--quiet", str(scene.sandbox.repository.path), "main:refs/heads/release")
     scene.sandbox.sync()
@@ -110,7 +106,7 @@ def test_a_person_updated_the_branch_on_github_before_the_merge(scene: Scene) ->
     scene.git("commit", "--quiet", "--allow-empty", "-m", "By a person", cwd=person)
     scene.git("push", "--quiet", "origin", f"issue-{number}", cwd=person)
     for each in (number, behind):
-        scene.sandbox.person.merge(pull_of(scene, each), method="squash", delete_branch=True)
+        scene.sandbox.person.merge(scene.pull_of(each), method="squash", delete_branch=True)
     scene.git("commit", "--quiet", "--allow-empty", "-m", "Not pushed", cwd=other)
     lines = scene.orch("prune", "--dry-run", check=True).out.splitlines()
     assert lines[0].startswith(f"#{number}: would remove: merged") and lines[1].startswith(
@@ -131,7 +127,7 @@ def test_a_person_updated_the_branch_on_github_before_the_merge(scene: Scene) ->
 def test_a_dry_run_says_what_prune_does(scene: Scene) -> None:
     number = scene.issue()
     path = finished(scene, number)
-    scene.sandbox.person.merge(pull_of(scene, number))
+    scene.sandbox.person.merge(scene.pull_of(number))
     (path / "notes.txt").write_text("mine\n")
     said = scene.orch("prune", "--dry-run", check=True).out
     assert (
@@ -163,7 +159,7 @@ def test_prune_of_a_sparse_worktree_keeps_the_new_content(
     if why == "cancelled":
         scene.orch("cancel", str(number), check=True)
     else:
-        scene.sandbox.person.close_pull(pull_of(scene, number))
+        scene.sandbox.person.close_pull(scene.pull_of(number))
     out = scene.orch("prune", str(number), f"--{why}", check=True).out
     ref = out.split("kept at ")[1].split()[0]
     assert not path.exists()

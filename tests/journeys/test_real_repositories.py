@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from issue_orch.git.run import read_version
-from tests.kit.scene import ASK, COMPLETE, Scene, make_scene
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with make_scene(tmp_path) as made:
-        yield made
+from tests.kit.scene import ASK, COMPLETE, Scene
 
 
 def to_the_pull(scene: Scene, number: int, *words: str) -> str:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.kit.scene import COMPLETE, Scene, make_scene
+from tests.kit.scene import COMPLETE, Scene
 
 # Ignores TERM, as do its grandchildren, which have sessions of their own and hold the agent's stdout.
 STUBBORN = """\
@@ -24,12 +21,6 @@ setsid sh "@FOLDER@/child" 1 &
 echo "$$" >> "@FOLDER@/pids"
 while :; do tail -f /dev/null; done
 """
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with make_scene(tmp_path) as made:
-        yield made
 
 
 def alive(pid: int) -> bool:

@@ -75,7 +75,7 @@ def test_every_session_of_an_older_version_goes_on(scene: Scene) -> None:
     for word, number in (("cancel", cancelled), ("stop", stopped)):
         scene.wait(lambda number=number: scene.status(number)["status"] == "working")
         scene.orch(word, str(number), check=True)
-    scene.sandbox.person.merge(pull_of(scene, merged))
+    scene.sandbox.person.merge(scene.pull_of(merged))
     scene.orch("prune", str(merged), check=True)
     scene.orch("tell", str(stopped), "mind the gap", check=True)
     cut_off = scene.issue()
@@ -109,7 +109,7 @@ def test_every_session_of_an_older_version_goes_on(scene: Scene) -> None:
         scene.orch("resume", str(number), check=True)
         scene.wait_status(number, "complete")
     for number in (complete, stuck, stopped, cut_off, planning):
-        scene.sandbox.person.merge(pull_of(scene, number))
+        scene.sandbox.person.merge(scene.pull_of(number))
     pruned = scene.orch("prune", "--cancelled", check=True).out
     assert all(
         f"#{number}: removed" in pruned
@@ -120,10 +120,6 @@ def test_every_session_of_an_older_version_goes_on(scene: Scene) -> None:
 
 def rows(scene: Scene) -> list[int]:
     return list(scene.sessions())
-
-
-def pull_of(scene: Scene, number: int) -> int:
-    return int(scene.status(number)["pullRequestUrl"].rpartition("/")[2])
 
 
 def test_a_worker_lives_through_an_upgrade_in_place(scene: Scene) -> None:

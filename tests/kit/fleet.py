@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.kit.github_fake import FakeGitHub
-from tests.kit.scene import MayPass, Scene
+from tests.kit.scene import MayPass, Scene, make_scene
 
 COST = 0.03  # of one turn of the fleet's agent
 
@@ -33,16 +32,11 @@ report complete --title "Solve #$issue" --body "Done."
 
 @contextmanager
 def make_fleet(folder: Path, max_workers: int = 4) -> Iterator[Scene]:
-    """A scene on a GitHub that can misbehave, with an agent that costs something."""
-    with FakeGitHub(folder / "github") as github:
-        github.seed({"README.md": "# widgets\n"}, "Start")
-        scene = Scene(folder, github)
+    """A scene with room for so many workers at once."""
+    with make_scene(folder) as scene:
         scene.config = scene.config.replace("max_workers = 9", f"max_workers = {max_workers}")
         scene.write_config()
-        try:
-            yield scene
-        finally:
-            scene.close()
+        yield scene
 
 
 def booked(scene: Scene) -> float:
@@ -60,7 +54,6 @@ class Fleet:
 
     def __init__(self, scene: Scene, issues: int, seed: int, workers: int) -> None:
         self.scene, self.rng, self.workers = scene, random.Random(seed), workers
-        assert isinstance(scene.sandbox, FakeGitHub)
         self.github = scene.sandbox
         self.config, self.ceiling = scene.config, issues * COST * 0.7
         self.configure()

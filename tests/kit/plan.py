@@ -10,10 +10,10 @@ from issue_orch.core.ready import Facts, Labelled, SessionFacts, text_hash
 REPO = "owner/repo"
 
 
-def issue(number: int, title: str = "", body: str = "", **fields: Any) -> Issue:
+def issue(number: int, title: str | None = None, body: str = "", **fields: Any) -> Issue:
     plain = Issue(
         number=number,
-        title=title or f"Issue {number}",
+        title=f"Issue {number}" if title is None else title,
         body=body,
         author="ann",
         url=f"https://github.com/{REPO}/issues/{number}",

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from issue_orch.sandbox import scene
 from issue_orch.sandbox.scene import Ran as Ran
-from issue_orch.sandbox.server import Sandbox
+from tests.kit.github_fake import FakeGitHub
 
 IS_SUPERVISOR = (
     "supervisor /"  # of a module whose name older versions spell otherwise, with its state folder
@@ -68,7 +68,9 @@ class MayPass(AssertionError):
 class Scene(scene.Scene):
     """With a scripted agent, gates for it, and a look at all that happened."""
 
-    def __init__(self, folder: Path, sandbox: Sandbox, clone: str = "widgets") -> None:
+    sandbox: FakeGitHub
+
+    def __init__(self, folder: Path, sandbox: FakeGitHub, clone: str = "widgets") -> None:
         super().__init__(folder, clone)
         self.env["PATH"] = f"{Path(sys.executable).parent}:{GIT}:/usr/local/bin:/usr/bin:/bin"
         self.env["LC_ALL"] = "C.UTF-8"
@@ -124,6 +126,9 @@ class Scene(scene.Scene):
 
     def worktree(self, number: int) -> Path:
         return Path(self.status(number)["worktreePath"])
+
+    def pull_of(self, number: int) -> int:
+        return int(self.status(number)["pullRequestUrl"].rpartition("/")[2])
 
     def wait_status(self, number: int, *wanted: str) -> dict[str, Any]:
         def seen() -> dict[str, Any] | None:
@@ -281,9 +286,11 @@ class Scene(scene.Scene):
 
 
 @contextmanager
-def make_scene(folder: Path, clone: str = "widgets") -> Iterator[Scene]:
+def make_scene(
+    folder: Path, clone: str = "widgets", fake: type[FakeGitHub] = FakeGitHub
+) -> Iterator[Scene]:
     """A scene with one commit in its repository. Whatever runs at the end is ended."""
-    with Sandbox(folder / "github") as sandbox:
+    with fake(folder / "github") as sandbox:
         sandbox.seed({"README.md": "# widgets\n", "src/menu.py": "MENU = []\n"}, "Start")
         scene = Scene(folder, sandbox, clone)
         scene.write_config()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +209,18 @@ def write(common_dir: Path, rows: list[tuple[SessionStatus, PullFacts | None]]) 
         if facts is not None:
             write_json(folder / "pull.json", facts)
     return state
+
+
+def issue_orch(cwd: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "issue_orch", *words],
+        cwd=cwd,
+        env={**os.environ, **env},
+        text=True,
+        capture_output=True,
+        check=False,
+        timeout=30,
+    )
 
 
 FOLDER = Path(__file__).parent / "screens"

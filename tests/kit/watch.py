@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
-import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from issue_orch.store.files import iso, session_folder
 from issue_orch.store.history import append_entry
 from issue_orch.store.leases import take
 from tests.kit import screens
+from tests.kit.git import sh
 
 EXPORT = '''\
 """Export of the list."""
@@ -42,14 +41,7 @@ PLAN = """\
 def git(*words: str, cwd: Path) -> str:
     person = ("-c", "user.name=You", "-c", "user.email=you@example.org")
     date = {"GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z", "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z"}
-    return subprocess.run(
-        ["git", *person, *words],
-        cwd=cwd,
-        check=True,
-        text=True,
-        capture_output=True,
-        env={**os.environ, **date},
-    ).stdout.strip()
+    return sh(cwd, "git", *person, *words, **date)
 
 
 def build(folder: Path, held: ExitStack, calm: bool = False) -> tuple[Path, Path]:

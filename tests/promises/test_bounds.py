@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -27,7 +27,7 @@ from issue_orch.core.history import (
 )
 from issue_orch.core.lifecycle import Limits, Situation
 from issue_orch.core.outcomes import Ending, Outcome
-from tests.kit.scene import COMPLETE, Scene, make_scene
+from tests.kit.scene import COMPLETE, Scene
 
 # -- the core
 
@@ -308,12 +308,6 @@ def test_a_history_of_before_is_folded_alike() -> None:
 
 
 # -- real workers
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with make_scene(tmp_path) as made:
-        yield made
 
 
 def refuse(scene: Scene, words: str) -> Path:

@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from issue_orch.core.prices import Usage
 from issue_orch.store import ledger
-from issue_orch.store.files import make_state
 from issue_orch.store.leases import take
 from issue_orch.store.ledger import Ceilings
 from tests.kit.fleet import COST, booked
-from tests.kit.scene import Scene, make_scene
+from tests.kit.scene import Scene
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0
 PAID = """\
 printf '{"type":"usage","usd":@,"input_tokens":100,"output_tokens":10,"scope":"call"}\\n'
 """
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return make_state(tmp_path)
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with make_scene(tmp_path) as made:
-        yield made
 
 
 def spend(state: Path, number: int, usd: float | None, now: float = NOW) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from issue_orch.process.run import python_module
-from tests.journeys.test_prune import finished, pull_of
+from tests.journeys.test_prune import finished
 from tests.kit.scene import COMPLETE, Scene, make_scene
 
 MEGABYTES = 300  # `spawn` wants room
@@ -64,7 +64,7 @@ def test_prune_makes_room_on_a_full_disk(scene: Scene, disk: Disk) -> None:
         number = scene.issue()
         path = finished(scene, number)
         head = scene.git("rev-parse", f"issue-{number}").strip()
-        scene.sandbox.person.merge(pull_of(scene, number))
+        scene.sandbox.person.merge(scene.pull_of(number))
         disk.fill(free)
         ran = scene.orch("prune")
         disk.empty()
@@ -161,7 +161,7 @@ def test_where_nothing_may_be_written_everything_stays_and_is_said(
 ) -> None:
     merged, loose = scene.issue(), scene.issue()
     paths = finished(scene, merged), finished(scene, loose, pull=False)
-    scene.sandbox.person.merge(pull_of(scene, merged))
+    scene.sandbox.person.merge(scene.pull_of(merged))
     (paths[1] / "loose.txt").write_text("x")
     scene.orch("cancel", str(loose), check=True)
     disk.protect()
@@ -185,7 +185,7 @@ def test_a_worktree_that_may_not_be_moved_is_kept_and_holds_up_nobody(
         fixed, free = scene.issue(), scene.issue()
         for number, folder in ((fixed, disk.folder), (free, tmp_path)):
             finished(scene, number, folder=folder)
-            scene.sandbox.person.merge(pull_of(scene, number))
+            scene.sandbox.person.merge(scene.pull_of(number))
         disk.protect()
         lines = scene.orch("prune", check=True).out.splitlines()
         assert (

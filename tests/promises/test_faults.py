@@ -13,17 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.scene import ASK, COMPLETE, Scene, make_scene
+from tests.kit.scene import ASK, COMPLETE, Scene
 
 PAID = """\
 printf '{"type":"usage","usd":0.25,"input_tokens":100,"output_tokens":10,"scope":"call"}\\n'
 """
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with make_scene(tmp_path) as made:
-        yield made
 
 
 @contextmanager

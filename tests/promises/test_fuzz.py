@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -23,8 +24,7 @@ from issue_orch.config.layers import parse
 from issue_orch.config.templates import pull_body, task
 from issue_orch.core import outcomes
 from issue_orch.core.dependencies import Ref, text_references
-from issue_orch.core.history import Report, counters
-from issue_orch.core.model import Issue, RepoName
+from issue_orch.core.model import RepoName
 from issue_orch.core.outcomes import Turn
 from issue_orch.core.overlap import declared_files, inferred_files
 from issue_orch.core.prices import Usage
@@ -40,6 +40,7 @@ from issue_orch.terminal.sessions import status_text
 from issue_orch.text import fence, neutralise, one_line, redact, sanitise
 from issue_orch.worker import outbox
 from tests.kit.github_fake import ODD_TEXTS, FakeGitHub, ask
+from tests.kit.plan import issue
 
 NOW = 1_800_000_000.0
 CHARS = st.characters(codec=None)  # lone surrogates too: JSON can spell them
@@ -418,7 +419,7 @@ PARTS = [*"#/.:%@-", "..", "issues", "acme", "github.com", "https://", "9", "0"]
 
 @given(text=st.lists(TEXTS | st.sampled_from(PARTS)).map("".join))
 def test_what_a_text_refers_to_can_be_asked_for_or_is_words(text: str) -> None:
-    for ref in text_references(issue_of("x", f"Depends on {text}"), "acme/widgets"):
+    for ref in text_references(issue(7, body=f"Depends on {text}"), "acme/widgets"):
         if isinstance(ref, Ref):
             assert (
                 refusal(
@@ -432,32 +433,16 @@ def test_what_a_text_refers_to_can_be_asked_for_or_is_words(text: str) -> None:
             )
 
 
-def issue_of(title: str, body: str, author: str = "zoe") -> Issue:
-    return Issue(
-        7,
-        title,
-        body,
-        author,
-        "https://github.com/o/r/issues/7",
-        (),
-        "open",
-        None,
-        (),
-        None,
-        "",
-        False,
-        None,
-        None,
-        None,
-        None,
-    )
-
-
 @given(title=TEXTS, body=st.lists(TEXTS, max_size=6).map("\n".join), author=TEXTS)
 def test_issue_texts(title: str, body: str, author: str) -> None:
-    found = issue_of(title, body, author)
+    found = issue(7, title, body, author=author)
+    prompt = task(found)
+    inside = re.match(
+        r"<<<DATA ([0-9a-f]{12}) \(written by [^\n]*\)\n(?s:(.*?))\nDATA \1>>>", prompt
+    )
+    assert inside and inside[1] not in inside[2] and inside.end() == len(prompt)
     for text in (
-        task(found),
+        prompt,
         pull_body("/nowhere", 7, body),
         one_line(title, 40),
         redact(sanitise(body)),
@@ -490,12 +475,12 @@ PIECES = [
     " ",
 ]
 TASKS: dict[str, Callable[[str], object]] = {
-    "prompt": lambda text: task(issue_of(text, text)),
+    "prompt": lambda text: task(issue(7, text, text)),
     "pull": lambda text: pull_body("/nowhere", 7, text),
     "fence": lambda text: fence(text, text),
     "neutralise": neutralise,
     "line": lambda text: one_line(text, 80),
-    "dependencies": lambda text: text_references(issue_of(text, text), "o/r"),
+    "dependencies": lambda text: text_references(issue(7, text, text), "o/r"),
     "declared": declared_files,
     "inferred": lambda text: inferred_files(text, frozenset({"a.py"})),
     **{

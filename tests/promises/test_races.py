@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-import pytest
 
 from issue_orch.store.files import load_status
-from tests.kit.scene import COMPLETE, ENDLESS, Ran, Scene, make_scene
+from tests.kit.scene import COMPLETE, ENDLESS, Ran, Scene
 
 AT_ONCE = 6
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with make_scene(tmp_path) as made:
-        yield made
 
 
 def at_once(scene: Scene, *commands: tuple[str, ...]) -> list[Ran]:

@@ -6,18 +6,8 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from tests.kit.scene import COMPLETE, ENDLESS, Scene, make_scene
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with make_scene(tmp_path) as made:
-        yield made
+from tests.kit.scene import COMPLETE, ENDLESS, Scene
 
 
 def at_work(scene: Scene) -> int:

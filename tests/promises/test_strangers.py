@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.kit.fleet import make_fleet
-from tests.kit.github_fake import ODD_TEXTS, FakeGitHub
+from tests.kit.github_fake import ODD_TEXTS
 from tests.kit.scene import ASK, COMPLETE, Ran, Scene
 
 LONG = "9" * 5000
@@ -35,11 +35,6 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         made.write_config()
         made.agent(COMPLETE)
         yield made
-
-
-def github(scene: Scene) -> FakeGitHub:
-    assert isinstance(scene.sandbox, FakeGitHub)
-    return scene.sandbox
 
 
 def fine(scene: Scene, *words: str, codes: tuple[int, ...] = (0, 1)) -> Ran:
@@ -156,8 +151,8 @@ def test_an_odd_answer_holds_what_it_is_about(scene: Scene) -> None:
     scene.sandbox.add_blocked_by(number, other)
     scene.sandbox.add_sub_issue(number, other)
     for route, answer in ODD_ANSWERS.values():
-        github(scene).twists.clear()
-        github(scene).twist(f"{HERE}/{route}", lambda body, answer=answer: answer)  # type: ignore[misc]
+        scene.sandbox.twists.clear()
+        scene.sandbox.twist(f"{HERE}/{route}", lambda body, answer=answer: answer)  # type: ignore[misc]
         assert "Eligible (0)" in fine(scene, "plan", codes=(0,)).out
         fine(scene, "run", "--once")
         assert not scene.status(number), "it waits for what cannot be read"
@@ -193,8 +188,8 @@ def test_an_odd_pull_is_no_session_s(scene: Scene) -> None:
     finished(scene)
     waits = scene.sandbox.add_issue("Later")
     for odd in ODD_PULLS.values():
-        github(scene).twists.clear()
-        github(scene).twist(
+        scene.sandbox.twists.clear()
+        scene.sandbox.twist(
             f"{HERE}/pulls",
             lambda body, odd=odd: [*body, *(odd_pull(each, **odd) for each in body[:1])],
         )  # type: ignore[misc]
@@ -217,8 +212,8 @@ def test_what_the_server_says_of_a_session_s_pull_is_looked_at(scene: Scene) -> 
     number = finished(scene)
     refs = scene.git("for-each-ref", "--format=%(refname)")
     for change in ODD_CHANGES:
-        github(scene).twists.clear()
-        github(scene).twist(
+        scene.sandbox.twists.clear()
+        scene.sandbox.twist(
             f"{HERE}/pulls(/[0-9]+)?",
             lambda body, change=change: (  # type: ignore[misc]
                 [{**each, **change} for each in body]
@@ -253,8 +248,8 @@ def test_who_cannot_be_asked_about_may_nothing(scene: Scene) -> None:
     """Who labelled: asked for by that name, or not at all; `run` says so and does not start it."""
     number = scene.issue()
     for route, change in ODD_PEOPLE:
-        github(scene).twists.clear()
-        github(scene).twist(f"{HERE}/{route}", change)
+        scene.sandbox.twists.clear()
+        scene.sandbox.twist(f"{HERE}/{route}", change)
         fine(scene, "run", "--once")
         assert not scene.status(number)
 
@@ -272,7 +267,7 @@ def test_odd_headers_end_nothing(scene: Scene) -> None:
     for headers in ODD_HEADERS:
         raw = {name: value.encode().decode("latin-1") for name, value in headers.items()}
         for status in (200, 403):
-            github(scene).fail(route=f"{HERE}/issues", status=status, message="x", headers=raw)
+            scene.sandbox.fail(route=f"{HERE}/issues", status=status, message="x", headers=raw)
             fine(scene, "plan")
 
 
@@ -556,8 +551,8 @@ def test_hostile_words_everywhere_make_no_command_fail_of_itself(scene: Scene, s
         pull, "maria", "COMMENTED", strangers.text(), [{"path": "x", "body": strangers.text()}]
     )
     scene.sandbox.edit_issue(done, title=strangers.text()[:256], body=strangers.text(), by="eve")
-    github(scene).twist(f"{HERE}/pulls", strangers.pulls)
-    github(scene).twist(
+    scene.sandbox.twist(f"{HERE}/pulls", strangers.pulls)
+    scene.sandbox.twist(
         f"{HERE}/issues.*", lambda body: json.loads(json.dumps(body).replace("@HALF@", "\\ud800"))
     )
     scene.agent(ASK)

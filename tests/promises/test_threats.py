@@ -8,23 +8,16 @@ import re
 import socket
 import time
 import tomllib
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.kit.scene import ASK, COMPLETE, Scene, make_scene
+from tests.kit.scene import ASK, COMPLETE, Scene
 
 TOP = Path(__file__).resolve().parents[2]
 BAD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202etxt.exe\u200b {{ 7*7 }} {% raw %} @everyone closes #1 `$(touch owned)`"
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with make_scene(tmp_path) as made:
-        yield made
 
 
 def pull_text(scene: Scene) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +17,14 @@ from issue_orch.core import outcomes, prices
 from issue_orch.core.outcomes import Event, Turn
 from issue_orch.core.prices import Prices, Usage
 from issue_orch.store import ledger
-from issue_orch.store.files import iso, make_state
+from issue_orch.store.files import iso
 from issue_orch.store.ledger import Ceilings
-from tests.kit.scene import COMPLETE, Scene, make_scene
+from tests.kit.scene import COMPLETE, Scene
 
 NOW = 1_800_000_000.0
 TODAY = iso(NOW)[:10]
 PRICES = Prices(1.0, 1.0)
 ENDLESS = "report working\nexec tail -f /dev/null > /dev/null\n"
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with make_scene(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return make_state(tmp_path)
 
 
 def configure(

@@ -7,25 +7,17 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from ruamel.yaml import YAML
 
-from tests.kit.scene import Scene, make_scene
+from tests.kit.scene import Scene
 
 TOP = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 CLEANUP = (TOP / "issue_orch" / "cleanup.yml").read_text()
 PAGE = TOP / "docs" / "cleanup-workflow.md"
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with make_scene(tmp_path) as made:
-        yield made
 
 
 def judge(*argv: str | Path) -> subprocess.CompletedProcess[str]:
@@ -96,10 +88,6 @@ def complete(scene: Scene, *titles: str) -> list[int]:
     return numbers
 
 
-def pull_of(scene: Scene, number: int) -> int:
-    return int(scene.status(number)["pullRequestUrl"].rpartition("/")[2])
-
-
 def test_the_projects_own_copy_is_what_init_writes() -> None:
     assert (TOP / ".github" / "workflows" / "cleanup.yml").read_text() == CLEANUP
 
@@ -143,7 +131,7 @@ def test_a_workflow_that_is_dangerous_would_be_noticed(tmp_path: Path) -> None:
 
 def test_the_merged_worktree_goes_and_the_summary_says_what_was_kept_and_why(scene: Scene) -> None:
     merged, open_ = complete(scene, "Merge me", "Leave me")
-    scene.sandbox.person.merge(pull_of(scene, merged))
+    scene.sandbox.person.merge(scene.pull_of(merged))
     gone, stays = scene.worktree(merged), scene.worktree(open_)
     urls = {number: scene.status(number)["pullRequestUrl"] for number in (merged, open_)}
     code, summary = run_step(scene, step_of(CLEANUP), {"ref": "refs/heads/main"})
@@ -178,8 +166,8 @@ def test_a_failure_of_prune_fails_the_run_and_is_in_its_summary(scene: Scene) ->
 def test_the_exact_pull_variant_touches_that_pull_alone(scene: Scene) -> None:
     first, second = complete(scene, "First", "Second")
     for number in (first, second):
-        scene.sandbox.person.merge(pull_of(scene, number))
-    gone, stays, pull = scene.worktree(first), scene.worktree(second), pull_of(scene, first)
+        scene.sandbox.person.merge(scene.pull_of(number))
+    gone, stays, pull = scene.worktree(first), scene.worktree(second), scene.pull_of(first)
     code, summary = run_step(
         scene, step_of(of_page()), {"pull_request": {"number": pull, "merged": True}}
     )
@@ -203,7 +191,7 @@ def test_nothing_of_a_file_name_becomes_markup_of_the_summary(scene: Scene) -> N
     """What a worker names its files is shown by prune; it stays inside the block."""
     (number,) = complete(scene, "Odd names")
     tree = scene.worktree(number)
-    scene.sandbox.person.merge(pull_of(scene, number))
+    scene.sandbox.person.merge(scene.pull_of(number))
     Path(tree, "```\n# Click <img src=evil.example>").write_text("")  # one name with a line end
     code, summary = run_step(scene, step_of(CLEANUP), {})
     assert code == 0

@@ -15,6 +15,7 @@ from issue_orch.store.leases import take
 from issue_orch.terminal.sessions import link, status_text
 from issue_orch.text import display_width
 from tests.kit import screens
+from tests.kit.screens import issue_orch
 
 
 @pytest.mark.parametrize("name", sorted(screens.golden()))
@@ -59,18 +60,6 @@ def test_warm_colours_want_you_and_cool_ones_wait() -> None:
 )
 def test_only_plain_addresses_become_links(url: str | None) -> None:
     assert link("#1", url, True) == "#1"
-
-
-def issue_orch(cwd: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "issue_orch", *words],
-        cwd=cwd,
-        env={**os.environ, **env},
-        text=True,
-        capture_output=True,
-        check=False,
-        timeout=30,
-    )
 
 
 @pytest.fixture

@@ -6,9 +6,6 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-
-import pytest
 
 from issue_orch.agents.base import Command
 from issue_orch.core.headline import Observed, headline
@@ -19,13 +16,7 @@ from issue_orch.worker.agent_run import AgentRun
 from issue_orch.worker.attempt import heartbeat, is_stalled
 from issue_orch.worker.session import Session
 from issue_orch.worker.supervisor import wakeup_pipe
-from tests.kit.scene import Scene, make_scene
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    with make_scene(tmp_path) as made:
-        yield made
+from tests.kit.scene import Scene
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.kit.github_fake import FakeGitHub
-from tests.kit.scene import COMPLETE, Scene
+from tests.kit.scene import COMPLETE, Scene, make_scene
 
 REFS, PACK, PULLS = (
     r"/acme/widgets\.git/info/refs",
@@ -129,14 +129,10 @@ CASES = [
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    with BreaksLater(tmp_path / "github") as fake:
-        fake.seed({"README.md": "# widgets\n"}, "Start")
-        made = Scene(tmp_path, fake)
-        made.write_config()
+    with make_scene(tmp_path, fake=BreaksLater) as made:
         made.agent(GATED)
         made.gate("go")
         yield made
-        made.close()
 
 
 @pytest.mark.wide(6)
