@@ -2,7 +2,6 @@
 
 # Without `annotations` of __future__: the types of the fields are read.
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
@@ -309,11 +308,15 @@ def find_key(name: str) -> Key | None:
 
 
 def toml_value(value: Any) -> str:
-    """On one line. What JSON writes of texts, numbers and lists is TOML, but for one character."""
+    """On one line."""
+    import tomli_w
+
     if isinstance(value, dict):
         pairs = (f"{name} = {toml_value(item)}" for name, item in value.items())
         return f"{{ {', '.join(pairs)} }}"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(toml_value, value))}]"
+    return tomli_w.dumps({"v": value}).removeprefix("v = ").rstrip("\n")
 
 
 def commented_file(values: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from issue_orch.config.layers import parse
 from issue_orch.config.templates import pull_body, task
 from issue_orch.core import outcomes
 from issue_orch.core.dependencies import Ref, text_references
+from issue_orch.core.history import Report, counters
 from issue_orch.core.model import RepoName
 from issue_orch.core.outcomes import Turn
 from issue_orch.core.overlap import declared_files, inferred_files
