@@ -80,7 +80,9 @@ def test_a_supervisor_whose_command_ends_before_the_word_has_done_nothing(scene:
     scene.write_config()
     assert scene.orch("spawn", str(number)).code == -9
     scene.wait(lambda: not scene.processes(), what="the supervisor ends")
-    assert probe(scene.state, number) is None and scene.status(number)["attempt"] == 0
+    # The system takes the memory of what ends, by which it was seen, before its files.
+    scene.wait(lambda: probe(scene.state, number) is None, what="the lease is free")
+    assert scene.status(number)["attempt"] == 0
     assert not list(scene.folder.glob("prompt-*"))
     scene.config = scene.config.partition("\n")[2]
     scene.write_config()
