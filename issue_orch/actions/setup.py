@@ -11,11 +11,11 @@ from ..config.approval import TEAM_FOLDER
 from ..core.headline import LABELS
 from ..errors import Expected, GitHubError
 from ..git.remote import Remote, RemoteFailed, ask
+from ..git.run import git
 from ..terminal.io import say
 from ..text import sanitise
 from .context import Context, connect, token_of
 from .launch import require_agent
-from .spawn import last_base
 
 if TYPE_CHECKING:
     from ..github.client import GitHub
@@ -99,7 +99,9 @@ def write_workflow(context: Context) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     text = Path(__file__).parents[1].joinpath("cleanup.yml").read_text(encoding="utf-8")
-    last = last_base(context)
-    base = context.config.base or (last.branch if last else "main")
+    # Where it leads, fetched or not: a clone of a single branch has no ref of another one.
+    folder = f"refs/remotes/{context.config.remote}/"
+    head = git(context.repo, "symbolic-ref", "-q", f"{folder}HEAD", check=False).stdout.strip()
+    base = context.config.base or head.removeprefix(folder) or "main"
     target.write_text(text.replace("branches: [main]", f"branches: [{json.dumps(base)}]"))
     say(f"Wrote {name}; its first lines say which runner it needs.")
