@@ -59,11 +59,15 @@ class Scene:
         """Sign in to the GitHub, and clone its repository."""
         self.sandbox, self.token = sandbox, sandbox.add_user("you", "admin")
         self.env["ISSUE_ORCH_TOKEN"] = self.token
-        address = sandbox.base_url.replace("://", f"://you:{self.token}@")
-        (self.home / ".git-credentials").write_text(f"{address}\n")
+        self.store_credentials()
         self.config = f'repo = "{sandbox.repo}"\nmax_workers = {max_workers}\nagent = "{agent}"\n'
         self.config += f'[github]\nbase_url = "{sandbox.base_url}"\n'
         self.git("clone", "--quiet", sandbox.git_url, str(self.clone), cwd=self.home)
+
+    def store_credentials(self) -> None:
+        """For git, which forgets what was refused."""
+        address = self.sandbox.base_url.replace("://", f"://you:{self.token}@")
+        (self.home / ".git-credentials").write_text(f"{address}\n")
 
     def write_config(self, before: str = "", after: str = "") -> None:
         """The person's own file, with keys before and tables after `config`."""

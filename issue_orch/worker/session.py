@@ -22,6 +22,7 @@ from ..core.lifecycle import (
     after,
     after_claim,
     before_running,
+    kinds,
     reported,
     unheard,
 )
@@ -37,10 +38,8 @@ from ..store.launch import load_launch
 from .books import Books
 
 _SETTLE_LIMIT = 900.0  # seconds for a helper that pushes and asks GitHub
-_TEXT_LIMIT, _LIST_LIMIT = (
-    2_000,
-    100,
-)  # in the history; a claim is kept whole, its pull is made of it
+# In the history: characters of a text, texts of a list. A claim is kept whole, its pull is made of it.
+_TEXT_LIMIT, _LIST_LIMIT = 2_000, 100
 
 
 class Session:
@@ -190,7 +189,7 @@ class Session:
 
     def take(self, report: history.Report) -> None:
         """A report is noted; what follows from it, where it is possible now, is in the status file."""
-        waiting = any(message["kind"] == "guidance" for message in self.unseen())
+        waiting = "guidance" in kinds(self.unseen())
         status = self.status
         phase, problem = reported(report, status["status"], status["attempt"], waiting)
         fields = report.fields if report.report == "complete" else _cut(report.fields)

@@ -42,14 +42,17 @@ class Job(NamedTuple):
     claim: dict[str, Any]
     token: Token
 
+    @property
+    def remote(self) -> Remote:
+        return Remote(repo_of(self.launch), self.launch["remote"], self.token)
+
 
 def settle(job: Job, gh: GitHub) -> Settled:
     """Bring a completed session to its recorded pull. Nothing here writes to the session's files."""
-    status, repo = job.status, repo_of(job.launch)
-    remote = Remote(repo, job.launch["remote"], job.token)
+    status, remote = job.status, job.remote
     branch, path = status["branch"], status["worktreePath"]
-    commits = commits_since(repo, path, status["baseSha"])
-    if problem := _unready(repo, path, branch, bool(commits)):
+    commits = commits_since(remote.repo, path, status["baseSha"])
+    if problem := _unready(remote.repo, path, branch, bool(commits)):
         return Settled("unready", problem)
     head = commits[0][0]
     try:
@@ -148,7 +151,6 @@ def _verified(job: Job, gh: GitHub, pull: Pull, head: CommitSha) -> Settled:
         if pull.head_sha == head:
             return Settled("opened", url=pull.url, head_sha=head)
         pull = gh.fetch_pull(pull.number)
-    remote = Remote(repo_of(job.launch), job.launch["remote"], job.token)
-    if is_at(remote, job.status["branch"], head):
+    if is_at(job.remote, job.status["branch"], head):
         return Settled("opened", url=pull.url, head_sha=head)
     raise GitHubError(f"{pull.url} shows {pull.head_sha[:12]}, the branch is at {head[:12]}")

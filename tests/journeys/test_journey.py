@@ -286,8 +286,7 @@ def test_a_refused_sign_in_is_publish_pending_until_resume(scene: Scene) -> None
     scene.agent("await go\n" + COMPLETE)
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
-    you = scene.sandbox.users["you"]
-    scene.sandbox.users["you"] = you._replace(token="another")
+    you = scene.lose_sign_in()
     scene.release("go")
     scene.wait(lambda: scene.status(number)["publish"], what="publishing is pending")
     scene.wait_quiet()
@@ -297,10 +296,7 @@ def test_a_refused_sign_in_is_publish_pending_until_resume(scene: Scene) -> None
     scene.wait_quiet()
     assert again.code == 0 and scene.headline(number) == "PUBLISH PENDING"
     scene.sandbox.users["you"] = you
-    # git forgets what was refused
-    (scene.home / ".git-credentials").write_text(
-        f"http://you:{you.token}@{scene.sandbox.git_url.split('/')[2]}\n"
-    )
+    scene.store_credentials()
     scene.orch("resume", str(number), check=True)
     finish(scene, number)
     assert len(list(scene.folder.glob("prompt-*"))) == 1, "the worker was not asked about it"

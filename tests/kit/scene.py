@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from issue_orch.sandbox import scene
+from issue_orch.sandbox.records import User
 from issue_orch.sandbox.scene import Ran as Ran
 from tests.kit.github_fake import FakeGitHub
 
@@ -267,6 +268,12 @@ class Scene(scene.Scene):
             if row["status"] == "complete":
                 assert row["pullRequestUrl"] in pulls, row
                 assert pulls[row["pullRequestUrl"]].head == row["branch"], row
+
+    def lose_sign_in(self) -> User:
+        """From now on GitHub and the remote do not know our token; the user as it was."""
+        you = self.sandbox.users["you"]
+        self.sandbox.users["you"] = you._replace(token="another")
+        return you
 
     def close(self) -> None:
         """After a test: end what is left, each by its pid, and look at all that was sent."""

@@ -110,17 +110,14 @@ def test_what_cannot_be_preserved_for_want_of_room_is_kept(scene: Scene, disk: D
 def test_settle_on_a_full_disk_publishes_or_is_pending(scene: Scene, disk: Disk) -> None:
     scene.gate("go")
     scene.agent("await go\n" + COMPLETE)
-    you = scene.sandbox.users["you"]
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
-    scene.sandbox.users["you"] = you._replace(token="another")
+    you = scene.lose_sign_in()
     scene.release("go")
     scene.wait(lambda: scene.status(number)["publish"], what="publishing is pending")
     scene.wait_quiet()
     scene.sandbox.users["you"] = you
-    (scene.home / ".git-credentials").write_text(
-        f"http://you:{you.token}@{scene.sandbox.git_url.split('/')[2]}\n"
-    )
+    scene.store_credentials()
     launch = json.loads((scene.state / "sessions" / str(number) / "launch.json").read_text())
     claim = {"kind": "complete", "title": "Solve it"}
     request = {

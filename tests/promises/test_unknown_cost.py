@@ -419,8 +419,7 @@ def test_a_push_that_is_repeated_is_no_launch(scene: Scene) -> None:
     scene.agent("await go\n" + printing(usage(usd=0.002)) + COMPLETE)
     number = scene.issue()
     scene.orch("spawn", str(number), check=True)
-    you = scene.sandbox.users["you"]
-    scene.sandbox.users["you"] = you._replace(token="another")
+    scene.lose_sign_in()
     scene.release("go")
     scene.wait(lambda: scene.status(number)["publish"], what="publishing is pending")
     scene.wait_quiet()
