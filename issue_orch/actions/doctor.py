@@ -19,6 +19,7 @@ from ..core.model import RepoFacts, RepoName
 from ..core.record import SessionStatus
 from ..errors import Expected
 from ..git import merges
+from ..git.checkout import find_overwritten, lacks_index
 from ..git.run import find_admin_dir, find_repo, identity, load_branches
 from ..store.files import load_json, load_sessions, make_state
 from ..store.leases import check_locks, probe
@@ -128,7 +129,7 @@ def _check_session(context: Context, status: SessionStatus) -> Findings:
     waits = status["hold"] or (status["publish"] and status["publish"]["pending"])
     if was_cut_off(status):
         yield Check("warning", f"#{number}: its start was cut off", f"issue-orch spawn {number}")
-    elif find_admin_dir(context.repo, path) is None:
+    elif (admin := find_admin_dir(context.repo, path)) is None:
         aside = f"mv {path} {path}.aside, then " if there else ""
         yield Check("error", f"#{number}: {path} is no worktree of this clone", f"{aside}{FIX}")
     elif not there:
@@ -137,6 +138,10 @@ def _check_session(context: Context, status: SessionStatus) -> Findings:
         yield Check("error", text, how)
     elif words := foreign(context, status):
         yield Check("error", f"#{number}: {words}", LEAVE.format(path=path))
+    elif lacks_index(admin):
+        work = find_overwritten(context.repo, path)
+        how = f"git -C {path} reset, which leaves the files alone" if work else FIX
+        yield Check("error", f"#{number}: the index of {path} is gone", how)
     elif status["status"] in {"registered", "planning", "working"} and not waits:
         yield Check("warning", f"#{number}: its worker is gone", f"issue-orch resume {number}")
 

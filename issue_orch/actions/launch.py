@@ -20,7 +20,13 @@ from ..config.layers import known_agent
 from ..core.history import Registered, Started
 from ..core.record import SessionStatus
 from ..errors import Expected
-from ..git.checkout import Checkouts, check_out, copy_listed, is_empty
+from ..git.checkout import (
+    Checkouts,
+    check_out,
+    copy_listed,
+    lacks_index,
+    refuse_overwriting,
+)
 from ..git.run import admin_dir, find_admin_dir, identity
 from ..git.worktree import Intent, is_own, register
 from ..process.run import package_parent, python_module
@@ -215,7 +221,8 @@ def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:
         words = f"#{number}: its worktree {path} is gone"
         raise Expected(words, f"git worktree list; issue-orch cancel {number}")
     refuse_foreign(context, status)
-    if is_empty(path, admin_dir(context.repo, path)):
+    if lacks_index(admin_dir(context.repo, path)):
+        refuse_overwriting(context.repo, path)
         words = f"#{number}: its worktree was not checked out to the end"
         raise Expected(words, "issue-orch doctor --fix")
     with starting_supervisors(context, [(status, lease)]) as [supervisor]:

@@ -13,7 +13,7 @@ from glob import escape, glob
 from ..core.record import SessionStatus
 from ..errors import Expected
 from ..git import worktree
-from ..git.checkout import is_empty
+from ..git.checkout import find_overwritten, lacks_index
 from ..git.run import find_admin_dir, find_sha
 from ..process.survivors import MARKER, end_marked, find_marked, read_environ
 from ..store.files import archive, load_sessions
@@ -86,9 +86,11 @@ def _mends(context: Context) -> Iterator[tuple[str, Callable[[], object]]]:
         number, path = status["issueNumber"], status["worktreePath"]
         admin = find_admin_dir(context.repo, path)
         missing = admin is None and not os.path.lexists(path)
-        cut_off = admin is not None and is_empty(path, admin)
+        cut_off = admin is not None and lacks_index(admin)
         if not (missing or cut_off) or foreign(context, status) or probe(context.state, number):
             continue
+        if cut_off and find_overwritten(context.repo, path):
+            continue  # the checks say what to do
         if was_cut_off(status):
             if missing:  # else `spawn` takes it up
                 yield (

@@ -15,7 +15,9 @@ from typing import NamedTuple
 
 from ..core.model import CommitSha
 from ..errors import Expected
-from .run import Overrides, Repo, admin_dir, entries, git
+from ..process.run import Done
+from .run import Overrides, Repo, admin_dir, entries, folders, git
+from .snapshot import name_some
 from .trust import neutral
 from .worktree import CHECKING_OUT, locked
 
@@ -101,11 +103,7 @@ def check_out(
     with locked(os.path.join(admin, CHECKING_OUT), CHECKOUT_SECONDS) as lock:
         if os.path.exists(index):
             return  # git renames it into place after the last file
-        if not is_empty(path, admin):
-            raise Expected(
-                f"{path}: its index is gone, and an agent has worked there",
-                f"git -C {path} reset, which makes it again and leaves the files alone",
-            )
+        refuse_overwriting(repo, path)
         # A lock file is of a killed attempt: its git lives no longer, or it would hold our lock.
         Path(f"{index}.lock").unlink(missing_ok=True)
         fresh = os.listdir(path) == [".git"]
@@ -128,10 +126,51 @@ def _fill(repo: Repo, path: str, settings: Overrides, index: str, commit: str, l
     )
 
 
-def is_empty(path: str, admin: str) -> bool:
-    """Whether no checkout has ended there yet: nobody has worked there."""
-    ended = (os.path.join(admin, "index"), os.path.join(path, ".issue-orch"))
-    return not any(map(os.path.lexists, ended))
+def lacks_index(admin: str) -> bool:
+    """Whether no checkout has ended there, or the index was removed since; the files tell which."""
+    return not os.path.lexists(os.path.join(admin, "index"))
+
+
+def refuse_overwriting(repo: Repo, path: str) -> None:
+    """Raises Expected when a checkout would write over more than a killed one left."""
+    if names := find_overwritten(repo, path):
+        raise Expected(
+            f"{path}: its index is gone, and somebody has worked there: {name_some(names)}",
+            f"git -C {path} reset, which makes it again and leaves the files alone",
+        )
+
+
+def find_overwritten(repo: Repo, path: str) -> list[str]:
+    """Files that a checkout of HEAD would write over and that are neither what it writes nor the beginning of that."""
+    if os.path.lexists(os.path.join(path, ".issue-orch")):
+        return [".issue-orch"]
+    if not os.path.isdir(path) or os.listdir(path) == [".git"]:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        env = {"GIT_INDEX_FILE": f"{folder}/index"}
+        here = partial(git, repo, worktree=path, env=env, config=neutral(repo, path))
+        here("read-tree", "HEAD")
+        here("update-index", "-q", "--refresh", check=False)
+        asked = ("--raw", "-z", "--no-ext-diff", "--no-renames", "--ignore-submodules=all")
+        rows = entries(here("diff-files", *asked).stdout)
+        pairs = zip(rows[0::2], rows[1::2], strict=True)
+        return [name for about, name in pairs if not _is_begun(here, path, about.split(), name)]
+
+
+def _is_begun(here: Callable[..., Done], path: str, about: list[str], name: str) -> bool:
+    """Whether the file is not there, or holds the beginning of what is checked out."""
+    file = Path(path, name)
+    if not os.path.lexists(file):
+        above = [Path(path, each) for each in folders([name])]
+        return not any(os.path.lexists(each) and not _is_folder(each) for each in above)
+    if about[0][1:] != about[1] or file.is_symlink() or not file.is_file():
+        return False
+    whole = here("cat-file", "--filters", f"HEAD:{name}").stdout
+    return whole.encode("utf-8", "surrogateescape").startswith(file.read_bytes())
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _refuse_filters(repo: Repo, path: str, commit: str, settings: Overrides) -> None:
