@@ -15,12 +15,12 @@ from ..core.pruning import Asked, Verdict, Why, decide, is_asked, pulls_of
 from ..core.record import SessionStatus
 from ..errors import Expected, GitHubError, LeaseHeld
 from ..git import removal
-from ..git.remote import fetch_commit, is_at
+from ..git.remote import Remote, fetch_commit, is_at
 from ..git.run import find_admin_dir, find_sha, git, load_branches
 from ..store.files import archive, load_sessions, load_status
 from ..store.leases import take
 from ..terminal.io import progress, warn
-from .context import Context, connect, remote_of
+from .context import Context, connect, refuse_changed_keys, remote_of
 from .launch import foreign
 
 FEW = 4  # so many sessions are asked for one by one; for more, two lists of pulls come first
@@ -108,10 +108,12 @@ def _remove(context: Context, chosen: list[Chosen], dry_run: bool) -> Iterator[D
         if own and head and own != head and _holds(context, head, own, branch):
             head = own
         wanted.append(removal.Wanted(status["worktreePath"], Number(status["issueNumber"]), head))
+    remote = _may_ask(context)
     if dry_run:
-        outcomes = [removal.foresee(repo, each) for each in wanted]
+        outcomes = [removal.foresee(repo, each, remote) for each in wanted]
     else:
-        outcomes = removal.remove_worktrees(repo, wanted, datetime.now(UTC), wait=False)
+        now = datetime.now(UTC)
+        outcomes = removal.remove_worktrees(repo, wanted, now, wait=False, remote=remote)
     gone = []
     for (status, text, _), (path, number, head), outcome in zip(
         chosen, wanted, outcomes, strict=True
@@ -125,6 +127,15 @@ def _remove(context: Context, chosen: list[Chosen], dry_run: bool) -> Iterator[D
         yield Done(number, "would_remove" if dry_run else "removed", None, text, path)
     if not dry_run:
         _forget(context, gone)
+
+
+def _may_ask(context: Context) -> Remote | None:
+    """The remote, unless a worker may have said where it is: then all that it could have is preserved."""
+    try:
+        refuse_changed_keys(context)
+    except Expected:
+        return None
+    return remote_of(context)
 
 
 def _forget(context: Context, gone: list[tuple[Number, Branch, CommitSha | None]]) -> None:

@@ -16,8 +16,10 @@ from pathlib import Path
 from ..core.model import CommitSha, Number
 from ..errors import Expected
 from ..process.run import Done
+from .hidden import find_loose, find_submodule_trouble
+from .remote import Remote, load_heads_of
 from .run import Overrides, Repo, entries, find_sha, git, load_branches
-from .snapshot import Condition, find_git_dir, find_submodule_trouble, inspect, name_some
+from .snapshot import Condition, find_git_dir, inspect, name_some
 from .trust import neutral
 
 MAX_BYTES = 50_000_000
@@ -29,9 +31,14 @@ Files = dict[str, str]  # mode and object by name, as git lists them; zeros for 
 
 
 def preserve(
-    repo: Repo, path: str, issue: Number, now: datetime, max_bytes: int = MAX_BYTES
+    repo: Repo,
+    path: str,
+    issue: Number,
+    now: datetime,
+    remote: Remote | None = None,
+    max_bytes: int = MAX_BYTES,
 ) -> str | None:
-    """Keep what is nowhere else as a commit under a ref, and name that ref; None when everything is on a remote.
+    """Keep what is nowhere else as a commit under a ref, and name that ref; None when the remote says that it has it.
 
     The commit's parents are HEAD and, like in a stash, what was staged if that is a third thing; of a conflict, each side.
     Ignored files stay out. Raises Expected when the files are too big, work sits in a submodule, or the commit does not
@@ -39,7 +46,7 @@ def preserve(
     """
     config = (*neutral(repo, path), *WRITING)
     found = inspect(repo, path, config, "all")
-    if trouble := find_submodule_trouble(repo, path, found.submodules):
+    if trouble := find_submodule_trouble(repo, path, found.submodules, remote):
         raise Expected(f"{path}: {trouble}", "push or remove that work first")
     _refuse_unfit(path, found, max_bytes)
     write = partial(_write_tree, repo, path, config)
@@ -47,8 +54,7 @@ def preserve(
     files = _load_files(repo, path, found, len(staged[0]))
     work = write(staged[-1], files, read=True)
     kept = _write_commit(repo, issue, found.head, staged, work)
-    on_remote = not git(repo, "rev-list", "-n1", kept, "--not", "--remotes").stdout
-    ref = None if on_remote else _keep(repo, issue, now, kept)
+    ref = None if _is_held(repo, kept, remote) else _keep(repo, issue, now, kept)
     later = inspect(repo, path, config, "all")  # what was written while we did that
     changed = {("HEAD", found.head), *found.staged.items(), *files.items()} ^ {
         ("HEAD", later.head),
@@ -57,6 +63,35 @@ def preserve(
     }
     _refuse_lost(name for name, _ in changed)
     return ref
+
+
+def _is_held(repo: Repo, kept: CommitSha, remote: Remote | None) -> bool:
+    """Whether the remote still has it: what was fetched once may be gone there."""
+    if git(repo, "rev-list", "-n1", kept, "--not", "--remotes").stdout:
+        return False
+    held = "".join(f"^{sha}\n" for sha in load_heads_of(remote))
+    asked = ("rev-list", "-n1", "--ignore-missing", kept, "--stdin")
+    return not git(repo, *asked, stdin=held).stdout
+
+
+def preserve_loose(
+    repo: Repo,
+    path: str,
+    issue: Number,
+    now: datetime,
+    head: CommitSha | None,
+    remote: Remote | None,
+) -> str | None:
+    """Keep the commits that would go with the worktree's reflog and its own refs; `head` is kept otherwise."""
+    tips = find_loose(repo, path, head, remote)
+    if not tips:
+        return None
+    parents = [word for tip in tips for word in ("-p", tip)]
+    words = f"What only the worktree of issue {issue} named"
+    kept = (
+        tips[0] if len(tips) == 1 else _commit(repo, tips[0], f"{tips[0]}^{{tree}}", parents, words)
+    )
+    return _keep(repo, issue, now, CommitSha(kept))
 
 
 def _refuse_lost(names: Iterable[str]) -> None:
@@ -182,24 +217,29 @@ def _write_commit(
     repo: Repo, issue: Number, head: CommitSha | None, staged: list[str], work: str
 ) -> CommitSha:
     """HEAD when it holds all of it, else a new commit, dated like HEAD: the same work gives the same commit."""
-    head_tree, date = "", "0"
-    if head:
-        asked = ("rev-list", "-n1", "--no-commit-header", "--format=%T %ct", head)
-        head_tree, date = git(repo, *asked).stdout.split()
+    head_tree = git(repo, "rev-parse", f"{head}^{{tree}}").stdout.strip() if head else ""
     thirds = [tree for tree in dict.fromkeys(staged) if tree not in (head_tree, work)]
     if head and work == head_tree and not thirds:
         return head
+    base = ["-p", head] if head else []
+    parents = [*base]
+    for tree in thirds:
+        parents += ["-p", _commit(repo, head, tree, base, f"Staged for issue {issue}")]
+    return _commit(repo, head, work, parents, f"Work on issue {issue}, preserved")
+
+
+def _commit(
+    repo: Repo, dated: str | None, tree: str, parents: list[str], message: str
+) -> CommitSha:
+    date = "0"
+    if dated:
+        asked = ("rev-list", "-n1", "--no-commit-header", "--format=%ct", dated)
+        date = git(repo, *asked).stdout.strip()
     who = {"NAME": "issue-orch", "EMAIL": "issue-orch@localhost", "DATE": f"@{date} +0000"}
     env = {
         f"GIT_{role}_{part}": word for role in ("AUTHOR", "COMMITTER") for part, word in who.items()
     }
-    commit = partial(git, repo, "commit-tree", env=env)
-    base = ("-p", head) if head else ()
-    parents = [*base]
-    for tree in thirds:
-        side = commit(tree, *base, "-m", f"Staged for issue {issue}")
-        parents += ["-p", side.stdout.strip()]
-    done = commit(work, *parents, "-m", f"Work on issue {issue}, preserved")
+    done = git(repo, "commit-tree", tree, *parents, "-m", message, env=env)
     return CommitSha(done.stdout.strip())
 
 

@@ -102,6 +102,17 @@ def find_remote_sha(remote: Remote, branch: Branch) -> CommitSha | None:
     return next((CommitSha(sha) for sha, _, name in rows if name == ref), None)
 
 
+def load_heads_of(remote: Remote | None) -> list[str]:
+    """What the branches and tags of a remote name now; nothing where there is none to ask, or it cannot be asked."""
+    if remote is None:
+        return []
+    try:
+        done = ask(remote, "ls-remote", "--heads", "--tags", "--", remote.name)
+    except Expected:
+        return []
+    return [line.partition("\t")[0] for line in done.stdout.splitlines()]
+
+
 def is_at(remote: Remote, branch: Branch, sha: CommitSha) -> bool:
     """Whether the branch on the remote is known to be at this commit."""
     try:

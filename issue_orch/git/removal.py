@@ -20,7 +20,15 @@ from typing import Literal, NamedTuple
 from ..core.model import Branch, CommitSha, Number
 from ..errors import Expected
 from ..process.run import run
-from .preserve import preserve
+from .hidden import (
+    find_half_done,
+    find_inner_worktree,
+    find_repository,
+    find_submodule_trouble,
+    load_worktrees,
+)
+from .preserve import preserve, preserve_loose
+from .remote import Remote
 from .run import (
     Overrides,
     Repo,
@@ -34,7 +42,7 @@ from .run import (
     load_text,
     named_by,
 )
-from .snapshot import find_submodule_trouble, inspect, name_some
+from .snapshot import Condition, inspect, name_some
 from .trust import neutral
 from .worktree import locked, worktrees_lock
 
@@ -43,6 +51,8 @@ Reason = Literal[
     "unpushed",
     "changed",
     "submodule",
+    "nested",
+    "half_done",
     "in_use",
     "locked",
     "missing",
@@ -60,7 +70,7 @@ class Wanted(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """`preserved` is the ref that keeps its work, None when all of it was on the remote."""
+    """`preserved`: the refs that keep its work, none when all of it is elsewhere, in words."""
 
     path: str
     preserved: str | None = None
@@ -73,21 +83,26 @@ class Kept(NamedTuple):
 
 
 def remove_worktrees(
-    repo: Repo, wanted: Sequence[Wanted], now: datetime, wait: bool = True
+    repo: Repo,
+    wanted: Sequence[Wanted],
+    now: datetime,
+    wait: bool = True,
+    remote: Remote | None = None,
 ) -> list[Removed | Kept]:
     """Remove those that hold nothing more than expected, and say of each other why it was kept; in order.
 
-    Branches stay: see `delete_branches`. Safe beside itself, `register` and a kill at any moment. Without `wait` the
-    files of what is removed, by then out of sight and of git's knowledge, are deleted by a process that goes on.
+    Branches stay: see `delete_branches`. Safe beside itself, `register` and a kill at any moment. What the `remote` says that
+    it has is not preserved. Without `wait` the files of what is removed, by then out of sight and of git's knowledge, are
+    deleted by a process that goes on.
     """
     with locked(worktrees_lock(repo)), ThreadPoolExecutor((os.cpu_count() or 2) + 1) as pool:
         # Many are looked at side by side: threads of each git would be in each other's way.
         mounts, config = _load_mounts(), (*neutral(repo), ("core.preloadIndex", "false"))
-        attic = _make_attic(repo.common_dir)
-        moved = [_move_aside(repo, each.path, mounts) for each in wanted]
+        attic, worktrees = _make_attic(repo.common_dir), load_worktrees(repo)
+        moved = [_move_aside(repo, each.path, mounts, worktrees) for each in wanted]
         # Who is not inside now cannot write there any more: nobody knows the name. So this comes before the look.
         users = _find_users([checking(each.path) for each in wanted])
-        judge = partial(_look_aside, repo, now, config, users)
+        judge = partial(_look_aside, repo, now, config, remote, users)
         outcomes = [_let_go(repo, attic, found) for found in pool.map(judge, wanted, moved)]
     if wait:
         sweep(repo.common_dir)
@@ -134,7 +149,9 @@ def _make_attic(common_dir: str) -> Path:
     return attic
 
 
-def _move_aside(repo: Repo, path: str, mounts: Sequence[str]) -> Removed | Kept | None:
+def _move_aside(
+    repo: Repo, path: str, mounts: Sequence[str], worktrees: Sequence[str]
+) -> Removed | Kept | None:
     """Rename the worktree to where nobody knows it; None when that was done and it is to be looked at."""
     try:
         _put_back(path)
@@ -142,7 +159,7 @@ def _move_aside(repo: Repo, path: str, mounts: Sequence[str]) -> Removed | Kept 
             return Removed(path)  # decided by a run that was killed
         if any(_is_in(path, mount) for mount in mounts):
             return Kept(path, "in_use", "a file system is mounted there")
-        if kept := _refuse_foreign(repo, path):
+        if kept := _refuse_foreign(repo, path, worktrees):
             return kept
         os.rename(path, checking(path))
     except OSError as error:
@@ -158,6 +175,7 @@ def _look_aside(
     repo: Repo,
     now: datetime,
     config: Overrides,
+    remote: Remote | None,
     users: Mapping[str, str],
     wanted: Wanted,
     known: Removed | Kept | None,
@@ -166,7 +184,7 @@ def _look_aside(
     if known is None:
         where = checking(wanted.path)
         used = where in users and Kept(wanted.path, "in_use", users[where])
-        known = used or _look(repo, wanted, where, now, config)
+        known = used or _look(repo, wanted, where, now, config, remote)
         if isinstance(known, Kept):
             _put_back(wanted.path)
     return known
@@ -177,7 +195,7 @@ def _put_back(path: str) -> None:
         os.rename(checking(path), path)
 
 
-def _refuse_foreign(repo: Repo, path: str) -> Kept | None:
+def _refuse_foreign(repo: Repo, path: str, worktrees: Sequence[str]) -> Kept | None:
     admin = find_admin_dir(repo, path)
     if not os.path.lexists(path):
         return Kept(path, "missing", "its folder is not there (on a disk that is not mounted?)")
@@ -187,45 +205,71 @@ def _refuse_foreign(repo: Repo, path: str) -> Kept | None:
         return Kept(path, "not_ours", "its .git does not lead to this clone")
     if os.path.lexists(f"{admin}/locked"):
         return Kept(path, "locked", load_text(f"{admin}/locked").strip() or "git worktree lock")
+    if inner := find_inner_worktree(repo, path, worktrees):
+        return Kept(path, "nested", f"the worktree {inner} lies inside of it")
     return None
 
 
 def _look(
-    repo: Repo, wanted: Wanted, where: str, now: datetime, config: Overrides
+    repo: Repo,
+    wanted: Wanted,
+    where: str,
+    now: datetime | None,
+    config: Overrides,
+    remote: Remote | None,
 ) -> Removed | Kept:
-    """Whether the worktree, lying at `where`, holds only what is expected; or else, preserve it."""
+    """Whether the worktree, lying at `where`, holds only what is expected; or else, preserve it, unless without `now`."""
     try:
         admin = admin_dir(repo, wanted.path)
         repo = repo._replace(moved=(where, admin))
         if os.path.lexists(os.path.join(admin, "config.worktree")):
             config = neutral(repo, where)
         found = inspect(repo, where, config)
-        if trouble := find_submodule_trouble(repo, where, found.submodules):
-            return Kept(wanted.path, "submodule", trouble)
-        if wanted.head is None:
-            return Removed(wanted.path, preserve(repo, where, wanted.issue, now))
-        if found.head != wanted.head:
-            asked = ("merge-base", "--is-ancestor", wanted.head, "HEAD")
-            more = git(repo, *asked, worktree=where, check=False).code == 0
-            words = f"HEAD is {found.head}, expected was {wanted.head}"
-            return Kept(wanted.path, "unpushed" if more else "changed", words)
-        if found.dirt:
-            return Kept(wanted.path, "dirty", f"not committed: {name_some(found.dirt)}")
+        kept = _find_hidden(repo, wanted.path, where, found, remote)
+        if kept or (wanted.head and (kept := _compare(repo, wanted, where, found))):
+            return kept
+        if now is None:
+            return Removed(wanted.path)
+        about = (repo, where, wanted.issue, now)
+        work = None if wanted.head else preserve(*about, remote)
+        refs = filter(None, (work, preserve_loose(*about, found.head, remote)))
     except (Expected, OSError) as error:
         return Kept(wanted.path, "unknown", str(error))
-    return Removed(wanted.path)
+    return Removed(wanted.path, " and ".join(refs) or None)
 
 
-def foresee(repo: Repo, wanted: Wanted) -> Removed | Kept:
+def _find_hidden(
+    repo: Repo, path: str, where: str, found: Condition, remote: Remote | None
+) -> Kept | None:
+    if words := find_half_done(repo, admin_dir(repo, where)):
+        return Kept(path, "half_done", words)
+    if words := find_submodule_trouble(repo, where, found.submodules, remote):
+        return Kept(path, "submodule", words)
+    if words := find_repository(repo, where, remote):
+        return Kept(path, "nested", words)
+    return None
+
+
+def _compare(repo: Repo, wanted: Wanted, where: str, found: Condition) -> Kept | None:
+    """With what was merged."""
+    if found.head != wanted.head:
+        asked = ("merge-base", "--is-ancestor", str(wanted.head), "HEAD")
+        more = git(repo, *asked, worktree=where, check=False).code == 0
+        words = f"HEAD is {found.head}, expected was {wanted.head}"
+        return Kept(wanted.path, "unpushed" if more else "changed", words)
+    if found.dirt:
+        return Kept(wanted.path, "dirty", f"not committed: {name_some(found.dirt)}")
+    return None
+
+
+def foresee(repo: Repo, wanted: Wanted, remote: Remote | None = None) -> Removed | Kept:
     """What would become of one of `remove_worktrees`, looked at where it is. Who works in it is not asked."""
     try:
-        if kept := _refuse_foreign(repo, wanted.path):
+        if kept := _refuse_foreign(repo, wanted.path, load_worktrees(repo)):
             return kept
     except OSError as error:
         return Kept(wanted.path, "unknown", str(error))
-    if wanted.head is None:
-        return Removed(wanted.path)
-    return _look(repo, wanted, wanted.path, datetime.min, neutral(repo))
+    return _look(repo, wanted, wanted.path, None, neutral(repo), remote)
 
 
 def _let_go(repo: Repo, attic: Path, found: Removed | Kept) -> Removed | Kept:

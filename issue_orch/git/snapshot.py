@@ -8,12 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ..core.model import CommitSha
 from ..store.files import read_untrusted
-from .run import Overrides, Repo, admin_dir, entries, folders, git, leads_to
+from .run import Overrides, Repo, entries, folders, git, leads_to
 from .trust import neutral
 
 COUNTED_BYTES = 1_000_000
@@ -135,36 +134,6 @@ def _what_git_passes_over(repo: Repo, path: str) -> tuple[list[str], list[str]]:
         + [name for tag, _, name in rows if tag.islower()],
         [name for _, mode, name in rows if mode == "160000"],
     )
-
-
-def find_submodule_trouble(repo: Repo, path: str, submodules: Sequence[str]) -> str | None:
-    """Work in a submodule that would be lost with the worktree: changes, or commits that are on none of its remotes."""
-    git_dirs: set[str] = set()
-    if path != repo.main:  # those whose folder is gone are looked for, too
-        heads = Path(admin_dir(repo, path), "modules").rglob("HEAD")
-        git_dirs |= {
-            os.path.realpath(each.parent) for each in heads if (each.parent / "objects").is_dir()
-        }
-    for name in submodules:
-        folder = os.path.join(path, name)
-        git_dir = find_git_dir(folder)
-        if git_dir is None:
-            if os.path.isdir(folder) and not os.path.islink(folder) and os.listdir(folder):
-                return f"the submodule {name} is not checked out, but there are files"  # which git does not see
-            continue
-        git_dirs.add(git_dir)
-        module = Repo(git_dir, folder, folder, repo.version)
-        found = inspect(module, folder, neutral(module, folder))
-        if found.dirt:
-            return f"the submodule {name} has uncommitted changes"
-        if deeper := find_submodule_trouble(module, folder, found.submodules):
-            return f"{name}: {deeper}"
-    for git_dir in sorted(git_dirs):
-        module = Repo(git_dir, git_dir, git_dir, repo.version)
-        mine = ("--exclude=refs/tags/*", "--all")  # with HEAD and the stash
-        if git(module, "rev-list", "-n1", *mine, "--not", "--remotes").stdout:
-            return f"the submodule in {os.path.relpath(git_dir, repo.common_dir)} has commits that are on no remote"
-    return None
 
 
 def find_git_dir(folder: str) -> str | None:

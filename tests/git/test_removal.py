@@ -11,6 +11,7 @@ import pytest
 from issue_orch.core.model import Branch, CommitSha, Number
 from issue_orch.errors import Expected
 from issue_orch.git.checkout import populate_submodules
+from issue_orch.git.remote import Remote
 from issue_orch.git.removal import (
     Kept,
     Removed,
@@ -282,7 +283,9 @@ def test_preserved_and_removed(clone: Clone) -> None:
     assert sh(clone.top, "git", "show", f"{found.preserved}:new") == "untracked"
     assert sh(clone.top, "git", "rev-parse", f"{found.preserved}^") == sha
     path = make_worktree(clone, 2)
-    assert remove(clone, Wanted(str(path), Number(2), None)) == [Removed(str(path), None)]
+    wanted = [Wanted(str(path), Number(2), None)]
+    found = remove_worktrees(clone.repo, wanted, NOW, remote=Remote(clone.repo, "origin"))
+    assert found == [Removed(str(path), None)]
 
 
 def test_what_is_staged_is_not_taken_for_a_conflict(

@@ -12,9 +12,10 @@ import pytest
 
 from issue_orch.core.model import Branch, CommitSha, Number
 from issue_orch.errors import Expected
-from issue_orch.git import snapshot
+from issue_orch.git import hidden, snapshot
 from issue_orch.git.checkout import check_out, copy_listed, populate_submodules
 from issue_orch.git.preserve import preserve
+from issue_orch.git.remote import Remote
 from issue_orch.git.run import (
     admin_dir,
     commits_since,
@@ -78,7 +79,7 @@ def test_check_out_never_touches_work(clone: Clone) -> None:
 def test_a_killed_check_out_is_finished(clone: Clone) -> None:
     path = clone.top.parent / "work 1"
     register(clone.repo, str(path), ONE, start_of(clone), INTENT)
-    write(path / "README.md", "half")
+    write(path / "README.md", "one\nt")
     write(Path(admin_dir(clone.repo, str(path)), "index.lock"), "left")
     check_out(clone.repo, str(path))
     assert sh(path, "git", "status", "--porcelain") == ""
@@ -371,7 +372,7 @@ def add_submodule(clone: Clone) -> Path:
 
 def trouble_of(clone: Clone, path: Path) -> str | None:
     found = snapshot.inspect(clone.repo, str(path), ())
-    return snapshot.find_submodule_trouble(clone.repo, str(path), found.submodules)
+    return hidden.find_submodule_trouble(clone.repo, str(path), found.submodules)
 
 
 def test_submodules_are_as_the_clone_has_them(clone: Clone) -> None:
@@ -476,7 +477,7 @@ def test_a_change_that_git_was_told_to_ignore_is_dirt_and_preserved(
 
 def test_preserve_keeps_everything_but_ignored_files(clone: Clone) -> None:
     path = make_worktree(clone)
-    assert preserve(clone.repo, str(path), Number(1), NOW) is None
+    assert preserve(clone.repo, str(path), Number(1), NOW, Remote(clone.repo, "origin")) is None
     write(path / "README.md", "staged\n")
     sh(path, "git", "add", "README.md")
     write(path / "README.md", "worked\n")
@@ -505,7 +506,7 @@ def test_preserve_keeps_commits_that_are_on_no_remote(clone: Clone) -> None:
     ref = preserve(clone.repo, str(path), Number(1), NOW)
     assert sh(path, "git", "rev-parse", str(ref)) == sha
     sh(path, "git", "push", "-q", "origin", "HEAD:refs/heads/somewhere")
-    assert preserve(clone.repo, str(path), Number(1), NOW) is None
+    assert preserve(clone.repo, str(path), Number(1), NOW, Remote(clone.repo, "origin")) is None
 
 
 def test_preserve_where_names_are_sha256(home: Path, tmp_path: Path) -> None:

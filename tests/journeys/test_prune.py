@@ -178,3 +178,34 @@ def test_prune_says_what_it_could_not_preserve(scene: Scene) -> None:
     out = scene.orch("prune", "--cancelled", check=True).out
     assert out == f"#{number}: kept: could not be preserved as it is: lib/.git\n"
     assert (path / "lib/.git").is_dir()
+
+
+def test_an_index_that_is_gone_is_no_checkout_that_was_cut_off(scene: Scene) -> None:
+    number = scene.issue()
+    path = finished(scene, number, pull=False)
+    (scene.state / f"sessions/{number}/prompt.md").write_text("x\n")
+    (path / f"work-{number}.txt").write_text("mine\n")
+    Path(scene.git("rev-parse", "--absolute-git-dir", cwd=path).strip(), "index").unlink()
+    said = scene.orch("resume", str(number))
+    assert "its index is gone" in said.err and f"git -C {path} reset" in said.err
+    assert f"git -C {path} reset" in scene.orch("doctor").out
+    out = scene.orch("doctor", "--fix").out
+    assert "check issue" not in out
+    assert (path / f"work-{number}.txt").read_text() == "mine\n"
+    scene.git("reset", "-q", cwd=path)
+    assert scene.git("status", "--porcelain", cwd=path).strip() == f"M work-{number}.txt"
+    scene.orch("cancel", str(number), check=True)
+    assert "kept at" in scene.orch("prune", "--cancelled", check=True).out
+
+
+def test_prune_says_what_stands_half_done(scene: Scene) -> None:
+    number = scene.issue()
+    path = finished(scene, number)
+    (path / "README.md").write_text("mine\n")
+    edit = "sequence.editor=sed -i s/^pick/edit/"
+    scene.git("-c", edit, "rebase", "-q", "-i", "--autostash", "HEAD~1", cwd=path)
+    scene.sandbox.person.merge(scene.pull_of(number))
+    for words in (("prune", "--dry-run"), ("prune",)):
+        assert scene.orch(*words, check=True).out == f"#{number}: kept: a rebase is in progress\n"
+    scene.git("rebase", "--quit", cwd=path)
+    assert path.exists()

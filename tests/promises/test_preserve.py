@@ -13,6 +13,7 @@ import pytest
 from issue_orch.core.model import Number
 from issue_orch.git import preserve as preserved
 from issue_orch.git.checkout import populate_submodules
+from issue_orch.git.remote import Remote
 from issue_orch.git.removal import Kept, Removed, Wanted, remove_worktrees
 from issue_orch.git.run import admin_dir, find_repo, rev_parse
 from tests.git.test_worktree import add_submodule
@@ -457,7 +458,7 @@ def test_a_submodule_at_another_commit_is_kept_by_its_commit(clone: Clone) -> No
     sh(path / "sub", "git", "push", "-q", str(module), f"{sha}:refs/heads/pushed")
     sh(path / "sub", "git", "fetch", "-q", "origin")
     write(path / "README.md", "new\n")
-    ref = preserved.preserve(clone.repo, str(path), Number(1), NOW)
+    ref = preserved.preserve(clone.repo, str(path), Number(1), NOW, Remote(clone.repo, "origin"))
     assert sha in sh(clone.top, "git", "ls-tree", str(ref), "sub")
     assert blob(clone, str(ref), "README.md") == b"new\n"
 
@@ -490,8 +491,8 @@ def a_repository_in_a_folder_of_ours(clone: Clone, path: Path) -> str:
 
 def a_worktree_in_a_folder_of_ours(clone: Clone, path: Path) -> str:
     """Its `.git` is a file."""
-    sh(path, "git", "worktree", "add", "-q", "--detach", str(path / "inner"))
-    (path / "inner/.git").rename(path / "lib/deep/.git")
+    sh(path, "git", "worktree", "add", "-q", "--detach", str(path.parent / "inner"))
+    (path.parent / "inner/.git").rename(path / "lib/deep/.git")
     return "lib/deep/.git"
 
 
