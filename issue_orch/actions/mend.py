@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from glob import escape, glob
+from pathlib import Path
 
 from ..core.record import SessionStatus
 from ..errors import Expected
 from ..git import worktree
 from ..git.checkout import find_overwritten, lacks_index
-from ..git.run import find_admin_dir, find_sha
+from ..git.run import TurnedBare, environment, find_admin_dir, find_sha
+from ..process.run import run
 from ..process.survivors import MARKER, end_marked, find_marked, read_environ
 from ..store.files import archive, load_sessions
 from ..store.leases import probe, take
@@ -34,6 +36,18 @@ def mend(context: Context, dry_run: bool) -> Iterator[tuple[str, str]]:
         except (Expected, OSError) as error:
             how = f"failed ({error}):"
         yield how, text
+
+
+def mend_bare(found: TurnedBare, dry_run: bool) -> tuple[str, str]:
+    """As `mend`; git has to be told which file, for it does not take such a clone for one."""
+    for name in ("config", "config.worktree"):
+        file = Path(found.common_dir, name)
+        if file.is_file() and not dry_run:
+            set_bare = ("git", "config", "--file", str(file))
+            asked = (*set_bare, "--type=bool", "--get", "core.bare")
+            if run(*asked, env=environment(), check=False).stdout.strip() == "true":
+                run(*set_bare, "--replace-all", "core.bare", "false", env=environment())
+    return "would" if dry_run else "done:", "set core.bare to false"
 
 
 def orphans(context: Context) -> dict[int, list[int]]:

@@ -34,8 +34,19 @@ ALWAYS = (
     ("maintenance.auto", "false"),
     ("core.trustctime", "true"),
     ("core.checkStat", "default"),
+    ("core.alternateRefsCommand", "true"),  # a program that is run; this one lists nothing
+    ("push.pushOption", ""),  # an empty one takes back those of every file
 )
 Overrides = tuple[tuple[str, str], ...]  # settings that outrank every file
+
+
+class TurnedBare(Expected):
+    """`core.bare` turned true in a clone that has files; agents do that."""
+
+    def __init__(self, common_dir: str) -> None:
+        self.common_dir = common_dir
+        words = "core.bare is true in a clone that has files"
+        super().__init__(words, "git config core.bare false, or: issue-orch doctor --fix")
 
 
 class Repo(NamedTuple):
@@ -59,7 +70,7 @@ def find_repo(cwd: str) -> Repo:
             f"git {version[0]}.{version[1]} is too old",
             f"install git {MINIMUM[0]}.{MINIMUM[1]} or newer",
         )
-    asked = ("--git-dir", "--git-common-dir", "--is-bare-repository", "--show-toplevel", "HEAD")
+    asked = ("--git-dir", "--git-common-dir", "HEAD")
     done = run(
         "git",
         "rev-parse",
@@ -70,22 +81,41 @@ def find_repo(cwd: str) -> Repo:
         check=False,
     )
     lines = done.stdout.split("\n")
-    if len(lines) < 4:
+    if len(lines) < 3:
         if "dubious ownership" in done.stderr:
             raise Expected(done.stderr.strip(), "run it as the owner of the clone")
         raise Expected(
             f"{cwd}: not inside a git repository", "cd into a clone of the GitHub repository"
         )
     git_dir, common_dir = os.path.realpath(lines[0]), os.path.realpath(lines[1])
-    if lines[2] == "true" or "must be run in a work tree" in done.stderr:
+    top, bare = _find_top(os.path.realpath(cwd), git_dir), _is_bare(cwd)
+    if bare and os.path.exists(os.path.join(common_dir, "index")):
+        raise TurnedBare(common_dir)
+    if top is None or (bare and git_dir == common_dir):
         raise Expected(
             f"{cwd}: not in a worktree (a bare repository has none)", "cd into an ordinary clone"
         )
     if done.code:
         raise Expected("the repository has no commit yet", "make a first commit and push it")
-    top = os.path.realpath(lines[3])
     linked = git_dir != common_dir and os.path.basename(common_dir) == ".git"
     return Repo(common_dir, top, os.path.dirname(common_dir) if linked else top, version)
+
+
+def _find_top(cwd: str, git_dir: str) -> str | None:
+    """The folder around `cwd` whose `.git` is, or names, this one. `core.worktree`, which a worker can set, has no say."""
+    if Path(cwd).is_relative_to(git_dir):
+        return None
+    for folder in (cwd, *map(str, Path(cwd).parents)):
+        git_file = os.path.join(folder, ".git")
+        if git_dir in (os.path.realpath(git_file), os.path.realpath(leads_to(folder))):
+            return folder
+    return None
+
+
+def _is_bare(cwd: str) -> bool:
+    """Whether the clone's configuration says so; asked as a setting, since a linked worktree never calls itself bare."""
+    asked = ("git", "config", "--type=bool", "--get", "core.bare")
+    return run(*asked, cwd=cwd, env=environment(), check=False).stdout.strip() == "true"
 
 
 def read_version() -> tuple[int, int]:

@@ -52,6 +52,22 @@ def test_all_is_well_but_for_the_unprotected_base(scene: Scene) -> None:
     assert scene.token not in text.out + text.err
 
 
+@pytest.mark.parametrize("words", [("plan",), ("run", "--once"), ("spawn", "1", "--yes")])
+def test_a_clone_that_turned_bare_is_called_so_and_mended(
+    scene: Scene, words: tuple[str, ...]
+) -> None:
+    scene.git("config", "CORE.bare", "yes", cwd=scene.clone)
+    ran = scene.orch(*words)
+    assert ran.code and "core.bare is true in a clone that has files" in ran.err
+    assert "git config core.bare false" in ran.err
+    assert bad(look(scene, code=1)) == {"git": "core.bare is true in a clone that has files"}
+    assert "would set core.bare to false" in scene.orch("doctor", "--fix", "--dry-run").err
+    assert scene.git("config", "core.bare", cwd=scene.clone).strip() == "yes"
+    assert "done: set core.bare to false" in scene.orch("doctor", "--fix").err
+    assert scene.git("status", "--porcelain", cwd=scene.clone) == ""
+    assert set(bad(look(scene, code=0))) == EXPECTED
+
+
 def test_protection_is_told_apart(scene: Scene) -> None:
     scene.sandbox.protect_branch("main", reviews=1)
     assert look(scene)["merging"][0][:2] == ("ok", "main is protected: 1 reviews are required")

@@ -81,8 +81,32 @@ def test_inherited_variables_steer_nothing(
         "GIT_TERMINAL_PROMPT",
         "GIT_ASKPASS",
         "GIT_CONFIG_COUNT",
-        *(f"GIT_CONFIG_{part}_{n}" for part in ("KEY", "VALUE") for n in range(6)),
+        *(f"GIT_CONFIG_{part}_{n}" for part in ("KEY", "VALUE") for n in range(8)),
     }
+
+
+def test_a_worktree_of_a_bare_repository_is_one_and_the_bare_repository_is_not(
+    clone: Clone, tmp_path: Path
+) -> None:
+    bare = tmp_path / "project/.git"
+    sh(tmp_path, "git", "clone", "-q", "--bare", str(clone.remote), str(bare))
+    sh(bare, "git", "worktree", "add", "-q", str(tmp_path / "project/main"), "main")
+    assert find_repo(str(tmp_path / "project/main")).top == str(tmp_path / "project/main")
+    with pytest.raises(Expected, match="bare repository has none"):
+        find_repo(str(tmp_path / "project"))
+
+
+def test_the_configuration_does_not_say_where_the_clone_is(clone: Clone, tmp_path: Path) -> None:
+    path, elsewhere = make_worktree(clone), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    sh(clone.top, "git", "config", "core.worktree", str(elsewhere))
+    assert find_repo(str(clone.top / "src")) == clone.repo
+    assert find_repo(str(path)) == clone.repo._replace(top=str(path))
+    with pytest.raises(Expected, match="not in a worktree"):
+        find_repo(str(clone.admin / "hooks"))
+    sh(path, "git", "config", "core.bare", "true")
+    with pytest.raises(Expected, match=r"core\.bare is true"):
+        find_repo(str(path))
 
 
 def test_hanging_git_is_ended(

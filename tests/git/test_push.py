@@ -20,7 +20,7 @@ from issue_orch.git.remote import (
     push,
     uses_lfs,
 )
-from issue_orch.git.run import rev_parse
+from issue_orch.git.run import git, rev_parse
 from tests.kit.git import Clone, clone, commit, home, make_worktree, script, sh, wait_for, write
 
 __all__ = ["clone", "home"]
@@ -48,6 +48,29 @@ def test_one_ref_is_pushed_and_once(clone: Clone) -> None:
     push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
     refs = sh(clone.remote, "git", "for-each-ref", "--format=%(refname)").split()
     assert refs == ["refs/heads/issue-1", "refs/heads/main"]
+
+
+def test_no_push_options_go_along(clone: Clone, home: Path) -> None:
+    """The remote takes none: with one, nothing would ever be pushed."""
+    path, sha = work(clone)
+    sh(path, "git", "config", "push.pushOption", "merge_request.merge_when_pipeline_succeeds")
+    sh(path, "git", "config", "--global", "push.pushOption", "ci.skip")
+    push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
+    assert find_remote_sha(Remote(clone.repo, "origin"), ONE) == sha
+
+
+def test_no_command_lists_the_refs_of_alternates(clone: Clone, tmp_path: Path) -> None:
+    _, sha = work(clone)
+    evil = script(tmp_path / "evil", f'echo ran >> "{tmp_path}/ran"')
+    write(clone.admin / "objects/info/alternates", f"{clone.remote}/objects\n")
+    sh(clone.top, "git", "config", "core.alternateRefsCommand", str(evil))
+    sh(clone.top, "git", "rev-list", "--alternate-refs")
+    assert (tmp_path / "ran").exists(), "the trap must work, or this test cannot fail"
+    (tmp_path / "ran").unlink()
+    git(clone.repo, "rev-list", "--alternate-refs")
+    fetch_base(Remote(clone.repo, "origin"), MAIN)
+    push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_branch_whose_name_ends_like_ours_is_not_ours(clone: Clone) -> None:
