@@ -123,14 +123,16 @@ def how_to_undo(key: str) -> str:
     return f"{look}; undo it, or if it is yours: issue-orch init --approve"
 
 
-def look_at_keys(context: Context) -> tuple[dict[str, str], dict[str, list[int]]]:
+def look_at_keys(
+    context: Context, told: bool = False
+) -> tuple[dict[str, str], dict[str, list[int]]]:
     """Those keys; and which of them differ from what was noted when a worker started, with its issues (threat S9)."""
     now = dangerous_keys(context.repo, context.config.remote)
     changed: dict[str, list[int]] = {}
     for status in load_sessions(context.state)[0]:
         number = status["issueNumber"]
-        if status["status"] != "complete":
-            for key in changed_keys(context.state, number, now):
+        if told or status["status"] != "complete":
+            for key in changed_keys(context.state, number, now, told):
                 changed.setdefault(key, []).append(number)
     return now, changed
 

@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from glob import glob
+from glob import escape, glob
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -21,7 +21,7 @@ from ..errors import Expected
 from ..git import merges
 from ..git.checkout import find_overwritten, lacks_index
 from ..git.run import find_admin_dir, find_repo, identity, load_branches
-from ..store.files import load_json, load_sessions, make_state
+from ..store.files import load_json, load_sessions, make_state, session_folder
 from ..store.leases import check_locks, probe
 from ..store.ledger import booked_all, room
 from ..text import one_line, sanitise
@@ -173,6 +173,22 @@ def _check_keys(context: Context) -> Findings:
     for key, issues in look_at_keys(context)[1].items():
         text = f"{key} changed after {numbers(issues)} started; it can run commands or send pushes elsewhere"
         yield Check("error", text, how_to_undo(key))
+    for key, issues in look_at_keys(context, told=True)[1].items():
+        text = f"{key} changed after {numbers(issues)} started; your own git obeys it"
+        yield Check("warning", text, how_to_undo(key))
+    yield from _check_hooks(context)
+
+
+def _check_hooks(context: Context) -> Findings:
+    """Hooks of the clone that are younger than the oldest session: our git runs none, a person's does."""
+    sessions = [each["issueNumber"] for each in load_sessions(context.state)[0]]
+    noted = [session_folder(context.state, number) / "keys.json" for number in sessions]
+    since = min((os.stat(file).st_mtime for file in noted if file.is_file()), default=None)
+    for path in sorted(glob(f"{escape(context.repo.common_dir)}/hooks/*")) if since else ():
+        sample = path.endswith(".sample")
+        if not sample and os.access(path, os.X_OK) and os.stat(path).st_ctime > (since or 0):
+            text = f"{path} is a hook that is new or changed since a worker started; your own git runs it"
+            yield Check("warning", text, f"look at it; if it is not yours: rm {path}")
 
 
 def _check_github(context: Context) -> Findings:
@@ -311,7 +327,7 @@ FINE = {  # of those that yield nothing then
     "worktrees": "none without a session",
     "processes": "none left over",
     "git locks": "none left over",
-    "git configuration": "no key that runs something has changed",
+    "git configuration": "no key that was looked at has changed, and no hook is new, since the workers started",
     "templates": "all render",
     "logout": "workers go on after a logout",
 }

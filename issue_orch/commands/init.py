@@ -119,6 +119,8 @@ def _approve_configuration(clone: Repo, state: Path, yes: bool) -> None:
 def _approve_git(context: Context, yes: bool) -> None:
     """Keys of git's configuration that run something, and changed after a worker started, are shown and noted anew."""
     now, changed = look_at_keys(context)
+    for key, issues in look_at_keys(context, told=True)[1].items():
+        changed[key] = issues
     if not changed:
         return
     say(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..store.files import load_json, session_folder
 from .run import Overrides, Repo, git
+from .settings import TOLD, fits, is_held
 
 # Exactly what `git lfs install` writes: the one filter that may come from the clone's own configuration.
 LFS_COMMANDS = {
@@ -18,6 +19,8 @@ LFS_COMMANDS = {
     "git-lfs filter-process --skip",
 }
 LFS_RUNS = re.compile(r"lfs\.(extension\.|customtransfer\.|standalonetransferagent)")
+# The keys that `keys.json` held before it had a mark.
+MARK = "issue-orch.table"
 DANGEROUS = re.compile(
     r"(filter\..*|diff\.external|diff\..*\.(command|textconv)|merge\..*\.driver|core\.(sshcommand|gitproxy|askpass)"
     r"|credential\..*|url\..*|http\..*|include.*|gpg\.(.*\.)?program|gpg\..*command"
@@ -66,7 +69,7 @@ def neutral(repo: Repo, worktree: str | None = None) -> Overrides:
 
 
 def dangerous_keys(repo: Repo, remote: str = "origin") -> dict[str, str]:
-    """Keys that run something or send our traffic elsewhere, each with a hash of its values (they may be secret).
+    """Keys whose change is held against a worker or told, each with a hash of its values (they may be secret).
 
     Of remotes only `remote` counts: adding another one is everyday work.
     """
@@ -74,16 +77,24 @@ def dangerous_keys(repo: Repo, remote: str = "origin") -> dict[str, str]:
 
     values: dict[str, list[str]] = {}
     for key, value, _ in load_settings(repo):
-        found = DANGEROUS.fullmatch(key)
-        if found and found["remote"] in (None, remote):
+        own = re.fullmatch(r"(?s)remote\.(.*)\.(?!promisor)[^.]+", key)
+        if (not own or own[1] == remote) and (fits(key, TOLD) or is_held(key)):
             values.setdefault(key, []).append(value)
     return {
         key: sha256("\0".join(each).encode("utf-8", "surrogateescape")).hexdigest()
         for key, each in values.items()
-    }
+    } | {MARK: "2"}
 
 
-def changed_keys(state: Path, number: int, now: Mapping[str, str]) -> list[str]:
-    """Those that differ from what was noted when the worker of this session started (threat S9)."""
+def changed_keys(state: Path, number: int, now: Mapping[str, str], told: bool = False) -> list[str]:
+    """Those that differ from what was noted when the worker of this session started (threat S9).
+
+    With `told` those that hold nothing and are only told.
+    """
     noted = load_json(session_folder(state, number) / "keys.json")
-    return [] if noted is None else sorted({key for key, _ in noted.items() ^ now.items()})
+    if noted is None:
+        return []
+    changed = {key for key, _ in noted.items() ^ now.items()} - {MARK}
+    if MARK not in noted:  # before there was a table: other keys were not noted
+        changed = {key for key in changed if DANGEROUS.fullmatch(key)}
+    return sorted(key for key in changed if told is not is_held(key))

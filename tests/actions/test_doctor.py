@@ -68,6 +68,37 @@ def test_a_clone_that_turned_bare_is_called_so_and_mended(
     assert set(bad(look(scene, code=0))) == EXPECTED
 
 
+def test_what_a_persons_own_git_would_obey_is_told(scene: Scene) -> None:
+    number = scene.issue()
+    hook = '"$(git rev-parse --git-common-dir)/hooks/pre-push"'
+    scene.agent(
+        "git config core.hooksPath .husky/_\ngit config --global user.name Evil\n"
+        f"printf '#!/bin/sh\\n' >{hook}; chmod +x {hook}\n" + COMPLETE
+    )
+    scene.orch("spawn", str(number), check=True)
+    scene.wait_status(number, "complete")
+    rows = look(scene, code=0)["git configuration"]
+    said = "\n".join(text for _, text, _ in rows)
+    assert {state for state, *_ in rows} == {"warning"}
+    assert f"core.hookspath changed after #{number} started" in said
+    assert f"user.name changed after #{number} started" in said
+    assert "hooks/pre-push is a hook that is new" in said
+    scene.orch("init", "--approve", check=True)
+    assert "changed after" not in str(look(scene)["git configuration"])
+
+
+def test_a_clone_that_is_somewhere_else_by_its_configuration_starts_nothing(scene: Scene) -> None:
+    one, two = scene.issue(), scene.issue()
+    scene.agent(ENDLESS)
+    scene.orch("spawn", str(one), check=True)
+    scene.git("config", "core.worktree", str(scene.clone.parent / "top"), cwd=scene.clone)
+    ran = scene.orch("spawn", str(two), "--yes")
+    assert ran.code == 1 and "core.worktree of the git configuration changed" in ran.err
+    assert "issue-orch init --approve" in ran.err
+    assert "core.worktree" in bad(look(scene, code=1))["git configuration"]
+    scene.orch("stop", str(one))
+
+
 def test_protection_is_told_apart(scene: Scene) -> None:
     scene.sandbox.protect_branch("main", reviews=1)
     assert look(scene)["merging"][0][:2] == ("ok", "main is protected: 1 reviews are required")

@@ -23,7 +23,8 @@ from issue_orch.git.run import (
     wants_signing,
     worker_settings,
 )
-from issue_orch.git.trust import changed_keys, dangerous_keys, load_settings, neutral
+from issue_orch.git.settings import kind_of, known
+from issue_orch.git.trust import DANGEROUS, changed_keys, dangerous_keys, load_settings, neutral
 from tests.kit.git import Clone, clone, commit, home, make_worktree, script, sh, write
 
 __all__ = ["clone", "home"]
@@ -286,6 +287,64 @@ def test_dangerous_keys_are_noted_and_everyday_ones_are_not(clone: Clone) -> Non
     }
     assert {key.lower() for key in changed_keys(clone.admin / "issue-orch", 1, now)} == expected
     assert "token" not in str(now)
+
+
+def test_every_setting_of_the_installed_git_is_in_the_table() -> None:
+    assert len(known()) > 500
+    assert [key for key in known() if kind_of(key) is None] == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "core.worktree",
+        "core.alternateRefsCommand",
+        "push.pushOption",
+        "INCLUDE.path",
+        "includeIf.gitdir:/a.b/.path",
+        "url.https://a.b/.insteadOf",
+        "remote.origin.vcs",
+        "lfs.url",
+        "http.https://a.b.proxy",
+    ],
+)
+def test_a_key_that_steers_our_git_is_held(clone: Clone, key: str) -> None:
+    state = clone.admin / "issue-orch"
+    write(state / "sessions/1/keys.json", json.dumps(dangerous_keys(clone.repo)))
+    sh(clone.top, "git", "config", key, "x")
+    changed = changed_keys(state, 1, dangerous_keys(clone.repo))
+    assert [each.lower() for each in changed] == [key.lower()]
+    assert changed_keys(state, 1, dangerous_keys(clone.repo), told=True) == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "husky.anything",
+        "gitflow.branch.master",
+        "git-town.main-branch",
+        "remote.origin.gh-resolved",
+        "branch.issue-1.merge",
+        "branch.issue-1.vscode-merge-base",
+        "maintenance.strategy",
+        "lfs.repositoryformatversion",
+    ],
+)
+def test_everyday_keys_are_not_held(clone: Clone, key: str) -> None:
+    before = dangerous_keys(clone.repo)
+    sh(clone.top, "git", "config", key, "x")
+    assert dangerous_keys(clone.repo) == before
+
+
+def test_keys_noted_before_there_was_a_table(clone: Clone) -> None:
+    state = clone.admin / "issue-orch"
+    sh(clone.top, "git", "config", "push.pushOption", "mine")
+    now = dangerous_keys(clone.repo)
+    old = {key: value for key, value in now.items() if DANGEROUS.fullmatch(key)}
+    write(state / "sessions/1/keys.json", json.dumps(old))
+    assert changed_keys(state, 1, dangerous_keys(clone.repo)) == []
+    sh(clone.top, "git", "config", "remote.origin.url", "https://evil/x.git")
+    assert changed_keys(state, 1, dangerous_keys(clone.repo)) == ["remote.origin.url"]
 
 
 def test_settings_with_strange_values(clone: Clone) -> None:

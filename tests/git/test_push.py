@@ -64,10 +64,10 @@ def test_no_command_lists_the_refs_of_alternates(clone: Clone, tmp_path: Path) -
     evil = script(tmp_path / "evil", f'echo ran >> "{tmp_path}/ran"')
     write(clone.admin / "objects/info/alternates", f"{clone.remote}/objects\n")
     sh(clone.top, "git", "config", "core.alternateRefsCommand", str(evil))
-    sh(clone.top, "git", "rev-list", "--alternate-refs")
+    sh(clone.top, "git", "rev-list", "HEAD", "--alternate-refs")
     assert (tmp_path / "ran").exists(), "the trap must work, or this test cannot fail"
     (tmp_path / "ran").unlink()
-    git(clone.repo, "rev-list", "--alternate-refs")
+    git(clone.repo, "rev-list", "HEAD", "--alternate-refs")
     fetch_base(Remote(clone.repo, "origin"), MAIN)
     push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
     assert not (tmp_path / "ran").exists()
