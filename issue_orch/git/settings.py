@@ -46,7 +46,10 @@ TABLE: tuple[tuple[Kind, str], ...] = (
     ),
 )
 # Of the harmless ones these run in the commands of people, or say who commits: a change is told and holds nothing.
-TOLD = "core.hookspath core.editor core.pager core.fsmonitor pager.* alias.* sequence.editor user.* author.* committer.* commit.gpgsign"
+TOLD = (
+    "core.hookspath core.editor core.pager core.fsmonitor pager.* alias.* sequence.editor"
+    " user.* author.* committer.* commit.gpgsign"
+)
 
 
 def kind_of(key: str) -> Kind | None:
