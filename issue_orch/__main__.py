@@ -114,7 +114,7 @@ def read(parameters: list[str], words: list[str]) -> list[object] | None:
     numbers = plain if "ISSUES" in parameters else plain[:1] if "ISSUE" in parameters else []
     if not all(map(is_number, numbers)) or (len(plain) > len(numbers) and "TEXT" not in parameters):
         return None
-    issues = [int(number) for number in numbers]
+    issues = list(dict.fromkeys(map(int, numbers)))
     values |= {
         "ISSUES": issues,
         "ISSUE": issues[0] if issues else None,
@@ -124,9 +124,8 @@ def read(parameters: list[str], words: list[str]) -> list[object] | None:
 
 
 def is_number(word: str) -> bool:
-    return (
-        word.isascii() and word.isdecimal() and len(word) < 20
-    )  # of more, Python makes no number from 4,300 on
+    """Of more digits, Python makes no number from 4,300 on."""
+    return word.isascii() and word.isdecimal() and len(word) < 20 and bool(word.strip("0"))
 
 
 if __name__ == "__main__":

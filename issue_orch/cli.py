@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from .declare import ALL, ANY_WORDS, JSON, YES, MaybeNumber, Number, Numbers, command, flag, option
+from .declare import (
+    ALL,
+    ANY_WORDS,
+    JSON,
+    YES,
+    Here,
+    MaybeNumber,
+    Number,
+    Numbers,
+    command,
+    flag,
+    option,
+)
 from .declare import app as app
 
 
@@ -130,7 +142,7 @@ def watch() -> None:
 
 
 @command()
-def show(issue: Number, as_json: bool = JSON) -> None:
+def show(here: Here = None, as_json: bool = JSON) -> None:
     """Everything about one session, and what to type next.
 
     Question with its options, plan, guidance with receipts, pull, changes, cost, and how long each phase took.
@@ -178,7 +190,7 @@ def tell(
 
 @command()
 def logs(
-    issue: Number,
+    here: Here = None,
     follow: bool = flag("Go on until the worker ends.", "--follow", "-f"),
     raw: bool = flag("The agent's output as it came.", "--raw"),
     lines: Annotated[
@@ -199,7 +211,7 @@ def logs(
 
 @command(people=True)
 def attach(
-    issue: Number,
+    here: Here = None,
     now: bool = flag("Do not wait for the worker's turn to end.", "--now"),
 ) -> None:
     """Take a session over by hand, in the agent's own program.

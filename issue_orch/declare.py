@@ -71,6 +71,15 @@ def _known_issues(incomplete: str) -> list[tuple[str, str]]:
     return [row for row in rows if row[0].startswith(incomplete)]
 
 
+def _issue_of(word: str) -> int:
+    from .actions.naming import issue_of
+
+    return issue_of(word)
+
+
+NUMBER = "Number, address or branch of the issue."
+
+
 def flag(words: str, *names: str) -> Any:
     return typer.Option(False, *names, help=words)
 
@@ -80,10 +89,14 @@ def option(words: str, *names: str) -> Any:
 
 
 def _given(name: str, value: Any) -> Any:
-    """Several words are one text; no numbers are an empty list."""
+    """Several words are one text; each number is meant once; without a number, `here` is the session of this worktree."""
     if name == "text":
         return " ".join(value or [])
-    return value or [] if name == "issues" else value
+    if name == "here" and value is None:
+        from .actions.naming import issue_here
+
+        return issue_here()
+    return list(dict.fromkeys(value or [])) if name == "issues" else value
 
 
 def command(
@@ -114,13 +127,16 @@ def command(
     return declare
 
 
-_ISSUE = typer.Argument(metavar="ISSUE", help="Number of the issue.", autocompletion=_known_issues)
-Number = Annotated[int, _ISSUE]
-MaybeNumber = Annotated[int | None, _ISSUE]
-Numbers = Annotated[
-    list[int] | None,
-    typer.Argument(metavar="ISSUE", help="Numbers of issues.", autocompletion=_known_issues),
-]
+def _issue(words: str) -> Any:
+    return typer.Argument(
+        metavar="ISSUE", help=words, parser=_issue_of, autocompletion=_known_issues
+    )
+
+
+Number = Annotated[int, _issue(NUMBER)]
+MaybeNumber = Annotated[int | None, _issue(NUMBER)]
+Here = Annotated[int | None, _issue(f"{NUMBER[:-1]}; inside its worktree not needed.")]
+Numbers = Annotated[list[int] | None, _issue("Numbers, addresses or branches of issues.")]
 JSON = flag("Print JSON (docs/json.md).", "--json")
 ANY_WORDS = {"ignore_unknown_options": True, "allow_extra_args": True}
 YES = flag("Ask nothing.", "--yes", "-y")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from ..core.history import Resumed
 from ..core.lifecycle import halted, kinds
-from ..core.record import Question, SessionStatus
-from ..errors import Expected, LeaseHeld
+from ..core.record import Question, SessionStatus, read_answer
+from ..errors import Expected, LeaseHeld, Usage
 from ..process.run import wait_for
 from ..process.survivors import end_marked
 from ..store.files import load_pull, load_status, session_numbers
@@ -41,6 +41,8 @@ def guide(
     _refuse_cancelled(status)
     asked = question or status["question"]
     about = asked and asked["id"]
+    if asked:
+        text = _read_answer(number, text, asked["options"])
     sent = send(state, number, "guidance", text, author, question=about, at_once=at_once)
     late = ""
     if status["question"] and not sent.answers:
@@ -54,6 +56,13 @@ def guide(
     if started:
         return f"{late}the worker was started with it; the receipt follows in: issue-orch show {number}"
     return f"{late}queued: the worker is running and takes it at its next turn"
+
+
+def _read_answer(number: int, text: str, options: list[str]) -> str:
+    try:
+        return read_answer(text, options)
+    except Usage as error:
+        raise Usage(f"#{number}: {error.message}", f"issue-orch show {number}") from None
 
 
 def pause(state: Path, number: int, author: str = "") -> str:

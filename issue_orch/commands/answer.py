@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 
-from ..core.record import Question
-from ..errors import Usage
+from ..core.record import Question, SessionStatus, read_answer
+from ..errors import Expected, Usage
 from ..store.look import Seen, find_state, load_session, look, look_all
 from ..terminal.io import ask, say
 from ..terminal.session import question_lines
@@ -15,17 +16,38 @@ from ..text import one_line
 
 def answer(number: int | None, text: str, option: int | None) -> int:
     if number is None:
+        if option is not None:
+            raise Usage("an option of which issue?", f"issue-orch answer ISSUE --option {option}")
         return _walk()
-    if text and option is None:
-        _deliver(number, text, None)
-        return 0
     state = find_state()
     seen = look(state, load_session(state, number), time.time())
-    if option is None and not sys.stdin.isatty():
-        raise Usage("what is the answer?", f'issue-orch answer {number} "…"')
-    if text := _ask(seen) if option is None else _chosen(seen, option):
+    _refuse_unasked(seen.status, text)
+    text = given_text(text)
+    if option is not None:
+        chosen = _chosen(seen, option)
+        text = f"{chosen}\n{text}" if text else str(option)
+    elif not text:
+        if not sys.stdin.isatty():
+            raise Usage("what is the answer?", f'issue-orch answer {number} "…"')
+        text = _ask(seen)
+    if text:
         _deliver(number, text, seen.status["question"])
     return 0
+
+
+def given_text(text: str) -> str:
+    """`-` is what comes on stdin, with its lines."""
+    return sys.stdin.read().strip() if text == "-" else text
+
+
+def _refuse_unasked(status: SessionStatus, text: str) -> None:
+    """To a finished worker, a wrong number would cost a turn."""
+    number = status["issueNumber"]
+    if status["status"] == "complete" and not status["question"]:
+        words = shlex.quote(text) if text not in ("", "-") else '"…"'
+        raise Expected(
+            f"#{number} is complete and asks nothing", f"issue-orch tell {number} {words}"
+        )
 
 
 def _deliver(number: int, text: str, question: Question | None) -> None:
@@ -76,13 +98,10 @@ def _ask(seen: Seen) -> str:
         say(f"  {one_line(seen.headline.why or seen.headline.label, 200)}")
     for line, _ in question_lines(seen):
         say(f"  {line}")
-    options = _options(seen)
     while True:
         text = ask("Answer (a number or a text, empty to leave it open): ")
-        if not options or not text.isdecimal():
+        try:
+            read_answer(text, _options(seen))
             return text
-        number = int(text[:9])
-        if 1 <= number <= len(options):
-            return options[number - 1]
-        # A number that no option has is a slip.
-        say(f"  there is no option {one_line(text, 20)}: 1 to {len(options)}, or say it in words")
+        except Usage as error:  # a slip
+            say(f"  {error.message}")

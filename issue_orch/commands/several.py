@@ -6,7 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ..errors import Expected, Usage
+from ..actions.naming import issue_here
+from ..errors import Expected
 from ..store.files import session_numbers
 from ..store.look import find_state
 from ..terminal.io import fail
@@ -21,9 +22,7 @@ def each_of(
 ) -> int:
     """A failure of one does not stop the others. Exit code 1 when one failed."""
     state = find_state()
-    if not (everything or numbers):
-        raise Usage(f"{verb} which? Give numbers, or --all", "issue-orch status")
-    asked = every(state) if everything else list(dict.fromkeys(numbers))
+    asked = every(state) if everything else numbers or [issue_here()]
 
     def attempt(number: int) -> str | Expected:
         try:

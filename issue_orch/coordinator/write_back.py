@@ -6,10 +6,10 @@ import re
 
 from ..actions.steer import guide
 from ..core.headline import LABELS, Headline, wanted_label
-from ..core.model import Comment, find_number
+from ..core.model import Comment
 from ..core.ready import WRITERS
 from ..core.record import Question
-from ..errors import Expected, NotFound
+from ..errors import Expected, NotFound, Usage
 from ..store.inbox import delivered, pending
 from ..store.look import look
 from ..text import neutralise, one_line, redact
@@ -58,8 +58,11 @@ def _take_answer(visit: Visit, comment: Comment) -> None:
     line = f"not taken: {problem}"
     if problem is None:
         try:
-            words, author = words_of(comment, asked["options"]), f"@{comment.author}, {comment.url}"
+            words, author = words_of(comment), f"@{comment.author}, {comment.url}"
             line = guide(run.context, visit.number, words, author, asked)
+        except Usage as error:
+            line = f"not taken: {error.message}"
+            _keep(visit, "answer", f"{_safe(visit, error.message)}. The question is still open.")
         except Expected as error:  # it is in the inbox all the same
             line = error.message
     if problem != UNKNOWN:
@@ -87,15 +90,13 @@ def refusal(
         return UNKNOWN
     if permission not in WRITERS:
         return "its author has no write permission"
-    return None if words_of(comment, []) else "it says nothing"
+    return None if words_of(comment) else "it says nothing"
 
 
-def words_of(comment: Comment, options: list[str]) -> str:
-    """The text of an answer; a number stands for the option."""
+def words_of(comment: Comment) -> str:
+    """The text of an answer."""
     match = ANSWER.match(comment.body)
-    words = match[1].strip()[:TEXT_LIMIT] if match else ""
-    number = find_number(words)
-    return options[number - 1] if number and number <= len(options) else words
+    return match[1].strip()[:TEXT_LIMIT] if match else ""
 
 
 # -- what is shown

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, cast, get_args
+
+from ..errors import Usage
 
 if TYPE_CHECKING:
     from .model import Branch, CommitSha
@@ -25,6 +28,18 @@ class Question(TypedDict):
     context: str | None
     default: str | None
     askedAt: str
+
+
+def read_answer(text: str, options: Sequence[str]) -> str:
+    """What an answer means: the number of an option is that option. Of a number that none has it raises Usage."""
+    number = re.fullmatch(r"(?:option )?[#(]?([0-9]{1,9})[.)]?", text.strip(), re.IGNORECASE)
+    if not (number and options):
+        return text
+    if 1 <= int(number[1]) <= len(options):
+        return options[int(number[1]) - 1]
+    if text.strip() in options:
+        return text
+    raise Usage(f"there is no option {number[1]}: 1 to {len(options)}, or say it in words")
 
 
 class ProcessId(TypedDict):

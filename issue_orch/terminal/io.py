@@ -38,7 +38,7 @@ def exit_code(error: BaseException, words: list[str]) -> int:
         sys.stderr.write("\ninterrupted\n")
         return 130
     if type(error).__module__.startswith(("click", "typer")):
-        return exit_code(_usage(error), words)
+        return exit_code(_usage(error, words), words)
     return _bug(error, words)
 
 
@@ -50,8 +50,10 @@ def fail(error: Expected) -> None:
         sys.stderr.write(f"  next: {sanitise(error.hint)}\n")
 
 
-def _usage(error: Any) -> Usage:
-    """What typer raises: wrong words on the command line."""
+def _usage(error: Any, words: list[str]) -> Usage:
+    """What typer raises: wrong words on the command line. A text that looks like an option is one behind `--`."""
+    import shlex
+
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "issue-orch"
     message = error.format_message() if hasattr(error, "format_message") else str(error)
@@ -62,6 +64,12 @@ def _usage(error: Any) -> Usage:
     _, _, examples = ((context and context.command.help) or "").partition("Examples:")
     example = examples.strip().partition("\n")[0]
     hint = f"{example}   (more: {path} --help)" if example else f"{path} --help"
+    if (
+        context
+        and hasattr(error, "option_name")
+        and any(each.name == "text" for each in context.command.params)
+    ):
+        hint = f"issue-orch {shlex.join([*words[:2], '--', ' '.join(words[2:])])}"
     return Usage(f"{path}: {message.rstrip('.')}", hint)
 
 

@@ -20,7 +20,6 @@ from textual.widgets.option_list import Option
 
 from ...actions import steer
 from ...actions.context import open_context
-from ...core.model import find_number
 from ...core.record import Question
 from ...errors import Expected, Usage
 from ...git.run import find_repo
@@ -276,9 +275,7 @@ class Watch(App[None]):
         if event.input is self.filter_box or row is None or not text:
             return
         event.input.value = ""
-        question, number = row.status["question"], find_number(text)
-        if question and number and number <= len(question["options"]):
-            text = question["options"][number - 1]
+        question = row.status["question"]
         self.act(lambda number: self.give(number, text, question))
 
     def on_input_changed(self, event: Input.Changed) -> None:
