@@ -162,14 +162,17 @@ def answer(
 ) -> None:
     """Answer a stuck worker.
 
-    Without arguments it goes through the open questions one by one. The worker goes on at once, in the same
-    conversation; the first answer to a question counts, later ones become guidance.
+    Without arguments it goes through the open questions one by one. The number of an option is that option, - is
+    what comes on stdin. The worker goes on at once, in the same conversation; the first answer to a question
+    counts, later ones become guidance.
 
     \b
     Examples:
       issue-orch answer
       issue-orch answer 124 "Use sliding expiration"
-      issue-orch answer 124 --option 1
+      issue-orch answer 124 2
+      issue-orch answer 124 --option 1 "and document it"
+      issue-orch answer 124 - <notes.md
     """
 
 

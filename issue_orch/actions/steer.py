@@ -61,8 +61,8 @@ def guide(
 def _read_answer(number: int, text: str, options: list[str]) -> str:
     try:
         return read_answer(text, options)
-    except Usage as error:
-        raise Usage(f"#{number}: {error.message}", f"issue-orch show {number}") from None
+    except ValueError as error:
+        raise Usage(f"#{number}: {error}", f"issue-orch show {number}") from None
 
 
 def pause(state: Path, number: int, author: str = "") -> str:

@@ -9,7 +9,7 @@ import time
 from ..core.record import Question, SessionStatus, read_answer
 from ..errors import Expected, Usage
 from ..store.look import Seen, find_state, load_session, look, look_all
-from ..terminal.io import ask, say
+from ..terminal.io import ask, given_text, say
 from ..terminal.session import question_lines
 from ..text import one_line
 
@@ -33,11 +33,6 @@ def answer(number: int | None, text: str, option: int | None) -> int:
     if text:
         _deliver(number, text, seen.status["question"])
     return 0
-
-
-def given_text(text: str) -> str:
-    """`-` is what comes on stdin, with its lines."""
-    return sys.stdin.read().strip() if text == "-" else text
 
 
 def _refuse_unasked(status: SessionStatus, text: str) -> None:
@@ -103,5 +98,5 @@ def _ask(seen: Seen) -> str:
         try:
             read_answer(text, _options(seen))
             return text
-        except Usage as error:  # a slip
-            say(f"  {error.message}")
+        except ValueError as error:  # a slip
+            say(f"  {error}")

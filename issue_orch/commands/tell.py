@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..actions.context import open_context
 from ..actions.steer import guide
-from .answer import given_text
+from ..terminal.io import given_text
 
 
 def tell(number: int, text: str, now: bool) -> int:

@@ -9,8 +9,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, cast, get_args
 
-from ..errors import Usage
-
 if TYPE_CHECKING:
     from .model import Branch, CommitSha
 
@@ -31,7 +29,7 @@ class Question(TypedDict):
 
 
 def read_answer(text: str, options: Sequence[str]) -> str:
-    """What an answer means: the number of an option is that option. Of a number that none has it raises Usage."""
+    """What an answer means: the number of an option is that option. Of a number that none has it raises ValueError."""
     number = re.fullmatch(r"(?:option )?[#(]?([0-9]{1,9})[.)]?", text.strip(), re.IGNORECASE)
     if not (number and options):
         return text
@@ -39,7 +37,7 @@ def read_answer(text: str, options: Sequence[str]) -> str:
         return options[int(number[1]) - 1]
     if text.strip() in options:
         return text
-    raise Usage(f"there is no option {number[1]}: 1 to {len(options)}, or say it in words")
+    raise ValueError(f"there is no option {number[1]}: 1 to {len(options)}, or say it in words")
 
 
 class ProcessId(TypedDict):
@@ -188,9 +186,6 @@ def _blank(words: list[str]) -> Any:
 
 
 FIELDS = alternatives(SessionStatus)
-_INNER = {name: alternatives(table) for name, table in TABLES.items()}
-# Types of values that need no look inside.
-_PLAIN = {name: sum((TYPES.get(word, ()) for word in words), ()) for name, words in FIELDS.items()}
 # Nothing is set. What an older version did not write reads like this; without its number a session is damaged.
 BLANK = {name: _blank(words) for name, words in FIELDS.items()} | {"issueNumber": None}
 
@@ -202,21 +197,40 @@ def new_status(number: int, **fields: Any) -> SessionStatus:
     return cast("SessionStatus", blank)
 
 
+def _checks(fields: dict[str, list[str]]) -> list[tuple[str, frozenset[type], list[str]]]:
+    """For each field the types of values that need no look inside, and what else it may hold."""
+    return [
+        (
+            name,
+            frozenset(kind for word in words for kind in TYPES.get(word, ())),
+            [word for word in words if word not in TYPES],
+        )
+        for name, words in fields.items()
+    ]
+
+
+_CHECKS = _checks(FIELDS)
+_INNER = {name: _checks(alternatives(table)) for name, table in TABLES.items()}
+
+
 def damaged(status: Mapping[str, Any]) -> str | None:
     """The first field that is not as it is written."""
-    for name, words in FIELDS.items():
-        value = status[name]
-        if type(value) not in _PLAIN[name] and not any(_fits(value, word) for word in words):
+    return _misfit(status, _CHECKS)
+
+
+def _misfit(
+    record: Mapping[str, Any], checks: list[tuple[str, frozenset[type], list[str]]]
+) -> str | None:
+    for name, plain, words in checks:  # thousands of times in `status`
+        value = record.get(name, ...)
+        if type(value) not in plain and not any(_fits(value, word) for word in words):
             return name
     return None
 
 
 def _fits(value: Any, word: str) -> bool:
     if word in TABLES:
-        return type(value) is dict and all(
-            any(_fits(value.get(name, ...), each) for each in words)
-            for name, words in _INNER[word].items()
-        )
+        return type(value) is dict and _misfit(value, _INNER[word]) is None
     if word == "list[str]":
         return type(value) is list and all(type(each) is str for each in value)
-    return value in CHOICES[word] if word in CHOICES else type(value) in TYPES[word]
+    return value in CHOICES[word]

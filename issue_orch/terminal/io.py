@@ -112,6 +112,11 @@ def ask(question: str) -> str:
     return sys.stdin.readline().strip()
 
 
+def given_text(text: str) -> str:
+    """`-` is what comes on stdin, with its lines."""
+    return sys.stdin.read().strip() if text == "-" else text
+
+
 def confirm(question: str, default: bool) -> bool:
     """An empty line is the default."""
     answer = ask(f"{question} [{'Y/n' if default else 'y/N'}] ").lower()

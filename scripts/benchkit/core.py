@@ -52,7 +52,6 @@ def issues_json(count: int) -> str:
                 "assignees": [],
                 "milestone": None,
                 "created_at": "2025-01-01T00:00:00Z",
-                "updated_at": "2025-01-01T00:00:00Z",
                 "is_pull": False,
                 "open_blockers": 0,
                 "total_blockers": 0,

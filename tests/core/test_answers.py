@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from issue_orch.core.record import read_answer
-from issue_orch.errors import Usage
 
 
 @pytest.mark.parametrize(
@@ -33,5 +32,5 @@ def test_the_number_of_an_option_is_that_option(text: str, options: list[str], m
 
 @pytest.mark.parametrize("text", ["0", "3", "03", "3)", "option 9"])
 def test_a_number_that_no_option_has_is_refused(text: str) -> None:
-    with pytest.raises(Usage, match="1 to 2"):
+    with pytest.raises(ValueError, match="1 to 2"):
         read_answer(text, ["left", "right"])

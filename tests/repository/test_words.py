@@ -72,14 +72,14 @@ def test_help_is_a_word_too(tmp_path: Path) -> None:
     ("words", "said", "following"),
     [
         (
-            ["show"],
-            "issue-orch show: Missing argument 'ISSUE'",
-            "issue-orch show 124   (more: issue-orch show --help)",
+            ["tell"],
+            "issue-orch tell: Missing argument 'ISSUE'",
+            'issue-orch tell 123 "Keep the public API as it is"   (more: issue-orch tell --help)',
         ),
         (
-            ["show", "x"],
-            "issue-orch show: Invalid value for 'ISSUE': it must be a whole number",
-            "issue-orch show 124",
+            ["answer", "1", "--option", "x"],
+            "issue-orch answer: Invalid value for '--option': it must be a whole number",
+            "issue-orch answer",
         ),
         (
             ["statsu"],
