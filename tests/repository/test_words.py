@@ -78,7 +78,7 @@ def test_help_is_a_word_too(tmp_path: Path) -> None:
         ),
         (
             ["answer", "1", "--option", "x"],
-            "issue-orch answer: Invalid value for '--option': it must be a whole number",
+            "issue-orch answer: Invalid value for '--option' / '-o': it must be a whole number",
             "issue-orch answer",
         ),
         (
