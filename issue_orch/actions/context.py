@@ -131,9 +131,8 @@ def look_at_keys(
     changed: dict[str, list[int]] = {}
     for status in load_sessions(context.state)[0]:
         number = status["issueNumber"]
-        if told or status["status"] != "complete":
-            for key in changed_keys(context.state, number, now, told):
-                changed.setdefault(key, []).append(number)
+        for key in changed_keys(context.state, number, now, told):
+            changed.setdefault(key, []).append(number)
     return now, changed
 
 

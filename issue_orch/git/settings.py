@@ -19,7 +19,7 @@ TABLE: tuple[tuple[Kind, str], ...] = (
         "filter.* diff.external diff.*.command diff.*.textconv merge.*.driver core.sshcommand core.gitproxy core.askpass"
         " core.alternaterefs* gpg.program gpg.*.program gpg.*command lfs.extension.* lfs.customtransfer.*"
         " lfs.standalonetransferagent remote.*.receivepack remote.*.uploadpack remote.*.vcs"
-        " uploadpack.packobjectshook submodule.*.update protocol.*allow",
+        " uploadpack.packobjectshook submodule.*.update protocol.*allow init.templatedir",
     ),
     (
         "elsewhere",
@@ -29,20 +29,39 @@ TABLE: tuple[tuple[Kind, str], ...] = (
     ),
     (
         "changes",
-        "push.pushoption push.gpgsign push.recursesubmodules remote.*.mirror remote.*.push core.usereplacerefs",
+        "push.pushoption push.gpgsign push.recursesubmodules push.followtags remote.*.mirror remote.*.push"
+        " core.usereplacerefs core.autocrlf core.eol core.safecrlf core.filemode core.symlinks core.ignorecase"
+        " core.attributesfile core.excludesfile core.precomposeunicode core.checkroundtripencoding core.ignorestat"
+        " merge.renormalize",
     ),
     # What our own git does not obey, or what no command of ours reads: people's own commands do.
     (
         "harmless",
-        "add.* advice.* alias.* am.* apply.* author.* blame.* branch.* browser.* checkout.* clean.* clone.* color.*"
-        " column.* commit.* commitgraph.* committer.* completion.* core.* credentialcache.* credentialstore.* diff.*"
-        " difftool.* extensions.* fastimport.* feature.* fetch.* format.* fsck.* fsmonitor.* gc.* gitcvs.* gitweb.* gpg.*"
-        " grep.* gui.* guitool.* help.* i18n.* imap.* index.* init.* instaweb.* interactive.* log.* lsrefs.* mailinfo.*"
-        " mailmap.* maintenance.* man.* merge.* mergetool.* notes.* pack.* pager.* pretty.* protocol.version pull.*"
-        " push.* rebase.* receive.* remote.*.fetch remote.*.prune* remote.*.skip* remote.*.tagopt remote.pushdefault"
+        "add.* advice.* alias.* am.* apply.* author.* blame.* branch.* browser.* checkout.* clean.*"
+        " clone.* color.* column.* commit.* commitgraph.* committer.* completion.* credentialcache.* credentialstore.* diff.*"
+        " difftool.* extensions.objectformat extensions.worktreeconfig fastimport.* feature.* format.*"
+        " fsck.* fsmonitor.* gc.* gitcvs.* gitweb.* gpg.*"
+        " grep.* gui.* guitool.* help.* i18n.* imap.* index.* init.defaultbranch instaweb.* interactive.* log.* lsrefs.* mailinfo.*"
+        " mailmap.* maintenance.* man.* mergetool.* notes.* pack.* pager.* pretty.* protocol.version pull.*"
+        " rebase.* receive.* remote.*.fetch remote.*.prune* remote.*.skip* remote.*.tagopt remote.pushdefault"
         " remotes.* repack.* rerere.* revert.* sendemail.* sequence.* showbranch.* sparse.* splitindex.* ssh.variant"
-        " stash.* status.* submodule.* tag.* tar.* transfer.* uploadarchive.* uploadpack.* uploadpackfilter.* user.*"
-        " versionsort.* web.* worktree.* remote.*.gh-resolved lfs.*",
+        " stash.* status.* tag.* tar.* transfer.* uploadarchive.* uploadpack.* uploadpackfilter.* user.*"
+        " versionsort.* web.* worktree.* remote.*.gh-resolved lfs.*"
+        # Families in which a key to come may do more: by name.
+        " core.abbrev core.bare core.bigfilethreshold core.checkstat core.commentchar core.commitgraph core.*compression"
+        " core.createobject core.deltabasecachelimit core.editor core.filesreflocktimeout core.fsmonitor* core.fsync*"
+        " core.hidedotfiles core.hookspath core.logallrefupdates core.multipackindex core.notesref core.packed*"
+        " core.pager core.prefersymlinkrefs core.preloadindex core.protect* core.quotepath core.repositoryformatversion"
+        " core.restrictinheritedhandles core.sharedrepository core.sparsecheckout* core.splitindex core.trustctime"
+        " core.unsetenvvars core.untrackedcache core.warnambiguousrefs core.whitespace core.longpaths core.fscache"
+        " fetch.fsck* fetch.negotiationalgorithm fetch.output fetch.parallel fetch.prune* fetch.recursesubmodules"
+        " fetch.showforcedupdates fetch.unpacklimit fetch.writecommitgraph"
+        " merge.autostash merge.branchdesc merge.conflictstyle merge.defaulttoupstream merge.directoryrenames merge.ff"
+        " merge.guitool merge.log merge.*.name merge.*.recursive merge.rename* merge.stat merge.suppressdest merge.tool"
+        " merge.verbosity merge.verifysignatures"
+        " push.autosetupremote push.default push.negotiate push.usebitmaps push.useforceifincludes"
+        " submodule.*.active submodule.*.branch submodule.*.fetchrecursesubmodules submodule.*.ignore submodule.active"
+        " submodule.fetchjobs submodule.propagatebranches submodule.recurse",
     ),
 )
 # Of the harmless ones these run in the commands of people, or say who commits: a change is told and holds nothing.

@@ -99,6 +99,21 @@ def test_a_clone_that_is_somewhere_else_by_its_configuration_starts_nothing(scen
     scene.orch("stop", str(one))
 
 
+@pytest.mark.parametrize("key", ["core.alternateRefsCommand", "core.worktree", "url.x.insteadOf"])
+def test_what_a_finished_worker_set_holds_the_next(scene: Scene, key: str) -> None:
+    one, two = scene.issue(), scene.issue()
+    scene.agent(COMPLETE)
+    scene.orch("spawn", str(one), check=True)
+    scene.wait_status(one, "complete")
+    scene.wait_quiet()
+    scene.git("config", key, "x", cwd=scene.clone)
+    ran = scene.orch("spawn", str(two), "--yes")
+    assert ran.code == 1 and f"{key.lower()} of the git" in ran.err.lower(), ran
+    assert two not in scene.sessions()
+    assert key.lower() in bad(look(scene, code=1))["git configuration"].lower()
+    scene.orch("init", "--approve", check=True)
+
+
 def test_protection_is_told_apart(scene: Scene) -> None:
     scene.sandbox.protect_branch("main", reviews=1)
     assert look(scene)["merging"][0][:2] == ("ok", "main is protected: 1 reviews are required")

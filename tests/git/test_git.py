@@ -306,6 +306,11 @@ def test_every_setting_of_the_installed_git_is_in_the_table() -> None:
         "remote.origin.vcs",
         "lfs.url",
         "http.https://a.b.proxy",
+        "core.autocrlf",
+        "core.attributesFile",
+        "merge.renormalize",
+        "init.templateDir",
+        "submodule.lib.update",
     ],
 )
 def test_a_key_that_steers_our_git_is_held(clone: Clone, key: str) -> None:
