@@ -6,16 +6,17 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from ..core.model import Branch, CommitSha, Token, is_loopback
 from ..errors import CommandFailed, Expected
 from ..process.run import Done
-from .run import Repo, git, rev_parse
+from .run import Overrides, Repo, git, rev_parse
 
 FETCHES = 5
 ANSWERS = re.compile("couldn't find remote ref|cannot lock ref")
@@ -171,27 +172,59 @@ def ask(remote: Remote, *args: str) -> Done:
 
     Raises RemoteFailed unless the remote answered; what it answered may be a refusal.
     """
-    repo, token, timeout = remote.repo, remote.token, remote.timeout
-    run = partial(git, repo, *args, env=_ssh_env(repo), network=True, timeout=timeout, check=False)
-    try:
-        return _answered(run, remote)
-    except SignInRefused:
-        asked = ("remote", "get-url", "--push", remote.name)
-        url = urlsplit(git(repo, *asked, check=False).stdout.strip())
-        host = url.netloc.rpartition("@")[2].lower()
-        near = url.scheme == "http" and is_loopback(url.hostname or "")
-        if token is None or not (url.scheme == "https" or near) or host != token.host.lower():
-            raise
-    read, write = os.pipe()
-    try:
-        with open(write, "w") as pipe:
-            pipe.write(f"username=x-access-token\npassword={token.value}\n")
-        # Git gives it to this host alone. The empty helper switches the others off: they would store the token.
-        helper = f'!f() {{ test "$1" = get && cat /dev/fd/{read}; }}; f'
-        config = (("credential.helper", ""), (f"credential.{url.scheme}://{host}.helper", helper))
-        return _answered(partial(run, config=config, pass_fds=(read,)), remote)
-    finally:
-        os.close(read)
+    run = partial(sign_in, remote, *args, env=_ssh_env(remote.repo), timeout=remote.timeout)
+    return _answered(run, remote)
+
+
+def sign_in(
+    remote: Remote,
+    *args: str,
+    config: Overrides = (),
+    pass_fds: tuple[int, ...] = (),
+    **how: Any,
+) -> Done:
+    """One git command that may talk to a remote (see `git`): as the user signs in, then with the token if that failed."""
+    run = partial(git, remote.repo, *args, network=True, check=False, **how)
+    done = run(config=config, pass_fds=pass_fds)
+    if remote.token is None or done.code == 0 or not SIGN_IN.search(done.stderr):
+        return done
+    with _answering(remote.token) as (answers, descriptor):
+        return run(config=(*config, *answers), pass_fds=(*pass_fds, descriptor))
+
+
+@contextmanager
+def _answering(token: Token) -> Iterator[tuple[Overrides, int]]:
+    """Settings by which git asks us for the token, as often as it needs it, and the descriptor that they name.
+
+    It is a socket: nobody can open that from outside, as could be done with a pipe by /proc/<pid>/fd. A message is
+    never mixed with another, so several may ask at once. Git asks for this host alone, and over https; the empty helper
+    switches the others off, which would store the token.
+    """
+    import socket
+    from threading import Thread
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    answer = f"username=x-access-token\npassword={token.value}\n".encode()
+
+    def serve() -> None:
+        with suppress(OSError):
+            while ours.recv(8):
+                ours.send(answer)
+
+    asks = f"import os; os.write({theirs.fileno()}, b'get'); os.write(1, os.read({theirs.fileno()}, 9999))"
+    program = shlex.join((sys.executable, "-ISc", asks))
+    helper = f'!f() {{ test "$1" = get && exec {program}; }}; f'
+    near = is_loopback(urlsplit(f"//{token.host}").hostname or "")
+    hosts = [f"{scheme}://{token.host}" for scheme in ("https", "http")[: 1 + near]]
+    thread = Thread(target=serve, daemon=True)
+    thread.start()
+    settings = [(f"credential.{host}.helper", helper) for host in hosts]
+    with ours, theirs:
+        try:
+            yield (("credential.helper", ""), *settings), theirs.fileno()
+        finally:
+            theirs.send(b"")
+            thread.join()
 
 
 def _answered(run: Callable[[], Done], remote: Remote) -> Done:

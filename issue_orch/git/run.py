@@ -16,6 +16,7 @@ from typing import NamedTuple
 from ..core.model import CommitSha
 from ..errors import CommandFailed, Expected
 from ..process.run import Done, run
+from ..process.secret import without_tokens
 
 MINIMUM = (2, 34)
 TRANSPORTS = "file:git:http:https:ssh"
@@ -169,7 +170,7 @@ def git(
 
 def environment(config: Overrides = ()) -> dict[str, str]:
     """The environment of every git call: nothing inherited steers it, nothing asks, nobody's locks are taken."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    env = {key: value for key, value in without_tokens(os.environ).items() if not key.startswith("GIT_")}
     env |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": ""}
     return env | _as_variables((*ALWAYS, *config))
 

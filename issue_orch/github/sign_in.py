@@ -8,7 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 from ..core.model import RepoName, Token, is_loopback
 from ..errors import Expected
-from ..process.run import Done, hide_process, run
+from ..process.run import Done, run
+from ..process.secret import OF_ENTERPRISE, OF_GITHUB, OWN, hide_process
 
 SCHEMES = ("https", "http", "ssh", "git", "git+ssh", "ssh+git")
 # a host that begins with a dash would be an option of ssh
@@ -23,7 +24,7 @@ def find_token(
     Once there is one, this process can no longer be read by its neighbours (/proc/<pid>/environ, ptrace).
     """
     host = web_host(base_url)
-    for name in ("ISSUE_ORCH_TOKEN", *_variables(host, env)):
+    for name in (OWN, *_variables(host, env)):
         if value := env.get(name, "").strip():
             hide_process()
             return Token(value, name, host)
@@ -46,10 +47,10 @@ def _variables(host: str, env: Mapping[str, str]) -> tuple[str, ...]:
     named = env.get("GH_HOST", "").lower()
     tenant = host.endswith(".ghe.com")
     if host == "github.com" or (tenant and named == host) or _is_here(host):
-        return ("GH_TOKEN", "GITHUB_TOKEN")
+        return OF_GITHUB
     if tenant or named not in ("", host):
         return ()
-    return ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
+    return OF_ENTERPRISE
 
 
 def _is_here(host: str) -> bool:

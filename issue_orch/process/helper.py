@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import CommandFailed, Expected
 from .run import package_parent, python_module, run
+from .secret import without_tokens
 
 
 def ask_helper(operation: str, timeout: float = 60, **arguments: Any) -> dict[str, Any]:
@@ -49,4 +50,4 @@ def tell_helper(operation: str, **arguments: Any) -> None:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": package_parent()}
+    return {**without_tokens(os.environ), "PYTHONPATH": package_parent()}

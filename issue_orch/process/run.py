@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from ..errors import CommandFailed, Expected
+from .secret import without_tokens
 
 DRAIN = 1.0  # seconds for the last output of a command that has ended
 
@@ -35,6 +36,7 @@ def run(
 ) -> Done:
     """Run a short command without a shell, in a session of its own, ended whole after `timeout` seconds.
 
+    It gets `env`, or what this process has, without tokens (threat S11).
     Raises CommandFailed when `check` and the code is not zero, when the time is up (code None),
     and Expected when the program cannot be started.
     """
@@ -42,7 +44,7 @@ def run(
         child = subprocess.Popen(
             argv,
             cwd=cwd,
-            env=env,
+            env=without_tokens(os.environ if env is None else env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -123,11 +125,3 @@ def wait_for(holds: Callable[[], bool], limit: float, pause: float = 0.05) -> bo
             return False
         time.sleep(pause)
     return True
-
-
-def hide_process() -> None:
-    """A worker runs as the same user; without this it could read the environment of whoever holds the token."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE

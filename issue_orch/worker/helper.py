@@ -13,7 +13,7 @@ from ..core.model import Token
 from ..errors import Expected
 from ..git.trust import changed_keys, dangerous_keys
 from ..github.sign_in import find_token, web_host
-from ..process.run import hide_process
+from ..process.secret import hide_process
 from ..store.files import iso, state_folder, write_json
 from .changes import repo_of
 

@@ -11,9 +11,9 @@ from typing import Literal, NamedTuple
 
 from ..errors import Expected
 from ..process.run import run
+from ..process.secret import TOKENS
 from ..text import one_line, redact, sanitise
 
-_TOKENS = ("ISSUE_ORCH_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")  # a notifier has no use for them
 _OSASCRIPT = (
     "on run argv\ndisplay notification (item 2 of argv) with title (item 1 of argv)\nend run"
 )
@@ -48,17 +48,16 @@ def notify(
 
     Returns what failed, fit to print. Command and desktop may take `limit` seconds each.
     """
-    secrets = tuple(env[name] for name in _TOKENS if env.get(name))
+    secrets = tuple(env[name] for name in TOKENS if env.get(name))
     kind, issue, *texts = notice
     safe = Notice(kind, issue, *(redact(sanitise(text), secrets)[:4000] for text in texts))
-    child_env = {name: value for name, value in env.items() if name not in _TOKENS}
-    programs = [*desktop(safe, child_env)]
+    programs = [*desktop(safe, env)]
     if channels.get("command"):
         programs.insert(0, ("notify.command", channels["command"], _as_json(safe)))
     failures = []
     for name, argv, stdin in programs:
         try:
-            run(*argv, env=child_env, stdin=stdin, timeout=limit)
+            run(*argv, env=env, stdin=stdin, timeout=limit)
         except Expected as error:
             failures.append(f"{name}: {one_line(error.message, 300)}")
     failures += _by_urls(safe, channels.get("urls", ()))

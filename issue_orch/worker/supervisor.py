@@ -36,7 +36,7 @@ from ..core.lifecycle import (
 )
 from ..core.outcomes import Outcome
 from ..errors import Expected, LeaseHeld, of_system
-from ..process.run import hide_process
+from ..process.secret import hide_process
 from ..process.survivors import end_marked
 from ..store.files import iso, session_folder
 from ..store.inbox import pending
