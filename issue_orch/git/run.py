@@ -170,7 +170,8 @@ def git(
 
 def environment(config: Overrides = ()) -> dict[str, str]:
     """The environment of every git call: nothing inherited steers it, nothing asks, nobody's locks are taken."""
-    env = {key: value for key, value in without_tokens(os.environ).items() if not key.startswith("GIT_")}
+    inherited = without_tokens(os.environ).items()
+    env = {key: value for key, value in inherited if not key.startswith("GIT_")}
     env |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": ""}
     return env | _as_variables((*ALWAYS, *config))
 

@@ -34,9 +34,8 @@ def run(
     check: bool = True,
     pass_fds: tuple[int, ...] = (),
 ) -> Done:
-    """Run a short command without a shell, in a session of its own, ended whole after `timeout` seconds.
+    """Run a short command without a shell or tokens, in a session of its own, ended whole after `timeout` seconds.
 
-    It gets `env`, or what this process has, without tokens (threat S11).
     Raises CommandFailed when `check` and the code is not zero, when the time is up (code None),
     and Expected when the program cannot be started.
     """
