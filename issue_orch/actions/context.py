@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -50,7 +51,9 @@ def open_context(flags: Mapping[str, Any] | None = None, executing: bool = True)
     state = make_state(repo.common_dir)
     config = load_config(Path(repo.top), state, os.environ, flags or {}, executing=executing)
     host, name = _find_name(repo, config)
-    return Context(repo, state, config, name, config.github_base_url or api_url(host), os.environ)
+    base_url = config.github_base_url or api_url(host)
+    repo = repo._replace(find_token=partial(find_token, base_url, os.environ))
+    return Context(repo, state, config, name, base_url, os.environ)
 
 
 def _find_name(repo: Repo, config: Config) -> tuple[str, RepoName]:
@@ -97,7 +100,7 @@ def connect(context: Context) -> GitHub:
 
 
 def remote_of(context: Context) -> remote.Remote:
-    return remote.Remote(context.repo, context.config.remote, token_of(context))
+    return remote.Remote(context.repo, context.config.remote)
 
 
 def fetch_base(context: Context, base: Branch) -> CommitSha:

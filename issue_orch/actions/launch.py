@@ -76,6 +76,8 @@ def write_launch(context: Context, status: SessionStatus, committer: str | None 
     settings = config.agent_settings(agent)
     path = status["worktreePath"]
     found = {**settings._asdict(), "adapter": adapter_name(agent)}
+    repo = context.repo._asdict()
+    del repo["find_token"]
     save_launch(
         context.state,
         status["issueNumber"],
@@ -84,7 +86,7 @@ def write_launch(context: Context, status: SessionStatus, committer: str | None 
             "commonDir": context.repo.common_dir,
             "gitDir": admin_dir(context.repo, path),
             "top": approved_folder(context.state),
-            "repo": context.repo._asdict(),
+            "repo": repo,
             "repoName": context.name,
             "baseUrl": context.base_url,
             "remote": config.remote,

@@ -14,7 +14,7 @@ from ..git.remote import Remote, RemoteFailed, ask
 from ..git.run import git
 from ..terminal.io import say
 from ..text import sanitise
-from .context import Context, connect, token_of
+from .context import Context, connect
 from .launch import require_agent
 
 if TYPE_CHECKING:
@@ -65,9 +65,7 @@ def _try_push(context: Context) -> bool:
     remote, trial = context.config.remote, context.config.branch.format(number=0)
     where = ("--recurse-submodules=no", "--", remote, f"HEAD:refs/heads/{trial}")
     try:
-        done = ask(
-            Remote(context.repo, remote, token_of(context), timeout=60), "push", *flags, *where
-        )
+        done = ask(Remote(context.repo, remote, timeout=60), "push", *flags, *where)
         refused = done.stderr.strip() if done.code else ""
     except RemoteFailed as error:
         refused = error.message

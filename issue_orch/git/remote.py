@@ -6,26 +6,18 @@ import os
 import re
 import shlex
 import shutil
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import Literal, NamedTuple
 
-from ..core.model import Branch, CommitSha, Token, is_loopback
+from ..core.model import Branch, CommitSha
 from ..errors import CommandFailed, Expected
 from ..process.run import Done
-from .run import Overrides, Repo, git, rev_parse
+from .run import SIGN_IN, Repo, git, rev_parse
 
 FETCHES = 5
 ANSWERS = re.compile("couldn't find remote ref|cannot lock ref")
-SIGN_IN = re.compile(
-    r"authentication failed|could not read (username|password)|terminal prompts disabled|permission denied"
-    r"|invalid username or|invalid credentials|requested url returned error: 40[13]|permission to .* denied"
-    r"|host key verification failed|repository not found|http basic: access denied",
-    re.IGNORECASE,
-)
 
 
 class RemoteFailed(Expected):
@@ -45,18 +37,17 @@ class Rejected(Expected):
 
 
 class Remote(NamedTuple):
-    """A remote of a clone. The token is for when what the user signs in with does not do; `timeout` in seconds."""
+    """A remote of a clone; `timeout` in seconds."""
 
     repo: Repo
     name: str
-    token: Token | None = None
     timeout: float = 120
 
 
 def push(remote: Remote, branch: Branch, sha: CommitSha, base: Branch) -> None:
     """Make `branch` on the remote be `sha`: that one ref, never forced, no hooks, no tags, no submodules, no prompt.
 
-    The token is used over https alone, and only when nothing of the user's own gets in. Raises Rejected or RemoteFailed.
+    Raises Rejected or RemoteFailed.
     """
     if not re.fullmatch(r"[0-9a-f]{40,64}", sha):
         raise Expected(f"{sha!r}: not a commit to push (an empty one would delete the branch)")
@@ -168,63 +159,13 @@ def uses_lfs(repo: Repo, sha: CommitSha) -> bool:
 
 
 def ask(remote: Remote, *args: str) -> Done:
-    """One git command with the remote: as the user signs in, and with the token when that does not do.
+    """One git command with the remote.
 
     Raises RemoteFailed unless the remote answered; what it answered may be a refusal.
     """
-    run = partial(sign_in, remote, *args, env=_ssh_env(remote.repo), timeout=remote.timeout)
+    repo, timeout = remote.repo, remote.timeout
+    run = partial(git, repo, *args, env=_ssh_env(repo), network=True, timeout=timeout, check=False)
     return _answered(run, remote)
-
-
-def sign_in(
-    remote: Remote,
-    *args: str,
-    config: Overrides = (),
-    pass_fds: tuple[int, ...] = (),
-    **how: Any,
-) -> Done:
-    """One git command that may talk to a remote (see `git`): as the user signs in, then with the token if that failed."""
-    run = partial(git, remote.repo, *args, network=True, check=False, **how)
-    done = run(config=config, pass_fds=pass_fds)
-    if remote.token is None or done.code == 0 or not SIGN_IN.search(done.stderr):
-        return done
-    with _answering(remote.token) as (answers, descriptor):
-        return run(config=(*config, *answers), pass_fds=(*pass_fds, descriptor))
-
-
-@contextmanager
-def _answering(token: Token) -> Iterator[tuple[Overrides, int]]:
-    """Settings by which git asks us for the token, as often as it needs it, and the descriptor that they name.
-
-    It is a socket: nobody can open that from outside, as could be done with a pipe by /proc/<pid>/fd. A message is
-    never mixed with another, so several may ask at once. Git asks for this host alone, and over https; the empty helper
-    switches the others off, which would store the token.
-    """
-    import socket
-    from threading import Thread
-
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    answer = f"username=x-access-token\npassword={token.value}\n".encode()
-
-    def serve() -> None:
-        with suppress(OSError):
-            while ours.recv(8):
-                ours.send(answer)
-
-    asks = f"import os; os.write({theirs.fileno()}, b'get'); os.write(1, os.read({theirs.fileno()}, 9999))"
-    program = shlex.join((sys.executable, "-ISc", asks))
-    helper = f'!f() {{ test "$1" = get && exec {program}; }}; f'
-    near = is_loopback(urlsplit(f"//{token.host}").hostname or "")
-    hosts = [f"{scheme}://{token.host}" for scheme in ("https", "http")[: 1 + near]]
-    thread = Thread(target=serve, daemon=True)
-    thread.start()
-    settings = [(f"credential.{host}.helper", helper) for host in hosts]
-    with ours, theirs:
-        try:
-            yield (("credential.helper", ""), *settings), theirs.fileno()
-        finally:
-            theirs.send(b"")
-            thread.join()
 
 
 def _answered(run: Callable[[], Done], remote: Remote) -> Done:

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..core.model import CommitSha
+from ..core.model import CommitSha, Token, is_loopback
 from ..errors import CommandFailed, Expected
 from ..process.run import Done, run
 from ..process.secret import without_tokens
@@ -25,6 +29,13 @@ TRANSPORTS = "file:git:http:https:ssh"
 HALF_MADE = re.compile(r"failed to read .*/worktrees/.*/(commondir|gitdir|HEAD)")
 # Seconds: whoever registers it may wait for the processor in between.
 PAUSES = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
+
+SIGN_IN = re.compile(
+    r"authentication failed|could not read (username|password)|terminal prompts disabled|permission denied"
+    r"|invalid username or|invalid credentials|requested url returned error: 40[13]|permission to .* denied"
+    r"|host key verification failed|repository not found|http basic: access denied|git credentials for .* not found",
+    re.IGNORECASE,
+)
 
 # Command scope wins over every file. Automatic maintenance would leave a process behind. Up to git 2.35 any word for
 # core.fsmonitor is a program that is run. A file whose time was set back has changed all the same.
@@ -53,7 +64,8 @@ class TurnedBare(Expected):
 class Repo(NamedTuple):
     """A clone. `top` is the worktree that the command runs in, `main` the main one; all paths are real paths.
 
-    `moved`: where one worktree lies for the moment, and its admin folder.
+    `moved`: where one worktree lies for the moment, and its admin folder. `find_token` is asked when what the user signs in
+    with does not do.
     """
 
     common_dir: str
@@ -61,6 +73,7 @@ class Repo(NamedTuple):
     main: str
     version: tuple[int, int]
     moved: tuple[str, str] | None = None
+    find_token: Callable[[], Token | None] | None = None
 
 
 def find_repo(cwd: str) -> Repo:
@@ -140,32 +153,72 @@ def git(
     """Run git on the clone, or in one of its worktrees when `worktree` names its path.
 
     Only with `network` may it talk to a remote: in a partial clone a plain read would fetch, through whatever
-    ssh command stands in the configuration.
+    ssh command stands in the configuration. It does so as the user signs in, then with the token if that was refused.
     """
     places = {"GIT_DIR": repo.common_dir, "GIT_COMMON_DIR": repo.common_dir}
     if worktree is not None:
         places |= {"GIT_DIR": admin_dir(repo, worktree), "GIT_WORK_TREE": worktree}
     places["GIT_ALLOW_PROTOCOL"] = TRANSPORTS if network else "none"
-    whole = environment(config) | places | dict(env or {})
+    places |= dict(env or {})
     # A remote may be named by a path relative to the worktree.
     cwd = worktree or (repo.main if network else repo.common_dir)
-    for pause in PAUSES:
-        time.sleep(pause)
-        done = run(
-            "git",
-            *args,
-            cwd=cwd,
-            env=whole,
-            stdin=stdin,
-            timeout=timeout,
-            check=False,
-            pass_fds=pass_fds,
-        )
-        if done.code != 128 or not HALF_MADE.search(done.stderr):
-            break
+    again = partial(_run_again, args, cwd=cwd, stdin=stdin, timeout=timeout)
+    done = again(env=environment(config) | places, pass_fds=pass_fds)
+    refused = network and done.code and SIGN_IN.search(done.stderr)
+    if refused and repo.find_token and (token := repo.find_token()):
+        with _answering(token) as (answers, descriptor):
+            signed_in = environment((*config, *answers)) | places
+            done = again(env=signed_in, pass_fds=(*pass_fds, descriptor))
     if check and done.code:
         raise CommandFailed(("git", *args), done.code, done.stdout, done.stderr)
     return done
+
+
+def _run_again(args: Iterable[str], **how: Any) -> Done:
+    """Git, once more while it dies of a worktree that is half made."""
+    for pause in PAUSES:
+        time.sleep(pause)
+        done = run("git", *args, check=False, **how)
+        if done.code != 128 or not HALF_MADE.search(done.stderr):
+            break
+    return done
+
+
+@contextmanager
+def _answering(token: Token) -> Iterator[tuple[Overrides, int]]:
+    """Settings by which git asks us for the token, as often as it needs it, and the descriptor that they name.
+
+    It is a socket: nobody can open that from outside, as could be done with a pipe by /proc/<pid>/fd. A message is
+    never mixed with another, so several may ask at once. Git asks for this host alone, and over https; the empty helper
+    switches the user's off for it, which would store the token.
+    """
+    import socket
+    from threading import Thread
+    from urllib.parse import urlsplit
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    answer = f"username=x-access-token\npassword={token.value}\n".encode()
+
+    def serve() -> None:
+        with suppress(OSError):
+            while ours.recv(8):
+                ours.send(answer)
+
+    asks = f"import os; os.write({theirs.fileno()}, b'get'); os.write(1, os.read({theirs.fileno()}, 9999))"
+    program = shlex.join((sys.executable, "-ISc", asks))
+    helper = f'!f() {{ test "$1" = get && exec {program}; }}; f'
+    near = is_loopback(urlsplit(f"//{token.host}").hostname or "")
+    hosts = [f"{scheme}://{token.host}" for scheme in ("https", "http")[: 1 + near]]
+    thread = Thread(target=serve, daemon=True)
+    thread.start()
+    settings = ((f"credential.{host}.helper", told) for host in hosts for told in ("", helper))
+    with ours, theirs:
+        try:
+            yield tuple(settings), theirs.fileno()
+        finally:
+            with suppress(OSError):  # full of answers that nobody fetched
+                theirs.send(b"", socket.MSG_DONTWAIT)
+            thread.join(1)
 
 
 def environment(config: Overrides = ()) -> dict[str, str]:

@@ -44,7 +44,8 @@ class Job(NamedTuple):
 
     @property
     def remote(self) -> Remote:
-        return Remote(repo_of(self.launch), self.launch["remote"], self.token)
+        repo = repo_of(self.launch)._replace(find_token=lambda: self.token)
+        return Remote(repo, self.launch["remote"])
 
 
 def settle(job: Job, gh: GitHub) -> Settled:

@@ -20,11 +20,15 @@ from issue_orch.git.remote import (
     push,
     uses_lfs,
 )
-from issue_orch.git.run import git, rev_parse
+from issue_orch.git.run import Repo, git, rev_parse
 from tests.kit.git import Clone, clone, commit, home, make_worktree, script, sh, wait_for, write
 
 __all__ = ["clone", "home"]
 ONE, MAIN = Branch("issue-1"), Branch("main")
+
+
+def signed(repo: Repo, token: Token) -> Repo:
+    return repo._replace(find_token=lambda: token)
 
 
 def work(clone: Clone, **files: str) -> tuple[Path, CommitSha]:
@@ -310,12 +314,12 @@ def test_the_token_is_for_its_host_and_leaves_no_trace(
     with pytest.raises(SignInRefused):
         push(Remote(clone.repo, "origin"), ONE, sha, MAIN)
     with pytest.raises(SignInRefused):
-        push(Remote(clone.repo, "origin", Token("right", "", "example.org")), ONE, sha, MAIN)
+        push(Remote(signed(clone.repo, Token("right", "", "example.org")), "origin"), ONE, sha, MAIN)
     with pytest.raises(SignInRefused):
-        push(Remote(clone.repo, "origin", Token("wrong", "", host)), ONE, sha, MAIN)
+        push(Remote(signed(clone.repo, Token("wrong", "", host)), "origin"), ONE, sha, MAIN)
     assert "right" not in log.read_text()
-    push(Remote(clone.repo, "origin", Token("right", "", host)), ONE, sha, MAIN)
-    assert fetch_base(Remote(clone.repo, "origin", Token("right", "", host)), MAIN) == rev_parse(
+    push(Remote(signed(clone.repo, Token("right", "", host)), "origin"), ONE, sha, MAIN)
+    assert fetch_base(Remote(signed(clone.repo, Token("right", "", host)), "origin"), MAIN) == rev_parse(
         clone.repo, "main"
     )
     assert "x-access-token:right" in log.read_text()
@@ -330,7 +334,7 @@ def test_a_helper_of_the_user_comes_first(
     _, sha = work(clone)
     helper = script(home / "helper", "echo username=x-access-token; echo password=right")
     sh(home, "git", "config", "--global", "credential.helper", str(helper))
-    push(Remote(clone.repo, "origin", Token("unused", "", host)), ONE, sha, MAIN)
+    push(Remote(signed(clone.repo, Token("unused", "", host)), "origin"), ONE, sha, MAIN)
     assert "unused" not in log.read_text()
 
 
