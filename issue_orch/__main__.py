@@ -10,7 +10,8 @@ TYPE_CHECKING = False  # typing itself costs three milliseconds
 if TYPE_CHECKING:
     from typing import NoReturn
 
-if any(name.endswith("_TOKEN") for name in os.environ):
+_OURS = ("ISSUE_ORCH_", "GH_", "GITHUB_")
+if any(name.endswith("_TOKEN") and name.startswith(_OURS) for name in os.environ):
     # At once: until here our neighbours can read it (threat S11).
     from .process.secret import hide_process
 

@@ -4,12 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from issue_orch.core.model import Branch, CommitSha, Token
 from issue_orch.errors import Expected
+from issue_orch.git.checkout import populate_submodules
+from issue_orch.git.merges import predict
 from issue_orch.git.remote import (
     Rejected,
     Remote,
@@ -20,8 +23,19 @@ from issue_orch.git.remote import (
     push,
     uses_lfs,
 )
-from issue_orch.git.run import Repo, git, rev_parse
-from tests.kit.git import Clone, clone, commit, home, make_worktree, script, sh, wait_for, write
+from issue_orch.git.run import Repo, find_repo, git, rev_parse
+from tests.kit.git import (
+    Clone,
+    clone,
+    commit,
+    home,
+    make_worktree,
+    predicts,
+    script,
+    sh,
+    wait_for,
+    write,
+)
 
 __all__ = ["clone", "home"]
 ONE, MAIN = Branch("issue-1"), Branch("main")
@@ -336,6 +350,134 @@ def test_a_helper_of_the_user_comes_first(
     sh(home, "git", "config", "--global", "credential.helper", str(helper))
     push(Remote(signed(clone.repo, Token("unused", "", host)), "origin"), ONE, sha, MAIN)
     assert "unused" not in log.read_text()
+
+
+def partial_clone(clone: Clone, home: Path, tmp_path: Path) -> Repo:
+    """A clone that has no contents yet, of a remote to which nothing of the user's leads any more."""
+    sh(clone.top, "git", "checkout", "-q", "-b", "two")
+    commit(clone.top, "two", both="of two\n", **{".gitattributes": "*.x filter=lfs\n"})
+    sh(clone.top, "git", "checkout", "-q", "-b", "three", "main")
+    commit(clone.top, "three", both="of three\n")
+    sh(clone.top, "git", "push", "-q", str(clone.remote), "two", "three")
+    sh(clone.remote, "git", "config", "uploadpack.allowFilter", "true")
+    sh(clone.remote, "git", "config", "uploadpack.allowAnySHA1InWant", "true")
+    helper = script(home / "once", "echo username=x-access-token; echo password=right")
+    told = ("-c", f"credential.helper={helper}")
+    url = sh(clone.top, "git", "remote", "get-url", "origin")
+    flags = ("--filter=blob:none", "--no-checkout")
+    sh(tmp_path, "git", *told, "clone", "-q", *flags, url, "partly")
+    return find_repo(str(tmp_path / "partly"))
+
+
+def fill(repo: Repo, _: Repo) -> str:
+    return (make_worktree(Clone(repo, Path())) / "README.md").read_text()
+
+
+def attributes(repo: Repo, _: Repo) -> bool:
+    return uses_lfs(repo, rev_parse(repo, "origin/two"))
+
+
+def conflicts(repo: Repo, _: Repo) -> tuple[str, ...]:
+    heads = {Branch(name): rev_parse(repo, f"origin/{name}") for name in ("two", "three")}
+    [files] = predict(repo, rev_parse(repo, "origin/main"), heads).pairs.values()
+    return files
+
+
+def submodule(repo: Repo, able: Repo) -> bool:
+    """The repository itself, as one of its own submodules."""
+    path = make_worktree(Clone(able, Path()))
+    write(Path(repo.main) / "lib/.git", "")
+    url = sh(repo.main, "git", "remote", "get-url", "origin")
+    write(path / ".gitmodules", f'[submodule "lib"]\n\tpath = lib\n\turl = {url}\n')
+    gitlink = f"160000,{rev_parse(repo, 'origin/main')},lib"
+    sh(path, "git", "update-index", "--add", "--cacheinfo", gitlink)
+    populate_submodules(repo, str(path))
+    return (path / "lib/README.md").exists()
+
+
+ASKS = [
+    (fill, "one\ntwo\n"),
+    (attributes, True),
+    pytest.param(conflicts, ("both",), marks=predicts),
+    (submodule, True),
+]
+
+
+@pytest.mark.parametrize(("does", "gives"), ASKS)
+def test_whatever_asks_the_remote_has_the_token(
+    clone: Clone,
+    home: Path,
+    tmp_path: Path,
+    https: tuple[str, Path],
+    does: Callable[[Repo, Repo], object],
+    gives: object,
+) -> None:
+    host, log = https
+    repo = partial_clone(clone, home, tmp_path)
+    able = signed(repo, Token("right", "", host))
+    log.write_text("")
+    for elsewhere in ("127.0.0.1", f"{host}0", "example.org"):
+        # what is asked with it may first need what only the right one gets
+        with pytest.raises(Expected):
+            does(signed(repo, Token("other", "", elsewhere)), able)
+    assert "other" not in log.read_text()
+    assert does(able, able) == gives
+    assert "x-access-token:right" in log.read_text()
+
+
+def test_a_helper_for_that_host_alone_stores_nothing_and_others_keep_theirs(
+    clone: Clone, home: Path, https: tuple[str, Path], tmp_path: Path
+) -> None:
+    """As `gh auth setup-git` sets it up; a submodule may lie on another host."""
+    host, _ = https
+    _, sha = work(clone)
+    stored = home / "stored"
+    key = f"credential.https://{host}.helper"
+    sh(home, "git", "config", "--global", key, f"store --file '{stored}'")
+    theirs = script(home / "theirs", "echo username=me; echo password=mine")
+    sh(home, "git", "config", "--global", "credential.https://example.org.helper", str(theirs))
+    lfs = "case $1 in push) printf 'url=https://example.org\\n\\n' | git credential fill"
+    log = tmp_path / "filled"
+    script(tmp_path / "bin/git-lfs", f"{lfs} > '{log}'; git ls-remote origin || exit 1; esac")
+    repo = signed(clone.repo, Token("right", "", host))
+    bin = f"{tmp_path}/bin:{os.environ['PATH']}"
+    assert git(repo, "lfs", "push", env={"PATH": bin}, network=True).code == 0
+    assert "password=mine" in log.read_text()
+    push(Remote(repo, "origin"), ONE, sha, MAIN)
+    assert not stored.exists()
+
+
+def test_git_asks_for_the_token_often_and_at_once(
+    clone: Clone, https: tuple[str, Path], tmp_path: Path
+) -> None:
+    """As LFS does: for the batch, for locks, for each transfer."""
+    host, _ = https
+    out = tmp_path / "out"
+    out.mkdir()
+    fill = f"printf 'protocol=https\\nhost={host}\\n\\n' | git credential fill"
+    many = f"for n in $(seq 30); do {fill} > '{out}'/$n & done; wait; {fill}; {fill}"
+    script(tmp_path / "bin/git-lfs", f"{fill} > /dev/null || exit 2\n{many}")
+    bin = f"{tmp_path}/bin:{os.environ['PATH']}"
+    repo = signed(clone.repo, Token("right", "", host))
+    done = git(repo, "lfs", env={"PATH": bin}, network=True)
+    answers = [each.read_text() for each in out.iterdir()] + done.stdout.split("protocol=")[1:]
+    assert len(answers) == 32
+    assert all("username=x-access-token\npassword=right\n" in each for each in answers)
+
+
+def test_who_asks_and_goes_away_holds_nobody_up(
+    clone: Clone, https: tuple[str, Path], tmp_path: Path
+) -> None:
+    host, _ = https
+    asked = "import os, re; [os.write(int(re.findall('write.(\\\\d+)', os.environ[k])[0]), b'get')"
+    asked += " for k in os.environ if 'os.write' in os.environ[k] for _ in range(40)]"
+    fill = f"printf 'protocol=https\\nhost={host}\\n\\n' | git credential fill"
+    rude = f'timeout 1 "{sys.executable}" -c "{asked}"'
+    script(tmp_path / "bin/git-lfs", f"{fill} > /dev/null || exit 2\n{rude}; exit 0")
+    bin = f"{tmp_path}/bin:{os.environ['PATH']}"
+    repo = signed(clone.repo, Token("right", "", host))
+    assert git(repo, "lfs", env={"PATH": bin}, network=True).code == 0
+    assert find_remote_sha(Remote(repo, "origin"), MAIN)
 
 
 def test_lfs_objects_go_first(

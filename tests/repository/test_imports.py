@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from issue_orch.core.record import new_status
+from issue_orch.process.secret import TOKENS
 from issue_orch.store.files import make_session, make_state, save_status
 from issue_orch.store.inbox import write_context
 
@@ -89,12 +90,17 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def imported(clone: Path, *words: str) -> tuple[set[str], set[str]]:
+def imported(clone: Path, *words: str, **env: str) -> tuple[set[str], set[str]]:
     """Modules of issue-orch, and the top names of all others, that the command imported."""
     out = clone / "modules"
     code = LIST.format(out=str(out), words=list(words))
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=clone, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=clone,
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert out.exists() and "Traceback" not in done.stderr, done.stderr
     names = set(out.read_text().split())
@@ -115,6 +121,19 @@ def test_quick_commands_import_little(clone: Path, words: tuple[str, ...], own: 
     ours, others = imported(clone, *words)
     assert ours <= own
     assert not others & (PACKAGES | HEAVY)
+
+
+@pytest.mark.parametrize("words", [("report", "working", "--note", "x"), ("--help",), ("status",)])
+def test_hiding_a_token_costs_only_who_has_one(clone: Path, words: tuple[str, ...]) -> None:
+    """A worker's own keys are none of ours; its `report` must stay quick."""
+    without, others = imported(clone, *words)
+    assert not {"process", "process.secret"} & without and "ctypes" not in others
+    foreign = imported(clone, *words, CLAUDE_CODE_OAUTH_TOKEN="x", NPM_TOKEN="x")
+    assert foreign == (without, others)
+    for name in TOKENS:
+        ours, others = imported(clone, *words, **{name: "x"})
+        assert ours == without | {"process", "process.secret"}
+        assert "ctypes" in others or sys.platform != "linux"
 
 
 @pytest.mark.parametrize("words", [("answer", "999", "text"), ("plan",)])
