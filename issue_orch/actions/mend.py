@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,8 +16,8 @@ from ..git import worktree
 from ..git.checkout import find_overwritten, lacks_index
 from ..git.run import TurnedBare, environment, find_admin_dir, find_sha
 from ..process.run import run
-from ..process.survivors import MARKER, end_marked, find_marked, read_environ
-from ..store.files import archive, load_sessions
+from ..process.survivors import end_worker, find_workers
+from ..store.files import archive, leaders, load_sessions
 from ..store.leases import probe, take
 from .context import Context
 from .launch import foreign, load_intent, make_worktree, was_cut_off
@@ -52,12 +51,8 @@ def mend_bare(found: TurnedBare, dry_run: bool) -> tuple[str, str]:
 
 def orphans(context: Context) -> dict[int, list[int]]:
     """Processes that workers started, by session, where no worker lives any more."""
-    found: dict[int, list[int]] = {}
-    for pid in find_marked(str(context.state), None):
-        marked = re.search(rb"(?:^|\0)" + MARKER.encode() + rb"=(\d+)\.", read_environ(pid))
-        if marked and not probe(context.state, int(marked[1])):
-            found.setdefault(int(marked[1]), []).append(pid)
-    return dict(sorted(found.items()))
+    found = find_workers(str(context.state), leaders(context.state))
+    return {each: found[each] for each in sorted(found) if not probe(context.state, each)}
 
 
 def stale_locks(context: Context) -> list[str]:
@@ -120,7 +115,7 @@ def _mends(context: Context) -> Iterator[tuple[str, Callable[[], object]]]:
 
 def _end(context: Context, number: int) -> None:
     with take(context.state, number, "doctor", wait=0):
-        end_marked(str(context.state), number)
+        end_worker(str(context.state), number, leaders(context.state).get(number))
 
 
 def _unlock(context: Context, name: str) -> None:

@@ -13,7 +13,7 @@ from ..core.lifecycle import halted, kinds
 from ..core.record import Question, SessionStatus, read_answer
 from ..errors import Expected, LeaseHeld, Usage
 from ..process.run import wait_for
-from ..process.survivors import end_marked
+from ..process.survivors import end_worker
 from ..store.files import load_pull, load_status, session_numbers
 from ..store.history import append_entry
 from ..store.inbox import Sent, delivered, halt, pending, send
@@ -116,7 +116,7 @@ def resumable(state: Path) -> list[int]:
 def stop(state: Path, number: int) -> str:
     """End the worker and everything it started; the session stays."""
     if load_session(state, number)["status"] == "complete" and not is_alive(state, number):
-        return "is complete, nothing runs"
+        return _look_again(state, number, "is complete")
     return _end(state, number, "stop", "stopped")
 
 
@@ -127,11 +127,18 @@ def cancel(state: Path, number: int) -> str:
 
 def _end(state: Path, number: int, kind: str, word: str) -> str:
     if load_session(state, number)["status"] == "cancelled":
-        return "was cancelled before"
+        return _look_again(state, number, "was cancelled before")
     send(state, number, kind)
     if not wait_for(lambda: _hold_offline(state, number, kind), STOP_WAIT):
         return f"asked to {kind}, but the worker has not ended after {STOP_WAIT:.0f} s"
     return _became(state, number, word)
+
+
+def _look_again(state: Path, number: int, word: str) -> str:
+    """That nothing runs is said after a look."""
+    with take(state, number, "stop"):
+        left = end_worker(str(state), number, load_session(state, number)["supervisor"])
+    return f"{word}, what its worker had left was ended" if left else f"{word}, nothing runs"
 
 
 def _became(state: Path, number: int, word: str) -> str:
@@ -152,8 +159,8 @@ def _hold_offline(state: Path, number: int, kind: str) -> bool:
         nudge(state, number)
         return False
     with lease:
-        end_marked(str(state), number)
         status = load_session(state, number)
+        end_worker(str(state), number, status["supervisor"])
         step = halted(status["status"], pending(state, number))
         if step is not None:
             halt(state, status, step, time.time())

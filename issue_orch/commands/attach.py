@@ -16,7 +16,7 @@ from ..agents.base import Command
 from ..core.history import Attached
 from ..errors import Expected, Usage
 from ..process.run import wait_for
-from ..process.survivors import end_marked
+from ..process.survivors import end_worker
 from ..store.history import append_entry
 from ..store.leases import is_alive, probe, take
 from ..store.look import load_session
@@ -41,7 +41,7 @@ def attach(number: int, now: bool) -> int:
         _make_room(context.state, number, now)
     with take(context.state, number, "attach"):
         # What a killed supervisor left would work beside the person.
-        end_marked(str(context.state), number)
+        end_worker(str(context.state), number, status["supervisor"])
         write_launch(context, status)
         session = Session(context.state, number)
         append_entry(context.state, number, Attached(getpass.getuser()), time.time())

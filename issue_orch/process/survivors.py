@@ -1,16 +1,24 @@
-"""What a worker started is found by a marker in its environment, and ended whole."""
+"""What a worker started is found by the session of its supervisor or by a marker in its environment, and ended whole."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 
-from .identity import is_running
+from ..core.record import ProcessId
+from ..errors import Expected
+from .identity import boot_id, is_running, start_ticks
 from .run import wait_for
 
 MARKER = "ISSUE_ORCH_WORKER"
 _STATE_MARKER = "ISSUE_ORCH_STATE"
+_KILL_WAIT = 10.0
+# By issue, who led the session in which its worker was started.
+Leaders = Mapping[int, ProcessId | None]
 
 
 def marker(state: str, number: int, attempt: int) -> dict[str, str]:
@@ -18,25 +26,53 @@ def marker(state: str, number: int, attempt: int) -> dict[str, str]:
     return {MARKER: f"{number}.{attempt}", _STATE_MARKER: state}
 
 
-def is_marked(environ: bytes, state: str, number: int | None) -> bool:
-    entries = environ.split(b"\0")
-    if f"{_STATE_MARKER}={state}".encode() not in entries:
-        return False
-    wanted = f"{MARKER}=" if number is None else f"{MARKER}={number}."
-    return any(entry.startswith(wanted.encode()) for entry in entries)
+def find_workers(state: str, leaders: Leaders) -> dict[int, list[int]]:
+    """Processes that workers of this clone started, by issue, ourselves left out.
 
-
-def find_marked(state: str, number: int | None) -> list[int]:
-    """Processes that workers of this clone started (of one session, or of all with None), ourselves left out."""
+    The marker is found whatever `leaders` says; what has lost it is found in the sessions of these.
+    """
     if os.path.isdir("/proc/self"):
         pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
     else:
         import psutil
 
         pids = psutil.pids()
-    return [
-        pid for pid in pids if pid != os.getpid() and is_marked(read_environ(pid), state, number)
-    ]
+    found: dict[int, list[int]] = {}
+    believed = _believed(leaders)
+    for pid in pids:
+        number = _issue_of(pid, state, believed)
+        if number is not None:
+            found.setdefault(number, []).append(pid)
+    return found
+
+
+def _believed(leaders: Leaders) -> dict[int, tuple[int, int]]:
+    """By the id of the session: the issue, and since when. No system gives an id anew that a session still has; a leader
+    that is another process, or of another boot, has none."""
+    boot = boot_id()
+    return {
+        leader["pid"]: (number, leader["startTicks"])
+        for number, leader in leaders.items()
+        if leader
+        and leader["bootId"] == boot
+        and start_ticks(leader["pid"]) in (None, leader["startTicks"])
+    }
+
+
+def _issue_of(pid: int, state: str, believed: Mapping[int, tuple[int, int]]) -> int | None:
+    """Whose worker a process belongs to."""
+    if pid == os.getpid():
+        return None
+    environ = read_environ(pid)
+    if f"{_STATE_MARKER}={state}".encode() in environ.split(b"\0"):
+        marked = re.search(rb"(?:^|\0)" + MARKER.encode() + rb"=(\d+)\.", environ)
+        if marked:
+            return int(marked[1])
+    try:
+        number, since = believed[os.getsid(pid)]
+    except (KeyError, OSError):
+        return None
+    return number if is_running(pid) and (start_ticks(pid) or 0) >= since else None
 
 
 def read_environ(pid: int) -> bytes:
@@ -57,39 +93,44 @@ def read_environ(pid: int) -> bytes:
         return b""  # no descriptor left, say, is not "nothing is marked": that is raised
 
 
-def end_marked(state: str, number: int, grace: float = 5.0) -> bool:
+def end_worker(state: str, number: int, leader: ProcessId | None, grace: float = 5.0) -> bool:
     """End everything that the session's workers started: TERM, grace in seconds, KILL until two scans are empty.
 
-    A process is signalled only when its environment still carries the marker, through a descriptor that cannot
-    be reused for another process where the system has one. Returns whether there was something.
+    A process is signalled only when it is still the worker's, through a descriptor that cannot be reused for another
+    process where the system has one. Returns whether there was something. Raises Expected when something stays.
     """
-    found = find_marked(state, number)
+    leaders = {number: leader}
+    found = find_workers(state, leaders).get(number, [])
     for pid in found:
-        signal_marked(pid, state, number, signal.SIGTERM)
+        _signal(pid, state, leaders, signal.SIGTERM)
     wait_for(lambda: not any(map(is_running, found)), grace, 0.02)
-    empty = 0
+    empty, deadline = 0, time.monotonic() + _KILL_WAIT
     while empty < 2:
-        rest = [*filter(is_running, find_marked(state, number))]
+        rest = [*filter(is_running, find_workers(state, leaders).get(number, []))]
+        if rest and time.monotonic() > deadline:
+            pids = " ".join(map(str, rest[:5]))
+            words = f"#{number}: processes of its worker cannot be ended (pid {pids})"
+            raise Expected(words, f"ps -o user,stat,args -p {pids.replace(' ', ',')}; end them")
         empty = 0 if rest else empty + 1
         for pid in rest:
-            signal_marked(pid, state, number, signal.SIGKILL)
+            _signal(pid, state, leaders, signal.SIGKILL)
         time.sleep(0.01)
     return bool(found)
 
 
-def signal_marked(pid: int, state: str, number: int, what: signal.Signals) -> None:
+def _signal(pid: int, state: str, leaders: Leaders, what: signal.Signals) -> None:
     try:
         handle = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
     except ProcessLookupError:
         return
     try:
-        if is_marked(read_environ(pid), state, number):
-            if handle is None:
-                os.kill(pid, what)
-            else:
-                signal.pidfd_send_signal(handle, what)
-    except ProcessLookupError:
-        pass
+        # another user's, as sudo makes them, may not be signalled
+        with suppress(ProcessLookupError, PermissionError):
+            if _issue_of(pid, state, _believed(leaders)) in leaders:
+                if handle is None:
+                    os.kill(pid, what)
+                else:
+                    signal.pidfd_send_signal(handle, what)
     finally:
         if handle is not None:
             os.close(handle)

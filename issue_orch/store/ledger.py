@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from ..core import prices
 from ..core.prices import Usage
-from ..process.survivors import find_marked
-from .files import append_line, iso, names_in, read_lines
+from ..process.survivors import find_workers
+from .files import append_line, iso, leaders, names_in, read_lines
 from .leases import probe
 
 
@@ -193,12 +193,13 @@ def room(state: Path, number: int, ceilings: Ceilings, now: float) -> Room | Non
         return None
     everything = booked_all(state)
     # A reservation counts while the lease is held or anything that the worker started runs.
+    at_work = find_workers(str(state), leaders(state))
     others = [
         entry.reserved
         for other, entry in everything.items()
         if other != number
         and entry.reserved
-        and (probe(state, other) is not None or find_marked(str(state), other))
+        and (other in at_work or probe(state, other) is not None)
     ]
     rows = _sums(everything, ceilings, iso(now)[:10], [number], sum(others))
     return min(_room_of(*row, ceilings.allow_unknown) for row in rows)._replace(others=len(others))

@@ -65,7 +65,7 @@ class AgentRun:
                 stdin=source,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                start_new_session=True,
+                process_group=0,  # in our session, by which all that it starts is found
             )
 
     def now(self) -> float:

@@ -14,7 +14,6 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -37,7 +36,7 @@ from ..core.lifecycle import (
 from ..core.outcomes import Outcome
 from ..errors import Expected, LeaseHeld, of_system
 from ..process.secret import hide_process
-from ..process.survivors import end_marked
+from ..process.survivors import end_worker
 from ..store.files import iso, session_folder
 from ..store.inbox import pending
 from ..store.leases import adopt, take
@@ -142,8 +141,7 @@ class Supervisor:
     def run(self) -> None:
         """Work until nothing is left to do."""
         self.session = session = Session(self.state, self.number, self.token, self.patience)
-        # Before the first attempt there is nothing that could have survived.
-        survived = bool(session.status["attempt"]) and end_marked(str(self.state), self.number)
+        survived = self.end_worker()
         apply_reports(session, AT_END)
         session.begin(survived)
         step: Step | None = session.first_step()
@@ -173,14 +171,13 @@ class Supervisor:
             run = attempt.start(session, step)
         except (Expected, OSError) as error:
             return self.not_started(of_system(error))
-        end = partial(end_marked, str(self.state), self.number)
         try:
             attempt.started(session, run)
             _say(self.ready, ok=True, pid=run.child.pid)
             for _ in run.follow(self.wakeup):
-                run.hurry(self.look_after(run), end)
+                run.hurry(self.look_after(run), self.end_worker)
         finally:
-            end(grace=1.0)
+            self.end_worker(grace=1.0)
         apply_reports(session, AT_END)
         outcome = attempt.ended(session, run)
         if self.terminated:
@@ -193,6 +190,10 @@ class Supervisor:
         if outcome.kind == "interrupted" and run.stall:
             outcome = Outcome("interrupted", f"the agent was interrupted: {run.stall}")
         return after_run(session.situation(over), outcome, time.time())
+
+    def end_worker(self, grace: float = 5.0) -> bool:
+        """Whatever the agent started, and what an earlier supervisor left, whose session the status names until `begin`."""
+        return end_worker(str(self.state), self.number, self.session.status["supervisor"], grace)
 
     def not_started(self, error: Expected) -> Step:
         """The command that waits for us says it; without one, it is tried again later."""
