@@ -21,7 +21,8 @@ from ..core.record import SessionStatus, new_status
 from ..errors import Expected, of_system
 from ..git import checkout, remote, worktree
 from ..git.run import check_signing, find_admin_dir, git, identity, wants_signing
-from ..process.run import run
+from ..process.run import run, wait_for
+from ..process.survivors import find_workers
 from ..store import ledger
 from ..store.files import (
     archive,
@@ -131,6 +132,7 @@ def _admit(context: Context, start: Start) -> tuple[SessionStatus, worktree.Inte
         if existing and not was_cut_off(existing):
             words = f"#{number}: has a session already ({existing['status']})"
             raise Expected(words, f"issue-orch show {number}")
+        _refuse_living(context.state, number)
         _refuse_full(context, number)
         status, intent = start.status, worktree.Intent(f"issue-orch #{number} {token_hex(8)}")
         if existing:
@@ -146,6 +148,20 @@ def _admit(context: Context, start: Start) -> tuple[SessionStatus, worktree.Inte
         append_entry(context.state, number, entry, time.time())
         save_status(context.state, status)
     return status, intent
+
+
+def _refuse_living(state: Path, number: int) -> None:
+    """Raises Expected while a worker lives that the state knows nothing of: it was removed, or set back."""
+    found: list[int] = []
+
+    def none_lives() -> bool:
+        found[:] = find_workers(str(state), {}).get(number, [])
+        return not found
+
+    if not wait_for(none_lives, 1.0):  # one whose session was just archived is ending
+        pids = ", ".join(map(str, found[:5]))
+        words = f"#{number}: a worker lives of which the state knows nothing (pid {pids})"
+        raise Expected(words, "issue-orch doctor --fix   ends it")
 
 
 def _refuse_full(context: Context, number: int) -> None:

@@ -16,6 +16,7 @@ from .run import wait_for
 
 MARKER = "ISSUE_ORCH_WORKER"
 _STATE_MARKER = "ISSUE_ORCH_STATE"
+_NAME = "orch-"  # of the process of a supervisor, before the number of its issue
 _KILL_WAIT = 10.0
 # By issue, who led the session in which its worker was started.
 Leaders = Mapping[int, ProcessId | None]
@@ -29,7 +30,8 @@ def marker(state: str, number: int, attempt: int) -> dict[str, str]:
 def find_workers(state: str, leaders: Leaders) -> dict[int, list[int]]:
     """Processes that workers of this clone started, by issue, ourselves left out.
 
-    The marker is found whatever `leaders` says; what has lost it is found in the sessions of these.
+    The marker, and a supervisor that lives, are found whatever `leaders` says; else what has lost the marker is found in
+    the sessions of these.
     """
     if os.path.isdir("/proc/self"):
         pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
@@ -69,10 +71,30 @@ def _issue_of(pid: int, state: str, believed: Mapping[int, tuple[int, int]]) -> 
         if marked:
             return int(marked[1])
     try:
-        number, since = believed[os.getsid(pid)]
-    except (KeyError, OSError):
+        session = os.getsid(pid)
+    except OSError:
         return None
+    number, since = believed.get(session) or (_supervised(session, state), 0)
     return number if is_running(pid) and (start_ticks(pid) or 0) >= since else None
+
+
+def name_supervisor(number: int) -> None:
+    """So that it is found, and with it all in its session, also where its state was removed."""
+    with suppress(OSError), open("/proc/self/comm", "w") as file:
+        file.write(f"{_NAME}{number}")
+
+
+def _supervised(leader: int, state: str) -> int | None:
+    """The issue whose supervisor leads a session."""
+    try:
+        with open(f"/proc/{leader}/comm") as file:
+            _, named, number = file.read().strip().partition(_NAME)
+        if not named:
+            return None
+        with open(f"/proc/{leader}/cmdline", "rb") as raw:
+            return int(number) if os.fsencode(state) in raw.read().split(b"\0") else None
+    except (OSError, ValueError):
+        return None
 
 
 def read_environ(pid: int) -> bytes:

@@ -36,7 +36,7 @@ from ..core.lifecycle import (
 from ..core.outcomes import Outcome
 from ..errors import Expected, LeaseHeld, of_system
 from ..process.secret import hide_process
-from ..process.survivors import end_worker
+from ..process.survivors import end_worker, name_supervisor
 from ..store.files import iso, session_folder
 from ..store.inbox import pending
 from ..store.leases import adopt, take
@@ -83,6 +83,7 @@ def supervise(state: Path, number: int, lease_fd: int, ready_fd: int, word_fd: i
         return 0
     lease, ready = adopt(lease_fd, "supervisor"), open(ready_fd, "wb", buffering=0)
     try:
+        name_supervisor(number)
         supervisor = Supervisor(state, number, word.removeprefix(BEGIN) or None, ready)
         while True:
             supervisor.run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,6 +123,59 @@ def test_stop_of_a_complete_session_looks(ended: Scene) -> None:
         said = ended.orch("stop", str(number)).out
         assert said == f"#{number}: is complete, what its worker had left was ended\n"
         assert left.wait(10) < 0
+
+
+# -- a state that was removed
+
+
+@pytest.mark.parametrize(
+    ("kind", "supervised"),
+    [
+        ("a loop without the marker", True),
+        ("a loop without the marker", False),
+        ("a wrapper that becomes the agent", True),
+    ],
+)
+def test_a_worker_whose_state_was_removed_is_found(
+    ended: Scene, kind: str, supervised: bool
+) -> None:
+    number, pids = started(ended, kind)
+    if not supervised:
+        for pid in ended.supervisors():
+            os.kill(pid, signal.SIGKILL)
+        ended.wait(lambda: not ended.supervisors(), what="the supervisor is gone")
+    before = {pid for pid, _, _ in ended.processes()}
+    # A look of its own at the state makes it end; stopped, it stays as it is just before.
+    for pid in ended.supervisors():
+        os.kill(pid, signal.SIGSTOP)
+    shutil.rmtree(ended.state)
+    for _ in range(2):
+        ran = ended.orch("spawn", str(number))
+        assert ran.code == 1 and "a worker lives of which the state knows nothing (pid " in ran.err
+        assert any(str(pid) in ran.err for pid in before)
+    assert {pid for pid, _, _ in ended.processes()} <= before, "nothing was started"
+    ended.orch("doctor", "--fix")
+    assert not ended.processes()
+    assert not supervised or not any(map(alive, pids))
+    refused = ended.orch("spawn", str(number))
+    assert refused.code == 1 and "already a worktree of this clone" in refused.err
+
+
+def test_a_worker_is_ended_before_a_state_that_came_back_is_resumed(ended: Scene) -> None:
+    """A copy of the state has locks that nobody holds."""
+    number, pids = started(ended, "a wrapper that becomes the agent")
+    copy = ended.state.with_name("copy")
+    before = ended.supervisors()
+    for pid in before:
+        os.kill(pid, signal.SIGSTOP)
+    shutil.copytree(ended.state, copy)
+    shutil.rmtree(ended.state)
+    copy.rename(ended.state)
+    ended.agent(COMPLETE)
+    assert ended.orch("resume", str(number), check=True).out == f"#{number}: resumed\n"
+    assert not any(map(alive, [*pids, *before]))
+    ended.wait_status(number, "complete")
+    ended.check_invariants()
 
 
 # -- whom a session's id is believed of
