@@ -24,6 +24,7 @@ from ..git.run import find_admin_dir, find_repo, identity, load_branches
 from ..store.files import load_json, load_sessions, make_state, session_folder
 from ..store.leases import check_locks, probe
 from ..store.ledger import booked_all, room
+from ..store.look import elsewhere
 from ..text import one_line, sanitise
 from .context import (
     Context,
@@ -129,6 +130,8 @@ def _check_session(context: Context, status: SessionStatus) -> Findings:
     waits = status["hold"] or (status["publish"] and status["publish"]["pending"])
     if was_cut_off(status):
         yield Check("warning", f"#{number}: its start was cut off", f"issue-orch spawn {number}")
+    elif (away := elsewhere(context.repo.common_dir, path))[0]:
+        yield Check("error", f"#{number}: {away[0]}", away[1])
     elif (admin := find_admin_dir(context.repo, path)) is None:
         aside = f"mv {path} {path}.aside, then " if there else ""
         yield Check("error", f"#{number}: {path} is no worktree of this clone", f"{aside}{FIX}")

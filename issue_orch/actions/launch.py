@@ -34,6 +34,7 @@ from ..store.files import seconds, session_folder
 from ..store.history import load_entries
 from ..store.launch import AgentSettings, save_launch
 from ..store.leases import Lease
+from ..store.look import elsewhere
 from .context import Context, token_of
 
 READY_WAIT = 60.0
@@ -264,9 +265,10 @@ def foreign(context: Context, status: SessionStatus) -> str:
 
 
 def refuse_foreign(context: Context, status: SessionStatus) -> None:
-    if words := foreign(context, status):
-        hint = LEAVE.format(path=status["worktreePath"])
-        raise Expected(f"#{status['issueNumber']}: {words}", hint)
+    path = status["worktreePath"]
+    words, hint = elsewhere(context.repo.common_dir, path)
+    if words or (words := foreign(context, status)):
+        raise Expected(f"#{status['issueNumber']}: {words}", hint or LEAVE.format(path=path))
 
 
 def make_worktree(

@@ -17,7 +17,8 @@ from ..git.checkout import find_overwritten, lacks_index
 from ..git.run import TurnedBare, environment, find_admin_dir, find_sha
 from ..process.run import run
 from ..process.survivors import end_worker, find_workers
-from ..store.files import archive, leaders, load_sessions
+from ..store.files import archive, load_sessions
+from ..store.launch import leaders
 from ..store.leases import probe, take
 from .context import Context
 from .launch import foreign, load_intent, make_worktree, was_cut_off

@@ -17,6 +17,7 @@ from ..process.survivors import end_worker
 from ..store.files import load_pull, load_status, session_numbers
 from ..store.history import append_entry
 from ..store.inbox import Sent, delivered, halt, pending, send
+from ..store.launch import copied_from
 from ..store.leases import is_alive, nudge, take
 from ..store.look import load_session
 
@@ -137,8 +138,16 @@ def _end(state: Path, number: int, kind: str, word: str) -> str:
 def _look_again(state: Path, number: int, word: str) -> str:
     """That nothing runs is said after a look."""
     with take(state, number, "stop"):
-        left = end_worker(str(state), number, load_session(state, number)["supervisor"])
+        left = _end_worker(state, load_session(state, number))
     return f"{word}, what its worker had left was ended" if left else f"{word}, nothing runs"
+
+
+def _end_worker(state: Path, status: SessionStatus) -> bool:
+    number = status["issueNumber"]
+    if home := copied_from(state, number):
+        words = f"#{number}: its worker is that of another clone, {home}"
+        raise Expected(words, f"cd {home}, and work with it there")
+    return end_worker(str(state), number, status["supervisor"])
 
 
 def _became(state: Path, number: int, word: str) -> str:
@@ -160,7 +169,7 @@ def _hold_offline(state: Path, number: int, kind: str) -> bool:
         return False
     with lease:
         status = load_session(state, number)
-        end_worker(str(state), number, status["supervisor"])
+        _end_worker(state, status)
         step = halted(status["status"], pending(state, number))
         if step is not None:
             halt(state, status, step, time.time())

@@ -19,7 +19,7 @@ from ..store.look import Seen, look_all
 from ..text import one_line
 
 # said elsewhere, or nothing to say
-SILENT = ("QUIET", "STARTING", "CRASHED", "MERGED", "CLOSED")
+SILENT = ("QUIET", "STARTING", "CRASHED", "ELSEWHERE", "MERGED", "CLOSED")
 ENDED = ("CANCELLED", "MERGED", "CLOSED")
 
 Tell = Callable[[str, bool], None]  # the line, and whether it needs a person

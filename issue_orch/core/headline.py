@@ -23,12 +23,13 @@ class Headline(NamedTuple):
 
 
 class Observed(NamedTuple):
-    """What was seen beside the files: who holds the lease ('' when nobody), seconds since the last heartbeat, and
-    whether the disk that the state lies on is full."""
+    """What was seen beside the files: who holds the lease ('' when nobody), seconds since the last heartbeat,
+    whether the disk that the state lies on is full, and to which other clone its worktree leads, in words."""
 
     holder: str
     heartbeat_age: float | None
     full: bool = False
+    elsewhere: str = ""
 
 
 # Warm colours want you, cool ones wait; green is left for what went well.
@@ -36,6 +37,7 @@ LOOKS: dict[str, tuple[str, Colour, bool]] = {
     "CANCELLED": ("-", "dim", False),
     "MERGED": ("=", "dim", False),
     "CLOSED": ("x", "yellow", True),
+    "ELSEWHERE": ("!", "red", True),
     "STUCK": ("!", "yellow", True),
     "CRASHED": ("!", "red", True),
     "PUBLISH PENDING": ("!", "yellow", True),
@@ -94,6 +96,8 @@ def _label_of(status: SessionStatus, pull: PullFacts, seen: Observed) -> tuple[s
         return "MERGED", "by a person"
     if pull.get("state") == "closed":
         return "CLOSED", "the pull was closed without a merge"
+    if seen.elsewhere:
+        return "ELSEWHERE", seen.elsewhere
     if phase == "stuck":
         return "STUCK", status["stuckReason"] or ""
     if held := _held_label(status, seen):
@@ -169,6 +173,8 @@ def next_command(status: SessionStatus, label: str) -> str:
     """What a person types next for this session; '' when nothing is needed."""
     number = status["issueNumber"]
     match label:
+        case "ELSEWHERE":
+            return "issue-orch doctor"
         case "STUCK" if not status["question"]:
             return f"issue-orch show {number}"
         case "STUCK":  # an answer does not lift what a person held

@@ -21,7 +21,7 @@ if (
 
     from _typeshed import StrPath
 
-    from ..core.record import ProcessId, PullFacts, SessionStatus
+    from ..core.record import PullFacts, SessionStatus
 
 READ_AT_ONCE = 65_536
 FOLDERS = ("locks", "sessions", "ledger", "archive")
@@ -207,11 +207,6 @@ def load_sessions(state: StrPath) -> tuple[list[SessionStatus], list[str]]:
     """All sessions that can be read, and one line for each that cannot."""
     problems: list[str] = []
     return [status for status, _ in load_each(state, problems)], problems
-
-
-def leaders(state: StrPath) -> dict[int, ProcessId | None]:
-    """By issue, the supervisor that its session had last."""
-    return {each["issueNumber"]: each["supervisor"] for each in load_sessions(state)[0]}
 
 
 def load_each(state: StrPath, problems: list[str]) -> Iterator[tuple[SessionStatus, str]]:

@@ -5,11 +5,14 @@ No secret is in it. Spelled as in launch.json.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
-from .files import load_json, session_folder, write_json
+from ..core.record import ProcessId
+from ..errors import StateUnreadable
+from .files import load_json, load_sessions, session_folder, write_json
 
 
 class AgentSettings(TypedDict):
@@ -60,6 +63,32 @@ def save_launch(state: Path, number: int, launch: Launch) -> None:
 
 def load_launch(state: Path, number: int) -> Launch | None:
     return cast("Launch | None", load_json(_path(state, number)))
+
+
+def copied_from(state: Path, number: int) -> str:
+    """The clone whose worker a session has, when this state is a copy of that one's; empty for one that was moved."""
+    try:
+        launch = load_launch(state, number)
+    except StateUnreadable:
+        launch = None
+    home = launch["commonDir"] if launch else ""
+    there = f"{home}/issue-orch"
+    if (
+        not home
+        or not os.path.isdir(f"{there}/sessions/{number}")
+        or os.path.samefile(there, state)
+    ):
+        return ""
+    return os.path.dirname(home)
+
+
+def leaders(state: Path) -> dict[int, ProcessId | None]:
+    """By issue, the supervisor that its session had last in this clone."""
+    return {
+        number: None if copied_from(state, number) else status["supervisor"]
+        for status in load_sessions(state)[0]
+        for number in [status["issueNumber"]]
+    }
 
 
 def _path(state: Path, number: int) -> Path:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from ..core import prices
 from ..core.prices import Usage
 from ..process.survivors import find_workers
-from .files import append_line, iso, leaders, names_in, read_lines
+from .files import append_line, iso, names_in, read_lines
+from .launch import leaders
 from .leases import probe
 
 

@@ -104,13 +104,35 @@ def common_dir(git_file: str) -> str:
         return os.path.realpath(git_dir)
 
 
+def elsewhere(common: str, path: str) -> tuple[str, str]:
+    """In words, that a worktree's `.git` leads to another clone, or to where this one was, and what to do; empty else."""
+    try:
+        with open(f"{path}/.git", encoding="utf-8", errors="surrogateescape") as file:
+            named = file.read(LITTLE).partition("gitdir:")[2].strip()
+    except OSError:  # not there, or a folder that a worker made
+        named = ""
+    admin = os.path.realpath(os.path.join(path, named))
+    home = os.path.dirname(os.path.dirname(admin))
+    if not named or home == os.path.realpath(common):
+        return "", ""
+    clone = os.path.dirname(home) if os.path.basename(home) == ".git" else home
+    if os.path.isdir(admin):
+        words = f"its worktree {path} belongs to another clone, {clone}"
+        return words, f"cd {clone}, and work with it there"
+    words = f"its worktree {path} leads to {clone}, where its clone is no more"
+    return words, f"git worktree repair {os.path.relpath(path)}"
+
+
 def look(state: StrPath, status: SessionStatus, now: float) -> Seen:
     number = status["issueNumber"]
     holder = probe(state, number) if asks_for_holder(status) else None
     age = now - seconds(status["lastHeartbeat"]) if holder and status["lastHeartbeat"] else None
     pull = load_pull(state, number)
     full = age is not None and age > QUIET_AFTER and is_full(state)
-    observed = Observed(holder.role if holder else "", age, full)
+    away = ""
+    if not holder and status["status"] not in {"complete", "cancelled"}:
+        away, _ = elsewhere(os.path.dirname(state), status["worktreePath"])
+    observed = Observed(holder.role if holder else "", age, full, away)
     return Seen(status, pull, headline(status, pull, observed), now)
 
 

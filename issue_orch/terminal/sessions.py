@@ -107,7 +107,8 @@ def _details(seen: Seen, width: int) -> Lines:
     elif label in RUNNING and why:
         yield one_line(why, width), "dim"
     elif (why and status["status"] != "complete") or label == "PUBLISH PENDING":
-        yield one_line(f"Reason: {why}", width), ""
+        whole = label == "ELSEWHERE"  # a path that is cut off leads nowhere
+        yield one_line(f"Reason: {why}", 500 if whole else width), ""
     yield from work_lines(seen, width)
     following = next_command(status, label)
     if following and not following.startswith("review "):
