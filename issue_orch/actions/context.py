@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..config.keys import Config
 from ..config.layers import load_config
 from ..core.model import Branch, CommitSha, RepoName, Token
+from ..core.record import SessionStatus
 from ..errors import Expected, SignInFailed
 from ..git import remote
-from ..git.run import Repo, find_repo, git
+from ..git.run import Repo, find_admin_dir, find_repo, find_sha, git, own_commits_on
 from ..git.trust import changed_keys, dangerous_keys
 from ..github.sign_in import api_url, find_token, parse_remote
 from ..store.files import load_sessions, make_state
@@ -107,6 +108,16 @@ def fetch_base(context: Context, base: Branch) -> CommitSha:
     """Where `base` is on the remote; fetched."""
     refuse_changed_keys(context)
     return remote.fetch_base(remote_of(context), base)
+
+
+def find_pushed(context: Context, status: SessionStatus) -> CommitSha | None:
+    """What the worker pushed to its base itself, its newest commit there, as far as git saw the base last."""
+    repo, base, since = context.repo, status["base"], status["baseSha"]
+    tip = find_sha(repo, f"refs/remotes/{context.config.remote}/{base}")
+    if not (tip and since and find_admin_dir(repo, status["worktreePath"])):
+        return None
+    own = own_commits_on(repo, status["worktreePath"], status["branch"], since, tip)
+    return next(iter(own), None)
 
 
 def refuse_changed_keys(context: Context) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from ..agents import registry
 from ..config import templates
 from ..config.keys import BUILT_IN_AGENTS, Config
+from ..core.headline import pushed_words
 from ..core.model import RepoFacts, RepoName
 from ..core.record import SessionStatus
 from ..errors import Expected
@@ -29,6 +30,7 @@ from ..text import one_line, sanitise
 from .context import (
     Context,
     connect,
+    find_pushed,
     how_to_undo,
     look_at_keys,
     numbers,
@@ -120,6 +122,7 @@ def _check_state(context: Context) -> Findings:
 def _check_sessions(context: Context) -> Findings:
     """Sessions without a worktree, without a worker, with a start that was cut off."""
     for status in load_sessions(context.state)[0]:
+        yield from _check_pushed(context, status)
         if not probe(context.state, status["issueNumber"]):
             yield from _check_session(context, status)
 
@@ -147,6 +150,15 @@ def _check_session(context: Context, status: SessionStatus) -> Findings:
         yield Check("error", f"#{number}: the index of {path} is gone", how)
     elif status["status"] in {"registered", "planning", "working"} and not waits:
         yield Check("warning", f"#{number}: its worker is gone", f"issue-orch resume {number}")
+
+
+def _check_pushed(context: Context, status: SessionStatus) -> Findings:
+    """A worker that pushed to its base itself."""
+    sha = find_pushed(context, status) if status["status"] != "cancelled" else None
+    if sha:
+        how = f"protect {status['base']} (docs/permissions.md); git show {sha}"
+        text = f"#{status['issueNumber']}: {pushed_words(status, sha)}"
+        yield Check("error", text, how, "base")
 
 
 def _check_worktrees(context: Context) -> Findings:

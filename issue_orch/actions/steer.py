@@ -92,6 +92,8 @@ def resume(context: Context, number: int) -> str:
             append_entry(state, number, Resumed(), time.time())
             return "follows up again at the next poll (issue-orch run)"
         return f"is complete: {status['pullRequestUrl']}"
+    if status["status"] == "stuck" and not waiting:
+        _refuse_pushed(context, status)
     held = status["hold"] or status["retryAt"] or kinds(pending(state, number)) & {"pause", "stop"}
     if not held and is_alive(state, number):
         return "is running"
@@ -190,6 +192,20 @@ def start_worker(context: Context, number: int, role: str) -> bool:
             if is_alive(state, number) or time.monotonic() > deadline:
                 nudge(state, number)
                 return False
+
+
+def _refuse_pushed(context: Context, status: SessionStatus) -> None:
+    """No pull can be made of what is on the base already, until that is undone there."""
+    from ..core.headline import pushed_words
+    from ..git.run import commits_since
+    from .context import fetch_base, find_pushed
+
+    if find_pushed(context, status) is None:
+        return
+    tip, sha = fetch_base(context, status["base"]), find_pushed(context, status)
+    if sha and not commits_since(context.repo, status["worktreePath"], tip):
+        hint = f"issue-orch cancel {status['issueNumber']}, then issue-orch prune --cancelled"
+        raise Expected(f"#{status['issueNumber']}: {pushed_words(status, sha)}", hint)
 
 
 def _refuse_cancelled(status: SessionStatus) -> None:

@@ -169,6 +169,15 @@ def _running_label(status: SessionStatus, seen: Observed) -> tuple[str, str]:
     return label, last["text"] if last else ""
 
 
+PUSHED = "already, pushed, not by a pull"
+
+
+def pushed_words(status: SessionStatus, sha: str) -> str:
+    """What is said of a worker that pushed to the base itself, `sha` last."""
+    at = f"{status['issueUrl'].partition('/issues/')[0]}/commit/{sha}"
+    return f"the commits of {status['branch']} are on {status['base']} {PUSHED}: look at {at}"
+
+
 def next_command(status: SessionStatus, label: str) -> str:
     """What a person types next for this session; '' when nothing is needed."""
     number = status["issueNumber"]

@@ -241,10 +241,15 @@ def _delay(times: int, limits: Limits) -> float:
 
 
 def after_claim(
-    outcome: Literal["unready", "rejected"], reason: str, counted: Counters, limits: Limits
+    outcome: Literal["unready", "rejected", "pushed"],
+    reason: str,
+    counted: Counters,
+    limits: Limits,
 ) -> Step:
     """The step after a claim that does not hold, or whose push was refused: for the worker first, for a person when it comes
-    again. `counted` includes it."""
+    again. `counted` includes it. What is on the base no worker can mend."""
+    if outcome == "pushed":
+        return Stick(reason, failure=False)
     again = (
         counted.rejected > limits.rejections
         if outcome == "rejected"

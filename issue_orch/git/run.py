@@ -49,6 +49,8 @@ ALWAYS = (
     ("core.alternateRefsCommand", "true"),  # a program that is run; this one lists nothing
     ("push.pushOption", ""),  # an empty one takes back those of every file
 )
+# In a reflog: that a commit came into being there. "Fast-forward" and "reset" only moved to one.
+_MADE = re.compile(r"(commit|cherry-pick|revert|rebase|am)\b|.*: Merge made by")
 Overrides = tuple[tuple[str, str], ...]  # settings that outrank every file
 
 
@@ -336,6 +338,16 @@ def commits_since(repo: Repo, path: str, base: str) -> list[tuple[CommitSha, str
     return [
         (CommitSha(sha), subject) for sha, _, subject in (line.partition("\0") for line in lines)
     ]
+
+
+def own_commits_on(repo: Repo, path: str, branch: str, since: str, base: str) -> list[CommitSha]:
+    """What was committed in the worktree or on its branch, says their reflog, and is now on the line of `base`'s own heads
+    since `since`. A pull brings none of it there: its commits are a second parent, or made anew by GitHub."""
+    line = git(repo, "rev-list", "--first-parent", "--end-of-options", base, f"^{since}")
+    asked = ("-g", "--no-show-signature", "--format=%H %gs", "HEAD", f"refs/heads/{branch}", "--")
+    rows = git(repo, "log", *asked, worktree=path, check=False).stdout.splitlines()
+    made = {sha for sha, _, how in (row.partition(" ") for row in rows) if _MADE.match(how)}
+    return [CommitSha(sha) for sha in line.stdout.split() if sha in made]
 
 
 def load_branches(repo: Repo, *patterns: str) -> list[tuple[str, str, str]]:

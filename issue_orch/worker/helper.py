@@ -65,7 +65,8 @@ def _settle(request: _Json) -> _Json:
             f"no token for {base_url}: gh auth login, or set GH_TOKEN, then issue-orch resume"
         )
     gh = open_github(launch["repoName"], token, base_url, state, os.environ)
-    return settle(Job(launch, request["status"], request["claim"], token), gh)._asdict()
+    told = request.get("told", False)  # not by a supervisor of before it
+    return settle(Job(launch, request["status"], request["claim"], token, told), gh)._asdict()
 
 
 def _notify(request: _Json) -> _Json:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..agents import registry
 from ..core import history
+from ..core.headline import PUSHED
 from ..core.lifecycle import (
     CONTROL,
     End,
@@ -222,6 +223,7 @@ class Session:
 
     def settle(self) -> Step | None:
         """Check the claim, push, open the pull. What comes back decides how it goes on."""
+        given_up = [each.reason for each in self.entries if isinstance(each, history.GaveUp)]
         try:
             answer = ask_helper(
                 "settle",
@@ -232,6 +234,7 @@ class Session:
                 claim=self.counted.claim or {},
                 launch=self.launch,
                 status=self.status,
+                told=any(PUSHED in reason for reason in given_up),
             )
         except Expected as error:
             self.update(publish={"pending": True, "reason": error.message})
@@ -239,8 +242,11 @@ class Session:
             return None
         outcome, reason = answer["outcome"], answer["reason"]
         if outcome != "opened":
-            rejected = outcome == "rejected"
-            self.note(history.Rejected(reason) if rejected else history.Unready(reason))
+            if (
+                outcome != "pushed"
+            ):  # the claim stands then: a person undoes that, and it is settled
+                rejected = outcome == "rejected"
+                self.note(history.Rejected(reason) if rejected else history.Unready(reason))
             return after_claim(outcome, reason, self.counted, Limits(**self.launch["limits"]))
         self.happen(
             "settled",

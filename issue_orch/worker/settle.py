@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from ..core.headline import pushed_words
 from ..core.model import Branch, CommitSha, Pull, Token
 from ..core.record import SessionStatus
 from ..errors import GitHubError
 from ..git.remote import Rejected, Remote, fetch_base, is_at, push
-from ..git.run import Repo, commits_since, git
+from ..git.run import Repo, commits_since, git, own_commits_on
 from ..git.snapshot import dirt
 from ..store.launch import Launch
 from ..text import neutralise, one_line, redact
@@ -24,23 +25,26 @@ class Settled(NamedTuple):
     """How far it came. `opened`: the pull at `url` is open (or was merged already) with exactly our commits.
 
     Else there is a reason. `unready`: the claim does not hold; words for the worker. `rejected`: the remote refused the
-    push; told to the worker first, then to a person. What the worker could not mend is raised as Expected, and tried again
+    push; told to the worker first, then to a person. `pushed`: the worker brought them to the base itself; words for a
+    person. What the worker could not mend is raised as Expected, and tried again
     by any later command.
     """
 
-    outcome: Literal["opened", "unready", "rejected"]
+    outcome: Literal["opened", "unready", "rejected", "pushed"]
     reason: str = ""
     url: str = ""
     head_sha: str = ""
 
 
 class Job(NamedTuple):
-    """What is settled: the worker's `claim` for the session, by the settings of its `launch`, and signed in with `token`."""
+    """What is settled: the worker's `claim` for the session, by the settings of its `launch`, and signed in with `token`.
+    `told`: a person knows already what was pushed to the base, and lets it go on."""
 
     launch: Launch
     status: SessionStatus
     claim: dict[str, Any]
     token: Token
+    told: bool = False
 
     @property
     def remote(self) -> Remote:
@@ -101,6 +105,8 @@ def _open_pull(job: Job, gh: GitHub, head: CommitSha) -> Settled:
     """Our pull is the one whose head and base match. After a failed creation it is looked for before anything else."""
     status, claim = job.status, job.claim
     pull = _find_pull(gh, status, head)
+    if pull is None and (problem := _on_base(job)):
+        return problem
     if pull is None and job.launch["pullsOpen"] == "worker":
         if given := claim.get("pr"):
             return Settled(
@@ -122,6 +128,23 @@ def _open_pull(job: Job, gh: GitHub, head: CommitSha) -> Settled:
             if pull is None:
                 raise
     return _verified(job, gh, pull, head)
+
+
+def _on_base(job: Job) -> Settled | None:
+    """Why no pull can be of it: its commits are on the base, and none of its own brought them there."""
+    status, remote = job.status, job.remote
+    path, branch, base = status["worktreePath"], status["branch"], status["base"]
+    tip = fetch_base(remote, base)
+    left = commits_since(remote.repo, path, tip)
+    pushed = own_commits_on(remote.repo, path, branch, status["baseSha"], tip)
+    if pushed and not (left and job.told):
+        return Settled("pushed", pushed_words(status, pushed[0]))
+    if not left:
+        words = (
+            f"You reported complete, but there is no commit on {branch} that {base} has not got. "
+        )
+        return Settled("unready", f"{words}Commit your work, then report complete again.")
+    return None
 
 
 def _title(job: Job) -> str:
