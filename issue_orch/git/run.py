@@ -203,7 +203,7 @@ def _answering(token: Token) -> Iterator[tuple[Overrides, int]]:
 
     def serve() -> None:
         with suppress(OSError):
-            while ours.recv(8):
+            while ours.recv(8) == b"get":
                 ours.send(answer)
 
     asks = f"import os; os.write({theirs.fileno()}, b'get'); os.write(1, os.read({theirs.fileno()}, 9999))"
@@ -219,7 +219,7 @@ def _answering(token: Token) -> Iterator[tuple[Overrides, int]]:
             yield tuple(settings), theirs.fileno()
         finally:
             with suppress(OSError):  # full of answers that nobody fetched
-                theirs.send(b"", socket.MSG_DONTWAIT)
+                theirs.send(b"end", socket.MSG_DONTWAIT)
             thread.join(1)
 
 
