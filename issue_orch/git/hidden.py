@@ -106,10 +106,15 @@ def _find_ref_trouble(
         return None
     asked = ("config", "--local", "-z", "--get-regexp", r"^remote\..*\.url$")
     for entry in entries(git(module, *asked, check=False).stdout):
-        held += load_heads_of(remote and remote._replace(name=entry.partition("\n")[2], token=None))
+        held += load_heads_of(remote and _without_token(remote, entry.partition("\n")[2]))
     if _find_unheld(module, held):
         return "has commits that are on no remote that could be asked"
     return None
+
+
+def _without_token(remote: Remote, url: str) -> Remote:
+    """A worker may have written the address."""
+    return remote._replace(repo=remote.repo._replace(find_token=None), name=url)
 
 
 def _load_refs(repo: Repo, git_dir: str) -> list[str]:
