@@ -152,14 +152,10 @@ def _admit(context: Context, start: Start) -> tuple[SessionStatus, worktree.Inte
 
 def _refuse_living(state: Path, number: int) -> None:
     """Raises Expected while a worker lives that the state knows nothing of: it was removed, or set back."""
-    found: list[int] = []
-
-    def none_lives() -> bool:
-        found[:] = find_workers(str(state), {}).get(number, [])
-        return not found
-
-    if not wait_for(none_lives, 1.0):  # one whose session was just archived is ending
-        pids = ", ".join(map(str, found[:5]))
+    find = partial(find_workers, str(state), {})
+    # One whose session was just archived is ending.
+    if not wait_for(lambda: number not in find(), 1.0):
+        pids = ", ".join(map(str, find().get(number, [])[:5]))
         words = f"#{number}: a worker lives of which the state knows nothing (pid {pids})"
         raise Expected(words, "issue-orch doctor --fix   ends it")
 
