@@ -54,6 +54,9 @@ def guide(
     started = start_worker(context, number, "answer")
     if _receipt_comes(state, number, sent, started):
         return f"{late}delivered{', the worker goes on' * started}"
+    if started and load_session(state, number)["hold"] == "budget":  # which was found only by it
+        how = f"issue-orch resume {number}; what it spent: issue-orch costs"
+        return f"{late}queued: the session is over its budget; {how}"
     if started:
         return f"{late}the worker was started with it; the receipt follows in: issue-orch show {number}"
     return f"{late}queued: the worker is running and takes it at its next turn"

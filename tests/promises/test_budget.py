@@ -262,3 +262,21 @@ def test_costs_as_table_and_json(scene: Scene) -> None:
     assert json.loads(scene.orch("costs", "--json").out)["total"]["usd"] == 0.25, (
         "the ledger outlives the session"
     )
+
+
+@pytest.mark.parametrize("words", [("tell", "go on"), ("answer", "left")])
+def test_guidance_that_the_budget_holds_is_queued(scene: Scene, words: tuple[str, str]) -> None:
+    """Nothing was started with it: that is said, with why and what to type."""
+    ask = 'report stuck --decision "Which way?" --option left --option right\n'
+    scene.agent(paid(3.0, ask if words[0] == "answer" else COMPLETE))
+    budget(scene, total=2.0)
+    number = scene.issue()
+    scene.orch("spawn", str(number), check=True)
+    scene.wait_status(number, "stuck", "complete")
+    scene.wait_quiet()
+    said = scene.orch(words[0], str(number), words[1], check=True).out
+    assert said == (
+        f"#{number}: queued: the session is over its budget; issue-orch resume {number}; what it spent: issue-orch costs\n"
+    )
+    assert scene.status(number)["hold"] == "budget" and not scene.supervisors()
+    assert len(list(scene.folder.glob("prompt-*"))) == 1
