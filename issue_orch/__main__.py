@@ -21,13 +21,30 @@ if any(name.endswith("_TOKEN") and name.startswith(_OURS) for name in os.environ
 def entry() -> NoReturn:
     """The program. It ends at once: to take down what was imported costs up to a tenth of a quick command."""
     gc.set_threshold(50_000)  # looking for cycles in what is imported and read, a twentieth
-    code = main()
+    closed = _mend_streams()
+    code = main() or int(closed and sys.argv[1:2] != ["report"])  # what a worker said was recorded
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError):  # nobody reads, or no room: what can be said has been said
             pass
     os._exit(code)
+
+
+def _mend_streams() -> bool:
+    """Streams that are closed lead nowhere, and characters that a stream has not are replaced. Whether stdout is closed: what
+    is shown reaches nobody then."""
+    closed = sys.stdout is None
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if (
+            getattr(sys, name) is None
+        ):  # the number of the stream must not become that of another file
+            stream = open(os.devnull, mode, encoding="utf-8")
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+    if not closed:
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    return closed
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -197,7 +197,7 @@ def logs(
     follow: bool = flag("Go on until the worker ends.", "--follow", "-f"),
     raw: bool = flag("The agent's output as it came.", "--raw"),
     lines: Annotated[
-        int, typer.Option("--lines", "-n", help="How many lines at the most; 0 for all.")
+        int, typer.Option("--lines", "-n", min=0, help="How many lines at the most; 0 for all.")
     ] = 200,
 ) -> None:
     """What the agent said and did, and how long its tools took.
