@@ -80,8 +80,24 @@ def _first_answer(folder: Path, question: str, message: Message) -> bool:
         os.link(temporary, folder / target)
     except FileExistsError:
         return False
+    except OSError:  # no links here
+        return _claim(temporary, folder, target)
     finally:
         os.unlink(temporary)
+    return True
+
+
+def _claim(temporary: Path, folder: Path, target: str) -> bool:
+    """The same without links: who can create the claim has answered. A claim without its answer is one that was cut off; its
+    message goes along as guidance, as all do that come later."""
+    try:
+        open(folder / f".{target}.claim", "x").close()
+    except FileExistsError:
+        return False
+    if (folder / target).exists():  # from when there were links
+        return False
+    os.replace(temporary, folder / target)
+    temporary.touch()  # for whoever removes it
     return True
 
 

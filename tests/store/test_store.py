@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -71,3 +74,38 @@ def test_what_cannot_be_listed_is_not_empty(tmp_path: Path) -> None:
         booked_all(state)
     with pytest.raises(NotADirectoryError):
         pending(state, 1)
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK])
+def test_the_first_answer_wins_where_no_links_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def no_link(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", no_link)
+    state = make_state(tmp_path)
+    make_session(state, 1)
+    with ThreadPoolExecutor(8) as pool:
+        sent = list(
+            pool.map(lambda text: send(state, 1, "guidance", str(text), question="q"), range(8))
+        )
+    assert [each.answers for each in sent].count(True) == 1
+    assert {each["text"] for each in pending(state, 1)} == {str(number) for number in range(8)}
+    monkeypatch.undo()
+    assert not send(state, 1, "guidance", "late", question="q").answers
+
+
+def test_an_answer_of_before_is_not_replaced_where_no_links_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = make_state(tmp_path)
+    make_session(state, 1)
+    assert send(state, 1, "guidance", "first", question="q").answers
+
+    def no_link(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_link)
+    assert not send(state, 1, "guidance", "second", question="q").answers
+    assert [each["text"] for each in pending(state, 1)] == ["first", "second"]
