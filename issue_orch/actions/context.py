@@ -114,9 +114,10 @@ def find_pushed(context: Context, status: SessionStatus) -> CommitSha | None:
     """What the worker pushed to its base itself, its newest commit there, as far as git saw the base last."""
     repo, base, since = context.repo, status["base"], status["baseSha"]
     tip = find_sha(repo, f"refs/remotes/{context.config.remote}/{base}")
-    if not (tip and since and find_admin_dir(repo, status["worktreePath"])):
+    path = status["worktreePath"]
+    if not (tip and since and os.path.isdir(path) and find_admin_dir(repo, path)):
         return None
-    own = own_commits_on(repo, status["worktreePath"], status["branch"], since, tip)
+    own = own_commits_on(repo, path, status["branch"], since, tip)
     return next(iter(own), None)
 
 

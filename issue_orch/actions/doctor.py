@@ -154,8 +154,8 @@ def _check_session(context: Context, status: SessionStatus) -> Findings:
 
 def _check_pushed(context: Context, status: SessionStatus) -> Findings:
     """A worker that pushed to its base itself."""
-    sha = find_pushed(context, status) if status["status"] != "cancelled" else None
-    if sha:
+    ended = status["status"] in {"cancelled", "complete"}
+    if not ended and (sha := find_pushed(context, status)):
         how = f"protect {status['base']} (docs/permissions.md); git show {sha}"
         text = f"#{status['issueNumber']}: {pushed_words(status, sha)}"
         yield Check("error", text, how, "base")

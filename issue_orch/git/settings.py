@@ -29,8 +29,7 @@ TABLE: tuple[tuple[Kind, str], ...] = (
     ),
     (
         "changes",
-        "push.pushoption push.gpgsign push.recursesubmodules push.followtags remote.*.mirror remote.*.push"
-        " core.usereplacerefs core.autocrlf core.eol core.safecrlf core.filemode core.symlinks core.ignorecase"
+        "core.usereplacerefs core.autocrlf core.eol core.safecrlf core.filemode core.symlinks core.ignorecase"
         " core.attributesfile core.excludesfile core.precomposeunicode core.checkroundtripencoding core.ignorestat"
         " merge.renormalize",
     ),
@@ -59,7 +58,8 @@ TABLE: tuple[tuple[Kind, str], ...] = (
         " merge.autostash merge.branchdesc merge.conflictstyle merge.defaulttoupstream merge.directoryrenames merge.ff"
         " merge.guitool merge.log merge.*.name merge.*.recursive merge.rename* merge.stat merge.suppressdest merge.tool"
         " merge.verbosity merge.verifysignatures"
-        " push.autosetupremote push.default push.negotiate push.usebitmaps push.useforceifincludes"
+        " push.autosetupremote push.default push.negotiate push.usebitmaps push.useforceifincludes push.pushoption"
+        " push.gpgsign push.recursesubmodules push.followtags remote.*.mirror remote.*.push"
         " submodule.*.active submodule.*.branch submodule.*.fetchrecursesubmodules submodule.*.ignore submodule.active"
         " submodule.fetchjobs submodule.propagatebranches submodule.recurse",
     ),

@@ -106,7 +106,7 @@ def test_what_a_finished_worker_set_holds_the_next(scene: Scene, key: str) -> No
     scene.orch("spawn", str(one), check=True)
     scene.wait_status(one, "complete")
     scene.wait_quiet()
-    scene.git("config", key, "x", cwd=scene.clone)
+    scene.git("config", key, str(scene.folder))
     ran = scene.orch("spawn", str(two), "--yes")
     assert ran.code == 1 and f"{key.lower()} of the git" in ran.err.lower(), ran
     assert two not in scene.sessions()

@@ -299,7 +299,6 @@ def test_every_setting_of_the_installed_git_is_in_the_table() -> None:
     [
         "core.worktree",
         "core.alternateRefsCommand",
-        "push.pushOption",
         "INCLUDE.path",
         "includeIf.gitdir:/a.b/.path",
         "url.https://a.b/.insteadOf",
@@ -343,7 +342,7 @@ def test_everyday_keys_are_not_held(clone: Clone, key: str) -> None:
 
 def test_keys_noted_before_there_was_a_table(clone: Clone) -> None:
     state = clone.admin / "issue-orch"
-    sh(clone.top, "git", "config", "push.pushOption", "mine")
+    sh(clone.top, "git", "config", "merge.renormalize", "true")
     now = dangerous_keys(clone.repo)
     old = {key: value for key, value in now.items() if DANGEROUS.fullmatch(key)}
     write(state / "sessions/1/keys.json", json.dumps(old))
