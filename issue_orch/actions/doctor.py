@@ -22,7 +22,7 @@ from ..errors import Expected
 from ..git import merges
 from ..git.checkout import find_overwritten, lacks_index
 from ..git.run import find_admin_dir, find_repo, identity, load_branches
-from ..store.files import load_json, load_sessions, make_state, session_folder
+from ..store.files import load_json, load_pull, load_sessions, make_state, session_folder
 from ..store.leases import check_locks, probe
 from ..store.ledger import booked_all, room
 from ..store.look import elsewhere
@@ -154,7 +154,8 @@ def _check_session(context: Context, status: SessionStatus) -> Findings:
 
 def _check_pushed(context: Context, status: SessionStatus) -> Findings:
     """A worker that pushed to its base itself."""
-    ended = status["status"] in {"cancelled", "complete"}
+    merged = (load_pull(context.state, status["issueNumber"]) or {}).get("merged")
+    ended = merged or status["status"] == "cancelled"
     if not ended and (sha := find_pushed(context, status)):
         how = f"protect {status['base']} (docs/permissions.md); git show {sha}"
         text = f"#{status['issueNumber']}: {pushed_words(status, sha)}"
