@@ -64,6 +64,8 @@ def test_order_pairs_and_base(scene: Scene) -> None:
 def test_without_the_remote_it_says_that_the_base_is_old(scene: Scene) -> None:
     completed(scene)
     scene.git("remote", "set-url", "origin", "http://127.0.0.1:9/acme/widgets.git")
+    assert "remote.origin.url of the git configuration changed" in scene.orch("conflicts").err
+    scene.orch("init", "--approve", check=True)
     done = scene.orch("conflicts", check=True)
     assert "warning: main as last fetched" in done.err and "textually clean" in done.out
 
