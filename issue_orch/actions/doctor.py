@@ -343,7 +343,7 @@ FINE = {  # of those that yield nothing then
     "worktrees": "none without a session",
     "processes": "none left over",
     "git locks": "none left over",
-    "git configuration": "no key that was looked at has changed, and no hook is new, since the workers started",
+    "git configuration": "no key that was looked at has changed, and no hook is new, since the first worker",
     "templates": "all render",
     "logout": "workers go on after a logout",
 }

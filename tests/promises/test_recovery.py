@@ -198,6 +198,10 @@ def test_an_index_that_is_gone_is_not_made_again_over_what_was_written(scene: Sc
     (scene.clone / ".git" / "worktrees" / path.name / "index").unlink()
     scene.orch("doctor", "--fix")
     assert (path / "README.md").read_text() == "not committed\n"
-    scene.orch("answer", str(number), "left", check=True)
+    refused = scene.orch("answer", str(number), "left")
+    assert refused.code == 1 and "its index is gone" in refused.err
+    assert f"next: git -C {path} reset, which" in refused.err
+    scene.git("reset", "--quiet", cwd=path)
+    scene.orch("resume", str(number), check=True)
     scene.wait_quiet()
     assert (path / "README.md").read_text() == "not committed\n"
