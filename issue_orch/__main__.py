@@ -36,9 +36,8 @@ def _mend_streams() -> bool:
     is shown reaches nobody then."""
     closed = sys.stdout is None
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if (
-            getattr(sys, name) is None
-        ):  # the number of the stream must not become that of another file
+        if getattr(sys, name) is None:
+            # The number of the stream must not become that of another file.
             stream = open(os.devnull, mode, encoding="utf-8")
             os.set_inheritable(stream.fileno(), True)
             setattr(sys, name, stream)

@@ -123,14 +123,14 @@ def find_pushed(context: Context, status: SessionStatus) -> CommitSha | None:
 
 def refuse_changed_keys(context: Context) -> dict[str, str]:
     """The keys of git's configuration that run something, as they are now. Expected when a worker may have set one."""
-    now, changed = look_at_keys(context)
-    for key, issues in changed.items():
+    keys = look_at_keys(context)
+    for key, issues in keys.held.items():
         raise Expected(
             f"{key} of the git configuration changed after {numbers(issues)} started; it can run commands, or send "
             "what we fetch and push elsewhere",
             how_to_undo(key),
         )
-    return now
+    return keys.now
 
 
 def how_to_undo(key: str) -> str:
@@ -138,17 +138,23 @@ def how_to_undo(key: str) -> str:
     return f"{look}; undo it, or if it is yours: issue-orch init --approve"
 
 
-def look_at_keys(
-    context: Context, told: bool = False
-) -> tuple[dict[str, str], dict[str, list[int]]]:
-    """Those keys; and which of them differ from what was noted when a worker started, with its issues (threat S9)."""
-    now = dangerous_keys(context.repo, context.config.remote)
-    changed: dict[str, list[int]] = {}
+class Keys(NamedTuple):
+    """Settings of git as they are `now`; which of them differ from what was noted when a worker started, with its issues
+    (threat S9): what is `held` against it, and what is only `told`, since people's own git alone obeys it."""
+
+    now: dict[str, str]
+    held: dict[str, list[int]]
+    told: dict[str, list[int]]
+
+
+def look_at_keys(context: Context) -> Keys:
+    found = Keys(dangerous_keys(context.repo, context.config.remote), {}, {})
     for status in load_sessions(context.state)[0]:
         number = status["issueNumber"]
-        for key in changed_keys(context.state, number, now, told):
-            changed.setdefault(key, []).append(number)
-    return now, changed
+        for changed, told in ((found.held, False), (found.told, True)):
+            for key in changed_keys(context.state, number, found.now, told):
+                changed.setdefault(key, []).append(number)
+    return found
 
 
 def worktree_path(context: Context, number: int) -> str:

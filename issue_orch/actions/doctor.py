@@ -186,10 +186,11 @@ def _check_git_locks(context: Context) -> Findings:
 
 def _check_keys(context: Context) -> Findings:
     """Configuration of git that runs something, changed since a worker was started (threat S9)."""
-    for key, issues in look_at_keys(context)[1].items():
+    keys = look_at_keys(context)
+    for key, issues in keys.held.items():
         text = f"{key} changed after {numbers(issues)} started; it can run commands or send pushes elsewhere"
         yield Check("error", text, how_to_undo(key))
-    for key, issues in look_at_keys(context, told=True)[1].items():
+    for key, issues in keys.told.items():
         text = f"{key} changed after {numbers(issues)} started; your own git obeys it"
         yield Check("warning", text, how_to_undo(key))
     yield from _check_hooks(context)

@@ -22,16 +22,17 @@ ADDRESS = re.compile(
 
 def issue_of(word: str) -> int:
     """`124`, `#124`, `owner/name#124`, the address of the issue or of its pull, or the branch of its session."""
-    named = ADDRESS.fullmatch(word)
-    if named:
-        _refuse_other_repository(named["host"], named["repo"])
-    number = find_number(named["number"] if named else word.removeprefix("#"))
-    if number and not (named and named["kind"] == "pull"):
+    number, branch = find_number(word.removeprefix("#")), word.removeprefix("refs/heads/")
+    if number:
         return number
-    end, branch = f"/pull/{number}", word.removeprefix("refs/heads/")
-    found = _find(
-        lambda each: (each["pullRequestUrl"] or "").endswith(end) or each["branch"] == branch
-    )
+    found = _find(lambda each: each["branch"] == branch)
+    if found is None and (named := ADDRESS.fullmatch(word)):
+        _refuse_other_repository(named["host"], named["repo"])
+        if named["kind"] == "pull":
+            end = f"/pull/{int(named['number'])}"
+            found = _find(lambda each: (each["pullRequestUrl"] or "").endswith(end))
+        else:
+            found = find_number(named["number"])
     if found is None:
         raise Usage(f"{word!r} is no issue and no session's pull or branch", "issue-orch status")
     return found

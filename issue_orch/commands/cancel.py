@@ -7,4 +7,4 @@ from functools import partial
 from ..actions import steer
 from .several import each_of
 
-cancel = partial(each_of, "cancel", steer.cancel)
+cancel = partial(each_of, steer.cancel)

@@ -118,9 +118,8 @@ def _approve_configuration(clone: Repo, state: Path, yes: bool) -> None:
 
 def _approve_git(context: Context, yes: bool) -> None:
     """Keys of git's configuration that run something, and changed after a worker started, are shown and noted anew."""
-    now, changed = look_at_keys(context)
-    for key, issues in look_at_keys(context, told=True)[1].items():
-        changed[key] = issues
+    keys = look_at_keys(context)
+    changed = keys.held | keys.told
     if not changed:
         return
     say(
@@ -132,7 +131,7 @@ def _approve_git(context: Context, yes: bool) -> None:
         )
     _ask_approval(yes, "undo what is not yours: git config --unset KEY")
     for number in {number for issues in changed.values() for number in issues}:
-        write_json(session_folder(context.state, number) / "keys.json", now)
+        write_json(session_folder(context.state, number) / "keys.json", keys.now)
     say("Approved as it is now.")
 
 

@@ -7,4 +7,4 @@ from functools import partial
 from ..actions import steer
 from .several import each_of
 
-pause = partial(each_of, "pause", steer.pause)
+pause = partial(each_of, steer.pause)

@@ -13,4 +13,4 @@ def resume(numbers: list[int], everything: bool) -> int:
     def go_on(_: object, number: int) -> str:
         return steer.resume(context, number)
 
-    return each_of("resume", go_on, numbers, everything, steer.resumable)
+    return each_of(go_on, numbers, everything, steer.resumable)

@@ -14,7 +14,6 @@ from ..terminal.io import fail
 
 
 def each_of(
-    verb: str,
     do: Callable[[Path, int], str],
     numbers: list[int],
     everything: bool,

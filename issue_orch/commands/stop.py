@@ -7,4 +7,4 @@ from functools import partial
 from ..actions import steer
 from .several import each_of
 
-stop = partial(each_of, "stop", steer.stop)
+stop = partial(each_of, steer.stop)

@@ -14,7 +14,8 @@ from typing import Literal, NamedTuple
 from ..core.model import Branch, CommitSha
 from ..errors import CommandFailed, Expected
 from ..process.run import Done
-from .run import SIGN_IN, Repo, git, rev_parse
+from .credentials import SIGN_IN
+from .run import Repo, git, rev_parse
 
 FETCHES = 5
 ANSWERS = re.compile("couldn't find remote ref|cannot lock ref")

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..core.model import CommitSha, Token, is_loopback
+from ..core.model import CommitSha, Token
 from ..errors import CommandFailed, Expected
 from ..process.run import Done, run
 from ..process.secret import without_tokens
+from ..store.look import find_git
+from .credentials import SIGN_IN, answering
 
 MINIMUM = (2, 34)
 TRANSPORTS = "file:git:http:https:ssh"
@@ -29,13 +28,6 @@ TRANSPORTS = "file:git:http:https:ssh"
 HALF_MADE = re.compile(r"failed to read .*/worktrees/.*/(commondir|gitdir|HEAD)")
 # Seconds: whoever registers it may wait for the processor in between.
 PAUSES = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)
-
-SIGN_IN = re.compile(
-    r"authentication failed|could not read (username|password)|terminal prompts disabled|permission denied"
-    r"|invalid username or|invalid credentials|requested url returned error: 40[13]|permission to .* denied"
-    r"|host key verification failed|repository not found|http basic: access denied|git credentials for .* not found",
-    re.IGNORECASE,
-)
 
 # Command scope wins over every file. Automatic maintenance would leave a process behind. Up to git 2.35 any word for
 # core.fsmonitor is a program that is run. A file whose time was set back has changed all the same.
@@ -86,7 +78,7 @@ def find_repo(cwd: str) -> Repo:
             f"git {version[0]}.{version[1]} is too old",
             f"install git {MINIMUM[0]}.{MINIMUM[1]} or newer",
         )
-    asked = ("--git-dir", "--git-common-dir", "HEAD")
+    asked = ("--git-dir", "--git-common-dir", "--is-bare-repository", "HEAD")
     done = run(
         "git",
         "rev-parse",
@@ -97,14 +89,15 @@ def find_repo(cwd: str) -> Repo:
         check=False,
     )
     lines = done.stdout.split("\n")
-    if len(lines) < 3:
+    if len(lines) < 4:
         if "dubious ownership" in done.stderr:
             raise Expected(done.stderr.strip(), "run it as the owner of the clone")
-        raise Expected(
-            f"{cwd}: not inside a git repository", "cd into a clone of the GitHub repository"
-        )
+        # As find_git says it where there is none.
+        how = f"git config --file {find_git(cwd)}/config --list   shows what is set; mend that"
+        raise Expected(f"{cwd}: {done.stderr.strip()}", how)
     git_dir, common_dir = os.path.realpath(lines[0]), os.path.realpath(lines[1])
-    top, bare = _find_top(os.path.realpath(cwd), git_dir), _is_bare(cwd)
+    top = _find_top(os.path.realpath(cwd), git_dir)
+    bare = lines[2] == "true" or (git_dir != common_dir and _is_bare(cwd))
     if bare and os.path.exists(os.path.join(common_dir, "index")):
         raise TurnedBare(common_dir)
     if top is None or (bare and git_dir == common_dir):
@@ -129,7 +122,7 @@ def _find_top(cwd: str, git_dir: str) -> str | None:
 
 
 def _is_bare(cwd: str) -> bool:
-    """Whether the clone's configuration says so; asked as a setting, since a linked worktree never calls itself bare."""
+    """Whether the clone's configuration says so; a linked worktree never calls itself bare."""
     asked = ("git", "config", "--type=bool", "--get", "core.bare")
     return run(*asked, cwd=cwd, env=environment(), check=False).stdout.strip() == "true"
 
@@ -168,7 +161,7 @@ def git(
     done = again(env=environment(config) | places, pass_fds=pass_fds)
     refused = network and done.code and SIGN_IN.search(done.stderr)
     if refused and repo.find_token and (token := repo.find_token()):
-        with _answering(token) as (answers, descriptor):
+        with answering(token) as (answers, descriptor):
             signed_in = environment((*config, *answers)) | places
             done = again(env=signed_in, pass_fds=(*pass_fds, descriptor))
     if check and done.code:
@@ -184,43 +177,6 @@ def _run_again(args: Iterable[str], **how: Any) -> Done:
         if done.code != 128 or not HALF_MADE.search(done.stderr):
             break
     return done
-
-
-@contextmanager
-def _answering(token: Token) -> Iterator[tuple[Overrides, int]]:
-    """Settings by which git asks us for the token, as often as it needs it, and the descriptor that they name.
-
-    It is a socket: nobody can open that from outside, as could be done with a pipe by /proc/<pid>/fd. A message is
-    never mixed with another, so several may ask at once. Git asks for this host alone, and over https; the empty helper
-    switches the user's off for it, which would store the token.
-    """
-    import socket
-    from threading import Thread
-    from urllib.parse import urlsplit
-
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    answer = f"username=x-access-token\npassword={token.value}\n".encode()
-
-    def serve() -> None:
-        with suppress(OSError):
-            while ours.recv(8) == b"get":
-                ours.send(answer)
-
-    asks = f"import os; os.write({theirs.fileno()}, b'get'); os.write(1, os.read({theirs.fileno()}, 9999))"
-    program = shlex.join((sys.executable, "-ISc", asks))
-    helper = f'!f() {{ test "$1" = get && exec {program}; }}; f'
-    near = is_loopback(urlsplit(f"//{token.host}").hostname or "")
-    hosts = [f"{scheme}://{token.host}" for scheme in ("https", "http")[: 1 + near]]
-    thread = Thread(target=serve, daemon=True)
-    thread.start()
-    settings = ((f"credential.{host}.helper", told) for host in hosts for told in ("", helper))
-    with ours, theirs:
-        try:
-            yield tuple(settings), theirs.fileno()
-        finally:
-            with suppress(OSError):  # full of answers that nobody fetched
-                theirs.send(b"end", socket.MSG_DONTWAIT)
-            thread.join(1)
 
 
 def environment(config: Overrides = ()) -> dict[str, str]:

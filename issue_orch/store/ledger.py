@@ -194,13 +194,16 @@ def room(state: Path, number: int, ceilings: Ceilings, now: float) -> Room | Non
         return None
     everything = booked_all(state)
     # A reservation counts while the lease is held or anything that the worker started runs.
-    at_work = find_workers(str(state), leaders(state))
-    others = [
-        entry.reserved
+    reserved = {
+        other: entry.reserved
         for other, entry in everything.items()
-        if other != number
-        and entry.reserved
-        and (other in at_work or probe(state, other) is not None)
+        if other != number and entry.reserved
+    }
+    at_work = find_workers(str(state), leaders(state)) if reserved else {}
+    others = [
+        usd
+        for other, usd in reserved.items()
+        if other in at_work or probe(state, other) is not None
     ]
     rows = _sums(everything, ceilings, iso(now)[:10], [number], sum(others))
     return min(_room_of(*row, ceilings.allow_unknown) for row in rows)._replace(others=len(others))

@@ -111,9 +111,11 @@ def elsewhere(common: str, path: str) -> tuple[str, str]:
             named = file.read(LITTLE).partition("gitdir:")[2].strip()
     except OSError:  # not there, or a folder that a worker made
         named = ""
+    if not named or os.path.dirname(named) == f"{common}/worktrees":  # as git writes it
+        return "", ""
     admin = os.path.realpath(os.path.join(path, named))
     home = os.path.dirname(os.path.dirname(admin))
-    if not named or home == os.path.realpath(common):
+    if home == os.path.realpath(common):
         return "", ""
     clone = os.path.dirname(home) if os.path.basename(home) == ".git" else home
     if os.path.isdir(admin):

@@ -64,11 +64,8 @@ def _usage(error: Any, words: list[str]) -> Usage:
     _, _, examples = ((context and context.command.help) or "").partition("Examples:")
     example = examples.strip().partition("\n")[0]
     hint = f"{example}   (more: {path} --help)" if example else f"{path} --help"
-    if (
-        context
-        and hasattr(error, "option_name")
-        and any(each.name == "text" for each in context.command.params)
-    ):
+    texts = context and any(each.name == "text" for each in context.command.params)
+    if texts and hasattr(error, "option_name") and words[2:] and words[1][0] != "-":
         hint = f"issue-orch {shlex.join([*words[:2], '--', ' '.join(words[2:])])}"
     return Usage(f"{path}: {message.rstrip('.')}", hint)
 

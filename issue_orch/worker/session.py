@@ -242,9 +242,8 @@ class Session:
             return None
         outcome, reason = answer["outcome"], answer["reason"]
         if outcome != "opened":
-            if (
-                outcome != "pushed"
-            ):  # the claim stands then: a person undoes that, and it is settled
+            # A claim whose commits were pushed stands: a person undoes that, and it is settled.
+            if outcome != "pushed":
                 rejected = outcome == "rejected"
                 self.note(history.Rejected(reason) if rejected else history.Unready(reason))
             return after_claim(outcome, reason, self.counted, Limits(**self.launch["limits"]))

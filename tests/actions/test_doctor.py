@@ -114,6 +114,26 @@ def test_what_a_finished_worker_set_holds_the_next(scene: Scene, key: str) -> No
     scene.orch("init", "--approve", check=True)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("core.worktree", "/nowhere/at/all"),
+        ("core.repositoryFormatVersion", "7"),
+        ("core.bare", "x"),
+    ],
+)
+@pytest.mark.parametrize("words", [("plan",), ("doctor",), ("spawn", "1")])
+def test_a_setting_with_which_git_does_not_start_is_said(
+    scene: Scene, key: str, value: str, words: tuple[str, ...]
+) -> None:
+    file = scene.clone / ".git" / "config"
+    scene.git("config", "--file", str(file), key, value, cwd=scene.folder)
+    ran = scene.orch(*words)
+    assert ran.code == 1 and "not inside a git repository" not in ran.out + ran.err
+    assert f"git config --file {file} --list" in ran.out + ran.err, ran
+    assert key.lower() in scene.git("config", "--file", str(file), "--list", cwd=scene.folder)
+
+
 def test_protection_is_told_apart(scene: Scene) -> None:
     scene.sandbox.protect_branch("main", reviews=1)
     assert look(scene)["merging"][0][:2] == ("ok", "main is protected: 1 reviews are required")
