@@ -223,7 +223,12 @@ def _misfit(
 ) -> str | None:
     for name, plain, words in checks:  # thousands of times in `status`
         value = record.get(name, ...)
-        if type(value) not in plain and not any(_fits(value, word) for word in words):
+        if type(value) in plain:
+            continue
+        for word in words:
+            if _fits(value, word):
+                break
+        else:
             return name
     return None
 

@@ -106,11 +106,8 @@ def common_dir(git_file: str) -> str:
 
 def elsewhere(common: str, path: str) -> tuple[str, str]:
     """In words, that a worktree's `.git` leads to another clone, or to where this one was, and what to do; empty else."""
-    try:
-        with open(f"{path}/.git", encoding="utf-8", errors="surrogateescape") as file:
-            named = file.read(LITTLE).partition("gitdir:")[2].strip()
-    except OSError:  # not there, or a folder that a worker made
-        named = ""
+    raw = read_untrusted(f"{path}/.git", LITTLE) or b""
+    named = os.fsdecode(raw).partition("gitdir:")[2].strip()
     if not named or os.path.dirname(named) == f"{common}/worktrees":  # as git writes it
         return "", ""
     admin = os.path.realpath(os.path.join(path, named))
