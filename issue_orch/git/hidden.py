@@ -11,7 +11,7 @@ from pathlib import Path
 from ..core.model import CommitSha
 from ..errors import Expected
 from .remote import Remote, load_heads_of
-from .run import Repo, admin_dir, entries, git, leads_to, load_text, named_by
+from .run import Overrides, Repo, admin_dir, entries, git, leads_to, load_text, named_by
 from .snapshot import find_git_dir, inspect
 from .trust import neutral
 
@@ -128,10 +128,10 @@ def _find_unheld(repo: Repo, held: Iterable[str]) -> str:
     return git(repo, *asked, stdin=without).stdout
 
 
-def find_repository(repo: Repo, path: str, remote: Remote | None) -> str | None:
+def find_repository(repo: Repo, path: str, remote: Remote | None, config: Overrides) -> str | None:
     """A repository in a folder that git ignores and that holds work, in words. Raises OSError where it cannot look."""
     asked = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
-    for name in entries(git(repo, *asked, worktree=path, config=neutral(repo, path)).stdout):
+    for name in entries(git(repo, *asked, worktree=path, config=config).stdout):
         for folder in _walk(os.path.join(path, name)) if name.endswith("/") else ():
             if trouble := _find_trouble_in(repo, folder, remote):
                 return f"the repository {os.path.relpath(folder, path)} {trouble}"
@@ -190,7 +190,7 @@ def find_loose(repo: Repo, path: str, head: CommitSha | None, remote: Remote | N
 
 
 def _without_held(repo: Repo, tips: list[str], held: Sequence[str]) -> list[str]:
-    if not tips:
+    if {*tips} <= {*held}:
         return []
     asked = ("rev-list", "--parents", "--ignore-missing", "--single-worktree", "--stdin")
     stdin = "".join(f"{sha}\n" for sha in (*tips, *(f"^{sha}" for sha in held)))
@@ -210,14 +210,18 @@ def _read_reflog(repo: Repo, path: str) -> list[str]:
         asked = ("log", "--walk-reflogs", "--no-show-signature", "--format=%H %gs", "HEAD", "--")
         said = git(repo, *asked, worktree=path, check=False).stdout.splitlines()
         rows = [(sha, words) for sha, _, words in (line.partition(" ") for line in said)]
-    amended = [False, *(words.startswith("commit (amend)") for _, words in rows)]
-    found = [sha for (sha, _), gone in zip(rows, amended, strict=False) if not gone]
+    # What was committed next has it as its parent, or took its place when it was amended.
+    followed = [False, *(words.startswith("commit") for _, words in rows)]
+    found = [sha for (sha, _), covered in zip(rows, followed, strict=False) if not covered]
     before = load_text(os.path.join(admin, "ORIG_HEAD")).strip()
     found += [before] if re.fullmatch("[0-9a-f]{40,64}", before) else []
     return [sha for sha in dict.fromkeys(found) if sha.strip("0")]
 
 
 def _load_own_refs(repo: Repo, path: str) -> list[str]:
+    admin = Path(admin_dir(repo, path))
+    if not (admin / "reftable").is_dir() and not any((admin / "refs").glob("*/*")):
+        return []  # they are never packed
     asked = ("for-each-ref", "--format=%(objecttype) %(objectname) %(refname)")
     own = ("refs/worktree", "refs/bisect", "refs/rewritten")
     found = []

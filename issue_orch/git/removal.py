@@ -225,7 +225,7 @@ def _look(
         if os.path.lexists(os.path.join(admin, "config.worktree")):
             config = neutral(repo, where)
         found = inspect(repo, where, config)
-        kept = _find_hidden(repo, wanted.path, where, found, remote)
+        kept = _find_hidden(repo, (wanted.path, where), found, remote, config)
         if kept or (wanted.head and (kept := _compare(repo, wanted, where, found))):
             return kept
         if now is None:
@@ -239,13 +239,18 @@ def _look(
 
 
 def _find_hidden(
-    repo: Repo, path: str, where: str, found: Condition, remote: Remote | None
+    repo: Repo,
+    places: tuple[str, str],
+    found: Condition,
+    remote: Remote | None,
+    config: Overrides,
 ) -> Kept | None:
+    path, where = places
     if words := find_half_done(repo, admin_dir(repo, where)):
         return Kept(path, "half_done", words)
     if words := find_submodule_trouble(repo, where, found.submodules, remote):
         return Kept(path, "submodule", words)
-    if words := find_repository(repo, where, remote):
+    if words := find_repository(repo, where, remote, config):
         return Kept(path, "nested", words)
     return None
 

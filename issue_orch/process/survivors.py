@@ -48,9 +48,9 @@ def find_workers(state: str, leaders: Leaders) -> dict[int, list[int]]:
     return found
 
 
-def _believed(leaders: Leaders) -> dict[int, tuple[int, int]]:
-    """By the id of the session: the issue, and since when. No system gives an id anew that a session still has; a leader
-    that is another process, or of another boot, has none."""
+def _believed(leaders: Leaders) -> dict[int, tuple[int | None, int]]:
+    """By the id of the session: the issue, and since when; what is found of others is added. No system gives an id anew that
+    a session still has; a leader that is another process, or of another boot, has none."""
     boot = boot_id()
     return {
         leader["pid"]: (number, leader["startTicks"])
@@ -61,7 +61,7 @@ def _believed(leaders: Leaders) -> dict[int, tuple[int, int]]:
     }
 
 
-def _issue_of(pid: int, state: str, believed: Mapping[int, tuple[int, int]]) -> int | None:
+def _issue_of(pid: int, state: str, believed: dict[int, tuple[int | None, int]]) -> int | None:
     """Whose worker a process belongs to."""
     if pid == os.getpid():
         return None
@@ -74,8 +74,12 @@ def _issue_of(pid: int, state: str, believed: Mapping[int, tuple[int, int]]) -> 
         session = os.getsid(pid)
     except OSError:
         return None
-    number, since = believed.get(session) or (_supervised(session, state), 0)
-    return number if is_running(pid) and (start_ticks(pid) or 0) >= since else None
+    if session not in believed:
+        believed[session] = _supervised(session, state), 0
+    number, since = believed[session]
+    if number is None or not is_running(pid) or (start_ticks(pid) or 0) < since:
+        return None
+    return number
 
 
 def name_supervisor(number: int) -> None:

@@ -36,7 +36,7 @@ from ..core.lifecycle import (
 from ..core.outcomes import Outcome
 from ..errors import Expected, LeaseHeld, of_system
 from ..process.secret import hide_process
-from ..process.survivors import end_worker, name_supervisor
+from ..process.survivors import end_worker, find_workers, name_supervisor
 from ..store.files import iso, session_folder
 from ..store.inbox import pending
 from ..store.leases import adopt, take
@@ -142,7 +142,9 @@ class Supervisor:
     def run(self) -> None:
         """Work until nothing is left to do."""
         self.session = session = Session(self.state, self.number, self.token, self.patience)
-        survived = self.end_worker()
+        # A first attempt was looked at by who started it; here it is for what came since, and a look is enough.
+        known = session.status["attempt"] or self.find_worker()
+        survived = bool(known) and self.end_worker()
         apply_reports(session, AT_END)
         session.begin(survived)
         step: Step | None = session.first_step()
@@ -191,6 +193,10 @@ class Supervisor:
         if outcome.kind == "interrupted" and run.stall:
             outcome = Outcome("interrupted", f"the agent was interrupted: {run.stall}")
         return after_run(session.situation(over), outcome, time.time())
+
+    def find_worker(self) -> list[int]:
+        leaders = {self.number: self.session.status["supervisor"]}
+        return find_workers(str(self.state), leaders).get(self.number, [])
 
     def end_worker(self, grace: float = 5.0) -> bool:
         """Whatever the agent started, and what an earlier supervisor left, whose session the status names until `begin`."""
