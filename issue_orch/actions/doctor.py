@@ -21,6 +21,7 @@ from ..core.record import SessionStatus
 from ..errors import Expected
 from ..git import merges
 from ..git.checkout import find_overwritten, lacks_index
+from ..git.leftovers import find_abandoned
 from ..git.run import find_admin_dir, find_repo, identity, load_branches
 from ..store.files import load_json, load_pull, load_sessions, make_state, session_folder
 from ..store.leases import check_locks, probe
@@ -170,6 +171,9 @@ def _check_worktrees(context: Context) -> Findings:
         if path and path not in known and ours:
             how = f"git worktree remove {path} (it refuses when work would be lost)"
             yield Check("warning", f"{path} has no session", how)
+    if left := find_abandoned(context.repo.common_dir):
+        text = f"the files of {len(left)} removed worktrees were not all deleted"
+        yield Check("warning", text, FIX)
 
 
 def _check_processes(context: Context) -> Findings:

@@ -14,6 +14,7 @@ from ..core.record import SessionStatus
 from ..errors import Expected
 from ..git import worktree
 from ..git.checkout import find_overwritten, lacks_index
+from ..git.leftovers import find_abandoned, sweep
 from ..git.run import TurnedBare, environment, find_admin_dir, find_sha
 from ..process.run import run
 from ..process.survivors import end_worker, find_workers
@@ -92,6 +93,11 @@ def _mends(context: Context) -> Iterator[tuple[str, Callable[[], object]]]:
         )
     for name in stale_locks(context):
         yield f"remove {name}", partial(_unlock, context, name)
+    if left := find_abandoned(context.repo.common_dir):
+        yield (
+            f"delete the files of {len(left)} removed worktrees",
+            partial(sweep, context.repo.common_dir),
+        )
     for status in load_sessions(context.state)[0]:
         number, path = status["issueNumber"], status["worktreePath"]
         admin = find_admin_dir(context.repo, path)

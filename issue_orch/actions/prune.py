@@ -14,7 +14,7 @@ from ..core.model import Branch, CommitSha, Number, Pull
 from ..core.pruning import Asked, Verdict, Why, decide, is_asked, pulls_of
 from ..core.record import SessionStatus
 from ..errors import Expected, GitHubError, LeaseHeld
-from ..git import removal
+from ..git import leftovers, removal
 from ..git.remote import Remote, fetch_commit, is_at
 from ..git.run import find_admin_dir, find_sha, git, load_branches
 from ..store.files import archive, load_sessions, load_status
@@ -23,6 +23,7 @@ from ..terminal.io import progress, warn
 from .context import Context, connect, refuse_changed_keys, remote_of
 from .launch import foreign
 
+JOBS = {"CI", "RUNNER_TRACKING_ID"}  # variables of a job
 FEW = 4  # so many sessions are asked for one by one; for more, two lists of pulls come first
 
 
@@ -113,7 +114,7 @@ def _remove(context: Context, chosen: list[Chosen], dry_run: bool) -> Iterator[D
         outcomes = [removal.foresee(repo, each, remote) for each in wanted]
     else:
         now = datetime.now(UTC)
-        outcomes = removal.remove_worktrees(repo, wanted, now, wait=False, remote=remote)
+        outcomes = removal.remove_worktrees(repo, wanted, now, remote=remote)
     gone = []
     for (status, text, _), (path, number, head), outcome in zip(
         chosen, wanted, outcomes, strict=True
@@ -127,6 +128,12 @@ def _remove(context: Context, chosen: list[Chosen], dry_run: bool) -> Iterator[D
         yield Done(number, "would_remove" if dry_run else "removed", None, text, path)
     if not dry_run:
         _forget(context, gone)
+
+
+def sweep(context: Context) -> None:
+    """Delete the files of what is removed, by this prune or an earlier one: in the background, where that outlives us. The
+    runner of a workflow ends at the end of a job what the job started."""
+    leftovers.sweep(context.repo.common_dir, wait=bool(JOBS & context.env.keys()))
 
 
 def _may_ask(context: Context) -> Remote | None:

@@ -19,15 +19,18 @@ def prune(
     cancelled: bool,
     as_json: bool,
 ) -> int:
+    """Exit code 1 when it could not be found out of a session what became of it."""
     context = open_context()
     done = action.prune(context, Asked(numbers, pull, closed, cancelled), dry_run)
     if as_json:
         print_json(sessions=[each._asdict() for each in done])
-        return 0
-    for each in done:
-        outcome = each.outcome.replace("_", " ")
-        print(f"#{each.number}: {outcome}: {sanitise(each.text)}")
-    if not done:
-        what = f"session{'s' if pull is None else f' of pull {pull}'}"
-        print(f"No {what} in this clone: {context.repo.main}")
-    return 0
+    else:
+        for each in done:
+            outcome = each.outcome.replace("_", " ")
+            print(f"#{each.number}: {outcome}: {sanitise(each.text)}", flush=True)
+        if not done:
+            what = f"session{'s' if pull is None else f' of pull {pull}'}"
+            print(f"No {what} in this clone: {context.repo.main}", flush=True)
+    if not dry_run:
+        action.sweep(context)
+    return int(any(each.why == "unknown" for each in done))

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from .model import Branch, CommitSha, Pull
 from .record import SessionStatus
 
+# unknown: GitHub could not be asked
 Why = Literal["open", "running", "stacked", "unknown", "not_ours"]
 
 

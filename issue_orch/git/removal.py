@@ -1,4 +1,4 @@
-"""Removing worktrees so that no work is lost: rename away, look there, put back or delete.
+"""Removing worktrees so that no work is lost: rename away, look there, put back or let go.
 
 Names make it safe to be killed: `.<name>.issue-orch-checking` goes back, `.<name>.issue-orch-deleting-*` is decided.
 """
@@ -8,18 +8,16 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
-from glob import escape, glob
+from glob import glob
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ..core.model import Branch, CommitSha, Number
 from ..errors import Expected
-from ..process.run import run
 from .hidden import (
     find_half_done,
     find_inner_worktree,
@@ -27,6 +25,7 @@ from .hidden import (
     find_submodule_trouble,
     load_worktrees,
 )
+from .leftovers import beside, leftovers, make_attic
 from .preserve import preserve, preserve_loose
 from .remote import Remote
 from .run import (
@@ -34,13 +33,11 @@ from .run import (
     Repo,
     admin_dir,
     entries,
-    environment,
     find_admin_dir,
     git,
     leads_to,
     load_branches,
     load_text,
-    named_by,
 )
 from .snapshot import Condition, inspect, name_some
 from .trust import neutral
@@ -57,7 +54,7 @@ Reason = Literal[
     "locked",
     "missing",
     "not_ours",
-    "unknown",
+    "failed",
 ]
 
 
@@ -86,67 +83,26 @@ def remove_worktrees(
     repo: Repo,
     wanted: Sequence[Wanted],
     now: datetime,
-    wait: bool = True,
     remote: Remote | None = None,
 ) -> list[Removed | Kept]:
     """Remove those that hold nothing more than expected, and say of each other why it was kept; in order.
 
     Branches stay: see `delete_branches`. Safe beside itself, `register` and a kill at any moment. What the `remote` says that
-    it has is not preserved. Without `wait` the files of what is removed, by then out of sight and of git's knowledge, are
-    deleted by a process that goes on.
+    it has is not preserved. The files of what is removed are by then out of sight and of git's knowledge; `sweep` deletes them.
     """
     with locked(worktrees_lock(repo)), ThreadPoolExecutor((os.cpu_count() or 2) + 1) as pool:
         # Many are looked at side by side: threads of each git would be in each other's way.
         mounts, config = _load_mounts(), (*neutral(repo), ("core.preloadIndex", "false"))
-        attic, worktrees = _make_attic(repo.common_dir), load_worktrees(repo)
+        attic, worktrees = make_attic(repo.common_dir), load_worktrees(repo)
         moved = [_move_aside(repo, each.path, mounts, worktrees) for each in wanted]
         # Who is not inside now cannot write there any more: nobody knows the name. So this comes before the look.
         users = _find_users([checking(each.path) for each in wanted])
         judge = partial(_look_aside, repo, now, config, remote, users)
-        outcomes = [_let_go(repo, attic, found) for found in pool.map(judge, wanted, moved)]
-    if wait:
-        sweep(repo.common_dir)
-    elif any(isinstance(done, Removed) for done in outcomes):
-        # Nobody waits for it, which Popen would complain about; -P: a module of the current folder is not ours.
-        nothing = [(os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in range(3)]
-        argv = (sys.executable, "-P", "-m", __name__, repo.common_dir)
-        os.posix_spawn(sys.executable, argv, environment(), file_actions=nothing, setsid=True)
-    return outcomes
-
-
-def sweep(common_dir: str) -> None:
-    """Delete what was decided to go. The admin folders, set aside, tell where it lies, and go last."""
-    with locked(os.path.join(common_dir, "issue-orch", "locks", "removed"), 3600):
-        admins = [str(each) for each in _make_attic(common_dir).glob("*")]
-        lay = f"{common_dir}/worktrees/any"
-        folders = [each for admin in admins for each in leftovers(named_by(admin, lay))]
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(_delete_folders, (folders[0::2], folders[1::2])))
-        _delete_folders(admins)
+        return [_let_go(repo, attic, found) for found in pool.map(judge, wanted, moved)]
 
 
 def checking(path: str) -> str:
-    return _beside(path, "checking")
-
-
-def _beside(path: str, what: str) -> str:
-    folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name}.issue-orch-{what}")
-
-
-def leftovers(path: str) -> list[str]:
-    """Folders that were at `path` once, decided to be deleted."""
-    return glob(f"{escape(_beside(path, 'deleting-'))}*")
-
-
-def _make_attic(common_dir: str) -> Path:
-    """Whatever lies in it is deleted: a link would lead that elsewhere."""
-    attic = Path(common_dir, "issue-orch", "removed")
-    for folder in (attic.parent, attic):
-        if folder.is_symlink():
-            raise Expected(f"{folder} is a link, which issue-orch never made", f"rm {folder}")
-    attic.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return attic
+    return beside(path, "checking")
 
 
 def _move_aside(
@@ -163,7 +119,7 @@ def _move_aside(
             return kept
         os.rename(path, checking(path))
     except OSError as error:
-        return Kept(path, "unknown", str(error))
+        return Kept(path, "failed", str(error))
     return None
 
 
@@ -234,7 +190,7 @@ def _look(
         work = None if wanted.head else preserve(*about, remote)
         refs = filter(None, (work, preserve_loose(*about, found.head, remote)))
     except (Expected, OSError) as error:
-        return Kept(wanted.path, "unknown", str(error))
+        return Kept(wanted.path, "failed", str(error))
     return Removed(wanted.path, " and ".join(refs) or None)
 
 
@@ -273,7 +229,7 @@ def foresee(repo: Repo, wanted: Wanted, remote: Remote | None = None) -> Removed
         if kept := _refuse_foreign(repo, wanted.path, load_worktrees(repo)):
             return kept
     except OSError as error:
-        return Kept(wanted.path, "unknown", str(error))
+        return Kept(wanted.path, "failed", str(error))
     return _look(repo, wanted, wanted.path, None, neutral(repo), remote)
 
 
@@ -282,7 +238,7 @@ def _let_go(repo: Repo, attic: Path, found: Removed | Kept) -> Removed | Kept:
     if isinstance(found, Kept):
         return found
     path, unique = found.path, secrets.token_hex(4)
-    doomed = _beside(path, f"deleting-{unique}")
+    doomed = beside(path, f"deleting-{unique}")
     try:
         if os.path.lexists(checking(path)):
             os.rename(checking(path), doomed)
@@ -292,7 +248,7 @@ def _let_go(repo: Repo, attic: Path, found: Removed | Kept) -> Removed | Kept:
         if os.path.lexists(doomed):
             os.rename(doomed, checking(path))
         _put_back(path)
-        return Kept(path, "unknown", str(error))
+        return Kept(path, "failed", str(error))
     return found
 
 
@@ -319,15 +275,6 @@ def _load_mounts() -> list[str]:
     return [line.split(" ")[4].encode().decode("unicode_escape") for line in lines]
 
 
-def _delete_folders(folders: Sequence[str]) -> None:
-    """Measured: rm is three times as fast as shutil.rmtree."""
-    if folders and run("rm", "-rf", "--", *folders, timeout=3600, check=False).code:
-        for folder in folders:
-            for where, _, _ in os.walk(folder):
-                os.chmod(where, 0o700)  # what lies in a read-only folder cannot be deleted
-        run("rm", "-rf", "--", *folders, timeout=3600)
-
-
 def delete_branches(repo: Repo, wanted: Iterable[tuple[Branch, CommitSha]]) -> list[Branch]:
     """Delete the local branches that are still at the given commit and checked out nowhere; returns them."""
     free = {(name, sha) for name, sha, where in load_branches(repo, "refs/heads/") if not where}
@@ -349,7 +296,3 @@ def _delete_refs(repo: Repo, doomed: list[tuple[Branch, CommitSha]]) -> list[Bra
     if len(doomed) < 2:
         return []
     return [branch for each in doomed for branch in _delete_refs(repo, [each])]
-
-
-if __name__ == "__main__":
-    sweep(sys.argv[1])

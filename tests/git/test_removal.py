@@ -11,6 +11,7 @@ import pytest
 from issue_orch.core.model import Branch, CommitSha, Number
 from issue_orch.errors import Expected
 from issue_orch.git.checkout import populate_submodules
+from issue_orch.git.leftovers import find_abandoned, leftovers, sweep
 from issue_orch.git.remote import Remote
 from issue_orch.git.removal import (
     Kept,
@@ -18,9 +19,7 @@ from issue_orch.git.removal import (
     Wanted,
     checking,
     delete_branches,
-    leftovers,
     remove_worktrees,
-    sweep,
 )
 from issue_orch.git.run import admin_dir, find_admin_dir, rev_parse
 from tests.git.test_worktree import add_submodule
@@ -47,7 +46,9 @@ def want(clone: Clone, path: Path, number: int = 1) -> Wanted:
 
 
 def remove(clone: Clone, *wanted: Wanted) -> list[Removed | Kept]:
-    return remove_worktrees(clone.repo, wanted, NOW)
+    found = remove_worktrees(clone.repo, wanted, NOW)
+    sweep(str(clone.admin))
+    return found
 
 
 def siblings(path: Path) -> list[str]:
@@ -142,7 +143,7 @@ def keep_missing(clone: Clone, path: Path) -> str:
 
 def keep_broken(clone: Clone, path: Path) -> str:
     write(Path(admin_dir(clone.repo, str(path)), "index"), "not an index")
-    return "unknown"
+    return "failed"
 
 
 KEEPS = [
@@ -251,10 +252,10 @@ def test_removed_whose_pointers_are_relative(clone: Clone) -> None:
 
 def test_files_may_be_deleted_later(clone: Clone) -> None:
     path = make_worktree(clone)
-    assert remove_worktrees(clone.repo, [want(clone, path)], NOW, wait=False) == [
-        Removed(str(path))
-    ]
-    assert not path.exists()
+    assert remove_worktrees(clone.repo, [want(clone, path)], NOW) == [Removed(str(path))]
+    assert not path.exists() and siblings(path)
+    assert find_abandoned(str(clone.admin))
+    sweep(str(clone.admin), wait=False)
     assert len(sh(clone.top, "git", "worktree", "list").splitlines()) == 1
     wait_for(
         lambda: not siblings(path) and not list((clone.admin / "issue-orch/removed").iterdir())

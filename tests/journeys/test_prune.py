@@ -9,6 +9,7 @@ import pytest
 
 from issue_orch.core.record import new_status
 from issue_orch.store.files import iso, make_session, save_status
+from tests.kit.git import script
 from tests.kit.scene import Scene, make_scene
 
 
@@ -209,3 +210,72 @@ def test_prune_says_what_stands_half_done(scene: Scene) -> None:
         assert scene.orch(*words, check=True).out == f"#{number}: kept: a rebase is in progress\n"
     scene.git("rebase", "--quit", cwd=path)
     assert path.exists()
+
+
+def hidden(scene: Scene) -> list[str]:
+    return [each.name for each in scene.folder.iterdir() if "issue-orch-" in each.name]
+
+
+def merged(scene: Scene) -> int:
+    """An issue whose pull is merged; much lies in its worktree that git ignores."""
+    number = scene.issue()
+    path = finished(scene, number)
+    (path / "node_modules").mkdir()
+    (scene.clone / ".git/info/exclude").write_text("node_modules/\n")
+    for each in range(2000):
+        (path / "node_modules" / f"file-{each}").touch()
+    scene.sandbox.person.merge(scene.pull_of(number))
+    return number
+
+
+@pytest.mark.parametrize("variable", ["CI", "RUNNER_TRACKING_ID"])
+def test_a_job_leaves_no_deletion_to_a_process_that_ends_with_it(
+    scene: Scene, variable: str
+) -> None:
+    number = merged(scene)
+    out = scene.orch("prune", check=True, env={variable: "1"}).out
+    assert f"#{number}: removed: merged" in out
+    assert hidden(scene) == [] == list((scene.state / "removed").iterdir())
+
+
+@pytest.mark.parametrize(
+    "words", [("prune",), ("prune", "--cancelled", "--json"), ("doctor", "--fix")]
+)
+def test_what_a_killed_deletion_left_is_deleted_by_the_next(
+    scene: Scene, words: tuple[str, ...]
+) -> None:
+    number = merged(scene)
+    script(scene.folder / "bin/rm", "kill -9 $PPID")
+    env = {"PATH": f"{scene.folder}/bin:{scene.env['PATH']}", "CI": "1"}
+    killed = scene.orch("prune", env=env)
+    assert killed.code == -9 and f"#{number}: removed" in killed.out and hidden(scene)
+    for look in (("prune", "--dry-run"), ("doctor", "--fix", "--dry-run")):
+        scene.orch(*look, env={"CI": "1"})
+    assert hidden(scene), "who only looks deletes nothing"
+    said = scene.orch("doctor").out
+    assert "the files of 1 removed worktrees were not all deleted" in said
+    scene.orch(*words, env={"CI": "1"})
+    assert hidden(scene) == []
+    assert "were not all deleted" not in scene.orch("doctor").out
+
+
+@pytest.mark.parametrize("trouble", ["sign-in", "permission", "limit"])
+@pytest.mark.parametrize("words", [("prune",), ("prune", "--json"), ("prune", "--dry-run")])
+def test_that_github_could_not_be_asked_is_no_success(
+    scene: Scene, trouble: str, words: tuple[str, ...]
+) -> None:
+    number, cancelled = scene.issue(), scene.issue()
+    paths = finished(scene, number), finished(scene, cancelled)
+    scene.orch("cancel", str(cancelled), check=True)
+    if trouble == "sign-in":
+        scene.lose_sign_in()
+    elif trouble == "permission":
+        said = "Resource not accessible by integration"
+        scene.sandbox.fail(route=".*/pulls", times=99, status=403, message=said)
+    else:
+        scene.sandbox.fail(status=429, times=99, retry_after=3600)
+    ran = scene.orch(*words)
+    assert ran.code == 1 and "GitHub could not be asked about its pull" in ran.out
+    assert paths[0].exists()
+    ran = scene.orch("prune", "--cancelled", str(cancelled))
+    assert ran.code == 0, "nothing has to be asked about it"
