@@ -16,7 +16,7 @@ from ..errors import Expected, SignInFailed
 from ..git import remote
 from ..git.run import Repo, find_admin_dir, find_repo, find_sha, git, own_commits_on
 from ..git.trust import changed_keys, dangerous_keys
-from ..github.sign_in import api_url, find_token, parse_remote
+from ..github.sign_in import api_url, find_token, parse_remote, resolve_host
 from ..store.files import load_sessions, make_state
 from ..store.ledger import Ceilings
 
@@ -52,7 +52,8 @@ def open_context(flags: Mapping[str, Any] | None = None, executing: bool = True)
     state = make_state(repo.common_dir)
     config = load_config(Path(repo.top), state, os.environ, flags or {}, executing=executing)
     host, name = _find_name(repo, config)
-    base_url = config.github_base_url or api_url(host)
+    url = remote_url(repo, config.remote) or ""
+    base_url = config.github_base_url or api_url(resolve_host(url, host))
     repo = repo._replace(find_token=partial(find_token, base_url, os.environ))
     return Context(repo, state, config, name, base_url, os.environ)
 

@@ -46,7 +46,8 @@ from .mend import orphans, stale_locks
 if TYPE_CHECKING:
     from ..github.client import GitHub
 
-FIX = "issue-orch doctor --fix"
+DOCTOR = "issue-orch doctor"  # which helps nobody who is there
+FIX = f"{DOCTOR} --fix"
 MIN_FREE = 1_000_000_000
 
 
@@ -91,7 +92,8 @@ def examine(context: Context, configured: bool = True) -> Findings:
             text = f"{error.filename or 'a file'}: {error.strerror}"
             found = [Check("error", text, "look at its permissions")]
         for state, text, mend, own in found or [Check("ok", FINE[name])]:
-            yield Check(state, one_line(text, 500), sanitise(mend), own or name)
+            mend = "docs/troubleshooting.md" if mend == DOCTOR else sanitise(mend)
+            yield Check(state, one_line(text, 500), mend, own or name)
 
 
 def _check_git(context: Context) -> Findings:
@@ -228,6 +230,11 @@ def _check_github(context: Context) -> Findings:
         if facts.archived:
             text = f"{facts.repo} is archived: nothing can be pushed"
             yield Check("error", text, "unarchive it", "repository")
+        base = context.config.base or facts.default_branch
+        for name, error in gh.find_unreadable(base):
+            lost = name in ("check runs", "statuses")
+            text = f"{name} cannot be read: {error.message}"
+            yield Check("warning" if lost else "error", text, error.hint)
         yield from _check_protection(context, gh, facts)
 
 

@@ -15,7 +15,7 @@ from ..config.templates import render, task
 from ..core.history import AUTOMATIC, Resumed, counters
 from ..core.model import Comment, Review
 from ..core.ready import WRITERS, text_hash
-from ..errors import Expected, LeaseHeld
+from ..errors import Expected, GitHubError, LeaseHeld, RateLimited, SignInFailed
 from ..git.merges import predict
 from ..git.run import git, rev_parse
 from ..github.client import GitHub
@@ -248,12 +248,18 @@ def _pass_on(visit: Visit, text: str) -> None:
 
 def _evidence(visit: Visit, check: dict[str, Any]) -> str:
     """What a check says of itself: its summary and up to fifty annotations."""
-    notes = visit.run.gh.fetch_annotations(check["id"]) if check["id"] else None
+    notes, missing = None, ""
+    try:
+        notes = visit.run.gh.fetch_annotations(check["id"]) if check["id"] else None
+    except (RateLimited, SignInFailed):
+        raise
+    except GitHubError as error:  # evidence alone: what failed is known without it
+        missing = f"(its annotations could not be read: {error.message})"
     lines = [
         f"{note.path}:{note.line or ''}: {note.level}: {note.message}"
         for note in (notes or ())[:50]
     ]
-    return "\n".join(filter(None, (check["summary"], *lines)))
+    return "\n".join(filter(None, (check["summary"], *lines, missing)))
 
 
 def _conflicting(visit: Visit) -> list[str]:

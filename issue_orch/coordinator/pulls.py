@@ -30,7 +30,6 @@ from ..store.leases import take
 from ..store.look import load_session
 
 CHECKS_APPEAR_WITHIN = 30.0  # GitHub shows the checks of a push some seconds after it
-GOOD = ("success", "neutral", "skipped")
 # What an agent obeys or a runner executes, wherever it lies in the tree (threat S12).
 SENSITIVE_FILES = ("claude.md", "agents.md", "gemini.md", ".mcp.json", "opencode.json")
 SENSITIVE_FOLDERS = (".claude", ".codex", ".gemini", ".opencode")
@@ -205,11 +204,7 @@ def _derive(visit: Visit, looked: Looked, known: PullFacts) -> PullFacts:
 
 
 def failing(checks: Iterable[CheckRun] | None) -> list[CheckRun]:
-    return [
-        check
-        for check in checks or ()
-        if check.status == "completed" and check.conclusion not in GOOD
-    ]
+    return [check for check in checks or () if check.failed]
 
 
 def _checks_of(

@@ -142,6 +142,9 @@ class Review(NamedTuple):
     url: str
 
 
+GOOD = ("success", "neutral", "skipped")  # conclusions of a check
+
+
 class CheckRun(NamedTuple):
     """A check run, or a legacy status (id None). `conclusion` is None until status is `completed`."""
 
@@ -151,6 +154,10 @@ class CheckRun(NamedTuple):
     conclusion: str | None
     url: str
     summary: str
+
+    @property
+    def failed(self) -> bool:
+        return self.status == "completed" and self.conclusion not in GOOD
 
 
 class Annotation(NamedTuple):

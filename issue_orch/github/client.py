@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -173,12 +173,15 @@ class GitHub(Rest):
         self.write(lambda repo: repo.get_pull(number).edit(base=base))
 
     def fetch_checks(self, sha: str) -> tuple[CheckRun, ...] | None:
-        """Check runs and legacy statuses of a commit; None when either cannot be read: then nothing is known."""
+        """Check runs and legacy statuses of a commit. Where either cannot be read, what has failed of the other: that is
+        known, whatever else there is; None when nothing of it has."""
         runs = self._known(
             parse.check_run, "commits", sha, "check-runs", key="check_runs", filter="latest"
         )
         statuses = self._known(parse.legacy_status, "commits", sha, "status", key="statuses")
-        return None if runs is None or statuses is None else runs + statuses
+        if runs is not None and statuses is not None:
+            return runs + statuses
+        return tuple(each for each in runs or statuses or () if each.failed) or None
 
     def fetch_annotations(self, check_run_id: int) -> tuple[Annotation, ...] | None:
         return self._known(parse.annotation, "check-runs", check_run_id, "annotations")
@@ -201,6 +204,22 @@ class GitHub(Rest):
         numbers = parse.parse(parse.rulesets, rules or ())
         sets = [self._find("rulesets", number) for number in numbers]
         return parse.parse(parse.protection, (protected, rules, classic, sets))
+
+    def find_unreadable(self, branch: str) -> Iterator[tuple[str, GitHubError]]:
+        """What a plan and a follow-up need and this token cannot read, with what GitHub says; asked, as a fine-grained
+        token's permissions are told nowhere."""
+        head = self.get(self._at("branches", branch))["commit"]["sha"]
+        asked: dict[str, tuple[str, ...]] = {
+            "issues": ("issues",),
+            "pulls": ("pulls",),
+            "check runs": ("commits", head, "check-runs"),
+            "statuses": ("commits", head, "status"),
+        }
+        for name, path in asked.items():
+            try:
+                self.get(self._at(*path), per_page=1)
+            except ABSENT as error:
+                yield name, error
 
     def _at(self, *path: str | int) -> Address:
         return address("repos", self.repo, *path)

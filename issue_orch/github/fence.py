@@ -237,14 +237,18 @@ def raise_for(reply: requests.Response, request: str, token: str) -> None:
     said = redact(_message_of(reply.text), (token,))
     what = f"{request}: {reply.status_code} {said}".rstrip()
     if _is_rate_limit(reply, said):
-        until = time.time() + _seconds_to_wait(reply.headers)
-        at = time.strftime("%H:%M:%S", time.localtime(until))
-        raise RateLimited(f"GitHub's limit is reached, until {at} ({what})", until)
+        raise limit_until(time.time() + _seconds_to_wait(reply.headers), what)
     raise _error_of(reply, what)
+
+
+def limit_until(until: float, what: str) -> RateLimited:
+    at = time.strftime("%H:%M:%S", time.localtime(until))
+    return RateLimited(f"GitHub's limit is reached, until {at} ({what})", until)
 
 
 def _error_of(reply: requests.Response, what: str) -> GitHubError:
     doctor, again = "issue-orch doctor", "run the command again"
+    way_out = _way_out(reply.headers)
     match reply.status_code:
         case 202:
             return GitHubError(f"still being computed ({what})", again)
@@ -252,9 +256,13 @@ def _error_of(reply: requests.Response, what: str) -> GitHubError:
             hint = "gh auth login, or set ISSUE_ORCH_TOKEN"
             return SignInFailed(f"GitHub refused the token ({what})", hint)
         case 403:
-            return Unavailable(f"not permitted ({what})", doctor)
+            return Unavailable(f"not permitted ({what})", way_out or doctor)
         case 404 | 410:
-            return NotFound(f"not there, or not visible to the token ({what})", doctor)
+            words = f"not there, or not visible to the token ({what})"
+            return NotFound(words, way_out or doctor)
+        case 451:
+            words = f"GitHub itself blocks it ({what})"
+            return GitHubError(words, "ask the repository's owner, or GitHub's support")
         case 422:
             return Invalid(what, doctor)
         case 405 | 501:
@@ -267,6 +275,22 @@ def _error_of(reply: requests.Response, what: str) -> GitHubError:
         case status if status >= 500:
             return Unreachable(what, again)
     return GitHubError(what, doctor)
+
+
+def _way_out(headers: Mapping[str, str]) -> str:
+    """What GitHub says would help: the page on which a token is authorized for an organization, or permissions.
+
+    https://docs.github.com/en/rest/authentication: `X-GitHub-SSO: required; url=…`; of `X-Accepted-GitHub-Permissions`
+    sets are parted by `;`, and all of one set are needed.
+    """
+    address = re.search(r"\burl=(https://\S+)", headers.get("x-github-sso", ""))
+    if address:
+        return f"authorize the token for the organization: {address[1]}"
+    accepted = headers.get("x-accepted-github-permissions", "").strip()
+    if accepted:
+        named = accepted.replace(",", " and ").replace("; ", ", or ").replace("=", ": ")
+        return f"give the token {named} (docs/permissions.md)"
+    return ""
 
 
 def parse_json(text: str, request: str) -> Any:
@@ -285,11 +309,17 @@ def _message_of(text: str) -> str:
     except (ValueError, RecursionError, AttributeError):
         return ""
     details = [
-        str((each.get("message") or each.get("code") or "") if isinstance(each, dict) else each)
+        _detail(each) if isinstance(each, dict) else str(each)
         for each in (errors if isinstance(errors, list) else [])
     ]
     words = (str(said.get("message") or ""), "; ".join(filter(None, details)))
     return ": ".join(filter(None, words))[:500]
+
+
+def _detail(error: Mapping[str, Any]) -> str:
+    """GitHub's sentence, or else the field and what is wrong with it."""
+    named = [str(error[key]) for key in ("field", "code") if error.get(key)]
+    return str(error.get("message") or ": ".join(named))
 
 
 def _is_rate_limit(reply: requests.Response, said: str) -> bool:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import json
 import os
+import re
 import threading
 import time
 from collections import defaultdict
@@ -17,14 +20,17 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from ..core.model import RateFacts, RepoName
-from ..errors import GitHubError, MaybeDone, NotFound, RateLimited, SignInFailed
+from ..errors import Expected, GitHubError, MaybeDone, NotFound, RateLimited, SignInFailed
+from ..store.files import load_json, write_text
 from ..text import redact
 from .fence import (
+    LONGEST_WAIT,
     Address,
     Connection,
     Unavailable,
     Unreachable,
     lazy_repository,
+    limit_until,
     parse_json,
     parse_origin,
     raise_for,
@@ -35,6 +41,7 @@ from .pages import Page, load_page, store_page
 if TYPE_CHECKING:
     from github.Repository import Repository
 
+LIMIT = "limit.json"
 PER_PAGE = 100
 MOST_PAGES = 300
 TRIES = 3
@@ -63,6 +70,8 @@ class Rest:
         self._connections = defaultdict[int, Connection](
             lambda: Connection(self._origin, self.repo, timeout, token)
         )
+        # of whom the server's limits are
+        self._account = hashlib.sha256(f"{self._origin.url} {token}".encode()).hexdigest()[:16]
         self._statuses: list[int] = []
         self._said = CaseInsensitiveDict[str]()
         self._people: dict[str, str | None] = {}
@@ -111,8 +120,10 @@ class Rest:
                 return found
             found += items
             # A full page is never the last one until an empty one says so: its ETag covers the body alone, so that
-            # it stays "not modified" when a next page comes into being; and some servers send no Link at all.
-            if not page.next and len(items) != PER_PAGE:
+            # it stays "not modified" when a next page comes into being; and some servers send no Link at all. Where
+            # pages have no numbers, the last one is the one without a link.
+            numbered = number == 1 or re.search(r"\bpage=", url)
+            if not page.next and (len(items) != PER_PAGE or not numbered):
                 return found
             previous = items
             url = (
@@ -185,6 +196,7 @@ class Rest:
     ) -> requests.Response:
         """One request; its answer, if that is no error. The thread has a connection of its own."""
         connection = self._connections[threading.get_ident()]
+        self._refuse_before_limit(f"{method} {url}")
         try:
             reply = connection.exchange(method, url, body, headers)
         except (requests.RequestException, ValueError, OverflowError) as error:
@@ -192,10 +204,30 @@ class Rest:
         else:
             self._statuses.append(reply.status_code)
             self._said.update(reply.headers)
-            raise_for(reply, f"{method} {url}", self._token)
+            try:
+                raise_for(reply, f"{method} {url}", self._token)
+            except RateLimited as limited:
+                self._store_limit(limited.until)
+                raise
             return reply
         self._statuses.append(0)
         raise Unreachable(redact(problem, (self._token,)), "check the network, then try again")
+
+    def _refuse_before_limit(self, request: str) -> None:
+        """What the server asked some command of this clone to wait for holds for the next one, too."""
+        until = 0.0
+        with suppress(Expected, TypeError, ValueError):
+            known = load_json(self._cache / LIMIT) if self._cache else None
+            until = float((known or {}).get(self._account, 0))
+        if 0 < until - time.time() <= LONGEST_WAIT:
+            raise limit_until(until, f"{request} was not sent")
+
+    def _store_limit(self, until: float) -> None:
+        with suppress(Expected, OSError):  # without room it is asked again
+            if self._cache:
+                self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+                known = json.dumps({self._account: until})
+                write_text(self._cache / LIMIT, known, mode=0o600)
 
 
 def _with_query(path: str, params: dict[str, Any]) -> str:

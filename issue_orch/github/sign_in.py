@@ -30,10 +30,10 @@ def find_token(
             return Token(value, name, host)
     if _is_here(host):
         return None
+    # What is left of the variables is for other hosts, and gh would not mind.
+    own = {name: value for name, value in env.items() if name not in (*OF_GITHUB, *OF_ENTERPRISE)}
     try:
-        done = run(
-            "gh", "auth", "token", "--hostname", host, env=dict(env), check=False, timeout=10
-        )
+        done = run("gh", "auth", "token", "--hostname", host, env=own, check=False, timeout=10)
     except Expected:  # gh is not installed, or waits for something
         return None
     if done.code or not done.stdout.strip():
@@ -75,6 +75,19 @@ def parse_remote(url: str) -> tuple[str, RepoName] | None:
         # names another server; for ssh it is how to reach the same one
         return f"{host}:{port}", name
     return "github.com" if host in ("ssh.github.com", "www.github.com") else host, name
+
+
+def resolve_host(url: str, host: str, run: Callable[..., Done] = run) -> str:
+    """`host` of the remote `url`, or the one that it is an alias of in the configuration of ssh, as with two accounts."""
+    if host == "github.com" or ("://" in url and "ssh" not in urlsplit(url).scheme):
+        return host
+    try:
+        done = run("ssh", "-G", "--", host, check=False, timeout=10)
+    except Expected:  # there is no ssh
+        return host
+    found = re.search(r"(?m)^hostname (\S+)$", done.stdout)
+    meant = found[1].lower() if found and not done.code else host
+    return "github.com" if meant == "ssh.github.com" else meant
 
 
 def api_url(host: str) -> str:
