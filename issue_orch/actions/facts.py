@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ..github.client import GitHub
 
 Blockers = tuple[Blocker, ...] | None
-MOST_AT_ONCE = 8  # GitHub does not like many requests at the same time
 
 
 def fetch_plan(
@@ -34,10 +33,10 @@ def fetch_plan(
     """The plan of all ready issues, or of the named ones. Files, which overlap is about, only `with_files`."""
     warn(*context.config.warnings)
     progress(f"Asking {context.name} …")
-    with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+    with ThreadPoolExecutor(1) as pool:
         pulls = pool.submit(fetch_open_pulls, context, gh, with_files)
-        named = pool.map(partial(_fetch_named, gh), dict.fromkeys(numbers))
-        issues = list(named) if numbers else gh.fetch_issues()
+        named = gh.each(partial(_fetch_named, gh), dict.fromkeys(numbers))
+        issues = [*named.values()] if numbers else gh.fetch_issues()
     asks_who = context.config.ready_assigned == "me" or any(issue.assignees for issue in issues)
     rules = rules_of(context, fetch_me(gh) if asks_who else None, stack)
     facts = gather(context, gh, issues, pulls.result(), with_files)
@@ -126,8 +125,8 @@ def gather(
         repo=context.name,
         issues=found,
         others=_fetch_others(context, gh, found),
-        blockers={number: _asked(gh.fetch_blockers, number) for number in blocked},
-        sub_issues={number: _asked(gh.fetch_sub_issues, number) for number in parents},
+        blockers=gh.each(partial(_asked, gh.fetch_blockers), blocked),
+        sub_issues=gh.each(partial(_asked, gh.fetch_sub_issues), parents),
         sessions=_session_facts(context, with_files),
         pulls=pulls,
         tree=_base_tree(context) if with_files else frozenset(),
@@ -157,12 +156,12 @@ def _fetch_others(context: Context, gh: GitHub, issues: tuple[Issue, ...]) -> di
 
 def fetch_open_pulls(context: Context, gh: GitHub, with_files: bool) -> tuple[OpenPull, ...]:
     """All open pulls; those from an issue's branch of this repository carry the issue's number."""
-    pulls = []
-    for pull in gh.fetch_pulls(state="open"):
+    found, pulls = gh.fetch_pulls(state="open"), []
+    changed = gh.each(gh.fetch_pull_files, (pull.number for pull in found if with_files))
+    for pull in found:
         own = (pull.head_repo or "").lower() == context.name.lower()
         issue = issue_of_branch(context, pull.head_branch) if own else None
-        files = gh.fetch_pull_files(pull.number) if with_files else ()
-        pulls.append(OpenPull(pull.number, pull.url, issue, files))
+        pulls.append(OpenPull(pull.number, pull.url, issue, changed.get(pull.number, ())))
     return tuple(pulls)
 
 

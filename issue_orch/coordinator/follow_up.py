@@ -65,7 +65,10 @@ def _polling(lease: Lease, context: Context, gh: GitHub, now: float) -> Iterator
         token = token_of(context) if writes else None
         issues = {issue.number: issue for issue in gh.fetch_issues(context.config.ready_labels)}
         pulls = gh.fetch_pulls(state="open")
-        yield Pass(context, gh, now, me, pulls, issues, (token.value,) if token else (), [])
+        secrets = (token.value,) if token else ()
+        run = Pass(context, gh, now, me, pulls, issues, secrets, [], {})
+        run.look()
+        yield run
         write_json(context.state / "rate.json", {**gh.rate._asdict(), "at": iso(now)})
 
 

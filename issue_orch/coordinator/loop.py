@@ -287,9 +287,8 @@ class Coordinator:
         pulls = fetch_open_pulls(context, gh, options.serialize)
         facts = gather(context, gh, issues, pulls, options.serialize)
         offered = make_plan(facts, rules, context.config.max_workers)
-        labelled = {
-            each.issue.number: fetch_labelled(gh, each.issue, rules) for each in offered.eligible
-        }
+        ready = {each.issue.number: each.issue for each in offered.eligible}
+        labelled = gh.each(lambda number: fetch_labelled(gh, ready[number], rules), ready)
         path = context.state / "ready.json"
         known = load_json(path) or {}
         texts = recorded(known, issues, labelled)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,6 +60,13 @@ class Pass(NamedTuple):
     issues: dict[int, Issue]
     secrets: tuple[str, ...]
     lines: list[str]
+    looks: dict[int, Future[Looked]]
+
+    def look(self) -> None:
+        """Begin to ask about each session's pull, side by side; `see` takes the answers in turn."""
+        for visit in self.visits():
+            if (pull := visit.unmerged) is not None:
+                self.looks[visit.number] = self.gh.pool.submit(_fetch, self.gh, pull, visit.facts)
 
     def visits(self) -> Iterator[Visit]:
         """Each session as it is on disk when it comes to it. One that cannot be read is left out."""
@@ -111,6 +119,11 @@ class Visit:
         """What was recorded of its pull."""
         return load_pull(self.state, self.number) or {}
 
+    @property
+    def unmerged(self) -> Number | None:
+        """The pull to ask about. Merged is the end: it is not asked about again."""
+        return None if self.facts.get("merged") else _number_of(self.status["pullRequestUrl"])
+
     def record(self, facts: PullFacts) -> None:
         write_json(session_folder(self.state, self.number) / "pull.json", facts)
 
@@ -132,11 +145,12 @@ class Visit:
 
 
 def see(visit: Visit) -> tuple[PullFacts, Looked | None]:
-    """Fetch and record the facts of a session's pull. Merged is the end: it is not asked about again."""
-    known, pull = visit.facts, _number_of(visit.status["pullRequestUrl"])
-    if pull is None or known.get("merged"):
+    """Fetch and record the facts of a session's pull."""
+    known, pull = visit.facts, visit.unmerged
+    if pull is None:
         return known, None
-    looked = _fetch(visit.run.gh, pull, known)
+    asked = visit.run.looks.pop(visit.number, None)
+    looked = asked.result() if asked else _fetch(visit.run.gh, pull, known)
     facts = _derive(visit, looked, known)
     visit.record(facts)
     return facts, looked

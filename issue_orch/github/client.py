@@ -50,15 +50,16 @@ class GitHub(Rest):
 
     def find_permission(self, user: str) -> str | None:
         """admin, maintain, write, triage, read or none, asked once. None when it cannot be had, which permits nothing."""
-        if user not in self._people:
-            try:
-                found = self._one(parse.permission, "collaborators", user, "permission")
-            except (RateLimited, SignInFailed):
-                raise
-            except GitHubError:
-                found = None
-            self._people[user] = found
-        return self._people[user]
+        with self._asking:
+            if user not in self._people:
+                try:
+                    found = self._one(parse.permission, "collaborators", user, "permission")
+                except (RateLimited, SignInFailed):
+                    raise
+                except GitHubError:
+                    found = None
+                self._people[user] = found
+            return self._people[user]
 
     def fetch_issue(self, number: int, repo: RepoName | None = None) -> Issue:
         """Any issue, open or closed; NotFound when it is not there or not visible."""

@@ -10,10 +10,12 @@ import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlencode
 
 import requests
@@ -41,11 +43,15 @@ from .pages import Page, load_page, store_page
 if TYPE_CHECKING:
     from github.Repository import Repository
 
+
+T = TypeVar("T")
+U = TypeVar("U")
 LIMIT = "limit.json"
 PER_PAGE = 100
 MOST_PAGES = 300
 TRIES = 3
 SHORT_WAIT = 3.0
+MOST_AT_ONCE = 8  # GitHub does not like many requests at the same time
 # an optional endpoint that is missing, refused or switched off: the answer is unknown, and nothing is broken
 ABSENT = (NotFound, Unavailable)
 
@@ -75,6 +81,7 @@ class Rest:
         self._statuses: list[int] = []
         self._said = CaseInsensitiveDict[str]()
         self._people: dict[str, str | None] = {}
+        self._asking = threading.Lock()
 
     @property
     def scopes(self) -> str | None:
@@ -91,7 +98,18 @@ class Rest:
     def __enter__(self) -> Self:
         return self
 
+    @cached_property
+    def pool(self) -> ThreadPoolExecutor:
+        """For reads that do not need each other's answers; nothing in it may wait for it."""
+        return ThreadPoolExecutor(MOST_AT_ONCE)
+
+    def each(self, ask: Callable[[T], U], items: Iterable[T]) -> dict[T, U]:
+        """What is answered of each, asked side by side."""
+        wanted = list(items)
+        return dict(zip(wanted, self.pool.map(ask, wanted), strict=True))
+
     def __exit__(self, *exception: object) -> None:
+        self.pool.shutdown(cancel_futures=True)
         for connection in self._connections.values():
             connection.close()
 
