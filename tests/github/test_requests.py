@@ -133,6 +133,42 @@ def test_an_idle_pass_is_free_and_a_busy_one_cheap(scene: Scene) -> None:
     )
 
 
+@pytest.mark.parametrize("what", ["pass", "status", "plan"])
+def test_what_does_not_need_another_answer_is_asked_side_by_side(scene: Scene, what: str) -> None:
+    """A server that answers only when four are asked at once: in turn, nothing would come back."""
+    for _ in range(4):
+        number = scene.issue()
+        scene.git("switch", "--quiet", "--create", f"issue-{number}", "main")
+        scene.git("commit", "--quiet", "--allow-empty", "-m", f"Solve #{number}")
+        scene.git("push", "--quiet", "origin", f"issue-{number}")
+        scene.sandbox.sync()
+        pull = scene.sandbox.open_pull(f"issue-{number}", "main", "T", "No word.", "you")
+        state = make_state(scene.clone / ".git")
+        make_session(state, number)
+        save_status(
+            state,
+            new_status(
+                number,
+                status="complete",
+                branch=f"issue-{number}",
+                base="main",
+                repo="acme/widgets",
+                startedAt=iso(time.time()),
+                pullRequestUrl=f"{scene.sandbox.base_url}/acme/widgets/pull/{pull}",
+                agent="scripted",
+                attempt=1,
+                worktreePath=str(scene.clone),
+            ),
+        )
+    scene.sandbox.expect_together(r"/pulls/\d+/files" if what == "plan" else r"/reviews(\?|$)", 4)
+    if what == "pass":
+        one_pass([])
+    else:
+        words = {"status": ("status", "--fetch"), "plan": ("plan",)}[what]
+        scene.orch(*words, check=True)
+    assert scene.sandbox.met.parties == 1, "they met"
+
+
 def test_little_left_stretches_the_interval_and_a_limit_is_waited_for(scene: Scene) -> None:
     said: list[str] = []
     options = Options({}, 1, False, False, False)

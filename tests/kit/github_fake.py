@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
@@ -64,6 +65,7 @@ class FaultyHandler(Handler):
         assert isinstance(fake, FakeGitHub)
         if fake.latency_ms:
             fake.closing.wait(fake.latency_ms / 1000)
+        fake.meet(incoming)
         fault = fake.due(incoming)
         if not fault:
             return self.send(fake.answer(incoming))
@@ -110,7 +112,18 @@ class FakeGitHub(Sandbox):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.faults: list[Fault] = []
+        self.meeting = re.compile("")
+        self.met = threading.Barrier(1)
         self.twists: list[tuple[re.Pattern[str], Callable[[Any], Any]]] = []
+
+    def expect_together(self, route: str, count: int) -> None:
+        """From now on requests for `route` are answered only once so many were asked at the same time."""
+        self.meeting, self.met = re.compile(route), threading.Barrier(count)
+
+    def meet(self, incoming: Incoming) -> None:
+        if self.met.parties > 1 and self.meeting.search(incoming.target):
+            self.met.wait(10)
+            self.met = threading.Barrier(1)
 
     def fail(
         self,
