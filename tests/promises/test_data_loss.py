@@ -25,11 +25,12 @@ from issue_orch.git.removal import Removed, Wanted, delete_branches, foresee, re
 from issue_orch.git.worktree import register
 from tests.git.test_worktree import NOW, ONE
 from tests.kit.git import INTENT, Clone, clone, commit, home, script, sh
+from tests.kit.scene import Scene, make_scene
 from tests.promises.test_hidden_work import with_submodule
 
 __all__ = ["clone", "home"]
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES")
-SKIPPED = {".git", "ignored.log"}
+SKIPPED = {".git", "ignored.log", ".issue-orch"}
 HELD = ("MERGE_HEAD", "MERGE_AUTOSTASH", "CHERRY_PICK_HEAD", "REVERT_HEAD", "ORIG_HEAD")
 HELD_BELOW = ("rebase-merge/autostash", "rebase-merge/orig-head", "rebase-apply/autostash")
 
@@ -289,16 +290,15 @@ def held(*repositories: Path) -> set[str]:
     return every
 
 
-def check(box: Path, path: Path, before: dict[str, bytes], named: set[str]) -> None:
+def check(
+    box: Path, repositories: list[Path], path: Path, before: dict[str, bytes], named: set[str]
+) -> None:
     """In place as it was, or by refs."""
+    kept = held(*repositories, box / "module", box / "deep", repositories[0] / "sub")
     if path.exists() and contents(path) == before:
         lost = named - objects(path)
-        kept = held(box / "clone ü", *box.glob("*.git"), box / "module", box / "deep")
         assert not lost - kept, lost - kept
         return
-    kept = held(
-        box / "clone ü", *box.glob("*.git"), box / "module", box / "deep", box / "clone ü/sub"
-    )
     for name, content in before.items():
         ways = (content, content.replace(b"\r\n", b"\n"))
         assert {blob_sha(each) for each in ways} & kept, name
@@ -396,9 +396,26 @@ def prepare(clone: Clone) -> tuple[Path, CommitSha]:
 
 
 def restore(box: Path, template: Path) -> None:
-    subprocess.run(["chmod", "-R", "u+w", str(box)], check=True)
-    shutil.rmtree(box)
+    while box.exists():  # a git whose parent was killed may still be at work
+        subprocess.run(["chmod", "-R", "u+w", str(box)], check=False, capture_output=True)
+        shutil.rmtree(box, ignore_errors=True)
     subprocess.run(["cp", "-a", str(template), str(box)], check=True)
+
+
+INGREDIENTS_DRAWN = st.lists(
+    st.sampled_from(sorted(INGREDIENTS)), min_size=1, max_size=4, unique=True
+)
+
+
+def drawn(count: int) -> settings:
+    return settings(
+        max_examples=int(EXAMPLES or count),
+        derandomize=EXAMPLES is None,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 def test_no_state_of_a_worktree_loses_work(clone: Clone) -> None:
@@ -407,16 +424,9 @@ def test_no_state_of_a_worktree_loses_work(clone: Clone) -> None:
     template = box.with_name(f"{box.name}-template")
     subprocess.run(["cp", "-a", str(box), str(template)], check=True)
 
-    @settings(
-        max_examples=int(EXAMPLES or 12),
-        derandomize=EXAMPLES is None,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @drawn(12)
     @given(
-        st.lists(st.sampled_from(sorted(INGREDIENTS)), min_size=1, max_size=4, unique=True),
+        INGREDIENTS_DRAWN,
         st.sampled_from(ACTIONS),
         st.integers(1, 40),
     )
@@ -426,6 +436,97 @@ def test_no_state_of_a_worktree_loses_work(clone: Clone) -> None:
             INGREDIENTS[name](path)
         before, named = contents(path), objects(path)
         act(clone, path, head, at)
-        check(box, path, before, named)
+        check(box, [clone.top, *box.glob("*.git")], path, before, named)
+
+    play()
+
+
+# -- the same by the commands, on sessions with an agent
+
+WORK = """echo "mine $issue" > mine.txt; git add mine.txt; git commit -qm "the work"
+if [ "$issue" = @MERGED@ ]; then report complete --title work; else report stuck --decision "Which?"; fi
+"""
+COMMANDS = [
+    ("prune",),
+    ("prune", "doctor --fix"),
+    ("doctor --fix",),
+    ("cancel N", "prune --cancelled"),
+    ("cancel N", "prune N --cancelled", "spawn N --reuse --yes"),
+    ("answer N left", "stop N", "prune --closed", "resume N"),
+    ("tell N more", "cancel N", "prune --cancelled --closed"),
+]
+
+
+def prepare_sessions(scene: Scene) -> tuple[int, int]:
+    """An issue whose pull is merged, and one whose worker waits for an answer."""
+    folder, remote = scene.folder, str(scene.sandbox.repository.path)
+    for name, *inside in (("deep",), ("module", "deep")):
+        sh(folder, "git", "init", "-q", name)
+        for each in inside:
+            sh(folder / name, "git", "submodule", "--quiet", "add", str(folder / each), each)
+        commit(folder / name, name, x="x\n")
+    files = {"run": "#!/bin/sh\n", "lib/y.py": "old\n", "src/x.py": "old\n"}
+    commit(scene.clone, "more", **files, **{".gitignore": "*.log\nbuild/\n"})
+    sh(scene.clone, "git", "submodule", "--quiet", "add", str(folder / "module"), "sub")
+    commit(scene.clone, "with a submodule")
+    sh(scene.clone, "git", "push", "-q", remote, "main")
+    merged, stuck = scene.issue("One"), scene.issue("Two")
+    scene.agent(WORK.replace("@MERGED@", str(merged)))
+    scene.orch("spawn", "--yes", str(merged), str(stuck), check=True)
+    scene.wait_status(merged, "complete")
+    scene.wait_status(stuck, "stuck")
+    scene.wait_quiet()
+    scene.sandbox.person.merge(scene.pull_of(merged))
+    scene.agent('report stuck --decision "And now?"\n')
+    assert (scene.worktree(stuck) / "sub/deep/x").exists()
+    return merged, stuck
+
+
+def killing(scene: Scene, at: int) -> dict[str, str]:
+    """An environment in which whoever starts the command of git of this number is killed."""
+    count = scene.folder / "count"
+    count.unlink(missing_ok=True)
+    lines = f'echo >> "{count}"; [ "$(wc -l < "{count}")" = {at} ] && kill -9 $PPID'
+    script(scene.folder / "killing/git", f'{lines}\nexec {shutil.which("git")} "$@"')
+    return {"PATH": f"{scene.folder}/killing:{scene.env['PATH']}"}
+
+
+def test_no_command_loses_work(tmp_path: Path) -> None:
+    folder = tmp_path / "scene"
+    folder.mkdir()
+    with make_scene(folder) as scene:
+        play_commands(scene)
+
+
+def play_commands(scene: Scene) -> None:
+    sh(scene.folder, "git", "config", "--global", "protocol.file.allow", "always")
+    numbers = prepare_sessions(scene)
+    paths = {number: scene.worktree(number) for number in numbers}
+    box = scene.folder
+    parts = [scene.clone, scene.sandbox.repository.path, box / "module", box / "deep"]
+    parts += paths.values()
+    for place, part in enumerate(parts):
+        subprocess.run(["cp", "-a", str(part), str(box / f"template-{place}")], check=True)
+
+    @drawn(3)
+    @given(
+        INGREDIENTS_DRAWN,
+        st.sampled_from(numbers),
+        st.sampled_from(COMMANDS),
+        st.none() | st.integers(1, 60),
+    )
+    def play(names: list[str], number: int, commands: tuple[str, ...], at: int | None) -> None:
+        for place, part in enumerate(parts):
+            restore(part, box / f"template-{place}")
+        path = paths[number]
+        for name in names:
+            INGREDIENTS[name](path)
+        before, named = contents(path), objects(path)
+        for line in commands * (2 if at else 1):
+            ran = scene.orch(*line.replace("N", str(number)).split(), env=killing(scene, at or 0))
+            assert ran.code in (0, 1, -9), ran.err  # whatever is refused, the words are understood
+            scene.wait_quiet()
+            at = 0
+        check(box, parts[:2], path, before, named)
 
     play()
