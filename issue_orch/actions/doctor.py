@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from glob import escape, glob
 from importlib.util import find_spec
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ..agents import registry
 from ..config import templates
-from ..config.keys import BUILT_IN_AGENTS, Config
+from ..config.keys import Config
 from ..core.headline import pushed_words
 from ..core.model import RepoFacts, RepoName
 from ..core.record import SessionStatus
@@ -28,6 +28,7 @@ from ..store.leases import check_locks, probe
 from ..store.ledger import booked_all, room
 from ..store.look import elsewhere
 from ..text import one_line, sanitise
+from .agent_check import examine_agent
 from .context import (
     Context,
     connect,
@@ -40,7 +41,7 @@ from .context import (
     worktree_path,
 )
 from .facts import fetch_me, issue_of_branch
-from .launch import LEAVE, adapter_name, foreign, load_adapter, require_agent, was_cut_off
+from .launch import LEAVE, foreign, was_cut_off
 from .mend import orphans, stale_locks
 
 if TYPE_CHECKING:
@@ -266,30 +267,7 @@ def _check_protection(context: Context, gh: GitHub, facts: RepoFacts) -> Finding
 
 
 def _check_agent(context: Context) -> Findings:
-    require_agent(context)
-    name, config = context.config.agent, context.config
-    command = config.agent_settings(name).command
-    programs = {name: command[0]} if command and name in BUILT_IN_AGENTS else {}
-    found = registry.look(context.env, programs, (adapter_name(name),))
-    if not found:
-        yield Check("ok", f"{name}: {' '.join(command)[:100]}")
-    for _, path, version, signed_in, problem, old in found:
-        said = f"{name} {version or ''}"
-        if problem:
-            yield Check("error", f"{said}: {problem}", "install another version")
-        elif old:
-            text = f"{said} is older than {old}, with which it was tried"
-            yield Check("warning", text, "update it")
-        elif signed_in is None:
-            yield Check("warning", f"{said}: no sign-in was found", f"start {name}, sign in")
-        else:
-            yield Check("ok", f"{said} at {path}, signed in by {signed_in}")
-    if context.ceilings.limited and not load_adapter(name).CAPABILITIES.caps_own_cost:
-        text = (
-            f"{name} has no cap of its own: the ceiling can be passed by the turns "
-            "that run when it is reached"
-        )
-        yield Check("warning", text, "keep max_workers low", "budget")
+    yield from starmap(Check, examine_agent(context))
 
 
 def _check_disk(context: Context) -> Findings:

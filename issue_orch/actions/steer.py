@@ -18,7 +18,7 @@ from ..store.files import load_pull, load_status, session_numbers
 from ..store.history import append_entry
 from ..store.inbox import Sent, delivered, halt, pending, send
 from ..store.launch import copied_from
-from ..store.leases import is_alive, nudge, take
+from ..store.leases import is_alive, nudge, probe, take
 from ..store.look import load_session
 
 if TYPE_CHECKING:
@@ -59,7 +59,16 @@ def guide(
         return f"{late}queued: the session is over its budget; {how}"
     if started:
         return f"{late}the worker was started with it; the receipt follows in: issue-orch show {number}"
+    if who := _attached(state, number):
+        return f"{late}queued: {who}; it is taken when attach ends"
     return f"{late}queued: the worker is running and takes it at its next turn"
+
+
+def _attached(state: Path, number: int) -> str:
+    """Who took the session over by hand; no worker can start meanwhile, and attach looks into the inbox at its end."""
+    holder = probe(state, number)
+    attached = holder is not None and holder.role == "attach"
+    return f"somebody is attached to it (pid {holder.pid})" if holder and attached else ""
 
 
 def _read_answer(number: int, text: str, options: list[str]) -> str:
@@ -101,7 +110,10 @@ def resume(context: Context, number: int) -> str:
     if not held and is_alive(state, number):
         return "is running"
     sent = send(state, number, "resume")
-    _receipt_comes(state, number, sent, start_worker(context, number, "resume"))
+    started = start_worker(context, number, "resume")
+    if not started and (who := _attached(state, number)):
+        return f"queued: {who}; the worker starts when attach ends"
+    _receipt_comes(state, number, sent, started)
     status = load_session(state, number)
     if status["hold"] == "budget":
         return f"is still over its budget: issue-orch costs ({status['failure']})"
@@ -182,7 +194,8 @@ def _hold_offline(state: Path, number: int, kind: str) -> bool:
 
 
 def start_worker(context: Context, number: int, role: str) -> bool:
-    """False when a worker lives, which looks into the inbox before it ends. Another command is waited for."""
+    """False when a worker lives or somebody is attached, who look into the inbox before they end. Another command is
+    waited for."""
     from .launch import relaunch
 
     state, deadline = context.state, time.monotonic() + STOP_WAIT
@@ -192,7 +205,8 @@ def start_worker(context: Context, number: int, role: str) -> bool:
                 relaunch(context, load_session(state, number), lease)
             return True
         except LeaseHeld:
-            if is_alive(state, number) or time.monotonic() > deadline:
+            held = is_alive(state, number) or _attached(state, number)
+            if held or time.monotonic() > deadline:
                 nudge(state, number)
                 return False
 

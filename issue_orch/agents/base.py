@@ -20,7 +20,8 @@ class Capabilities(NamedTuple):
     `sign_in` are the variables any of which signs it in, `inherits` its further ones. `credentials` is where it keeps
     its sign-in: the variable for the folder, the folder below HOME without it, the file. `instructions` are the files
     of the repository that it reads as text by itself, as we start it. `missing` matches what it says when a session
-    is gone. `shows_tools`: it says when a tool starts. `estimate` prices a run that was cut off.
+    is gone. `shows_tools`: it says when a tool starts. `estimate` prices a run that was cut off. `dialogue` prepares a
+    person for what its own terminal asks first.
     """
 
     program: str = ""
@@ -34,6 +35,7 @@ class Capabilities(NamedTuple):
     caps_own_cost: bool = False
     shows_tools: bool = True
     estimate: Prices | None = None
+    dialogue: str = ""
 
 
 class Attempt(NamedTuple):

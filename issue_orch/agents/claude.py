@@ -37,6 +37,8 @@ CAPABILITIES = Capabilities(
     ),
     credentials=("CLAUDE_CONFIG_DIR", ".claude", ".credentials.json"),
     missing="No conversation found",
+    dialogue="claude asks once whether you trust this folder, and `No, exit` is chosen there: "
+    "take `Yes, I trust this folder` to come to the session",
 )
 # Edits are allowed inside the worktree alone (acceptEdits); the shell is not confined.
 _PROFILES = {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,12 @@ from .jsonl import Json, load, obj, status_in, text, tokens, tool, usage
 CAPABILITIES = Capabilities(
     program="codex",
     tried="0.169.0",
-    instructions=("AGENTS.md",),
     sign_in=("CODEX_API_KEY", "OPENAI_API_KEY"),
     inherits=("CODEX_HOME",),
     credentials=("CODEX_HOME", ".codex", "auth.json"),
     missing="no rollout found|thread not found|session .* not found",
+    dialogue="codex may ask about access to this folder: `Open restricted` is right, and keeps off what "
+    "the branch brings in .codex; to trust it would hold for the whole clone",
 )
 _TOOLS = {
     "command_execution": "shell",
@@ -40,11 +43,45 @@ def start(attempt: Attempt) -> Command:
 
 
 def interactive(attempt: Attempt) -> Command | None:
-    return command(attempt, CAPABILITIES, "resume", attempt.session_id or "", env=_ENV)
+    settings = _settings(attempt)
+    return command(attempt, CAPABILITIES, "resume", attempt.session_id or "", *settings, env=_ENV)
+
+
+def _settings(attempt: Attempt) -> list[str]:
+    """What a branch brings in .codex would run where the person trusts the clone: off unless the team opted in.
+
+    A worktree's own entry wins over its clone's. Real paths: codex looks for no others.
+    """
+    if attempt.repository_settings:
+        return []
+    places = map(os.path.realpath, (attempt.worktree, os.path.dirname(attempt.common_dir)))
+    table = ",".join(f'{_toml(each)}={{trust_level="untrusted"}}' for each in dict.fromkeys(places))
+    return ["-c", f"projects={{{table}}}"]
+
+
+def find_trust(env: Mapping[str, str], places: Iterable[str]) -> tuple[str, str] | None:
+    """Which of these folders codex was told to trust, and the file that says so."""
+    import tomllib
+
+    file = Path(env.get("CODEX_HOME") or Path(env.get("HOME", "/"), ".codex"), "config.toml")
+    try:
+        projects = tomllib.loads(file.read_text(encoding="utf-8")).get("projects")
+    except (OSError, ValueError):
+        return None
+    for place in map(os.path.realpath, places):
+        told = projects.get(place) if isinstance(projects, dict) else None
+        if isinstance(told, dict) and told.get("trust_level") == "trusted":
+            return place, str(file)
+    return None
+
+
+def _toml(value: object) -> str:
+    """JSON's strings and lists will do, but for its pairs of escapes."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _flags(attempt: Attempt) -> list[str]:
-    """All through -c: `exec resume` has no --sandbox. Values are TOML, for which JSON strings and lists will do."""
+    """All through -c: `exec resume` has no --sandbox. Values are TOML."""
     flags = ["--model", attempt.model] if attempt.model else []
     flags += [
         "--disable",
@@ -53,6 +90,7 @@ def _flags(attempt: Attempt) -> list[str]:
         "check_for_update_on_startup=false",
         "-c",
         'approval_policy="never"',
+        *_settings(attempt),
     ]
     if attempt.profile == "trusted":
         return [*flags, "-c", 'sandbox_mode="danger-full-access"']
@@ -65,7 +103,7 @@ def _flags(attempt: Attempt) -> list[str]:
         "-c",
         'sandbox_mode="workspace-write"',
         "-c",
-        f"sandbox_workspace_write.writable_roots={json.dumps(roots)}",
+        f"sandbox_workspace_write.writable_roots={_toml(roots)}",
     ]
 
 

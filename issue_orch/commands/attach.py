@@ -9,18 +9,21 @@ import sys
 import time
 from pathlib import Path
 
-from ..actions.context import open_context
+from ..actions.context import Context, open_context
 from ..actions.launch import refuse_foreign, write_launch
 from ..actions.steer import pause, resume, stop
 from ..agents.base import Command
 from ..core.history import Attached
+from ..core.lifecycle import kinds
 from ..errors import Expected, Usage
 from ..process.run import wait_for
 from ..process.survivors import end_worker
 from ..store.history import append_entry
+from ..store.inbox import pending
 from ..store.leases import is_alive, probe, take
 from ..store.look import load_session
 from ..terminal.io import say
+from ..text import one_line
 from ..worker.attempt import agent_environment, following
 from ..worker.session import Session
 
@@ -46,11 +49,20 @@ def attach(number: int, now: bool) -> int:
         session = Session(context.state, number)
         append_entry(context.state, number, Attached(getpass.getuser()), time.time())
         code = _work_by_hand(session)
-    if was_running:
-        say(f"#{number}: {resume(context, number)}, the worker goes on")
-    else:
-        say(f"#{number}: nothing was running before; issue-orch resume {number} starts the worker")
+    say(f"#{number}: {_give_back(context, number, was_running)}")
     return code
+
+
+def _give_back(context: Context, number: int, was_running: bool) -> str:
+    """What was said to it meanwhile is looked for once nobody holds it: until then no worker could take it."""
+    status = load_session(context.state, number)
+    told = kinds(pending(context.state, number))
+    if was_running or "resume" in told or ("guidance" in told and not status["hold"]):
+        return f"{resume(context, number)}, the worker goes on"
+    if question := status["question"]:
+        asks = one_line(question["decision"], 200)
+        return f'it asks: {asks}\n  next: issue-orch answer {number} "…"'
+    return f"nothing was running before; issue-orch resume {number} starts the worker"
 
 
 def _make_room(state: Path, number: int, now: bool) -> None:
@@ -75,5 +87,7 @@ def _work_by_hand(session: Session) -> int:
     if command is None:
         command = Command((os.environ.get("SHELL") or "/bin/sh",), "", {}, None)
         say(f"{status['agent']} has no interactive resume; this is a shell in {where}")
+    elif dialogue := session.adapter.CAPABILITIES.dialogue:
+        say(f"#{session.number}: {dialogue}")
     env = agent_environment(session, command)
     return subprocess.run(command.argv, cwd=where, env=env, check=False).returncode

@@ -316,6 +316,49 @@ def test_templates_and_agent(scene: Scene) -> None:
     assert "not installed" in bad(look(scene, code=1))["agent"]
 
 
+def set_up_codex(scene: Scene, extra: str = "") -> None:
+    """A person's codex that is signed in, and a configuration that names it."""
+    codex = scene.folder / "codex"
+    codex.write_text("#!/bin/sh\necho codex-cli 0.169.0\n")
+    codex.chmod(0o755)
+    (scene.home / ".codex").mkdir(exist_ok=True)
+    scene.env["OPENAI_API_KEY"] = "made-up"
+    scene.config = scene.config.replace('agent = "scripted"', 'agent = "codex"')
+    scene.write_config()
+    with (scene.home / ".config" / "issue-orch" / "config.toml").open("a") as file:
+        file.write(f'[agents.codex]\ncommand = ["{codex}"]\n{extra}')
+
+
+@pytest.mark.parametrize(
+    ("settings", "place", "expected"),
+    [
+        ("", "widgets", ("warning", "workers and attach run nothing that a branch brings")),
+        ("repository_settings = true\n", "widgets", ("ok", "runs, in workers and in attach")),
+        ("", "elsewhere", None),
+    ],
+)
+def test_that_codex_trusts_the_clone_is_said_with_what_it_means_for_attach(
+    scene: Scene, settings: str, place: str, expected: tuple[str, str] | None
+) -> None:
+    set_up_codex(scene, settings)
+    config = scene.home / ".codex" / "config.toml"
+    config.write_text(f'[projects."{scene.folder / place}"]\ntrust_level = "trusted"\n')
+    rows = look(scene, code=0).get("trust", [])
+    assert bool(rows) == bool(expected)
+    if expected:
+        state, words = expected
+        assert rows[0][0] == state and words in rows[0][1]
+        assert f"codex trusts {scene.clone}" in rows[0][1]
+        assert str(config) in rows[0][2] or state == "ok"
+
+
+@pytest.mark.parametrize("text", ["projects = 3\n", "[projects.x]\ntrust_level = 1\n", "[broken"])
+def test_a_configuration_of_codex_that_says_nothing_of_trust(scene: Scene, text: str) -> None:
+    set_up_codex(scene)
+    (scene.home / ".codex" / "config.toml").write_text(text)
+    assert "trust" not in look(scene, code=0)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -6,7 +6,9 @@ import json
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -83,6 +85,32 @@ def test_codex_may_write_where_a_commit_in_a_linked_worktree_writes(tmp_path: Pa
     assert roots(LAUNCH._replace(common_dir=str(tmp_path)))[-1] == str(tmp_path / "reftable")
 
 
+@pytest.mark.parametrize("session", [None, "s"])
+@pytest.mark.parametrize("profile", ["safe", "trusted"])
+def test_codex_trusts_neither_worktree_nor_clone_unless_asked_for(
+    session: str | None, profile: Literal["safe", "trusted"], tmp_path: Path
+) -> None:
+    """By their real paths, whatever characters are in them: codex compares no others."""
+    (tmp_path / 'wörk😀"tree').mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    launch = LAUNCH._replace(
+        worktree=str(tmp_path / "link" / 'wörk😀"tree'), session_id=session, profile=profile
+    )
+    codex = registry.load("codex")
+    opened = codex.interactive(launch._replace(session_id="s"))
+    assert opened
+    for argv in (codex.start(launch).argv, opened.argv):
+        (given,) = [each for each in argv if each.startswith("projects=")]
+        untrusted = {"trust_level": "untrusted"}
+        assert tomllib.loads(given)["projects"] == {
+            f'{tmp_path}/wörk😀"tree': untrusted,
+            "/w/main": untrusted,
+        }
+    trusting = launch._replace(session_id="s", repository_settings=True)
+    opened = codex.interactive(trusting)
+    assert opened and "projects=" not in " ".join([*codex.start(trusting).argv, *opened.argv])
+
+
 def test_gemini_is_told_who_commits() -> None:
     env = registry.load("gemini").start(LAUNCH._replace(identity="A <B> C <a@example.org>")).env
     assert env["GIT_COMMITTER_NAME"] == env["GIT_AUTHOR_NAME"] == "A <B> C"
@@ -106,7 +134,7 @@ def test_gemini_is_not_started_where_it_would_obey_settings_of_the_branch(tmp_pa
 
 
 def test_opencode_and_gemini_keep_settings_of_the_branch_off_in_their_terminals_too() -> None:
-    for agent in ("opencode", "gemini"):
+    for agent in ("opencode", "gemini"):  # codex: by an argument, see above
         opened = registry.load(agent).interactive(LAUNCH._replace(session_id="s"))
         trusting = registry.load(agent).interactive(
             LAUNCH._replace(session_id="s", repository_settings=True)

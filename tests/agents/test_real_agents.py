@@ -296,3 +296,20 @@ def test_settings_of_the_repository(
                 if f"words of {name}" in asked
             }
             assert read == set(on.adapter.CAPABILITIES.instructions)
+
+
+@pytest.mark.parametrize("trusted", ["main", "worktree"])
+@pytest.mark.parametrize("on_request", [False, True])
+def test_servers_of_the_branch_in_a_clone_that_codex_trusts(
+    trusted: str, on_request: bool, sealed: Path, tmp_path: Path
+) -> None:
+    """They run outside of its sandbox, so what a person once told codex does not count."""
+    served = tmp_path / "served"
+    files = {".codex/config.toml": f'[mcp_servers.bad]\ncommand = "touch"\nargs = ["{served}"]\n'}
+    with stage("codex", sealed, tmp_path, {"TASK": [commit("one"), Step(say="ok")]}, files) as on:
+        with (sealed / ".codex" / "config.toml").open("a") as file:
+            file.write(f'[projects."{tmp_path / trusted}"]\ntrust_level = "trusted"\n')
+        run = on.start("TASK", repository_settings=on_request)
+        assert run.outcome.kind == "ended", run
+        assert subjects(on.worktree)[0] == "Add one"
+        assert served.exists() == on_request
