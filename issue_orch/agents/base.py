@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from ..core.outcomes import Event, Outcome, Turn, failure
+from ..core.outcomes import ENDED, Event, Outcome, Turn, failure
 from ..core.prices import Prices
 from ..text import one_line
 
@@ -120,16 +120,25 @@ def ending(adapter: Adapter, exit_code: int, turn: Turn, stderr: str, now: float
     if failed:
         return failure((final.status if final else None) or turn.status, said, turn.retry_at, now)
     if exit_code and not final:
-        last = next((line for line in reversed(stderr.splitlines()) if line.strip()), "no message")
-        return Outcome(
-            "crashed", f"the agent ended with exit code {exit_code}: {one_line(last, 300)}"
-        )
+        why = one_line(_telling(stderr) or "no message", 300)
+        return Outcome("crashed", f"the agent ended with exit code {exit_code}: {why}")
     if turn.denied:
         return Outcome(
             "denied",
-            f"the agent ended its turn; it was not permitted to use: {', '.join(turn.denied)}",
+            f"{ENDED}; it was not permitted to use: {', '.join(turn.denied)}",
         )
-    return Outcome("ended", "the agent ended its turn")
+    if turn.fault:
+        return Outcome("ended", f"{ENDED}; nothing that it ran worked: {turn.fault}")
+    return Outcome("ended", ENDED)
+
+
+def _telling(stderr: str) -> str:
+    """The line that says why: the first that calls itself an error, else the last; what follows it is advice."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    errors = (
+        line for line in lines if re.match(r"\W*(error|fatal|\w+Error)\b", line, re.IGNORECASE)
+    )
+    return next(errors, lines[-1] if lines else "")
 
 
 def command(

@@ -100,16 +100,14 @@ def parse(line: str) -> list[Event]:
                 )
             ]
         case {"type": "system", "subtype": "permission_denied", **data}:
-            return [Event("denied", text(data, "tool_name") or "a tool")]
+            why = text(data, "message") or text(data, "decision_reason")
+            name = text(data, "tool_name") or "a tool"
+            return [Event("denied", f"{name} ({why})" if why else name)]
         case {"type": "assistant", "message": dict(message)}:
             return _assistant(message)
         case {"type": "user", "message": dict(message)}:
             return [
-                Event(
-                    "tool_end",
-                    id=text(block, "tool_use_id"),
-                    is_error=block.get("is_error") is True,
-                )
+                _tool_end(block)
                 for block in items(message, "content")
                 if block.get("type") == "tool_result"
             ]
@@ -150,6 +148,13 @@ def _assistant(message: Json) -> list[Event]:
         "rough", None, tokens(counts, *_INPUT), output, tokens(counts, "cache_read_input_tokens")
     )
     return [*events, Event("usage", id=text(message, "id"), usage=rough)]
+
+
+def _tool_end(block: Json) -> Event:
+    failed = block.get("is_error") is True
+    parts = (text(block, "content"), *(text(part, "text") for part in items(block, "content")))
+    said = "\n".join(filter(None, parts)) if failed else ""
+    return Event("tool_end", said, text(block, "tool_use_id"), is_error=failed)
 
 
 def _result(data: Json) -> list[Event]:

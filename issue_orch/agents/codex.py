@@ -114,7 +114,9 @@ def parse(line: str) -> list[Event]:
         case {"type": "item.started", "item": dict(item)} if text(item, "type") in _TOOLS:
             return [Event("tool", _tool(item), id=text(item, "id"))]
         case {"type": "item.completed", "item": dict(item)} if text(item, "type") in _TOOLS:
-            return [Event("tool_end", id=text(item, "id"), is_error=item.get("status") == "failed")]
+            failed = item.get("status") == "failed"
+            said = text(item, "aggregated_output") or text(obj(item, "error"), "message")
+            return [Event("tool_end", said if failed else "", text(item, "id"), is_error=failed)]
         case {"type": "item.completed", "item": {"type": "agent_message", "text": str(said)}}:
             return [Event("text", said)]  # an item of type error is a warning
         case {"type": "error", "message": str(message)}:

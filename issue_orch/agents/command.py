@@ -13,6 +13,7 @@ from .jsonl import Json, load, text, tokens, usage
 CAPABILITIES = Capabilities(shows_tools=False)
 # What the argument list may name in braces. The prompt is last: it is foreign text.
 _NAMES = ("prompt_file", "worktree", "session_id", "issue", "branch", "attempt", "model", "prompt")
+_TEXTS = ("text", "message", "content", "msg", "output", "error", "part", "item", "result", "delta")
 _SCOPES: dict[str, Scope] = {"session": "session", "process": "process", "call": "call"}
 
 
@@ -49,11 +50,25 @@ def parse(line: str) -> list[Event]:
         case {"type": "session", "session_id": str(session)}:
             return [Event("session", session_id=session)]
         case {"type": "text" | "tool" | "tool_end" | "error" as kind, **data}:
-            return [Event(kind, text(data, "text"), id=text(data, "id"))]
+            said, failed = text(data, "text"), data.get("is_error") is True
+            return [Event(kind, said, text(data, "id"), is_error=failed)]
         case {"type": "usage", **data}:
             return [Event("usage", usage=_usage(data))]
+        case {**data} if data:
+            return [Event("text", _said(data) or "(JSON)")]
         case _:
             return [Event("text", line.strip())] if line.strip() else []
+
+
+def _said(value: object, depth: int = 4) -> str:
+    """The text in an object of another shape than ours."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, list) and depth:
+        return next(filter(None, (_said(each, depth - 1) for each in value[:20])), "")
+    if not isinstance(value, dict) or not depth:
+        return ""
+    return next(filter(None, (_said(value.get(key), depth - 1) for key in _TEXTS)), "")
 
 
 def _usage(data: Json) -> Usage | None:

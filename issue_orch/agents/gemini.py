@@ -105,8 +105,10 @@ def parse(line: str) -> list[Event]:
                 )
             ]
         case {"type": "tool_result", **data}:
+            failed = data.get("status") == "error"
+            said = text(data, "output") or text(obj(data, "error"), "message")
             return [
-                Event("tool_end", id=text(data, "tool_id"), is_error=data.get("status") == "error")
+                Event("tool_end", said if failed else "", text(data, "tool_id"), is_error=failed)
             ]
         case {"type": "error", **data}:
             return [Event("error", text(data, "message"))]

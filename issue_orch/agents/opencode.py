@@ -95,13 +95,14 @@ def _events(data: Json, part: Json) -> list[Event]:
 def _tool(part: Json) -> list[Event]:
     """It comes when the tool has ended."""
     state, key = obj(part, "state"), text(part, "callID")
+    name, said = text(part, "tool"), text(state, "error")
     failed = state.get("status") == "error"
     events = [
-        Event("tool", tool(text(part, "tool"), state.get("input")), id=key),
-        Event("tool_end", id=key, is_error=failed),
+        Event("tool", tool(name, state.get("input")), id=key),
+        Event("tool_end", said, key, is_error=failed),
     ]
-    denied = failed and re.search(r"rule which prevents|permission|rejected", text(state, "error"))
-    return [*events, Event("denied", text(part, "tool"))] if denied else events
+    denied = failed and re.search(r"rule which prevents|permission|rejected", said)
+    return [*events, Event("denied", f"{name} ({said})")] if denied else events
 
 
 def _step_finish(part: Json) -> list[Event]:

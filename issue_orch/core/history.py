@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, get_args
 
-from .outcomes import CONSEQUENCES
+from .outcomes import CONSEQUENCES, ENDED
 
 AUTOMATIC = (
     "GitHub"  # the author of guidance that no person gave to this session: what was seen on GitHub
@@ -187,7 +187,8 @@ def entry_of(line: Mapping[str, Any]) -> Entry:
 class Counters(NamedTuple):
     """The one counter of what runs without a person, folded from the history: launches of the agent, and what they were
     for. `_renewed` alone sets it back. `heard` are the messages that were looked at, `stale` those of them that lay there
-    when the session was given to a person; `head` is what was published last."""
+    when the session was given to a person; `head` is what was published last. `cause`: why its claim does not hold or what
+    it was denied, on which a person can act, whatever follows from it; `fault`: the first of failures in a row."""
 
     launches: int = 0
     failures: int = 0
@@ -201,6 +202,8 @@ class Counters(NamedTuple):
     head: str = ""
     heard: frozenset[str] = frozenset()
     stale: frozenset[str] = frozenset()
+    cause: str = ""
+    fault: str = ""
 
 
 _TALLIES = {
@@ -221,7 +224,7 @@ def counters(entries: Iterable[Entry]) -> Counters:
 
 
 def count(state: Counters, entry: Entry) -> Counters:
-    state = _renewed(state, entry)._replace(claim=_claim(state, entry))
+    state = _because(_renewed(state, entry)._replace(claim=_claim(state, entry)), entry)
     match entry:
         case Exit(outcome=outcome) if CONSEQUENCES.get(outcome) == "wait":
             return state._replace(launches=max(0, state.launches - 1), waits=state.waits + 1)
@@ -239,6 +242,20 @@ def count(state: Counters, entry: Entry) -> Counters:
             return state._replace(follows=False, rounds=rounds)
         case _ if tally := _TALLIES.get(type(entry)):
             return state._replace(**{tally: getattr(state, tally) + 1})
+        case _:
+            return state
+
+
+def _because(state: Counters, entry: Entry) -> Counters:
+    match entry:
+        case Unready() | Rejected():  # what came before it was mended
+            return state._replace(cause=entry.reason)
+        case Failed():
+            return state._replace(fault=state.fault or entry.reason)
+        case Exit(message=message) if CONSEQUENCES.get(entry.outcome) == "next_turn":
+            telling = entry.outcome == "denied" or message.startswith(f"{ENDED}; ")
+            cause = message.removeprefix(f"{ENDED}; ") if telling else ""
+            return state._replace(cause=state.cause or cause, fault="")
         case _:
             return state
 

@@ -149,7 +149,8 @@ def before_running(at: Situation, has_agent_session: bool) -> Step:
         return End(hold="budget")
     if at.counted.failures > at.limits.retries:
         times = at.counted.failures
-        return Stick(f"its worker was lost {times} times without progress", failure=True)
+        words = f"its worker was lost {times} times without progress"
+        return Stick(_first_reason(words, at.counted.cause), failure=True)
     go = Go("guidance") if guidance else Go("words", words=CONTINUE)
     return _bounded(go if has_agent_session else Go("session"), at.counted, at.limits)
 
@@ -160,7 +161,8 @@ def _bounded(step: Step, counted: Counters, limits: Limits, why: str = "it never
         counted.launches >= limits.launches or counted.waits >= limits.waits
     ):
         times = counted.launches + counted.waits
-        return Stick(f"gave up after {times} starts without progress: {why}", failure=True)
+        words = f"gave up after {times} starts without progress: {why}"
+        return Stick(_first_reason(words, counted.cause), failure=True)
     return step
 
 
@@ -214,14 +216,20 @@ def _consequent(counted: Counters, limits: Limits, outcome: Outcome, now: float)
         case "next_turn":
             if counted.nudges < limits.nudges:
                 return Go("nudge", words=message)
-            return Stick(f"ended its turn without a report ({message})", failure=True)
+            words = "ended its turn without a report"
+            if counted.cause:
+                return Stick(_first_reason(f"it {words}", counted.cause), failure=True)
+            return Stick(f"{words} ({message})", failure=True)
         case "wait" if counted.waits >= limits.waits:
-            return Stick(f"{message} (gave up after {counted.waits} waits)", failure=True)
+            words = f"{message} (gave up after {counted.waits} waits)"
+            return Stick(_first_reason(words, counted.cause), failure=True)
         case "wait":
             until = outcome.retry_at or now + limits.longest_backoff
             return Wait(max(until, now + _delay(counted.waits, limits)), message)
         case "retry" | "fresh" if counted.failures > limits.retries:
-            return Stick(f"{message} (gave up after {counted.failures} attempts)", failure=True)
+            words = f"{message} (gave up after {counted.failures} attempts)"
+            first = counted.cause or (counted.fault if consequence == "fresh" else "")
+            return Stick(_first_reason(words, first), failure=True)
         case "retry":
             until = max(now + _delay(counted.failures, limits), outcome.retry_at or 0)
             return Wait(until, message)
@@ -233,6 +241,18 @@ def _consequent(counted: Counters, limits: Limits, outcome: Outcome, now: float)
             return End(hold="budget")
         case _:
             assert_never(consequence)
+
+
+def _first_reason(words: str, first: str) -> str:
+    """What a person can act on comes first, with what followed from it in brackets."""
+    first = _for_person(first)
+    return words if not first or first in words else f"{first} (then {words})"
+
+
+def _for_person(reason: str) -> str:
+    """Why a claim does not hold, without what its last line orders the worker to do."""
+    fact = reason.rpartition("\n")[0] or reason
+    return fact.removeprefix("You reported complete, but ").removesuffix(".")
 
 
 def _delay(times: int, limits: Limits) -> float:
@@ -256,7 +276,7 @@ def after_claim(
         else counted.unready > limits.nudges
     )
     return (
-        Stick(reason, failure=True)
+        Stick(_for_person(reason), failure=True)
         if again
         else _bounded(Go("words", words=reason), counted, limits, reason)
     )

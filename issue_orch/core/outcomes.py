@@ -25,6 +25,7 @@ Ending = Literal[
     "crashed",
 ]
 Consequence = Literal["next_turn", "retry", "wait", "fresh", "stuck", "hold"]
+ENDED = "the agent ended its turn"
 TEXT_CAP = 2000
 LINE = 160
 RUNNING_CAP = 32
@@ -127,6 +128,7 @@ class Turn(NamedTuple):
 
     `usage` is exact (scope session or process), `rough` what was seen after it, `retry_at` and `error` of the
     retry that goes on. `unknown`: a cost that was not understood is in no later reading. `calling`: as Event's `call`.
+    `fault`: what the last tool that failed said, while none has `worked`.
     """
 
     session_id: str | None = None
@@ -140,6 +142,8 @@ class Turn(NamedTuple):
     retries: int = 0
     denied: tuple[str, ...] = ()
     running: tuple[Tool, ...] = ()
+    fault: str = ""
+    worked: bool = False
     activity: str = ""
     active_at: float | None = None
     unknown: bool = False
@@ -167,8 +171,7 @@ def fold(turn: Turn, event: Event, now: float, prices: Prices | None = None) -> 
             running = (*turn.running, Tool(event.id, one_line(text, 60), now))[-RUNNING_CAP:]
             return _went_on(turn)._replace(activity=one_line(text, LINE), running=running)
         case "tool_end":
-            running = tuple(tool for tool in turn.running if tool.id != event.id)
-            return turn._replace(running=running)
+            return _tool_ended(turn, event)
         case "call":
             return turn._replace(calling=True)
         case "usage":
@@ -176,11 +179,25 @@ def fold(turn: Turn, event: Event, now: float, prices: Prices | None = None) -> 
         case "retry" | "error":
             return _failed(turn, event, now)
         case "denied":
-            denied = dict.fromkeys((*turn.denied, one_line(text, 60)))
-            return turn._replace(denied=tuple(denied)[-RUNNING_CAP:])
+            return _denied(turn, one_line(text, LINE))
         case "final":
             return turn._replace(final=event._replace(text=text), running=())
     return turn
+
+
+def _tool_ended(turn: Turn, event: Event) -> Turn:
+    running = tuple(tool for tool in turn.running if tool.id != event.id)
+    worked = turn.worked or not event.is_error
+    last = next(filter(None, (line.strip() for line in reversed(event.text.splitlines()))), "")
+    fault = "" if worked else one_line(last, LINE) or turn.fault
+    return turn._replace(running=running, worked=worked, fault=fault)
+
+
+def _denied(turn: Turn, denial: str) -> Turn:
+    """A tool that is named again, without the reason, is known."""
+    if any(each.startswith(f"{denial} (") for each in turn.denied):
+        return turn
+    return turn._replace(denied=tuple(dict.fromkeys((*turn.denied, denial)))[-RUNNING_CAP:])
 
 
 def _went_on(turn: Turn) -> Turn:

@@ -17,7 +17,9 @@ _LOOKS = {
     "denied": ("! ", "red"),
     "error": ("! ", "red"),
     "final": ("= ", "bold"),
+    "alive": ("", "dim"),  # of what the adapter does not know
 }
+_LAST_LINES = 20  # of what a tool that failed said
 
 
 class Line(NamedTuple):
@@ -42,11 +44,14 @@ class Rendering:
         """`parse` is that of the agent's adapter."""
         self.parse = parse
         self.running: dict[str, tuple[str, float]] = {}
-        self.latest = ""
+        self.latest = self.said = ""
         self.clock = ""
 
     def lines(self, raw: str, at: float) -> Lines:
-        for event in self.parse(raw):
+        events = [*self.parse(raw)]
+        if not events and not raw.lstrip().startswith(("{", "[")):  # stderr, mostly
+            events = [Event("alive", raw)]
+        for event in events:
             if event.kind == "tool_end":
                 yield from self._tool_end(event, at)
             elif event.kind in _LOOKS:
@@ -54,12 +59,13 @@ class Rendering:
 
     def _event_lines(self, event: Event, at: float) -> Lines:
         text = sanitise(redact(event.text)).strip()
-        if not text:
+        if not text or (event.kind == "final" and text == self.said):
             return
+        self.said = text
         if event.kind == "tool":
             self.latest = event.id
             self.running[event.id] = (text, at)
-        rows = text.split("\n") if event.kind in {"text", "final"} else [one_line(text, 500)]
+        rows = [one_line(text, 500)] if event.kind in {"tool", "retry"} else text.split("\n")
         mark, style = _LOOKS[event.kind]
         clock = time.strftime("%H:%M:%S", time.localtime(at)) if at else ""
         shown, self.clock = clock if clock != self.clock else "", clock
@@ -74,3 +80,7 @@ class Rendering:
             named = f": {one_line(name, 60)}" if name and event.id != self.latest else ""
             text = f"  {'failed' if event.is_error else 'done'}{after}{named}"
             yield Line("", text, "red" if event.is_error else "dim")
+        said = sanitise(redact(event.text)).strip().split("\n") if event.is_error else []
+        if len(said) > _LAST_LINES:
+            yield Line("", f"  … {len(said) - _LAST_LINES} lines before (logs --raw)", "dim")
+        yield from (Line("", f"  {row}".rstrip(), "") for row in said[-_LAST_LINES:] if row)

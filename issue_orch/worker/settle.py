@@ -73,19 +73,19 @@ def settle(job: Job, gh: GitHub) -> Settled:
 
 
 def _unready(repo: Repo, path: str, branch: Branch, has_commits: bool) -> str | None:
-    """Why a claim of completion does not hold: words for the worker."""
+    """Why a claim of completion does not hold: words for the worker, who is told in the last line what to do."""
     on = git(repo, "symbolic-ref", "--short", "-q", "HEAD", worktree=path, check=False).stdout
     if on.strip() != branch:
         return (
-            f"You reported complete, but the worktree is on {on.strip() or 'a detached HEAD'}, not on {branch}. "
+            f"You reported complete, but the worktree is on {on.strip() or 'a detached HEAD'}, not on {branch}.\n"
             f"Bring your commits onto {branch} and report complete again."
         )
     if not has_commits:
-        return "You reported complete, but there is no commit on your branch. Commit your work, then report complete again."
+        return "You reported complete, but there is no commit on your branch.\nCommit your work, then report complete again."
     if dirty := dirt(repo, path):
         names = ", ".join(dirty[:10]) + (" …" if len(dirty) > 10 else "")
         return (
-            f"You reported complete, but these files are not committed: {names}. "
+            f"You reported complete, but these files are not committed: {names}.\n"
             "Commit what belongs to the task, delete what does not, then report complete again."
         )
     return None
@@ -94,11 +94,11 @@ def _unready(repo: Repo, path: str, branch: Branch, has_commits: bool) -> str | 
 def _rejection(pushed: Rejected, branch: Branch, remote: str) -> str:
     if pushed.kind == "non_fast_forward":
         return (
-            f"The push of {branch} was rejected: the branch on the remote has commits that yours does not have. "
+            f"The push of {branch} was rejected: the branch on the remote has commits that yours does not have.\n"
             f"They are fetched already: run `git merge refs/remotes/{remote}/{branch}` on {branch} (never rebase, never "
             "force), keep what they did, test, then report complete again."
         )
-    return f"The remote rejected the push of {branch}: {pushed.message}. Mend it on your branch, then report complete again."
+    return f"The remote rejected the push of {branch}: {pushed.message}.\nMend it on your branch, then report complete again."
 
 
 def _open_pull(job: Job, gh: GitHub, head: CommitSha) -> Settled:
@@ -112,7 +112,7 @@ def _open_pull(job: Job, gh: GitHub, head: CommitSha) -> Settled:
             return Settled(
                 "unready",
                 f"{given} is not an open pull request from {status['branch']} into {status['base']} "
-                "with your last commit. Give the right one with --pr.",
+                "with your last commit.\nGive the right one with --pr.",
             )
         return Settled(
             "unready", "Open the pull request yourself, then report complete with --pr URL."
@@ -141,7 +141,7 @@ def _on_base(job: Job) -> Settled | None:
         return Settled("pushed", pushed_words(status, pushed[0]))
     if not left:
         words = (
-            f"You reported complete, but there is no commit on {branch} that {base} has not got. "
+            f"You reported complete, but there is no commit on {branch} that {base} has not got.\n"
         )
         return Settled("unready", f"{words}Commit your work, then report complete again.")
     return None

@@ -14,6 +14,7 @@ from issue_orch.agents import base, registry
 from issue_orch.core import outcomes
 from issue_orch.core.outcomes import Event, Outcome, Turn
 from issue_orch.core.prices import Usage
+from issue_orch.terminal.log import Rendering
 
 RECORDED = Path(__file__).with_name("recorded")
 NOW = 1_800_000_000.0
@@ -104,7 +105,8 @@ def test_a_run_that_was_killed_in_a_tool_still_shows_the_tool(agent: str) -> Non
 
 
 def test_the_denied_tool_is_named() -> None:
-    assert replay("claude-denied").turn.denied == ("Write",)
+    (denied,) = replay("claude-denied").turn.denied
+    assert denied.startswith("Write (Claude requested permissions to write to /outside.txt")
 
 
 def test_a_rejected_usage_limit_of_a_subscription_says_until_when() -> None:
@@ -139,7 +141,7 @@ def test_lines_of_an_unknown_cli() -> None:
     assert command.parse('{"type": "session", "session_id": "x"}') == [
         Event("session", session_id="x")
     ]
-    assert command.parse('{"other": 1}') == [Event("text", '{"other": 1}')]
+    assert command.parse('{"other": 1}') == [Event("text", "(JSON)")]
 
 
 def known_words() -> list[str]:
@@ -226,3 +228,164 @@ def test_no_line_breaks_a_parser_or_what_follows(agent: str, lines: list[str], c
 
 def test_deeply_nested_json_is_no_event() -> None:
     assert registry.load("claude").parse('{"a":' * 100_000) == []
+
+
+# The texts of what failed
+
+
+def fold(agent: str, *lines: object) -> Turn:
+    turn = Turn()
+    for line in lines:
+        for event in registry.load(agent).parse(json.dumps(line)):
+            turn = outcomes.fold(turn, event, NOW)
+    return turn
+
+
+BWRAP = "bwrap: execvp codex-linux-sandbox: No such file or directory"
+
+
+def codex_item(status: str, **fields: object) -> dict[str, object]:
+    item = {"id": "1", "type": "command_execution", "status": status, **fields}
+    return {"type": "item.completed", "item": item}
+
+
+@pytest.mark.parametrize(
+    ("agent", "line"),
+    [
+        ("codex", codex_item("failed", aggregated_output=f"a\n{BWRAP}\n\n")),
+        (
+            "codex",
+            {
+                "type": "item.completed",
+                "item": {
+                    "id": "1",
+                    "type": "mcp_tool_call",
+                    "status": "failed",
+                    "error": {"message": BWRAP},
+                },
+            },
+        ),
+        (
+            "claude",
+            {
+                "type": "user",
+                "message": {
+                    "content": [
+                        {
+                            "type": "tool_result",
+                            "content": f"Exit code 1\n{BWRAP}",
+                            "is_error": True,
+                        }
+                    ]
+                },
+            },
+        ),
+        (
+            "claude",
+            {
+                "type": "user",
+                "message": {
+                    "content": [
+                        {
+                            "type": "tool_result",
+                            "content": [{"type": "text", "text": BWRAP}],
+                            "is_error": True,
+                        }
+                    ]
+                },
+            },
+        ),
+        (
+            "opencode",
+            {
+                "type": "tool_use",
+                "part": {
+                    "tool": "bash",
+                    "callID": "1",
+                    "state": {"status": "error", "error": BWRAP},
+                },
+            },
+        ),
+        ("gemini", {"type": "tool_result", "tool_id": "1", "status": "error", "output": BWRAP}),
+        (
+            "gemini",
+            {"type": "tool_result", "tool_id": "1", "status": "error", "error": {"message": BWRAP}},
+        ),
+        ("command", {"type": "tool_end", "id": "1", "text": BWRAP, "is_error": True}),
+    ],
+)
+def test_what_a_tool_that_failed_said_is_kept(agent: str, line: dict[str, object]) -> None:
+    """In the log, and where nothing worked in why the turn ended."""
+    (end,) = (
+        event for event in registry.load(agent).parse(json.dumps(line)) if event.kind == "tool_end"
+    )
+    assert end.is_error and BWRAP in end.text
+    outcome = base.ending(registry.load("command"), 0, fold(agent, line), "", NOW)
+    assert outcome == Outcome(
+        "ended", f"the agent ended its turn; nothing that it ran worked: {BWRAP}"
+    )
+    shown = [each.text for each in Rendering(registry.load(agent).parse).lines(json.dumps(line), 0)]
+    assert shown[-1].strip() == BWRAP
+
+
+def test_a_command_that_failed_among_others_is_no_reason() -> None:
+    failed, fine = codex_item("failed", aggregated_output="no match"), codex_item("completed")
+    for lines in ([failed, fine], [fine, failed]):
+        assert not fold("codex", *lines).fault
+
+
+@pytest.mark.parametrize(
+    ("stderr", "expected"),
+    [
+        (
+            "error: unexpected argument '--no-such-flag-xyz' found\n\nUsage: codex exec\n\n"
+            "For more information, try '--help'.\n",
+            "error: unexpected argument '--no-such-flag-xyz' found",
+        ),
+        (
+            "node:internal\n\nError: Cannot find module 'x'\n    at y\n",
+            "Error: Cannot find module 'x'",
+        ),
+        ("Traceback (most recent call last):\n  x\nValueError: no\n", "ValueError: no"),
+        ("thinking\nfatal: not a repository\nbye\n", "fatal: not a repository"),
+        ("one\ntwo\n\n", "two"),
+        ("", "no message"),
+    ],
+)
+def test_the_line_of_stderr_that_says_why(stderr: str, expected: str) -> None:
+    outcome = base.ending(registry.load("codex"), 2, Turn(), stderr, NOW)
+    assert outcome == Outcome("crashed", f"the agent ended with exit code 2: {expected}")
+
+
+def test_why_a_tool_was_denied_is_said_once() -> None:
+    why = "This command uses the & background operator, which defers execution"
+    denial = {
+        "type": "system",
+        "subtype": "permission_denied",
+        "tool_name": "Bash",
+        "decision_reason": "rule",
+        "message": why,
+    }
+    result = {
+        "type": "result",
+        "permission_denials": [{"tool_name": "Bash"}, {"tool_name": "Edit"}],
+    }
+    turn = fold("claude", denial, denial, result)
+    assert turn.denied == (f"Bash ({why})", "Edit")
+    del denial["message"]
+    assert fold("claude", denial).denied == ("Bash (rule)",)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('{"type":"assistant","message":{"content":[{"type":"text","text":"Hello"}]}}', "Hello"),
+        ('{"level":"info","msg":" up "}', "up"),
+        ('{"a":1}', "(JSON)"),
+        ('{"type":"result","result":"Done."}', "Done."),
+        ("no { JSON", "no { JSON"),
+        ("{}", "{}"),
+    ],
+)
+def test_json_of_another_shape_is_shown_by_the_text_in_it(line: str, expected: str) -> None:
+    assert registry.load("command").parse(line) == [Event("text", expected)]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from issue_orch.agents.command import parse
+from issue_orch.agents.registry import load
 from issue_orch.store.files import session_folder
 from issue_orch.store.leases import take
 from issue_orch.store.log import LogReader
@@ -103,6 +104,36 @@ def test_nothing_dangerous_is_rendered(tmp_path: Path) -> None:
         (event(type="tool", text="a\x1b[1m\nb"), 0),
     )
     assert rendered(log) == [("", "hello [redacted]"), ("", "> a b")]
+
+
+def shown(parse_of: str, *lines: str) -> list[str]:
+    rendering = Rendering(load(parse_of).parse)
+    return [each.text for line in lines for each in rendering.lines(line, 0)]
+
+
+def test_the_last_words_are_shown_once() -> None:
+    said = '{"type":"assistant","message":{"content":[{"type":"text","text":"Done."}]}}'
+    result = '{"type":"result","subtype":"success","result":"%s"}'
+    assert shown("claude", said, result % "Done.") == ["Done."]
+    assert shown("claude", said, result % "Done, too.") == ["Done.", "= Done, too."]
+    assert shown("claude", result % "Done.") == ["= Done."]
+
+
+def test_errors_are_shown_whole() -> None:
+    long = "\\n".join(f"line {number}" for number in range(30))
+    error = f'{{"type":"error","message":"{"x" * 900}\\nand more"}}'
+    assert shown("codex", error) == ["! " + "x" * 900, "  and more"]
+    item = f'{{"type":"command_execution","status":"failed","aggregated_output":"{long}"}}'
+    rows = shown("codex", f'{{"type":"item.completed","item":{item}}}')
+    assert rows[:3] == ["  failed", "  … 10 lines before (logs --raw)", "  line 10"]
+    assert rows[-1] == "  line 29"
+
+
+@pytest.mark.parametrize("agent", ["claude", "codex", "opencode", "gemini"])
+def test_what_an_agent_says_on_stderr_is_shown(agent: str) -> None:
+    """What its adapter does not know; JSON that it does not know is not for people."""
+    lines = ("error: unexpected argument '--x' found", "", '{"type":"brand.new"}', '["x"]')
+    assert shown(agent, *lines) == ["error: unexpected argument '--x' found"]
 
 
 @pytest.fixture

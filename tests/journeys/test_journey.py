@@ -357,3 +357,19 @@ def test_spawn_says_json_alone_on_stdout(scene: Scene) -> None:
         "worktreePath": str(scene.worktree(number)),
     }
     finish(scene, number)
+
+
+def test_a_claim_that_was_refused_is_what_is_shown_whatever_follows(scene: Scene) -> None:
+    """The worker leaves its branch, claims, and then only talks."""
+    scene.agent(
+        'if [ "$attempt" = 1 ]; then\n'
+        'commit x.txt; git checkout -q -b other; git branch -q -D "issue-$issue"\n'
+        'report complete --title t --body b\nfi\nsay "that is all"\n'
+    )
+    number = scene.issue()
+    scene.orch("spawn", str(number), check=True)
+    reason = scene.wait_status(number, "stuck")["stuckReason"]
+    assert reason == (
+        f"the worktree is on other, not on issue-{number} (then it ended its turn without a report)"
+    )
+    assert f"STUCK: {reason}" in scene.orch("show", str(number)).out.replace("\n  ", " ")
