@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from os.path import dirname
 from typing import Literal
@@ -21,22 +22,14 @@ def examine_agent(context: Context) -> Iterator[Found]:
     """All that is found of the agent that is configured. Raises Expected where it cannot be started at all."""
     require_agent(context)
     name, config = context.config.agent, context.config
-    command = config.agent_settings(name).command
+    settings = config.agent_settings(name)
+    command = settings.command
     programs = {name: command[0]} if command and name in BUILT_IN_AGENTS else {}
-    found = registry.look(context.env, programs, (adapter_name(name),))
+    found = registry.look(context.env, programs, (adapter_name(name),), settings.env)
     if not found:
         yield "ok", f"{name}: {' '.join(command)[:100]}", "", ""
-    for _, path, version, signed_in, problem, old in found:
-        said = f"{name} {version or ''}"
-        if problem:
-            yield "error", f"{said}: {problem}", "install another version", ""
-        elif old:
-            text = f"{said} is older than {old}, with which it was tried"
-            yield "warning", text, "update it", ""
-        elif signed_in is None:
-            yield "warning", f"{said}: no sign-in was found", f"start {name}, sign in", ""
-        else:
-            yield "ok", f"{said} at {path}, signed in by {signed_in}", "", ""
+    for each in found:
+        yield from _examine(each, programs.get(name))
     yield from _find_trust(context)
     if context.ceilings.limited and not load_adapter(name).CAPABILITIES.caps_own_cost:
         text = (
@@ -44,6 +37,24 @@ def examine_agent(context: Context) -> Iterator[Found]:
             "that run when it is reached"
         )
         yield "warning", text, "keep max_workers low", "budget"
+
+
+def _examine(found: registry.Installed, program: str | None) -> Iterator[Found]:
+    """A version that was not tried is said beside the sign-in, never instead of it."""
+    own = load_adapter(found.name).CAPABILITIES
+    said = f"{found.name} {found.version or ''}".rstrip()
+    tried = f"{own.install}@{own.tried}"
+    if found.problem:
+        yield "error", f"{found.path} cannot be executed here: {found.problem}", tried, ""
+        return
+    if found.signed_in is None:
+        login = shlex.join([program or own.program, *own.login])
+        yield "error", f"{said} is not signed in", login, ""
+    else:
+        yield "ok", f"{said} at {found.path}, signed in by {found.signed_in}", "", ""
+    if found.odd:
+        text = f"{said} is {found.odd}, with which it was tried"
+        yield "warning", text, f"if it fails: {tried}", "version"
 
 
 def _find_trust(context: Context) -> Iterator[Found]:

@@ -16,7 +16,15 @@ from ..errors import Expected, SignInFailed
 from ..git import remote
 from ..git.run import Repo, find_admin_dir, find_repo, find_sha, git, own_commits_on
 from ..git.trust import changed_keys, dangerous_keys
-from ..github.sign_in import api_url, find_token, parse_remote, resolve_host
+from ..github.sign_in import (
+    api_url,
+    find_token,
+    is_here,
+    no_github,
+    parse_remote,
+    resolve_host,
+    web_host,
+)
 from ..store.files import load_sessions, make_state
 from ..store.ledger import Ceilings
 
@@ -61,6 +69,8 @@ def open_context(flags: Mapping[str, Any] | None = None, executing: bool = True)
 def _find_name(repo: Repo, config: Config) -> tuple[str, RepoName]:
     """Host and owner/name, from the configuration or from the remote."""
     url = remote_url(repo, config.remote)
+    if not config.github_base_url:
+        refuse_other_forge(url)
     host, name = parse_remote(url or "") or ("github.com", None)
     if config.repo:
         name = RepoName(config.repo)
@@ -78,6 +88,14 @@ def _find_name(repo: Repo, config: Config) -> tuple[str, RepoName]:
     )
 
 
+def refuse_other_forge(url: str | None) -> None:
+    if host := no_github(url or ""):
+        raise Expected(
+            f"{host} is no GitHub; issue-orch works with GitHub's issues and pulls",
+            "git remote set-url origin URL, or set remote or github.base_url in .issue-orch.toml",
+        )
+
+
 def remote_url(repo: Repo, remote: str) -> str | None:
     done = git(repo, "remote", "get-url", "--", remote, check=False)
     return done.stdout.strip() if done.code == 0 else None
@@ -87,6 +105,13 @@ def token_of(context: Context) -> Token | None:
     return find_token(context.base_url, context.env)
 
 
+def how_to_sign_in(context: Context) -> str:
+    host = web_host(context.base_url)
+    page = "personal-access-tokens/new" if host == "github.com" else "tokens"
+    made = "" if is_here(host) else f"; made at https://{host}/settings/{page}"
+    return f"gh auth login, or set GH_TOKEN (ISSUE_ORCH_TOKEN for any host){made}"
+
+
 def connect(context: Context) -> GitHub:
     """Raises SignInFailed when there is no token, and Expected when a worker may have said where it is to be sent."""
     from ..github.client import open_github
@@ -94,10 +119,7 @@ def connect(context: Context) -> GitHub:
     refuse_changed_keys(context)
     token = token_of(context)
     if token is None:
-        raise SignInFailed(
-            f"no token for {context.base_url}",
-            "gh auth login, or set GH_TOKEN (ISSUE_ORCH_TOKEN for any host)",
-        )
+        raise SignInFailed(f"no token for {context.base_url}", how_to_sign_in(context))
     return open_github(context.name, token, context.base_url, context.state, context.env)
 
 

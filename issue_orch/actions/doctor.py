@@ -33,6 +33,7 @@ from .context import (
     Context,
     connect,
     find_pushed,
+    how_to_sign_in,
     how_to_undo,
     look_at_keys,
     numbers,
@@ -219,7 +220,7 @@ def _check_github(context: Context) -> Findings:
     """The token: where it is from, what it may do, and whether it, or an agent that finds it, could merge."""
     token = token_of(context)
     if token is None:
-        yield Check("error", f"none for {context.base_url}", "gh auth login, or set GH_TOKEN")
+        yield Check("error", f"none for {context.base_url}", how_to_sign_in(context))
         return
     with connect(context) as gh:
         facts = gh.fetch_repo()

@@ -8,7 +8,7 @@ import select
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -107,22 +107,32 @@ def write_launch(context: Context, status: SessionStatus, committer: str | None 
 
 def require_agent(context: Context) -> None:
     """Before anything is made: is the agent there, and may it run under this budget?"""
-    from shutil import which
-
     agent = known_agent(context.config)
     settings, capabilities = context.config.agent_settings(agent), load_adapter(agent).CAPABILITIES
     program = settings.command[0] if settings.command else capabilities.program
-    if which(program, path=context.env.get("PATH")) is None:
-        raise Expected(
-            f"the agent {agent!r} needs {program}, which is not installed",
-            "install it, or choose another: issue-orch spawn --agent NAME (see docs/agents.md)",
-        )
+    _require_program(context.env, agent, program, capabilities.install)
     known = capabilities.reports_usd or settings.prices or context.config.budget_allow_unknown
     if context.ceilings.limited and not known:
         raise Expected(
             f"a budget is set, and {agent} does not report what it costs",
             f"set prices for [agents.{agent}], or budget.allow_unknown = true",
         )
+
+
+def _require_program(env: Mapping[str, str], agent: str, program: str, install: str) -> None:
+    from shutil import which
+
+    path = env.get("PATH")
+    if which(program, path=path):
+        return
+    if there := which(program, os.F_OK, path):
+        words = f"the agent {agent!r} needs {program}: {there} cannot be executed"
+        raise Expected(words, f"chmod +x {shlex.quote(there)}, or: {install or 'install it anew'}")
+    others = " or ".join(registry.installed(env)) or "NAME (see docs/agents.md)"
+    raise Expected(
+        f"the agent {agent!r} needs {program}, which is not installed",
+        f"{install or 'install it'}, or choose another: issue-orch spawn --agent {others}",
+    )
 
 
 class Starting:

@@ -18,7 +18,10 @@ class Capabilities(NamedTuple):
     """What is particular about a CLI, as tried (docs/agents.md).
 
     `sign_in` are the variables any of which signs it in, `inherits` its further ones. `credentials` is where it keeps
-    its sign-in: the variable for the folder, the folder below HOME without it, the file. `instructions` are the files
+    its sign-in: the variable for the folder, the folder below HOME without it, the files. `settings` are files of that
+    form, each with a pattern: what it matches there signs it in otherwise. `login` are the arguments that sign in, `asks`
+    those that say whether it is (since that version, others would call the model), and how yes and no look. `install`
+    is the command that installs it, without its version. `instructions` are the files
     of the repository that it reads as text by itself, as we start it. `missing` matches what it says when a session
     is gone. `shows_tools`: it says when a tool starts. `estimate` prices a run that was cut off. `dialogue` prepares a
     person for what its own terminal asks first.
@@ -28,7 +31,11 @@ class Capabilities(NamedTuple):
     tried: str = ""
     sign_in: tuple[str, ...] = ()
     inherits: tuple[str, ...] = ()
-    credentials: tuple[str, str, str] | None = None
+    credentials: tuple[str, ...] = ()
+    settings: tuple[tuple[str, str, str, str], ...] = ()
+    install: str = ""
+    login: tuple[str, ...] = ()
+    asks: tuple[str, tuple[str, ...], str, str] | None = None
     instructions: tuple[str, ...] = ()
     missing: str = ""
     reports_usd: bool = False

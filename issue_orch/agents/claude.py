@@ -36,6 +36,10 @@ CAPABILITIES = Capabilities(
         "GOOGLE_APPLICATION_CREDENTIALS",
     ),
     credentials=("CLAUDE_CONFIG_DIR", ".claude", ".credentials.json"),
+    settings=(("CLAUDE_CONFIG_DIR", ".claude", "settings.json", '"apiKeyHelper"'),),
+    install="npm install -g @anthropic-ai/claude-code",
+    login=("auth", "login"),
+    asks=("2.1.79", ("auth", "status"), r'"loggedIn":\s*true', r'"loggedIn":\s*false'),
     missing="No conversation found",
     dialogue="claude asks once whether you trust this folder, and `No, exit` is chosen there: "
     "take `Yes, I trust this folder` to come to the session",

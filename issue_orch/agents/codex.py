@@ -21,6 +21,12 @@ CAPABILITIES = Capabilities(
     sign_in=("CODEX_API_KEY", "OPENAI_API_KEY"),
     inherits=("CODEX_HOME",),
     credentials=("CODEX_HOME", ".codex", "auth.json"),
+    settings=(
+        ("CODEX_HOME", ".codex", "config.toml", r'(?m)^\s*model_provider\s*=\s*"(?!openai")'),
+    ),
+    install="npm install -g @openai/codex",
+    login=("login",),
+    asks=("0.0.0", ("login", "status"), r"(?m)^(Logged in|API key)", r"(?m)^Not logged in"),
     missing="no rollout found|thread not found|session .* not found",
     dialogue="codex may ask about access to this folder: `Open restricted` is right, and keeps off what "
     "the branch brings in .codex; to trust it would hold for the whole clone",

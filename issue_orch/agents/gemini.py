@@ -23,7 +23,12 @@ CAPABILITIES = Capabilities(
         "GOOGLE_CLOUD_LOCATION",
         "GOOGLE_APPLICATION_CREDENTIALS",
     ),
-    credentials=("", ".gemini", "oauth_creds.json"),
+    credentials=("", ".gemini", "oauth_creds.json", "gemini-credentials.json"),
+    settings=(
+        ("", ".gemini", "settings.json", r'"selectedType"\s*:\s*"(vertex|compute|cloud)'),
+        ("", ".gemini", ".env", r"(?m)^\s*(export\s+)?(GEMINI|GOOGLE)_API_KEY\s*="),
+    ),
+    install="npm install -g @google/gemini-cli",
     missing="Error resuming session",
 )
 _MODEL = "gemini-2.5-pro"  # without -m each prompt costs one more call that chooses the model

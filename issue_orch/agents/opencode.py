@@ -30,6 +30,12 @@ CAPABILITIES = Capabilities(
         "XAI_API_KEY",
     ),
     credentials=("XDG_DATA_HOME", ".local/share", "opencode/auth.json"),
+    settings=tuple(
+        ("XDG_CONFIG_HOME", ".config", f"opencode/{name}", r'"provider"\s*:')
+        for name in ("opencode.json", "opencode.jsonc", "config.json")
+    ),
+    install="npm install -g opencode-ai",
+    login=("auth", "login"),
     missing="Session not found",
 )
 # A question that nobody can answer ends the run without a word: allow or deny, never ask.

@@ -218,7 +218,13 @@ class Rest:
         try:
             reply = connection.exchange(method, url, body, headers)
         except (requests.RequestException, ValueError, OverflowError) as error:
-            problem = f"{self._origin.host} cannot be reached: {reason(error)} ({method} {url})"
+            why, hint = reason(error), "check the network, then try again"
+            if "WRONG_VERSION_NUMBER" in why or "HTTP_REQUEST" in why:
+                why, hint = (
+                    "it answers, but not in https",
+                    "set github.base_url to its API's address",
+                )
+            problem = f"{self._origin.host} cannot be reached: {why} ({method} {url})"
         else:
             self._statuses.append(reply.status_code)
             self._said.update(reply.headers)
@@ -229,7 +235,7 @@ class Rest:
                 raise
             return reply
         self._statuses.append(0)
-        raise Unreachable(redact(problem, (self._token,)), "check the network, then try again")
+        raise Unreachable(redact(problem, (self._token,)), hint)
 
     def _refuse_before_limit(self, request: str) -> None:
         """What the server asked some command of this clone to wait for holds for the next one, too."""

@@ -28,7 +28,7 @@ def find_token(
         if value := env.get(name, "").strip():
             hide_process()
             return Token(value, name, host)
-    if _is_here(host):
+    if is_here(host):
         return None
     # What is left of the variables is for other hosts, and gh would not mind.
     own = {name: value for name, value in env.items() if name not in (*OF_GITHUB, *OF_ENTERPRISE)}
@@ -46,14 +46,14 @@ def _variables(host: str, env: Mapping[str, str]) -> tuple[str, ...]:
     """A token of one host in the environment is never offered to another."""
     named = env.get("GH_HOST", "").lower()
     tenant = host.endswith(".ghe.com")
-    if host == "github.com" or (tenant and named == host) or _is_here(host):
+    if host == "github.com" or (tenant and named == host) or is_here(host):
         return OF_GITHUB
     if tenant or named not in ("", host):
         return ()
     return OF_ENTERPRISE
 
 
-def _is_here(host: str) -> bool:
+def is_here(host: str) -> bool:
     """Whether a host, with its port or without, is this machine: a server of one's own, for trying things out."""
     return is_loopback(urlsplit(f"//{host}").hostname or "")
 
@@ -88,6 +88,21 @@ def resolve_host(url: str, host: str, run: Callable[..., Done] = run) -> str:
     found = re.search(r"(?m)^hostname (\S+)$", done.stdout)
     meant = found[1].lower() if found and not done.code else host
     return "github.com" if meant == "ssh.github.com" else meant
+
+
+_OTHERS = r"gitlab\.com|bitbucket\.org|codeberg\.org|gitea\.com|gitee\.com|git\.sr\.ht"
+_AZURE = r"(.+\.)?dev\.azure\.com|.+\.visualstudio\.com"
+_BY_NAME = r"(gitlab|bitbucket|gitea|forgejo)\..+"  # as people call their own
+
+
+def no_github(url: str) -> str:
+    """The host of a remote that is another forge's for sure; '' otherwise."""
+    try:
+        host = urlsplit(SCP_LIKE.sub(r"ssh://\1/\2", url)).hostname or ""
+    except ValueError:
+        return ""
+    host = host.removeprefix("www.")
+    return host if re.fullmatch(f"(altssh\\.)?({_OTHERS})|{_AZURE}|{_BY_NAME}", host) else ""
 
 
 def api_url(host: str) -> str:

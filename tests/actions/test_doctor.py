@@ -352,6 +352,40 @@ def test_that_codex_trusts_the_clone_is_said_with_what_it_means_for_attach(
         assert str(config) in rows[0][2] or state == "ok"
 
 
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ("0.100.0", ("warning", "codex 0.100.0 is older than 0.169.0, with which it was tried")),
+        ("0.169.0", None),
+        ("0.999.0", ("warning", "codex 0.999.0 is newer than 0.169.0, with which it was tried")),
+    ],
+)
+def test_an_agent_that_is_not_signed_in_is_an_error_whatever_its_version(
+    scene: Scene, said: str, version: tuple[str, str] | None
+) -> None:
+    set_up_codex(scene)
+    (scene.folder / "codex").write_text(f"#!/bin/sh\necho codex-cli {said}\n")
+    del scene.env["OPENAI_API_KEY"]
+    found = look(scene, code=1)
+    login = f"{scene.folder}/codex login"
+    assert found["agent"] == [("error", f"codex {said} is not signed in", login)]
+    assert (found["version"][0][:2] if version else found.get("version")) == version
+    (scene.home / ".codex" / "auth.json").write_text('{"OPENAI_API_KEY": "made-up"}')
+    found = look(scene, code=0)
+    assert found["agent"][0][0] == "ok" and "auth.json" in found["agent"][0][1]
+    assert ("version" in found) == bool(version)
+
+
+def test_an_agent_that_does_not_run_is_an_error_with_the_command_that_installs_it(
+    scene: Scene,
+) -> None:
+    set_up_codex(scene)
+    (scene.folder / "codex").write_bytes(b"\x7fELF of another machine")
+    (row,) = look(scene, code=1)["agent"]
+    assert row[0] == "error" and "cannot be executed here" in row[1]
+    assert row[2] == "npm install -g @openai/codex@0.169.0"
+
+
 @pytest.mark.parametrize("text", ["projects = 3\n", "[projects.x]\ntrust_level = 1\n", "[broken"])
 def test_a_configuration_of_codex_that_says_nothing_of_trust(scene: Scene, text: str) -> None:
     set_up_codex(scene)

@@ -486,6 +486,74 @@ def test_a_sign_in_that_is_a_file(agent: str, file: str, tmp_path: Path) -> None
     ]
 
 
+@pytest.mark.parametrize(
+    ("agent", "version", "says", "files", "variables", "by"),
+    [
+        # the keychain of a Mac, say: no file
+        ("claude", "2.1.329", '{ "loggedIn": true }', {}, {}, "claude auth status"),
+        ("codex", "0.169.0", "Logged in using ChatGPT", {}, {}, "codex login status"),
+        # a file that signs in no longer
+        ("claude", "2.1.329", '{"loggedIn": false}', {".claude/.credentials.json": "{}"}, {}, None),
+        ("codex", "0.171.0", "Not logged in", {".codex/auth.json": "{}"}, {}, None),
+        ("opencode", "1.18.33", "", {".local/share/opencode/auth.json": ""}, {}, None),
+        # what it says is not understood: the file counts
+        ("claude", "2.1.329", "?", {".claude/.credentials.json": "{}"}, {}, ".credentials.json"),
+        # too old to be asked: it would take the words for a prompt
+        ("claude", "2.1.50", '{"loggedIn": true}', {}, {}, None),
+        # by settings of its own
+        ("codex", "0.169.0", "Not logged in", {".codex/config.toml": 'model_provider = "me"'}, {}, "config.toml"),
+        ("codex", "0.169.0", "Not logged in", {".codex/config.toml": 'model_provider = "openai"'}, {}, None),
+        ("claude", "2.1.329", '{"loggedIn":false}', {".claude/settings.json": '{"apiKeyHelper":"x"}'}, {}, "settings.json"),
+        ("gemini", "0.61.0", "", {".gemini/.env": "GEMINI_API_KEY=x"}, {}, ".env"),
+        ("gemini", "0.61.0", "", {".gemini/settings.json": '{"selectedType": "gemini-api-key"}'}, {}, None),
+        ("opencode", "1.18.33", "", {".config/opencode/opencode.json": '{"provider": {}}'}, {}, "opencode.json"),
+        # by a variable that the configuration passes on
+        ("codex", "0.169.0", "Not logged in", {}, {"AZURE_OPENAI_API_KEY": "x"}, "AZURE_OPENAI_API_KEY"),
+        ("codex", "0.169.0", "Not logged in", {}, {"SOME_URL": "x"}, None),
+    ],
+)  # fmt: skip
+def test_what_signs_an_agent_in(
+    agent: str,
+    version: str,
+    says: str,
+    files: dict[str, str],
+    variables: dict[str, str],
+    by: str | None,
+    tmp_path: Path,
+) -> None:
+    program = tmp_path / agent
+    program.write_text(
+        f"#!/bin/sh\nif [ \"$1\" = --version ]; then echo '{version}'; else echo '{says}'; fi\n"
+    )
+    program.chmod(0o755)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path), **variables}
+    (found,) = registry.look(env, {}, (agent,), variables)
+    assert found.problem is None and found.version == version
+    assert (found.signed_in is None) if by is None else (found.signed_in or "").endswith(by)
+
+
+@pytest.mark.parametrize(
+    ("version", "odd"),
+    [
+        ("2.1.329", ""),
+        ("2.1.330 (Claude Code)", "newer than 2.1.329"),
+        ("2.2.0", "newer than 2.1.329"),
+        ("2.1.99", "older than 2.1.329"),
+        ("v1.0.400-beta", "older than 2.1.329"),
+        ("no version", ""),
+    ],
+)
+def test_versions_that_were_not_tried(version: str, odd: str, tmp_path: Path) -> None:
+    program = tmp_path / "claude"
+    program.write_text(f"#!/bin/sh\necho '{version}'\n")
+    program.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    assert registry.look(env, {}, ("claude",))[0].odd == odd
+
+
 def test_adapters_load_nothing_heavy() -> None:
     code = (
         "import sys\nfrom issue_orch.agents import registry\n"
