@@ -60,8 +60,7 @@ def open_context(flags: Mapping[str, Any] | None = None, executing: bool = True)
     state = make_state(repo.common_dir)
     config = load_config(Path(repo.top), state, os.environ, flags or {}, executing=executing)
     host, name = _find_name(repo, config)
-    url = remote_url(repo, config.remote) or ""
-    base_url = config.github_base_url or api_url(resolve_host(url, host))
+    base_url = config.github_base_url or api_url(host)
     repo = repo._replace(find_token=partial(find_token, base_url, os.environ))
     return Context(repo, state, config, name, base_url, os.environ)
 
@@ -69,9 +68,10 @@ def open_context(flags: Mapping[str, Any] | None = None, executing: bool = True)
 def _find_name(repo: Repo, config: Config) -> tuple[str, RepoName]:
     """Host and owner/name, from the configuration or from the remote."""
     url = remote_url(repo, config.remote)
-    if not config.github_base_url:
-        refuse_other_forge(url)
     host, name = parse_remote(url or "") or ("github.com", None)
+    if url and not config.github_base_url:
+        host = resolve_host(url, host)
+        refuse_other_forge(url)
     if config.repo:
         name = RepoName(config.repo)
     if name:
