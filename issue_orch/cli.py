@@ -49,16 +49,18 @@ def init(
 @command("sandbox.demo")
 def demo(
     yes: bool = YES,
-    keep: bool = flag("Keep the sandbox folder, and say where it is.", "--keep"),
+    keep: bool = flag("Leave the sandbox running, and say how it is ended.", "--keep"),
 ) -> None:
     """Show the whole idea on a GitHub that lives inside the demo.
 
     It needs no account, no token, no agent and no network, takes under a minute and leaves nothing behind. In a
-    terminal you answer the worker's question; with --yes it answers for you.
+    terminal you answer the worker's question; with --yes it answers for you. With --keep the sandbox goes on, to
+    look around in.
 
     \b
     Examples:
       issue-orch demo
+      issue-orch demo --keep
       issue-orch demo --yes
     """
 

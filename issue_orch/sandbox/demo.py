@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Expected
+from ..terminal.io import colours
+from ..terminal.sessions import paint
+from .kept import Pages, Stay, write_door
 from .scene import Scene
 from .server import Sandbox
 
@@ -28,24 +32,27 @@ Sessions = dict[int, dict[str, Any]]
 
 def demo(yes: bool, keep: bool) -> int:
     """Returns 0 when everything that it promises happened; raises Expected otherwise."""
+    stay = Stay() if keep else None
+    if stay and stay.child:
+        return stay.wait()
     folder = Path(tempfile.mkdtemp(prefix="issue-orch-demo-"))
     try:
-        with Sandbox(folder / "github") as sandbox:
+        with Pages(folder / "github") as sandbox:
             scene = set_scene(folder, sandbox)
             try:
-                play(scene, interactive=not yes and sys.stdin.isatty())
+                done = play(scene, interactive=not yes and sys.stdin.isatty())
+                say_what_is_next(scene, done, stay)
+                if stay:
+                    stay.leave()
             finally:
                 scene.orch("stop", "--all")
     finally:
-        if keep:
-            say(f"\nKept: {folder}")
-        else:
-            shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=keep)  # somebody may be at work there
     return 0
 
 
-def say(text: str) -> None:
-    sys.stdout.write(text + "\n")
+def say(text: str = "", style: str = "") -> None:
+    sys.stdout.write((paint(text, style, colours(sys.stdout)) if style else text) + "\n")
     sys.stdout.flush()
 
 
@@ -56,10 +63,11 @@ def promise(kept: bool, what: str) -> None:
 
 def show(scene: Scene, *words: str) -> str:
     """Run issue-orch in the clone, and show what a person would type and see."""
-    say(f"\n$ issue-orch {' '.join(words)}")
+    say()
+    say(f"$ issue-orch {' '.join(words)}", "bold")
     out = scene.orch(*words, check=True, stderr=subprocess.STDOUT).out
     say(out.removesuffix("\n"))
-    return out
+    return re.sub(r"\x1b(\[[\d;]*m|\]8;;[^\x1b]*\x1b\\)", "", out)
 
 
 def set_scene(folder: Path, sandbox: Sandbox) -> Scene:
@@ -72,6 +80,9 @@ def set_scene(folder: Path, sandbox: Sandbox) -> Scene:
     scene = Scene(folder)
     names = ("TERM", "NO_COLOR", "COLUMNS", "LANG", "LC_ALL")
     scene.env |= {name: os.environ[name] for name in names if name in os.environ}
+    if sys.stdout.isatty():  # what its commands write to is none
+        scene.env.setdefault("COLUMNS", str(shutil.get_terminal_size().columns))
+        scene.env |= {"FORCE_COLOR": "1"} if colours(sys.stdout) else {}
     scene.connect(sandbox, "demo-agent", max_workers=3)
     command = [sys.executable, "-P", str(Path(__file__).with_name("agent.py"))]
     resume = [*command, "--resume", "{session_id}"]
@@ -81,7 +92,7 @@ def set_scene(folder: Path, sandbox: Sandbox) -> Scene:
     return scene
 
 
-def play(scene: Scene, interactive: bool) -> None:
+def play(scene: Scene, interactive: bool) -> Sessions:
     plan = show(scene, "plan")
     promise(
         "src/menu.py" in plan and "blocked by #1" in plan,
@@ -101,6 +112,7 @@ def play(scene: Scene, interactive: bool) -> None:
     promise("[delivered]" in show(scene, "show", "2"), "the answer has its receipt")
     show(scene, "status")
     review(scene, done)
+    return done
 
 
 def wait(scene: Scene, what: str, holds: Callable[[Sessions], bool]) -> Sessions:
@@ -117,7 +129,8 @@ def wait(scene: Scene, what: str, holds: Callable[[Sessions], bool]) -> Sessions
 def answer(scene: Scene, interactive: bool) -> None:
     """Let the person at the terminal answer."""
     if interactive:
-        say("\n$ issue-orch answer")
+        say()
+        say("$ issue-orch answer", "bold")
         scene.start("answer", stdin=None, stdout=None, stderr=None).wait()
         if scene.sessions()[2]["status"] != "stuck":
             return
@@ -142,8 +155,27 @@ def review(scene: Scene, done: Sessions) -> None:
         not scene.sandbox.merge_attempts and not scene.sandbox.unknown_requests,
         "issue-orch asked for nothing else",
     )
-    urls = "".join(f"  {row['pullRequestUrl']}\n" for row in done.values())
+
+
+def say_what_is_next(scene: Scene, done: Sessions, stay: Stay | None) -> None:
+    """Addresses and commands that lead somewhere, and no others."""
     say(
-        f"\nThat is all. Workers opened\n{urls}One question was answered, and nothing was merged but by a person.\n"
-        "In a clone of yours: issue-orch init"
+        f"\nThat is all: {len(done)} pulls by workers, one question answered, nothing merged but by a person."
     )
+    if stay is None:
+        say("Look around in it, watch included: issue-orch demo --keep")
+        say("In a clone of yours: issue-orch init")
+        return
+    enter, end = write_door(scene, scene.sandbox)
+    say()
+    say("The sandbox goes on, with its state and these pages, until it is ended:", "bold")
+    for row in done.values():
+        say(f"  {row['pullRequestUrl']}")
+    say()
+    say("To look at next:", "bold")
+    say(f"  {enter}                   (a shell in its clone)")
+    for command in ("watch", "show 2", "logs 2", "spawn 3"):
+        say(f"  {enter} issue-orch {command}")
+    say()
+    say("To end it, and remove its folder, from any terminal:", "bold")
+    say(f"  {end}")

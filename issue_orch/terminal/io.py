@@ -128,9 +128,10 @@ def print_json(indent: int | None = None, **record: object) -> None:
 
 
 def colours(stream: TextIO) -> bool:
-    """Whether to colour: a terminal, and nobody asked for none (NO_COLOR, TERM=dumb)."""
+    """Whether to colour: a terminal, or what FORCE_COLOR says is for one, and nobody asked for none (NO_COLOR, TERM=dumb)."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return stream.isatty() and not plain
+    forced = os.environ.get("FORCE_COLOR", "") not in ("", "0")
+    return (stream.isatty() or forced) and not plain
 
 
 def width(stream: TextIO) -> int:

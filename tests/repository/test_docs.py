@@ -319,6 +319,10 @@ def test_the_documented_lines_are_those_of_the_demo() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    end = done.stdout.partition("That is all")[2]
+    assert "issue-orch demo --keep" in end and "issue-orch init" in end
+    assert "http://" not in end, "its addresses lead nowhere any more"
+    assert "\x1b" not in done.stdout, "no terminal"
     (plan,) = [
         block
         for block in blocks("docs/getting-started.md")
