@@ -54,7 +54,7 @@ def _examine(found: registry.Installed, program: str | None) -> Iterator[Found]:
         yield "ok", f"{said} at {found.path}, signed in by {found.signed_in}", "", ""
     if found.odd:
         text = f"{said} is {found.odd}, with which it was tried"
-        yield "warning", text, f"if it fails: {tried}", "version"
+        yield "warning", text, f"if it fails: {tried}", ""
 
 
 def _find_trust(context: Context) -> Iterator[Found]:

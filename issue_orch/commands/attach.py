@@ -60,8 +60,9 @@ def _give_back(context: Context, number: int, was_running: bool) -> str:
     if was_running or "resume" in told or ("guidance" in told and not status["hold"]):
         return f"{resume(context, number)}, the worker goes on"
     if question := status["question"]:
+        held = f"; issue-orch resume {number}" if status["hold"] else ""
         asks = one_line(question["decision"], 200)
-        return f'it asks: {asks}\n  next: issue-orch answer {number} "…"'
+        return f'it asks: {asks}\n  next: issue-orch answer {number} "…"{held}'
     return f"nothing was running before; issue-orch resume {number} starts the worker"
 
 

@@ -21,9 +21,9 @@ FOLLOW_PAUSE = 0.3
 
 def logs(number: int, follow: bool, raw: bool, lines: int) -> int:
     state = find_state()
-    agent = load_session(state, number)["agent"]
+    status = load_session(state, number)
     reader = LogReader(session_folder(state, number) / "agent.log")
-    rendering, colour = Rendering(load_adapter(agent).parse), colours(sys.stdout)
+    rendering, colour = Rendering(load_adapter(status["agent"]).parse), colours(sys.stdout)
 
     def rendered() -> Iterator[str]:
         for line, at in reader.read():
@@ -35,7 +35,8 @@ def logs(number: int, follow: bool, raw: bool, lines: int) -> int:
     kept = deque(rendered(), lines or None)
     _write(kept)
     if not kept:
-        say(f"#{number}: the agent has said nothing yet")
+        why = status["failure"] or (not status["question"] and status["stuckReason"])
+        say(f"#{number}: the agent has said nothing yet{f': {sanitise(why)}' if why else ''}")
     while follow:
         follow = is_alive(state, number)  # before reading: what it says at its end is not missed
         _write(rendered())

@@ -159,6 +159,15 @@ def test_the_command(clone: Path) -> None:
     )
 
 
+def test_why_an_agent_that_never_said_anything_did_not_is_named(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path / "clone"], check=True)
+    reason = "the agent ended with exit code 126: Exec format error (gave up after 4 attempts)"
+    status = screens.session(7, "Seven", "stuck", stuckReason=reason, agent="command")
+    screens.write(tmp_path / "clone" / ".git", [({**status, "question": None}, None)])
+    said = issue_orch(tmp_path / "clone", "logs", "7").stderr
+    assert said == f"#7: the agent has said nothing yet: {reason}\n"
+
+
 def test_following_ends_with_the_worker(clone: Path) -> None:
     state = clone / ".git" / "issue-orch"
     log = session_folder(state, 7) / "agent.log"

@@ -75,6 +75,13 @@ def test_without_a_terminal_it_says_so(scene: Scene) -> None:
     assert done.code == 2 and "needs a terminal" in done.err
 
 
+def test_a_question_that_is_held_is_named_with_both_commands(scene: Scene) -> None:
+    number = scene.stuck()
+    scene.orch("stop", str(number), check=True)
+    _, said = in_terminal(scene, "attach", str(number))
+    assert f'next: issue-orch answer {number} "…"; issue-orch resume {number}' in said
+
+
 def hold_shell(scene: Scene) -> None:
     """What attach opens stays open until the gate is released."""
     scene.gate("go")
