@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from errno import ELOOP
 from pathlib import Path
+from time import time_ns
+from typing import NamedTuple
 
 from ..core.history import Refused, Report
 from ..report import ALLOWED, SINGLE, STUCK_NEEDS
@@ -16,49 +20,118 @@ from .session import Session
 
 TEXT_FIELDS = frozenset(SINGLE.values())
 LIST_FIELDS = frozenset({"options", "touches"})
-_AT_ONCE = 100
-AT_END = 500  # after a turn: what the worker said last counts, whatever it flooded us with before
+_FILES, _REPORTS = 1_000, 100  # of one look while the agent runs: nothing else is to wait for it
+_AT_END = 200  # reports of one turn that waited until its end: the last ones count
 
 
-def apply_reports(session: Session, most: int = _AT_ONCE) -> None:
-    for path, found in load_reports(session.status["worktreePath"], session.refused, most):
+class File(NamedTuple):
+    """A file in the outbox, and when it was written, in nanoseconds: it may be written anew."""
+
+    path: str
+    written: int
+
+
+def apply_reports(session: Session) -> None:
+    """While the agent runs. What is no report is left where it is until the turn ends: it may not be finished."""
+    taken = 0
+    for file, found in load_reports(session.status["worktreePath"], session.passed, _FILES):
         if isinstance(found, str):
-            session.refused.add(path)
-            session.note(Refused(path, found))
-        else:
-            session.take(found)
-            with suppress(FileNotFoundError):
-                os.unlink(path)  # it stands in the history
+            _refuse(session, file, found)
+            continue
+        _take(session, file, found)
+        if (taken := taken + 1) == _REPORTS:
+            return
+
+
+def apply_last_reports(session: Session) -> None:
+    """After a turn: all that waits, for what the worker said last counts, whatever it flooded us with before."""
+    reports: list[tuple[File, str]] = []
+    for file, found in load_reports(session.status["worktreePath"], session.passed):
+        if isinstance(found, str):
+            _refuse(session, file, found)
+        else:  # read again below: they may be too many to be kept
+            reports.append((file, found.report))
+    early = reports[:-_AT_END]
+    question = [each for each in early if each[1] == "stuck"][-1:]  # no later note takes it back
+    for file, _ in early:
+        if (file, "stuck") not in question:
+            _refuse(session, file, f"more than {_AT_END} reports were left")
+    for file, _ in (*question, *reports[-_AT_END:]):
+        if not isinstance(found := parse_report(Path(file.path)), str):
+            _take(session, file, found)
+    _set_aside(session)
+
+
+def _take(session: Session, file: File, report: Report) -> None:
+    session.take(report)
+    session.refused.pop(file.path, None)  # it was not finished then
+    try:
+        os.unlink(file.path)  # it stands in the history
+    except FileNotFoundError:
+        pass
+    except OSError:  # its worker forbade it
+        session.passed[file.path] = file.written
+
+
+def _refuse(session: Session, file: File, reason: str) -> None:
+    session.passed[file.path] = file.written
+    session.refused[file.path] = reason
+
+
+def _set_aside(session: Session) -> None:
+    """What was refused is said in one line, and renamed, so that it is looked at no more; it is its worker's."""
+    if not session.refused:
+        return
+    first, reasons = min(session.refused), Counter(session.refused.values()).most_common()
+    words = ", ".join(f"{reason} ({count})" for reason, count in reasons[:3])
+    several = f"{len(session.refused)} files: {words}{', and others' * (len(reasons) > 3)}"
+    entry = Refused(first, several if len(session.refused) > 1 else reasons[0][0])
+    if entry not in session.entries:
+        session.note(entry)
+    for path in session.refused:
+        folder, name = os.path.split(path)
+        if name.endswith(".json"):  # else it is the outbox itself
+            short = os.fsdecode(os.fsencode(name)[:200])
+            with suppress(OSError):
+                os.rename(path, f"{folder}/.refused-{time_ns()}-{short}")
+                del session.passed[path]
+    session.refused.clear()
 
 
 def load_reports(
-    worktree: str, known: Collection[str], most: int = _AT_ONCE
-) -> Iterator[tuple[str, Report | str]]:
-    """Each path with its report, or with why it is refused; in the order in which they were written, without the `known`."""
+    worktree: str, passed: Mapping[str, int], most: int | None = None
+) -> Iterator[tuple[File, Report | str]]:
+    """Each file with its report, or with why it is none; in the order in which they were written, without what was
+    `passed` over and is as it was then."""
     folder = Path(worktree, ".issue-orch", "outbox")
-    if folder.is_symlink() or folder.parent.is_symlink():
-        if str(folder) not in known:
-            yield str(folder), "the outbox is a symbolic link"
-        return
     try:
-        entries = [
-            entry
-            for entry in os.scandir(folder)
-            if entry.name.endswith(".json") and not entry.name.startswith(".")
-        ]
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    fresh = [entry for entry in entries if entry.path not in known]
-    for entry in sorted(fresh, key=_written)[:most]:
-        yield entry.path, parse_report(Path(entry.path))
-
-
-def _written(entry: os.DirEntry[str]) -> tuple[int, str]:
-    """When, in nanoseconds; names tell those apart that one tick of the file system's clock wrote."""
-    try:
-        return entry.stat(follow_symlinks=False).st_mtime_ns, entry.name
+        found = _list_files(folder)
     except FileNotFoundError:
-        return 0, entry.name
+        return
+    except OSError as error:  # a link, no folder, or not for us
+        if str(folder) not in passed:
+            yield File(str(folder), 0), f"the outbox cannot be read: {error.strerror}"
+        return
+    fresh = [file for file in found if passed.get(file.path) != file.written]
+    for file in fresh[:most]:
+        yield file, parse_report(Path(file.path))
+
+
+def _list_files(folder: Path) -> list[File]:
+    """Names tell those apart that one tick of the file system's clock wrote."""
+    if folder.is_symlink() or folder.parent.is_symlink():
+        raise OSError(ELOOP, "it is a symbolic link")
+    with os.scandir(folder) as entries:
+        named = [each for each in entries if each.name.endswith(".json") and each.name[0] != "."]
+    files = [File(entry.path, _written(entry)) for entry in named]
+    return sorted(files, key=lambda file: (file.written, file.path))
+
+
+def _written(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def parse_report(path: Path) -> Report | str:
@@ -76,7 +149,7 @@ def parse_report(path: Path) -> Report | str:
         return "not a JSON object"
     kind, attempt = str(data.get("kind")), data.get("attempt")
     if kind not in ALLOWED:
-        return f"kind must be one of {', '.join(ALLOWED)}, not {data.get('kind')!r}"
+        return f"kind must be one of {', '.join(ALLOWED)}, not {kind[:40]!r}"
     fields = {
         key: value
         for key, value in data.items()

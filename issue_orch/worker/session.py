@@ -46,7 +46,8 @@ _TEXT_LIMIT, _LIST_LIMIT = 2_000, 100
 class Session:
     """Lives as long as its supervisor holds the lease: the only writer of the status file.
 
-    `carrying` are the messages that the running attempt was given and did not take yet.
+    `carrying` are the messages that the running attempt was given and did not take yet; `passed` the files in its outbox
+    that are read no more, with their times, and `refused` those of them that are still to be told of, with the reasons.
     """
 
     def __init__(
@@ -67,7 +68,8 @@ class Session:
         self.books = Books(state, status, launch, self.adapter, self.keep)
         self.entries = [*load_entries(state, number)]
         self.counted = history.counters(self.entries)
-        self.refused = {each.path for each in self.entries if isinstance(each, history.Refused)}
+        self.passed: dict[str, int] = {}
+        self.refused: dict[str, str] = {}
         self.carrying: list[Message] = []
         self.beaten = 0.0
 

@@ -42,7 +42,7 @@ from ..store.inbox import pending
 from ..store.leases import adopt, take
 from . import attempt
 from .agent_run import AgentRun
-from .outbox import AT_END, apply_reports, load_reports
+from .outbox import apply_last_reports, apply_reports, load_reports
 from .session import Session
 
 BEGIN = "begin\n"
@@ -121,10 +121,8 @@ def _read_word(descriptor: int) -> str:
 def _something_came(session: Session) -> bool:
     """What the session has not looked at: guidance, a word for us, or a report."""
     inbox, path = pending(session.state, session.number), session.status["worktreePath"]
-    reports = [
-        found for _, found in load_reports(path, session.refused) if not isinstance(found, str)
-    ]
-    return bool(unheard(inbox, session.counted) or kinds(inbox) & CONTROL or reports)
+    reports = (not isinstance(found, str) for _, found in load_reports(path, session.passed))
+    return bool(unheard(inbox, session.counted) or kinds(inbox) & CONTROL or any(reports))
 
 
 class Supervisor:
@@ -145,7 +143,7 @@ class Supervisor:
         # A first attempt was looked at by who started it; here it is for what came since, and a look is enough.
         known = session.status["attempt"] or self.find_worker()
         survived = bool(known) and self.end_worker()
-        apply_reports(session, AT_END)
+        apply_last_reports(session)
         session.begin(survived)
         step: Step | None = session.first_step()
         while step is not None and not self.terminated:
@@ -181,7 +179,7 @@ class Supervisor:
                 run.hurry(self.look_after(run), self.end_worker)
         finally:
             self.end_worker(grace=1.0)
-        apply_reports(session, AT_END)
+        apply_last_reports(session)
         outcome = attempt.ended(session, run)
         if self.terminated:
             return None

@@ -6,7 +6,6 @@ FUZZ_EXAMPLES=100000 runs long (tests/conftest.py); the lines of agents are in t
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from issue_orch.config.layers import parse
 from issue_orch.config.templates import pull_body, task
 from issue_orch.core import outcomes
 from issue_orch.core.dependencies import Ref, text_references
-from issue_orch.core.history import Report, counters
+from issue_orch.core.history import counters
 from issue_orch.core.model import RepoName
 from issue_orch.core.outcomes import Turn
 from issue_orch.core.overlap import declared_files, inferred_files
@@ -511,32 +510,3 @@ def test_twice_the_text_costs_about_twice(name: str) -> None:
         one = cost(TASKS[name], piece * (20_000 // len(piece)))
         four = cost(TASKS[name], piece * (80_000 // len(piece)))
         assert four < 0.02 or four < 10 * max(one, 0.001), (piece, one, four)
-
-
-def test_many_reports_are_read_once(tmp_path: Path) -> None:
-    """The steps of a look do not grow with what was refused before."""
-    box = tmp_path / ".issue-orch" / "outbox"
-    box.mkdir(parents=True)
-    for number in range(150):
-        (box / f"{number:03}.json").write_text("{")
-    (box / "999.json").write_text('{"kind": "working", "note": "after them"}')
-    known: set[str] = set()
-    for _ in range(3):
-        found = dict(outbox.load_reports(str(tmp_path), known))
-        known |= {path for path, each in found.items() if isinstance(each, str)}
-    reports = [each for each in found.values() if isinstance(each, Report)]
-    assert len(known) == 150 and [each.fields["note"] for each in reports] == ["after them"]
-    assert os.listdir(box)
-
-
-def test_reports_come_in_the_order_in_which_they_were_written(tmp_path: Path) -> None:
-    """Whatever their names: one by hand, one of `report`, a renamed draft, two within a tick of the file system."""
-    box = tmp_path / ".issue-orch" / "outbox"
-    box.mkdir(parents=True)
-    names = ["9-by-hand", "01795818413855511134-14548", "z", "1-later", "a", "b"]
-    for place, name in enumerate(names):
-        (box / ".draft").write_text('{"kind": "working"}')
-        os.utime(box / ".draft", ns=(min(place, 4), min(place, 4)))
-        (box / ".draft").rename(box / f"{name}.json")
-    found = [each for _, each in outbox.load_reports(str(tmp_path), ())]
-    assert [each.id for each in found if isinstance(each, Report)] == names
