@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from ..config import templates
 from ..config.keys import Config
 from ..core.headline import pushed_words
-from ..core.model import RepoFacts, RepoName
+from ..core.model import Branch, RepoFacts, RepoName
 from ..core.record import SessionStatus
 from ..errors import Expected
 from ..git import merges
 from ..git.checkout import find_overwritten, lacks_index
 from ..git.leftovers import find_abandoned
 from ..git.run import find_admin_dir, find_repo, identity, load_branches
+from ..git.worktree import load_heads
 from ..store.files import load_json, load_pull, load_sessions, make_state, session_folder
 from ..store.leases import check_locks, probe
 from ..store.ledger import booked_all, room
-from ..store.look import elsewhere
 from ..text import one_line, sanitise
 from .agent_check import examine_agent
 from .context import (
@@ -42,7 +42,7 @@ from .context import (
     worktree_path,
 )
 from .facts import fetch_me, issue_of_branch
-from .launch import LEAVE, foreign, was_cut_off
+from .launch import misplaced, moved_to, was_cut_off
 from .mend import orphans, stale_locks
 
 if TYPE_CHECKING:
@@ -138,17 +138,17 @@ def _check_session(context: Context, status: SessionStatus) -> Findings:
     waits = status["hold"] or (status["publish"] and status["publish"]["pending"])
     if was_cut_off(status):
         yield Check("warning", f"#{number}: its start was cut off", f"issue-orch spawn {number}")
-    elif (away := elsewhere(context.repo.common_dir, path))[0]:
+    elif (away := misplaced(context, status))[0]:
         yield Check("error", f"#{number}: {away[0]}", away[1])
     elif (admin := find_admin_dir(context.repo, path)) is None:
+        _, where, _ = load_heads(context.repo, Branch(status["branch"]), "")
+        how = f"git -C {where} switch --detach, then {FIX}" if where else FIX
         aside = f"mv {path} {path}.aside, then " if there else ""
-        yield Check("error", f"#{number}: {path} is no worktree of this clone", f"{aside}{FIX}")
+        yield Check("error", f"#{number}: {path} is no worktree of this clone", f"{aside}{how}")
     elif not there:
         text = f"#{number}: {path} is not there, perhaps on a disk that is not mounted"
         how = f"mount it; if it is gone for good: git worktree remove {path}, then {FIX}"
         yield Check("error", text, how)
-    elif words := foreign(context, status):
-        yield Check("error", f"#{number}: {words}", LEAVE.format(path=path))
     elif lacks_index(admin):
         work = find_overwritten(context.repo, path)
         how = f"git -C {path} reset, which leaves the files alone" if work else FIX
@@ -169,7 +169,9 @@ def _check_pushed(context: Context, status: SessionStatus) -> Findings:
 
 def _check_worktrees(context: Context) -> Findings:
     """Worktrees that look like ours and belong to no session."""
-    known = {status["worktreePath"] for status in load_sessions(context.state)[0]}
+    known = set[str]()
+    for status in load_sessions(context.state)[0]:
+        known |= {status["worktreePath"], moved_to(context, status)}
     for ref, _, path in load_branches(context.repo, "refs/heads/"):
         ours = issue_of_branch(context, ref.removeprefix("refs/heads/")) is not None
         if path and path not in known and ours:
@@ -275,10 +277,8 @@ def _check_disk(context: Context) -> Findings:
     folder = os.path.dirname(worktree_path(context, 1))
     free = shutil.disk_usage(folder if os.path.isdir(folder) else context.repo.main).free
     text = f"{free / 1e9:.1f} GB are free at {folder}"
-    if free > MIN_FREE:
-        yield Check("ok", text)
-    else:
-        yield Check("warning", text, "issue-orch prune, or make room")
+    full = free <= MIN_FREE
+    yield Check("warning" if full else "ok", text, "issue-orch prune, or make room" * full)
 
 
 def _check_templates(context: Context) -> Findings:

@@ -18,6 +18,7 @@ from ..agents.base import Adapter
 from ..config.approval import approved_folder
 from ..config.layers import known_agent
 from ..core.history import Registered, Started
+from ..core.model import Branch
 from ..core.record import SessionStatus
 from ..errors import Expected
 from ..git.checkout import (
@@ -28,7 +29,7 @@ from ..git.checkout import (
     refuse_overwriting,
 )
 from ..git.run import admin_dir, find_admin_dir, identity
-from ..git.worktree import Intent, is_own, register
+from ..git.worktree import Intent, find_moved, is_own, register
 from ..process.run import package_parent, python_module
 from ..store.files import seconds, session_folder
 from ..store.history import load_entries
@@ -230,10 +231,10 @@ def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:
     if not (session_folder(context.state, number) / "prompt.md").exists():
         words = f"#{number}: its start was cut off before it had all it needs"
         raise Expected(words, f"issue-orch spawn {number}")
+    refuse_misplaced(context, status)
     if not os.path.isdir(path):
         words = f"#{number}: its worktree {path} is gone"
         raise Expected(words, f"git worktree list; issue-orch cancel {number}")
-    refuse_foreign(context, status)
     if lacks_index(admin_dir(context.repo, path)):
         refuse_overwriting(context.repo, path)
         words = f"#{number}: its worktree was not checked out to the end"
@@ -261,24 +262,50 @@ def load_intent(state: Path, status: SessionStatus) -> Intent:
     return Intent(last.mark, seconds(status["startedAt"]), last.continues)
 
 
-def foreign(context: Context, status: SessionStatus) -> str:
-    """In words, that the worktree at the session's path is not the one that it made; empty otherwise.
+class NotHere(Expected):
+    """What lies at the path of a session is not its worktree, or not for this clone to work in: nothing was done."""
 
-    Where an agent of an older version has run, nothing tells any more.
+
+def refuse_misplaced(context: Context, status: SessionStatus) -> None:
+    words, hint = misplaced(context, status)
+    if words:
+        raise NotHere(f"#{status['issueNumber']}: {words}", hint)
+
+
+def misplaced(context: Context, status: SessionStatus) -> tuple[str, str]:
+    """In words, that the session's worktree is another clone's, was moved, or is not the one that it made, and what to do;
+    empty otherwise. Where an agent of an older version has run, nothing tells the last any more.
     """
     path, intent = status["worktreePath"], load_intent(context.state, status)
+    away = elsewhere(context.repo.common_dir, path)
+    if away[0]:
+        return away
+    if place := moved_to(context, status):
+        return f"its worktree was moved to {place}", _move_back(context, place, path)
     admin = find_admin_dir(context.repo, path)
     unknown = status["attempt"] and not intent.mark
     if admin is None or unknown or is_own(path, admin, intent):
-        return ""
-    return f"{path} is another worktree than the one that was made for it"
+        return "", ""
+    return f"{path} is another worktree than the one that was made for it", LEAVE.format(path=path)
 
 
-def refuse_foreign(context: Context, status: SessionStatus) -> None:
-    path = status["worktreePath"]
-    words, hint = elsewhere(context.repo.common_dir, path)
-    if words or (words := foreign(context, status)):
-        raise Expected(f"#{status['issueNumber']}: {words}", hint or LEAVE.format(path=path))
+def moved_to(context: Context, status: SessionStatus) -> str:
+    intent = load_intent(context.state, status)
+    return find_moved(context.repo, status["worktreePath"], Branch(status["branch"]), intent)
+
+
+def _move_back(context: Context, place: str, path: str) -> str:
+    """What to type so that a worktree lies where it was made; what lies there now goes aside first."""
+    here, there, aside = (
+        shlex.quote(os.path.relpath(each)) for each in (place, path, f"{path}.aside")
+    )
+    back = f"git worktree move {here} {there}"
+    if os.path.lexists(f"{place}/.gitmodules"):  # git refuses to move it
+        back = f"mv {here} {there} && git worktree repair {there}"
+    if os.path.lexists(path):
+        mv = "git worktree move" if find_admin_dir(context.repo, path) else "mv"
+        back = f"{mv} {there} {aside} && {back}"
+    return back
 
 
 def make_worktree(

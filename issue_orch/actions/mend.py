@@ -15,14 +15,14 @@ from ..errors import Expected
 from ..git import worktree
 from ..git.checkout import find_overwritten, lacks_index
 from ..git.leftovers import find_abandoned, sweep
-from ..git.run import TurnedBare, environment, find_admin_dir, find_sha
+from ..git.run import TurnedBare, environment, find_admin_dir
 from ..process.run import run
 from ..process.survivors import end_worker, find_workers
 from ..store.files import archive, load_sessions
 from ..store.launch import leaders
 from ..store.leases import probe, take
 from .context import Context
-from .launch import foreign, load_intent, make_worktree, was_cut_off
+from .launch import load_intent, make_worktree, misplaced, was_cut_off
 
 STALE_LOCK = 600.0  # seconds
 
@@ -103,7 +103,11 @@ def _mends(context: Context) -> Iterator[tuple[str, Callable[[], object]]]:
         admin = find_admin_dir(context.repo, path)
         missing = admin is None and not os.path.lexists(path)
         cut_off = admin is not None and lacks_index(admin)
-        if not (missing or cut_off) or foreign(context, status) or probe(context.state, number):
+        if (
+            not (missing or cut_off)
+            or misplaced(context, status)[0]
+            or probe(context.state, number)
+        ):
             continue
         if cut_off and find_overwritten(context.repo, path):
             continue  # the checks say what to do
@@ -113,11 +117,17 @@ def _mends(context: Context) -> Iterator[tuple[str, Callable[[], object]]]:
                     f"#{number}: forget its start, which was cut off before it made anything",
                     partial(_forget, context, status),
                 )
-        elif find_sha(context.repo, f"refs/heads/{status['branch']}"):
+        elif _is_free(context, status):
             yield (
                 f"#{number}: check {status['branch']} out again in {path}",
                 partial(_restore, context, status),
             )
+
+
+def _is_free(context: Context, status: SessionStatus) -> bool:
+    """Whether its branch is there, and can be checked out where its worktree was."""
+    head, where, _ = worktree.load_heads(context.repo, status["branch"], "")
+    return bool(head) and where in ("", status["worktreePath"])
 
 
 def _end(context: Context, number: int) -> None:

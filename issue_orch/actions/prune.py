@@ -21,7 +21,7 @@ from ..store.files import archive, load_sessions, load_status
 from ..store.leases import take
 from ..terminal.io import progress, warn
 from .context import Context, connect, refuse_changed_keys, remote_of
-from .launch import foreign
+from .launch import misplaced
 
 JOBS = {"CI", "RUNNER_TRACKING_ID"}  # variables of a job
 FEW = 4  # so many sessions are asked for one by one; for more, two lists of pulls come first
@@ -64,8 +64,8 @@ def prune(context: Context, asked: Asked, dry_run: bool) -> list[Done]:
             if status is None:
                 continue  # another prune was quicker
             verdict = decide(status, pulls.get(number), running, stacked, asked)
-            if verdict.why is None and (words := foreign(context, status)):
-                verdict = Verdict("not_ours", words)
+            if verdict.why is None and (away := misplaced(context, status))[0]:
+                verdict = Verdict("not_ours", f"{away[0]}: {away[1]}")
             if verdict.why is None:
                 chosen.append((status, verdict.text, verdict.head))
             else:

@@ -40,6 +40,7 @@ def guide(
     if not text.strip():
         raise Expected(f"#{number}: the text is empty", f'issue-orch answer {number} "what to do"')
     _refuse_cancelled(status)
+    _refuse_misplaced(context, status)
     asked = question or status["question"]
     about = asked and asked["id"]
     if asked:
@@ -80,6 +81,7 @@ def _read_answer(number: int, text: str, options: list[str]) -> str:
 
 def pause(state: Path, number: int, author: str = "") -> str:
     status = load_session(state, number)
+    _refuse_copied(state, number)
     if status["status"] in {"complete", "cancelled"}:
         return f"is {status['status']}"
     if status["hold"] in {"paused", "stopped"}:
@@ -93,6 +95,7 @@ def pause(state: Path, number: int, author: str = "") -> str:
 def resume(context: Context, number: int) -> str:
     state, status = context.state, load_session(context.state, number)
     _refuse_cancelled(status)
+    _refuse_misplaced(context, status)
     waiting = "guidance" in kinds(pending(state, number))
     if status["status"] == "stuck" and status["question"] and not waiting:
         raise Expected(
@@ -146,6 +149,7 @@ def cancel(state: Path, number: int) -> str:
 def _end(state: Path, number: int, kind: str, word: str) -> str:
     if load_session(state, number)["status"] == "cancelled":
         return _look_again(state, number, "was cancelled before")
+    _refuse_copied(state, number)
     send(state, number, kind)
     if not wait_for(lambda: _hold_offline(state, number, kind), STOP_WAIT):
         return f"asked to {kind}, but the worker has not ended after {STOP_WAIT:.0f} s"
@@ -161,10 +165,14 @@ def _look_again(state: Path, number: int, word: str) -> str:
 
 def _end_worker(state: Path, status: SessionStatus) -> bool:
     number = status["issueNumber"]
+    _refuse_copied(state, number)
+    return end_worker(str(state), number, status["supervisor"])
+
+
+def _refuse_copied(state: Path, number: int) -> None:
     if home := copied_from(state, number):
         words = f"#{number}: its worker is that of another clone, {home}"
         raise Expected(words, f"cd {home}, and work with it there")
-    return end_worker(str(state), number, status["supervisor"])
 
 
 def _became(state: Path, number: int, word: str) -> str:
@@ -223,6 +231,13 @@ def _refuse_pushed(context: Context, status: SessionStatus) -> None:
     if sha and not commits_since(context.repo, status["worktreePath"], tip):
         hint = f"issue-orch cancel {status['issueNumber']}, then issue-orch prune --cancelled"
         raise Expected(f"#{status['issueNumber']}: {pushed_words(status, sha)}", hint)
+
+
+def _refuse_misplaced(context: Context, status: SessionStatus) -> None:
+    """Before anything is written: nothing would be read here, and the person has to say it again elsewhere."""
+    from .launch import refuse_misplaced
+
+    refuse_misplaced(context, status)
 
 
 def _refuse_cancelled(status: SessionStatus) -> None:

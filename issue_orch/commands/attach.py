@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from ..actions.context import Context, open_context
-from ..actions.launch import refuse_foreign, write_launch
+from ..actions.launch import refuse_misplaced, write_launch
 from ..actions.steer import pause, resume, stop
 from ..agents.base import Command
 from ..core.history import Attached
@@ -35,10 +35,10 @@ def attach(number: int, now: bool) -> int:
         raise Usage("attach needs a terminal", f"issue-orch logs {number} -f")
     context = open_context()
     status = load_session(context.state, number)
+    refuse_misplaced(context, status)
     if not os.path.isdir(status["worktreePath"]):
         words = f"#{number}: its worktree {status['worktreePath']} is gone"
         raise Expected(words, f"issue-orch show {number}")
-    refuse_foreign(context, status)
     was_running = is_alive(context.state, number)
     if was_running:
         _make_room(context.state, number, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ..actions.launch import NotHere
 from ..actions.steer import guide
 from ..core.headline import LABELS, Headline, wanted_label
 from ..core.model import Comment
@@ -63,6 +64,8 @@ def _take_answer(visit: Visit, comment: Comment) -> None:
         except Usage as error:
             line = f"not taken: {error.message}"
             _keep(visit, "answer", f"{_safe(visit, error.message)}. The question is still open.")
+        except NotHere as error:  # nothing was done: it is taken when the worktree is there again
+            return visit.say(error.message)
         except Expected as error:  # it is in the inbox all the same
             line = error.message
     if problem != UNKNOWN:

@@ -134,8 +134,10 @@ def lacks_index(admin: str) -> bool:
 def refuse_overwriting(repo: Repo, path: str) -> None:
     """Raises Expected when a checkout would write over more than a killed one left."""
     if names := find_overwritten(repo, path):
+        ran = names == [".issue-orch"]  # which is written when a worker is started
+        why = "a worker has run there" if ran else f"somebody has worked on {name_some(names)}"
         raise Expected(
-            f"{path}: its index is gone, and somebody has worked there: {name_some(names)}",
+            f"{path}: its index is gone, and {why}, so its files are left as they are",
             f"git -C {path} reset, which makes it again and leaves the files alone",
         )
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from glob import escape, glob
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,17 @@ from ..core.model import Branch, CommitSha
 from ..errors import Expected
 from ..process.run import wait_for
 from ..store.leases import open_lock, try_lock
-from .run import Repo, admin_dir, find_admin_dir, find_sha, git, leads_to, load_branches, load_text
+from .run import (
+    Repo,
+    admin_dir,
+    find_admin_dir,
+    find_sha,
+    git,
+    leads_to,
+    load_branches,
+    load_text,
+    named_by,
+)
 
 LOCK_SECONDS = 60
 # Files in the admin folder of a worktree: whose it is, and the lock of whoever checks it out.
@@ -154,6 +165,22 @@ def is_own(path: str, admin: str, intent: Intent) -> bool:
         not os.path.exists(f"{admin}/index") and _is_untouched(path, admin)
     )
     return begun and os.path.getmtime(f"{admin}/gitdir") >= intent.since
+
+
+def find_moved(repo: Repo, path: str, branch: Branch, intent: Intent) -> str:
+    """Where the worktree that was made at `path` lies now, as after `git worktree move`; empty when it is there, or gone.
+
+    A session without marks is known by its branch: its worktree is where git says that this is checked out.
+    """
+    here = find_admin_dir(repo, path)
+    if here and (not intent.mark or is_own(path, here, intent)):
+        return ""
+    for admin in glob(f"{escape(repo.common_dir)}/worktrees/*"):
+        place = named_by(admin)
+        on = load_text(f"{admin}/HEAD") == f"ref: refs/heads/{branch}\n"
+        if leads_to(place) == admin and (is_own(place, admin, intent) if intent.mark else on):
+            return place
+    return ""
 
 
 def _adopted(repo: Repo, path: str, admin: str, branch: Branch) -> bool:

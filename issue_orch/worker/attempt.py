@@ -12,6 +12,7 @@ from ..core.history import Exit, Failed, Nudged, Stalled, Started
 from ..core.lifecycle import Go, is_failure
 from ..core.outcomes import Event, Outcome, Turn
 from ..core.record import Activity, Message
+from ..errors import Expected
 from ..git.run import worker_settings
 from ..process.helper import ask_helper
 from ..process.survivors import marker
@@ -29,6 +30,8 @@ _TOOK_INPUT = frozenset({"session", "text", "tool", "tool_end", "usage", "alive"
 def start(session: Session, step: Go) -> AgentRun:
     """Write the attempt down, then start the agent."""
     inbox, status = pending(session.state, session.number), session.status
+    if not os.path.lexists(f"{status['worktreePath']}/.git"):  # moved away while it ran
+        raise Expected(f"its worktree {status['worktreePath']} is gone", "issue-orch doctor")
     session.carrying = [message for message in inbox if message["kind"] == "guidance"]
     session.identify()
     fresh = step.template == "session" or not session.can_resume

@@ -116,6 +116,21 @@ def test_nothing_is_posted_unless_asked_for(scene: Scene) -> None:
     assert not labels(scene, number) and scene.status(number)["status"] == "stuck"
 
 
+def test_an_answer_by_comment_waits_until_the_worktree_is_back(writing: Scene) -> None:
+    scene = writing
+    number = stuck(scene)
+    pass_over(scene)
+    path, place = scene.worktree(number), scene.folder / "elsewhere"
+    scene.git("worktree", "move", str(path), str(place))
+    scene.sandbox.comment(number, "/answer 1", by="maria")
+    for _ in range(2):
+        assert any(f"moved to {place}" in line for line in pass_over(scene))
+    assert scene.status(number)["status"] == "stuck"
+    scene.git("worktree", "move", str(place), str(path))
+    pass_over(scene)
+    scene.wait_status(number, "complete")
+
+
 def test_a_question_is_posted_answered_by_comment_and_receipted(writing: Scene) -> None:
     scene = writing
     number = stuck(scene)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -29,10 +30,12 @@ def test_a_copy_starts_and_ends_nothing_of_the_first_clone(scene: Scene, supervi
     before = sorted(scene.workers())
     said = scene.orch("status", cwd=copy).out
     assert "ELSEWHERE" in said and str(scene.clone) in said and "gone" not in said
-    for words in (("resume",), ("tell", "go on"), ("stop",), ("cancel",)):
+    for words in (("resume",), ("tell", "go on"), ("pause",), ("stop",), ("cancel",)):
         name, *text = words
         ran: Ran = scene.orch(name, str(number), *text, cwd=copy)
         assert ran.code == 1 and f"another clone, {scene.clone}" in " ".join(ran.err.split()), words
+    kept = list((Path(copy) / ".git/issue-orch/sessions" / str(number) / "inbox").glob("*.json"))
+    assert not kept, "what was refused does not lie there for later"
     said = " ".join(scene.orch("doctor", "--fix", cwd=copy).out.split())
     assert f"belongs to another clone, {scene.clone}" in said
     assert sorted(scene.workers()) == before, "nothing was started, and nothing ended"
@@ -62,3 +65,15 @@ def test_a_moved_clone_is_repaired_and_goes_on(scene: Scene, stopped: bool) -> N
     assert scene.orch("resume", str(number), cwd=moved, check=True).out == f"#{number}: resumed\n"
     scene.wait_status(number, "complete")
     scene.check_invariants()
+
+
+def test_an_answer_in_a_copy_is_refused_before_it_is_written(scene: Scene) -> None:
+    number = scene.stuck()
+    copy = copied(scene)
+    refused = scene.orch("answer", str(number), "left", cwd=copy)
+    assert refused.code == 1 and f"another clone, {scene.clone}" in " ".join(refused.err.split())
+    assert not list(
+        (Path(copy) / ".git/issue-orch/sessions" / str(number) / "inbox").glob("*.json")
+    )
+    assert "delivered" in scene.orch("answer", str(number), "right", check=True).out
+    scene.wait_status(number, "complete")
