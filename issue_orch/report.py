@@ -51,6 +51,7 @@ STUCK_NEEDS = (
 )
 SIZE_LIMIT = 60_000
 CONTEXT = ".issue-orch/context.json"
+WAKE = ".issue-orch/wake"
 
 
 class NotRecorded(Exception):
@@ -77,6 +78,7 @@ def record(argv: list[str]) -> str:
         raise NotRecorded(f"{root}/{CONTEXT} cannot be read")
     check_state(kind, context)
     write(root, {"kind": kind, "attempt": current_attempt(context), **fields})
+    wake(root)
     return ANSWERS[kind]
 
 
@@ -206,3 +208,20 @@ def write(root: str, report: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.rename(f"{folder}/.{name}", f"{folder}/{name}.json")
+
+
+def wake(root: str) -> None:
+    """Tell the supervisor that there is something to read. It looks by itself too: what fails here is no fault."""
+    from stat import S_ISFIFO
+
+    try:
+        pipe = os.open(f"{root}/{WAKE}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:  # nobody listens
+        return
+    try:
+        if S_ISFIFO(os.fstat(pipe).st_mode):
+            os.write(pipe, b"\n")
+    except OSError:  # full: it is told already
+        pass
+    finally:
+        os.close(pipe)

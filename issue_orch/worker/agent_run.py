@@ -15,12 +15,14 @@ from ..core.outcomes import Event, Outcome, Turn, fold, hopeless, quiet
 from ..core.prices import Prices
 from ..process.run import signal_group
 from ..store.files import write_text
+from .outbox import Bell
 
 _READ_SIZE = 65_536
 _LINE_LIMIT = 1_048_576
 _LOG_LIMIT = 5_242_880
 _TICK = 1.0
-_QUIET_TICK = 10.0  # after ten silent seconds: a hundred idle workers must not be felt. People's messages wake us.
+_QUIET_TICK = 10.0  # after ten silent seconds: a hundred idle workers must not be felt. Messages and reports wake us.
+_RING = 0.05  # between two looks that reports ask for: their pipe may be flooded
 _GRACE_AFTER_REPORT = 30.0
 _GRACE_AFTER_INTERRUPT = 10.0
 _DRAIN = 1.0
@@ -29,7 +31,8 @@ _DRAIN = 1.0
 class AgentRun:
     """A running agent. Single-threaded: one selector over its two pipes and the pipe of signals.
 
-    `stall` is the silence that it was interrupted for; `changed`: it did something since somebody set that back.
+    `stall` is the silence that it was interrupted for; `changed`: it did something since somebody set that back; `acted`:
+    when it last did something that is shown.
     """
 
     def __init__(
@@ -48,10 +51,11 @@ class AgentRun:
         self.stderr_tail = ""
         self.fatal: Outcome | None = None
         self.stall: str | None = None
-        self.changed = self.skipping = False
+        self.changed = self.skipping = self.rung = False
+        self.listening: int | None = None
         self.partial = b""
         self.wall, self.started = time.time(), time.monotonic()
-        self.heard = self.started
+        self.heard = self.acted = self.started
         self.closing: float | None = None
         self.interrupted: float | None = None
         self._open_log()
@@ -83,29 +87,34 @@ class AgentRun:
 
     # -- while it runs
 
-    def follow(self, wakeup: int) -> Iterator[None]:
+    def follow(self, wakeup: int, bell: Bell) -> Iterator[None]:
         """Take what it says until its process has ended and its pipes are empty (or `DRAIN` seconds later).
 
-        Yields about once a second while something happens, and at each signal, for whoever has to look after it.
+        Yields about once a second while something happens, and at each signal and ring, for whoever has to look after it.
         """
         pipes = {self.child.stdout: self._take_output, self.child.stderr: self._take_stderr}
         exited: float | None = None
-        due = now = time.monotonic()
+        looked = due = now = time.monotonic()
         with selectors.DefaultSelector() as selector:
             for pipe, take in pipes.items():
                 assert pipe is not None
                 selector.register(pipe, selectors.EVENT_READ, take)
             selector.register(wakeup, selectors.EVENT_READ)
-            while exited is None or (len(selector.get_map()) > 1 and now - exited <= _DRAIN):
+            while exited is None or (_speaks(selector) and now - exited <= _DRAIN):
                 rest = _DRAIN / 10 if exited else max(0.0, due - time.monotonic())
                 woken, now = self._read(selector, rest), time.monotonic()
+                due = min(due, looked + _RING) if self.rung else due
                 if exited is None and self.child.poll() is not None:
                     exited = now
                 elif exited is None and (
                     woken or now >= due or due - now > _TICK > now - self.heard
                 ):
                     self.fatal = self.fatal or hopeless(self.turn, self.now())
+                    self._deafen(selector)
+                    bell.drain()  # first: a report that comes while we look rings again
                     yield
+                    self._listen(selector, bell)
+                    looked = now
                     busy = self.closing or now - self.heard < _QUIET_TICK
                     due = now + (_TICK if busy else _QUIET_TICK)
         if self.partial:
@@ -128,11 +137,25 @@ class AgentRun:
 
     # -- what it says
 
+    def _listen(self, selector: selectors.BaseSelector, bell: Bell) -> None:
+        self.rung, self.listening = False, bell.descriptor
+        if self.listening is not None:
+            selector.register(self.listening, selectors.EVENT_READ, bell)
+
+    def _deafen(self, selector: selectors.BaseSelector) -> None:
+        """Until the next look."""
+        if self.listening is not None:
+            selector.unregister(self.listening)
+            self.listening = None
+
     def _read(self, selector: selectors.BaseSelector, timeout: float) -> bool:
         """Take what is in the pipes; whether there was a signal."""
         woken = False
         for key, _ in selector.select(timeout):
-            if key.data is None:
+            if key.fd == self.listening:
+                self.rung = True
+                self._deafen(selector)
+            elif key.data is None:
                 woken = True
                 with suppress(BlockingIOError):  # read already, while an event waited for room
                     os.read(key.fd, 4096)
@@ -168,7 +191,9 @@ class AgentRun:
 
     def _take_events(self, events: list[Event]) -> None:
         for event in events:
-            self.turn = fold(self.turn, event, self.now(), self.prices)
+            before, self.turn = self.turn, fold(self.turn, event, self.now(), self.prices)
+            if self.turn.activity != before.activity:
+                self.acted = time.monotonic()
             self.changed = self.changed or event.kind in {"tool", "tool_end", "final"}
             self.on_event(event, self.turn)
 
@@ -197,6 +222,11 @@ class AgentRun:
                 self._open_log()
                 for file in full:
                     file.close()
+
+
+def _speaks(selector: selectors.BaseSelector) -> bool:
+    """Whether a pipe of the agent is open."""
+    return any(callable(key.data) for key in selector.get_map().values())
 
 
 def _no_link(path: str, flags: int) -> int:

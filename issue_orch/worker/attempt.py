@@ -157,6 +157,8 @@ def heartbeat(session: Session, run: AgentRun) -> None:
     seen, evidence = run.turn, run.silence(min(_QUIET, session.launch["stallAfter"] or _QUIET))
     if seen.activity or evidence:
         last: Activity = {"at": iso(seen.active_at or run.wall), "text": seen.activity[:300]}
+        if noted := session.noted > run.acted and session.status["lastActivity"]:
+            last = {"at": noted["at"], "text": noted["text"]}  # the worker's own words came later
         session.status["lastActivity"] = {**last, "quiet": evidence} if evidence else last
     if run.changed:  # git is asked only after something happened
         run.changed = False

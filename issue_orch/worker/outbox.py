@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from errno import ELOOP
 from pathlib import Path
+from stat import S_ISFIFO
 from time import time_ns
 from typing import NamedTuple
 
 from ..core.history import Refused, Report
-from ..report import ALLOWED, SINGLE, STUCK_NEEDS
+from ..report import ALLOWED, SINGLE, STUCK_NEEDS, WAKE
 from ..store.files import read_untrusted
 from ..store.inbox import SIZE_LIMIT
 from .session import Session
@@ -132,6 +133,71 @@ def _written(entry: os.DirEntry[str]) -> int:
         return entry.stat(follow_symlinks=False).st_mtime_ns
     except FileNotFoundError:
         return 0
+
+
+class Bell:
+    """The pipe beside the outbox by which `report` wakes us, also from where our signals do not reach.
+
+    It lies where its worker can do what it likes: what is no pipe is left alone, and what comes through it is thrown
+    away, for it says no more than that there is something to look at. `descriptor` is None where there is none to hear.
+    """
+
+    def __init__(self, worktree: str) -> None:
+        self.path = f"{worktree}/{WAKE}"
+        self.descriptor: int | None = None
+        self.place = (0, 0)
+        self.listen()
+
+    def listen(self) -> None:
+        """Make it, or find it again, where an agent removed it (`git clean -x`)."""
+        try:
+            if self._is_there():
+                return
+            if os.path.islink(os.path.dirname(self.path)):
+                raise OSError(ELOOP, "it leads elsewhere")
+            with suppress(FileExistsError):
+                os.mkfifo(self.path, 0o600)
+            fresh = _open_pipe(self.path)
+        except OSError:
+            fresh = None
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+        self.descriptor = fresh
+        if fresh is not None:
+            found = os.fstat(fresh)
+            self.place = (found.st_dev, found.st_ino)
+
+    def _is_there(self) -> bool:
+        try:
+            found = os.lstat(self.path)
+        except FileNotFoundError:
+            return False
+        return self.descriptor is not None and (found.st_dev, found.st_ino) == self.place
+
+    def drain(self) -> None:
+        if self.descriptor is not None:
+            with suppress(OSError):  # nothing is in it
+                os.read(self.descriptor, 65_536)
+
+    def close(self) -> None:
+        """Nobody who reads everything in the worktree is to wait for what nobody writes."""
+        with suppress(OSError):
+            if self._is_there():
+                os.unlink(self.path)
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+
+def _open_pipe(path: str) -> int | None:
+    """With a writing end of our own, so that it is never at its end. Nothing that lies there makes us wait."""
+    if not S_ISFIFO(os.lstat(path).st_mode):
+        return None
+    found = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY)
+    if S_ISFIFO(os.fstat(found).st_mode):
+        return found
+    os.close(found)
+    return None
 
 
 def parse_report(path: Path) -> Report | str:

@@ -71,7 +71,7 @@ class Session:
         self.passed: dict[str, int] = {}
         self.refused: dict[str, str] = {}
         self.carrying: list[Message] = []
-        self.beaten = 0.0
+        self.beaten = self.noted = 0.0
 
     # -- its files
 
@@ -203,6 +203,8 @@ class Session:
         if plan := report.fields.get("plan"):
             self.keep(write_text, self.folder / "plan.md", plan)
         self._enter(phase, **_said(report, status["plannedFiles"]))
+        if report.fields.get("note"):
+            self.noted = time.monotonic()
         if report.report == "stuck":
             self.notify("stuck", status["stuckReason"] or "")
 

@@ -42,7 +42,7 @@ from ..store.inbox import pending
 from ..store.leases import adopt, take
 from . import attempt
 from .agent_run import AgentRun
-from .outbox import apply_last_reports, apply_reports, load_reports
+from .outbox import Bell, apply_last_reports, apply_reports, load_reports
 from .session import Session
 
 BEGIN = "begin\n"
@@ -172,12 +172,14 @@ class Supervisor:
             run = attempt.start(session, step)
         except (Expected, OSError) as error:
             return self.not_started(of_system(error))
+        bell = Bell(session.status["worktreePath"])
         try:
             attempt.started(session, run)
             _say(self.ready, ok=True, pid=run.child.pid)
-            for _ in run.follow(self.wakeup):
-                run.hurry(self.look_after(run), self.end_worker)
+            for _ in run.follow(self.wakeup, bell):
+                run.hurry(self.look_after(run, bell), self.end_worker)
         finally:
+            bell.close()
             self.end_worker(grace=1.0)
         apply_last_reports(session)
         outcome = attempt.ended(session, run)
@@ -210,7 +212,7 @@ class Supervisor:
             raise error
         return after_run(session.situation(False), Outcome("crashed", error.message), time.time())
 
-    def look_after(self, run: AgentRun) -> str | None:
+    def look_after(self, run: AgentRun, bell: Bell) -> str | None:
         """What is to be looked at while the agent runs; why it should end now, if it should."""
         session = self.session
         path = session.status["worktreePath"]
@@ -218,6 +220,7 @@ class Supervisor:
             f"{path}/.issue-orch"
         ):  # the agent's `git clean -x`
             session.identify()
+        bell.listen()
         apply_reports(session)
         session.lift()
         attempt.heartbeat(session, run)

@@ -75,6 +75,13 @@ ROWS: dict[str, Row] = {
         core.plan(10_000),
         core.plan_phases,
     ),
+    "report-seen": Row(
+        "100 reports of a silent worker, until `status` shows them",
+        "`report` itself",
+        1.2,
+        workers.seen,
+        lambda place: place.told,
+    ),
     "poll": Row(
         "idle `run --once`, three workers",
         "GitHub's rate limit",

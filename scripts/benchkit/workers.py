@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import time
@@ -292,6 +293,29 @@ def idle(place: Place, rounds: int) -> Iterator[tuple[float, float]]:
         time.sleep(WINDOW)
         lasted = time.monotonic() - begun
         yield (cpu(place.pids) - before) / lasted * 100, 100.0  # type: ignore[attr-defined]
+
+
+def seen(place: Place, rounds: int) -> Iterator[tuple[float, float]]:
+    """Milliseconds from the start of `report` until the status file says it, each at another moment of the looks."""
+    place.make_clone(10, 1)
+    place.run("spawn", "--yes", "1")
+    place.wait_started(1)
+    [file] = sessions(place, "status.json")
+    top = json.loads(file.read_text())["worktreePath"]
+    time.sleep(WINDOW + 2)  # by then it is looked at every ten seconds
+    chance, whole, after = random.Random(1), [], []
+    for number in range(100):
+        time.sleep(chance.random())
+        words = [place.script, "report", "working", "--note", f"step {number}"]
+        begun = time.perf_counter()
+        lasted, _ = timed(words, top, place.env)
+        while f'"step {number}"' not in file.read_text():
+            time.sleep(0.001)
+        whole.append((time.perf_counter() - begun) * 1000)
+        after.append(whole[-1] - lasted)
+        yield whole[-1], lasted
+    shown = (f"p50 {each[49]:.1f} ms, p99 {each[98]:.1f}" for each in map(sorted, (whole, after)))
+    place.told = " from its start; after its end ".join(shown)
 
 
 def poll(place: Place, rounds: int) -> Iterator[tuple[float, float]]:

@@ -14,6 +14,7 @@ from issue_orch.store.files import load_status
 from issue_orch.store.leases import take
 from issue_orch.worker.agent_run import AgentRun
 from issue_orch.worker.attempt import heartbeat, is_stalled
+from issue_orch.worker.outbox import Bell
 from issue_orch.worker.session import Session
 from issue_orch.worker.supervisor import wakeup_pipe
 from tests.kit.scene import Scene
@@ -32,7 +33,7 @@ def held(scene: Scene, stall_after: float = 0) -> Iterator[tuple[Session, AgentR
         run = AgentRun(session.adapter, nothing, folder, folder, lambda *_: None, None)
         run.wall, run.started = run.wall - 3600, run.started - 3600
         yield session, run
-        for _ in run.follow(wakeup_pipe()):
+        for _ in run.follow(wakeup_pipe(), Bell(folder)):
             pass
 
 
