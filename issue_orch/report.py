@@ -153,7 +153,7 @@ def load(path: str) -> dict[str, Any]:
     from json import loads
 
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             data = loads(file.read())
     except (OSError, ValueError):
         return {}

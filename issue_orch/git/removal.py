@@ -6,6 +6,7 @@ Names make it safe to be killed: `.<name>.issue-orch-checking` goes back, `.<nam
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterable, Mapping, Sequence
@@ -92,7 +93,8 @@ def remove_worktrees(
     """
     with locked(worktrees_lock(repo)), ThreadPoolExecutor((os.cpu_count() or 2) + 1) as pool:
         # Many are looked at side by side: threads of each git would be in each other's way.
-        mounts, config = _load_mounts(), (*neutral(repo), ("core.preloadIndex", "false"))
+        mounts = mounts_of(load_text("/proc/self/mountinfo"))  # Linux only
+        config = (*neutral(repo), ("core.preloadIndex", "false"))
         attic, worktrees = make_attic(repo.common_dir), load_worktrees(repo)
         moved = [_move_aside(repo, each.path, mounts, worktrees) for each in wanted]
         # Who is not inside now cannot write there any more: nobody knows the name. So this comes before the look.
@@ -269,10 +271,13 @@ def _find_users(folders: Sequence[str]) -> dict[str, str]:
     return users
 
 
-def _load_mounts() -> list[str]:
-    """Where file systems are mounted. Linux only."""
-    lines = load_text("/proc/self/mountinfo").splitlines()
-    return [line.split(" ")[4].encode().decode("unicode_escape") for line in lines]
+def mounts_of(table: str) -> list[str]:
+    """Where file systems are mounted, by the system's table: it spells blanks and backslashes as octal bytes."""
+    places = (os.fsencode(line.split(" ")[4]) for line in table.splitlines())
+    return [
+        os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), each))
+        for each in places
+    ]
 
 
 def delete_branches(repo: Repo, wanted: Iterable[tuple[Branch, CommitSha]]) -> list[Branch]:

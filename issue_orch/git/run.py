@@ -78,6 +78,9 @@ def find_repo(cwd: str) -> Repo:
             f"git {version[0]}.{version[1]} is too old",
             f"install git {MINIMUM[0]}.{MINIMUM[1]} or newer",
         )
+    if "\n" in os.path.realpath(cwd):  # git's own files of a worktree name it in a line
+        words = "a path with a line break in it is not supported"
+        raise Expected(f"{os.path.realpath(cwd)!r}: {words}", "mv the clone to a path without one")
     asked = ("--git-dir", "--git-common-dir", "--is-bare-repository", "HEAD")
     done = run(
         "git",

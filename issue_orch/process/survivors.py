@@ -66,7 +66,7 @@ def _issue_of(pid: int, state: str, believed: dict[int, tuple[int | None, int]])
     if pid == os.getpid():
         return None
     environ = read_environ(pid)
-    if f"{_STATE_MARKER}={state}".encode() in environ.split(b"\0"):
+    if os.fsencode(f"{_STATE_MARKER}={state}") in environ.split(b"\0"):
         marked = re.search(rb"(?:^|\0)" + MARKER.encode() + rb"=(\d+)\.", environ)
         if marked:
             return int(marked[1])
@@ -108,7 +108,8 @@ def read_environ(pid: int) -> bytes:
 
         try:
             return b"\0".join(
-                f"{key}={value}".encode() for key, value in psutil.Process(pid).environ().items()
+                os.fsencode(f"{key}={value}")
+                for key, value in psutil.Process(pid).environ().items()
             )
         except (psutil.Error, OSError):
             return b""

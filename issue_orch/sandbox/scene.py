@@ -111,6 +111,7 @@ class Scene:
                 check=False,
                 capture_output=True,
                 text=True,
+                errors="surrogateescape",
                 input=stdin,
             )
             if "/commondir" not in done.stderr:

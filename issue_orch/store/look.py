@@ -95,11 +95,11 @@ def find_git(cwd: str = "") -> str:
 
 def common_dir(git_file: str) -> str:
     with open(git_file, encoding="utf-8", errors="surrogateescape") as file:
-        git_dir = file.read().partition("gitdir:")[2].strip()
+        git_dir = file.read().partition("gitdir: ")[2].rstrip("\r\n")
     git_dir = os.path.join(os.path.dirname(git_file), git_dir)
     try:
-        with open(f"{git_dir}/commondir", encoding="utf-8") as file:
-            return os.path.realpath(os.path.join(git_dir, file.read().strip()))
+        with open(f"{git_dir}/commondir", encoding="utf-8", errors="surrogateescape") as file:
+            return os.path.realpath(os.path.join(git_dir, file.read().rstrip("\r\n")))
     except FileNotFoundError:
         return os.path.realpath(git_dir)
 
@@ -107,7 +107,7 @@ def common_dir(git_file: str) -> str:
 def elsewhere(common: str, path: str) -> tuple[str, str]:
     """In words, that a worktree's `.git` leads to another clone, or to where this one was, and what to do; empty else."""
     raw = read_untrusted(f"{path}/.git", LITTLE) or b""
-    named = os.fsdecode(raw).partition("gitdir:")[2].strip()
+    named = os.fsdecode(raw).partition("gitdir: ")[2].rstrip("\r\n")
     if not named or os.path.dirname(named) == f"{common}/worktrees":  # as git writes it
         return "", ""
     admin = os.path.realpath(os.path.join(path, named))

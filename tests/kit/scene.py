@@ -111,9 +111,8 @@ class Scene(scene.Scene):
     def status(self, number: int) -> dict[str, Any]:
         """The status file; empty when there is none."""
         try:
-            return dict(
-                json.loads((self.state / "sessions" / str(number) / "status.json").read_text())
-            )
+            file = self.state / "sessions" / str(number) / "status.json"
+            return dict(json.loads(file.read_text("utf-8", "surrogateescape")))
         except FileNotFoundError:
             return {}
 
@@ -168,14 +167,14 @@ class Scene(scene.Scene):
                     Path("/proc", name, "cmdline")
                     .read_bytes()
                     .replace(b"\0", b" ")
-                    .decode(errors="replace")
+                    .decode(errors="surrogateescape")
                 )
                 environ = Path("/proc", name, "environ").read_bytes()
             except OSError:
                 continue
             if (
                 f"supervisor {self.state} " in line
-                or f"ISSUE_ORCH_STATE={self.state}\0".encode() in environ
+                or os.fsencode(f"ISSUE_ORCH_STATE={self.state}\0") in environ
             ):
                 found.append((int(name), line, environ))
         return found
