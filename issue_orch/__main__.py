@@ -10,6 +10,7 @@ TYPE_CHECKING = False  # typing itself costs three milliseconds
 if TYPE_CHECKING:
     from typing import NoReturn
 
+ALIASES = {"list": "status"}
 _OURS = ("ISSUE_ORCH_", "GH_", "GITHUB_")
 if any(name.endswith("_TOKEN") and name.startswith(_OURS) for name in os.environ):
     # At once: until here our neighbours can read it (threat S11).
@@ -56,12 +57,15 @@ def main(argv: list[str] | None = None) -> int:
     if sys.platform == "win32":
         sys.stderr.write("issue-orch runs on Linux and macOS; on Windows use it inside WSL.\n")
         return 1
+    if "_ISSUE_ORCH_COMPLETE" in os.environ:  # a shell asks what could stand for the last word
+        from .commands.completion import complete
+
+        return complete(words)
     from .terminal.io import exit_code
 
-    if words[:1] == ["help"] or not (
-        words or "_ISSUE_ORCH_COMPLETE" in os.environ
-    ):  # a shell that completes gives no words
+    if words[:1] in (["help"], []):
         words = [*words[1:], "--help"]
+    words = [*(ALIASES.get(word, word) for word in words[:1]), *words[1:]]
     try:
         code = run(words)
         sys.stdout.flush()

@@ -156,6 +156,57 @@ def show(here: Here = None, as_json: bool = JSON) -> None:
     """
 
 
+@command()
+def path(here: Here = None) -> None:
+    """Where the worktree of a session is, and nothing else.
+
+    For scripts; the script of `issue-orch completion` has `iocd 124`, which goes there.
+
+    \b
+    Examples:
+      cd "$(issue-orch path 124)"
+      code "$(issue-orch path 124)"
+    """
+
+
+@command()
+def open(
+    here: Here = None,
+    editor: bool = flag("The worktree in your editor.", "--editor", "-e"),
+    pull: bool = flag("The pull in the browser.", "--pull", "-p"),
+    issue: bool = flag("The issue in the browser.", "--issue", "-i"),
+) -> None:
+    """Open a session's pull or issue, or its worktree in the editor.
+
+    Without a flag the pull, or the issue while there is no pull; the address is printed too. The editor is VISUAL,
+    EDITOR or the core.editor of your own git configuration; that of the clone, where a worker can write, does not
+    count.
+
+    \b
+    Examples:
+      issue-orch open 124
+      issue-orch open 124 --editor
+    """
+
+
+@command()
+def diff(
+    here: Here = None,
+    stat: bool = flag("Files and counts of lines alone.", "--stat"),
+) -> None:
+    """What a session has changed, committed or not.
+
+    Against the commit at which its branch left the base. With your own pager and colours of git; in a pipe it is
+    a patch.
+
+    \b
+    Examples:
+      issue-orch diff 124
+      issue-orch diff 124 --stat
+      issue-orch diff 124 | git apply --check
+    """
+
+
 @command(people=True)
 def answer(
     issue: MaybeNumber = None,
@@ -361,6 +412,23 @@ def conflicts(as_json: bool = JSON) -> None:
     Examples:
       issue-orch conflicts
       issue-orch conflicts --json | jq '.sessions[].number'
+    """
+
+
+@command()
+def completion(
+    shell: Annotated[str | None, typer.Argument(help="bash, zsh or fish; else yours.")] = None,
+) -> None:
+    """Print the completion for your shell, with `iocd`, which goes into a worktree.
+
+    It completes commands, options, and the issues that a command can act on, with their titles. Put the line below
+    for your shell into ~/.bashrc, into ~/.zshrc after compinit, or into ~/.config/fish/config.fish.
+
+    \b
+    Examples:
+      eval "$(issue-orch completion bash)"
+      eval "$(issue-orch completion zsh)"
+      issue-orch completion fish | source
     """
 
 

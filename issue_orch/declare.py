@@ -14,6 +14,7 @@ from . import __version__
 app = typer.Typer(
     name="issue-orch",
     rich_markup_mode=None,
+    add_completion=False,  # our own is quick: typer's import takes longer than the rest
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Turn ready GitHub issues into pull requests by coding agents. It never merges: you do.\n\n"
@@ -47,28 +48,6 @@ def _version_line(program: str) -> str:
         return ""
     words = (done.stdout or done.stderr).strip().splitlines()
     return f"{program}: {one_line(words[0], 100)}" if words else ""
-
-
-def _known_issues(incomplete: str) -> list[tuple[str, str]]:
-    """Shell completion: the numbers of the sessions with their titles.
-
-    A stranger wrote the titles, and zsh evaluates what we print: nothing that a shell would act on is left in them.
-    """
-    import re
-
-    from .errors import Expected
-    from .store.files import load_sessions
-    from .store.look import find_state
-
-    try:
-        sessions, _ = load_sessions(find_state(os.getcwd()))
-    except Expected:
-        return []
-    rows = [
-        (str(each["issueNumber"]), re.sub(r"[^\w .,/+-]+", " ", each["issueTitle"])[:60])
-        for each in sessions
-    ]
-    return [row for row in rows if row[0].startswith(incomplete)]
 
 
 def _issue_of(word: str) -> int:
@@ -128,9 +107,7 @@ def command(
 
 
 def _issue(words: str) -> Any:
-    return typer.Argument(
-        metavar="ISSUE", help=words, parser=_issue_of, autocompletion=_known_issues
-    )
+    return typer.Argument(metavar="ISSUE", help=words, parser=_issue_of)
 
 
 Number = Annotated[int, _issue(NUMBER)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.dependencies import Ref, needs_blockers, needs_states
@@ -15,7 +16,7 @@ from ..core.record import SessionStatus
 from ..errors import Expected, GitHubError, NotFound, Usage
 from ..git import snapshot
 from ..git.run import git
-from ..store.files import load_sessions
+from ..store.files import load_json, load_sessions, write_json
 from ..store.leases import is_alive, probe
 from ..terminal.io import progress, warn
 from .context import Context
@@ -41,7 +42,17 @@ def fetch_plan(
     rules = rules_of(context, fetch_me(gh) if asks_who else None, stack)
     facts = gather(context, gh, issues, pulls.result(), with_files)
     active = sum(session.active for session in facts.sessions.values())
-    return plan(facts, rules, max(0, context.config.max_workers - active))
+    found = plan(facts, rules, max(0, context.config.max_workers - active))
+    if not numbers:
+        note_listed(context.state, found)
+    return found
+
+
+def note_listed(state: Path, found: Plan) -> None:
+    """What is ready, for completion: it asks nobody."""
+    issues = {str(each.issue.number): each.issue.title for each in found.eligible}
+    if issues != (load_json(state / "listed.json") or {}).get("issues"):
+        write_json(state / "listed.json", {"issues": issues})
 
 
 def _fetch_named(gh: GitHub, number: int) -> Issue:

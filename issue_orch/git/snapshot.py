@@ -8,17 +8,21 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Literal, NamedTuple
 
 from ..core.model import CommitSha
 from ..store.files import read_untrusted
-from .run import Overrides, Repo, entries, folders, git, leads_to
+from .run import Overrides, Repo, admin_dir, entries, folders, git, leads_to
 from .trust import neutral
 
 COUNTED_BYTES = 1_000_000
 # Before the name in a line of `git status --porcelain=v2`, by its kind.
 SPACES = {"#": 2, "1": 8, "u": 10, "?": 1}
 UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard")
+# Of a diff: no program of the configuration runs for it.
+QUIET = ("--no-ext-diff", "--no-textconv", "--submodule=short", "--ignore-submodules=dirty")
 
 
 class Changed(NamedTuple):
@@ -33,22 +37,37 @@ class Changed(NamedTuple):
 def changes(repo: Repo, path: str, base: str) -> Changed:
     """Count lines against `base`. Lines of untracked files count as inserted, if they are text of up to 1 MB."""
     settings = neutral(repo, path)
-    quiet = (
-        "--no-renames",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--submodule=short",
-        "--ignore-submodules=dirty",
-    )
-    diff = git(
-        repo, "diff", "--numstat", "-z", *quiet, base, "--", worktree=path, config=settings
-    ).stdout
+    asked = ("--numstat", "-z", "--no-renames", *QUIET, base)
+    diff = git(repo, "diff", *asked, "--", worktree=path, config=settings).stdout
     untracked = entries(git(repo, *UNTRACKED, worktree=path, config=settings).stdout)
     rows = [entry.split("\t", 2) for entry in entries(diff)]
     rows += [[_count_lines(os.path.join(path, name)), "0", name] for name in untracked]
     added, removed = (sum(int(row[each]) for row in rows if row[each] != "-") for each in (0, 1))
     names = sorted({row[2] for row in rows})
     return Changed(len(names), added, removed, tuple(names))
+
+
+def difference(
+    repo: Repo, path: str | None, base: str, head: str, options: Sequence[str], columns: int
+) -> str:
+    """What `git diff` says since `base`: of the worktree with all that is in it, or of `head` where there is no worktree."""
+    from shutil import copyfile
+    from tempfile import TemporaryDirectory  # a supervisor does without
+
+    asked, wide = ("diff", *QUIET, *options, "--end-of-options", base), {"COLUMNS": str(columns)}
+    if path is None:
+        return git(repo, *asked, head, "--", config=neutral(repo), env=wide).stdout
+    with TemporaryDirectory(prefix="issue-orch-") as folder:
+        index = os.path.join(folder, "index")
+        with suppress(FileNotFoundError):
+            copyfile(os.path.join(admin_dir(repo, path), "index"), index)
+        env = {"GIT_INDEX_FILE": index, **wide}
+        here = partial(git, repo, worktree=path, config=neutral(repo, path), env=env)
+        new = [name for name in entries(here(*UNTRACKED).stdout) if not name.endswith("/")]
+        add = ("--literal-pathspecs", "add", "--intent-to-add", "--pathspec-from-file=-")
+        if new:
+            here(*add, "--pathspec-file-nul", stdin="".join(f"{name}\0" for name in new))
+        return here(*asked, "--").stdout
 
 
 def _count_lines(file: str) -> str:

@@ -45,6 +45,12 @@ def load_settings(repo: Repo, worktree: str | None = None) -> list[tuple[str, st
     ]
 
 
+def own_setting(repo: Repo, key: str) -> str:
+    """The user's own value: what stands inside the clone, where a worker can write, does not count. Empty when unset."""
+    own = [value for name, value, local in load_settings(repo) if name == key and not local]
+    return own[-1] if own else ""
+
+
 def neutral(repo: Repo, worktree: str | None = None) -> Overrides:
     """Settings for commands that look at files: filters and merge drivers from inside the clone do not run.
 

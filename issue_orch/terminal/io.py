@@ -12,6 +12,38 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
 # What Python and the system's loader of compiled modules say where the system allows no more.
+# What people type who come from other programs, and what they mean by it.
+MEANT = {
+    "status": "ls ps sessions board dashboard overview",
+    "spawn": "new start create add launch work begin",
+    "logs": "log tail output",
+    "path": "cd switch checkout co goto go worktree where",
+    "show": "view info describe get inspect",
+    "open": "browse web edit editor code pr review",
+    "watch": "ui tui top monitor",
+    "attach": "enter connect join shell tmux takeover",
+    "answer": "reply respond",
+    "tell": "send say message msg prompt steer",
+    "resume": "continue unpause restart retry unstop",
+    "pause": "hold wait",
+    "stop": "kill abort terminate end interrupt",
+    "cancel": "drop discard abandon",
+    "prune": "rm remove delete clean cleanup gc",
+    "plan": "issue issues ready todo queue next",
+    "costs": "cost usage budget spent",
+    "doctor": "check health verify",
+    "init": "setup configure config install",
+    "run": "loop daemon serve up auto",
+    "conflicts": "overlaps order",
+}
+_ALONE = {
+    "status",
+    "watch",
+    "plan",
+    "costs",
+    "doctor",
+    "conflicts",
+}  # need no issue, change nothing
 USED_UP = ("can't start new thread", "Too many open files")
 
 
@@ -54,6 +86,8 @@ def _usage(error: Any, words: list[str]) -> Usage:
     """What typer raises: wrong words on the command line. A text that looks like an option is one behind `--`."""
     import shlex
 
+    if found := _meant(error, words):
+        return found
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "issue-orch"
     message = error.format_message() if hasattr(error, "format_message") else str(error)
@@ -68,6 +102,20 @@ def _usage(error: Any, words: list[str]) -> Usage:
     if texts and hasattr(error, "option_name") and words[2:] and words[1][0] != "-":
         hint = f"issue-orch {shlex.join([*words[:2], '--', ' '.join(words[2:])])}"
     return Usage(f"{path}: {message.rstrip('.')}", hint)
+
+
+def _meant(error: Any, words: list[str]) -> Usage | None:
+    """For a word of another program: what it is called here, for the same issues."""
+    word = words[0] if words else ""
+    ours = next((name for name, others in MEANT.items() if word in others.split()), None)
+    if ours is None or getattr(error, "ctx", None) is None or error.ctx.parent:
+        return None
+    named = [each.removeprefix("#") for each in words[1:]]
+    issues = [each for each in named if each.isdecimal()]
+    hint = " ".join(["issue-orch", ours, *(issues or ["--help"] * (ours not in _ALONE))])
+    if ours == "path" and issues:
+        hint = f'cd "$({hint})"'
+    return Usage(f"issue-orch: No such command {word!r}. Did you mean {ours!r}?", hint)
 
 
 def _bug(error: BaseException, words: list[str]) -> int:
