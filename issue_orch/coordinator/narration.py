@@ -80,7 +80,10 @@ class Narrator:
                 continue
             self.labels[number] = label
             why, needs_you = one_line(seen.headline.why, 160), seen.headline.needs_you
-            next_ = f"  -> {next_command(seen.status, label)}" if needs_you else ""
+            command = next_command(seen.status, label)
+            if " open " in command:
+                command += f": {seen.status['pullRequestUrl']}"
+            next_ = f"  -> {command}" if needs_you else ""
             self.tell(f"#{number} {label}{why and f': {why}'}{next_}", needs_you)
         return found
 

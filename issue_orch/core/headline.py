@@ -170,6 +170,7 @@ def _running_label(status: SessionStatus, seen: Observed) -> tuple[str, str]:
 
 
 PUSHED = "already, pushed, not by a pull"
+REFUSED = "the model's API refused the sign-in"
 
 
 def pushed_words(status: SessionStatus, sha: str) -> str:
@@ -185,7 +186,7 @@ def next_command(status: SessionStatus, label: str) -> str:
         case "ELSEWHERE":
             return "issue-orch doctor"
         case "STUCK" if not status["question"]:
-            return f"issue-orch show {number}"
+            return _unstick(status)
         case "STUCK":  # an answer does not lift what a person held
             held = f"; issue-orch resume {number}" if status["hold"] else ""
             return f'issue-orch answer {number} "…"{held}'
@@ -194,7 +195,7 @@ def next_command(status: SessionStatus, label: str) -> str:
         case "CRASHED" | "PUBLISH PENDING" | "OVER BUDGET" | "STOPPED" | "PAUSED" | "RETRYING":
             return f"issue-orch resume {number}"
         case "PR READY" | "PR OPEN" | "CONFLICT" | "CHANGES REQUESTED" | "CHECKS FAILING":
-            return f"review {status['pullRequestUrl'] or 'the pull'}"
+            return f"issue-orch open {number}"
         case "MERGED":
             return "issue-orch prune"
         case "CANCELLED" | "CLOSED":
@@ -203,3 +204,16 @@ def next_command(status: SessionStatus, label: str) -> str:
             return f"issue-orch logs {number}"
         case _:
             return ""
+
+
+def _unstick(status: SessionStatus) -> str:
+    """What leads on where the worker asks nothing, by why it is stuck."""
+    number, reason = status["issueNumber"], status["stuckReason"] or ""
+    if REFUSED in reason:
+        return f"sign in with {status['agent']}, then issue-orch resume {number}"
+    if PUSHED in reason:  # until a person has undone it, `resume` says the same again
+        sha = reason.rpartition("/")[2][:12]
+        undone = f"undo it on {status['base']}: issue-orch resume {number}"
+        return f"git show {sha}; {undone}, else issue-orch cancel {number}"
+    again = f"issue-orch resume {number}" if status["failure"] else f'issue-orch tell {number} "…"'
+    return f"issue-orch logs {number}, then {again}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from ..text import one_line
+from .headline import REFUSED
 from .prices import Prices, Usage, add, price
 
 Ending = Literal[
@@ -56,7 +57,7 @@ _FAILURES: tuple[tuple[tuple[int, ...], str, Ending, str, float], ...] = (
         (401, 403),
         r"invalid.{0,20}api.key|authentication|unauthorized|please run /login|not logged in",
         "auth",
-        "the model's API refused the sign-in",
+        REFUSED,
         0,
     ),
     (

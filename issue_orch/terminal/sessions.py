@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -111,7 +112,7 @@ def _details(seen: Seen, width: int) -> Lines:
         yield one_line(f"Reason: {why}", 500 if whole else width), ""
     yield from work_lines(seen, width)
     following = next_command(status, label)
-    if following and not following.startswith("review "):
+    if following and "issue-orch open" not in following:  # its address stands above
         yield following, "bold"
 
 
@@ -204,7 +205,7 @@ def _table_lines(sessions: Sequence[Seen], width: int, colour: bool) -> Iterator
     if hidden := [name for name in widths if name not in names]:
         what = f"{len(hidden)} column{'s' * (len(hidden) > 1)} hidden ({', '.join(hidden)})"
         yield one_line(f"{what}: COLUMNS={sum(least.values())} or --json shows all", width)
-    yield one_line("Next: issue-orch NEXT ISSUE · all about one: issue-orch show ISSUE", width)
+    yield one_line(_hint(sessions), width)
 
 
 def _row(seen: Seen) -> _Row:
@@ -226,13 +227,26 @@ def _row(seen: Seen) -> _Row:
 
 
 def _following(seen: Seen) -> _Cell:
-    """The next command without its first and last word; for a review the number of the pull, linked."""
+    """The verb of what is to be typed next, with its options; `open` is a link to the pull."""
     url, style = seen.status["pullRequestUrl"], "bold" * seen.headline.needs_you
-    command = next_command(seen.status, seen.headline.label).removeprefix("issue-orch ")
-    verb, *words = command.split() or [""]
-    if verb == "review" and url:
-        return _Cell(one_line(f"review #{url.rpartition('/')[2]}", SMALLEST), style, url)
-    return _Cell(" ".join([verb, *(word for word in words if word.startswith("-"))]), style)
+    first, *_ = re.split("[,;] ", next_command(seen.status, seen.headline.label))
+    verb, *words = first.removeprefix("issue-orch ").split() or [""]
+    if not first.startswith("issue-orch "):  # git show, sign in
+        return _Cell(" ".join([verb, *words[:1]]), style)
+    options = [word for word in words if word.startswith("-")]
+    return _Cell(" ".join([verb, *options]), style, url if verb == "open" else None)
+
+
+def _hint(sessions: Sequence[Seen]) -> str:
+    """What to type for the first that needs something; the column NEXT has the verbs of all."""
+    for seen in sessions:
+        command, number = (
+            next_command(seen.status, seen.headline.label),
+            seen.status["issueNumber"],
+        )
+        if command.startswith("issue-orch "):
+            return f"Next: {command} · all about one: issue-orch show {number}"
+    return f"All about one: issue-orch show {sessions[0].status['issueNumber']}"
 
 
 def _share(names: Sequence[str], widths: dict[str, int], width: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from issue_orch.core.headline import LOOKS
+from issue_orch.core.headline import LOOKS, next_command
 from issue_orch.store.leases import take
 from issue_orch.terminal.sessions import link, status_text
 from issue_orch.text import display_width
@@ -107,3 +107,48 @@ def test_an_empty_git_folder_is_no_repository(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     shown = issue_orch(tmp_path, "status")
     assert shown.returncode == 1 and "not inside a git repository" in shown.stderr
+
+
+def test_the_table_ends_in_a_command_that_can_be_typed() -> None:
+    text = status_text(screens.sights(12), 160, False)
+    assert text.endswith('Next: issue-orch answer 124 "…" · all about one: issue-orch show 124\n')
+    assert "NEXT ISSUE" not in text and "review #" not in text
+
+
+WHY = {
+    "the model's API refused the sign-in: authentication_failed": (
+        "sign in with claude, then issue-orch resume 1",
+        "sign in",
+    ),
+    "the commits of issue-1 are on main already, pushed, not by a pull: look at https://x/commit/"
+    + "ab" * 20: (
+        "git show abababababab; undo it on main: issue-orch resume 1, else issue-orch cancel 1",
+        "git show",
+    ),
+    "ended its turn without a report (the agent ended its turn)": (
+        'issue-orch logs 1, then issue-orch tell 1 "…"',
+        "logs",
+    ),
+    "it was not permitted to use: Bash": ('issue-orch logs 1, then issue-orch tell 1 "…"', "logs"),
+}
+
+
+@pytest.mark.parametrize("reason", WHY)
+def test_what_leads_on_where_a_stuck_worker_asks_nothing(reason: str) -> None:
+    """Never `show`: it ends with what is to be typed next."""
+    status = screens.session(1, "One", "stuck", stuckReason=reason)
+    command, verb = WHY[reason]
+    assert next_command(status, "STUCK") == command
+    sights = [screens.seen(status, None), *screens.sights(12)]
+    assert f"{reason[:10]}" in status_text(sights[:1], 160, False)
+    assert f"  {verb}\n" in status_text(sights, 200, False)
+    crashed = screens.session(
+        1, "One", "stuck", stuckReason="gave up after 3 attempts", failure="x"
+    )
+    assert next_command(crashed, "STUCK") == "issue-orch logs 1, then issue-orch resume 1"
+
+
+@pytest.mark.parametrize("label", LOOKS)
+def test_no_headline_leads_back_to_show(label: str) -> None:
+    for row, _ in screens.twelve():
+        assert not next_command(row, label).startswith("issue-orch show")
