@@ -33,7 +33,7 @@ class CommandFailed(Expected):
         code: int | None,
         stdout: str,
         stderr: str,
-        hint: str = "issue-orch doctor",
+        hint: str = "mend what it says, then try again",
     ) -> None:
         what = "ran out of time" if code is None else f"exit code {code}"
         detail = (stderr or stdout).strip()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..config.keys import Config
-from ..config.layers import load_config
+from ..config.layers import REPOSITORY_FILE, load_config
 from ..core.model import Branch, CommitSha, RepoName, Token
 from ..core.record import SessionStatus
 from ..errors import Expected, SignInFailed
@@ -77,10 +77,10 @@ def _find_name(repo: Repo, config: Config) -> tuple[str, RepoName]:
     if name:
         return host, name
     if url:
-        raise Expected(
-            f"the remote {config.remote} ({url}) does not name a GitHub repository",
-            'issue-orch init --repo owner/name, or set repo = "owner/name" in .issue-orch.toml',
-        )
+        words = f"the remote {config.remote} ({url}) does not name a GitHub repository"
+        written = os.path.exists(os.path.join(repo.top, REPOSITORY_FILE))
+        set_it = f'set repo = "owner/name" in {REPOSITORY_FILE}'
+        raise Expected(words, set_it if written else "issue-orch init --repo owner/name")
     others = ", ".join(git(repo, "remote").stdout.split())
     raise Expected(
         f"there is no remote called {config.remote}" + (f" (there is: {others})" if others else ""),

@@ -91,6 +91,9 @@ def _write_configuration(clone: Repo, state: Path, yes: bool, given: dict[str, s
         _check_agent(own, given["agent"])
     if not parse_remote(url or "") and "repo" not in values:
         values["repo"] = _ask(yes, "GitHub repository (owner/name)", "")
+        if not (values["repo"] or own.repo):  # before anything is written, which is kept
+            words = f"{own.remote} does not name a GitHub repository"
+            raise Usage(words, "issue-orch init --repo owner/name")
     values |= _ask_for_the_rest(yes, own, values)
     write_text(file, commented_file({name: value for name, value in values.items() if value}))
     say(f"Wrote {file.name}. Commit it, so that your team shares it.")

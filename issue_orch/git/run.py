@@ -22,6 +22,9 @@ from ..store.look import find_git
 from .credentials import SIGN_IN, answering
 
 MINIMUM = (2, 34)
+SIGN_GIT_IN = (
+    "let git sign in there without a terminal (credential helper, ssh agent), then try again"
+)
 TRANSPORTS = "file:git:http:https:ssh"
 
 # `git worktree add` (an agent's, say) writes these files in place; whoever lists worktrees at that moment dies of it.
@@ -168,7 +171,8 @@ def git(
             signed_in = environment((*config, *answers)) | places
             done = again(env=signed_in, pass_fds=(*pass_fds, descriptor))
     if check and done.code:
-        raise CommandFailed(("git", *args), done.code, done.stdout, done.stderr)
+        failed = (("git", *args), done.code, done.stdout, done.stderr)
+        raise CommandFailed(*failed, *[SIGN_GIT_IN] * bool(refused))
     return done
 
 

@@ -64,6 +64,12 @@ class Intent(NamedTuple):
     since: float = 0.0
     continues: str = ""
 
+    @property
+    def issue(self) -> str:
+        """The number, as it is typed."""
+        found = re.match(r"issue-orch #([0-9]+)", self.mark)
+        return found[1] if found else "NUMBER"
+
 
 def register(
     repo: Repo,
@@ -113,13 +119,13 @@ def _make(
     head, where, upstream = load_heads(repo, branch, remote)
     if where:
         words = f"the branch {branch} is checked out in {where}"
-        raise Expected(words, "switch that worktree to another branch")
+        raise Expected(words, f"git -C {where} switch --detach")
     may = reuse or intent.continues == (head or upstream) or _is_made(repo, branch, start, intent)
     if head and not may:
-        hint = f"issue-orch spawn NUMBER --reuse, or git branch -m {branch} NAME"
+        hint = f"issue-orch spawn {intent.issue} --reuse, or git branch -m {branch} {branch}-old"
         raise Expected(f"the branch {branch} exists already", hint)
     if upstream and not may:
-        hint = "ask who works on it; to go on with it: issue-orch spawn NUMBER --reuse"
+        hint = f"ask who works on it; to go on with it: issue-orch spawn {intent.issue} --reuse"
         raise Expected(f"the branch {branch} exists on {remote}", hint)
     first = CommitSha(head or upstream or start)
     if not head:
@@ -228,5 +234,5 @@ def _refuse_folder(repo: Repo, path: str) -> None:
     admin = leads_to(path)
     gone = os.path.dirname(admin) == f"{repo.common_dir}/worktrees" and not os.path.lexists(admin)
     if not _is_untouched(path, admin if gone else ""):
-        raise Expected(f"{path}: exists already", "move it away, or choose another worktree path")
+        raise Expected(f"{path}: exists already", f"mv {path} {path}.aside")
     Path(path, ".git").unlink(missing_ok=True)  # of a registration that is gone

@@ -88,9 +88,7 @@ def address(*parts: str | int) -> Address:
     try:
         return Address("".join(f"/{_segment(part)}" for part in parts))
     except ValueError as error:
-        raise GitHubError(
-            f"GitHub cannot be asked for that: {error}", "issue-orch doctor"
-        ) from None
+        raise GitHubError(f"GitHub cannot be asked for that: {error}", "mend that name") from None
 
 
 def _segment(part: str | int) -> str:
@@ -264,17 +262,17 @@ def _error_of(reply: requests.Response, what: str) -> GitHubError:
             words = f"GitHub itself blocks it ({what})"
             return GitHubError(words, "ask the repository's owner, or GitHub's support")
         case 422:
-            return Invalid(what, doctor)
+            return Invalid(what, again)
         case 405 | 501:
-            return Unavailable(what, doctor)
+            return Unavailable(what, again)
         case status if 300 <= status < 400:
             return GitHubError(
                 f"moved to {reply.headers.get('location', 'another place')} ({what})",
-                "if the repository was renamed or the issue transferred: git remote set-url, or the key repo",
+                "if the repository was renamed or the issue transferred: git remote set-url origin URL, or the key repo",
             )
         case status if status >= 500:
             return Unreachable(what, again)
-    return GitHubError(what, doctor)
+    return GitHubError(what, again)
 
 
 def _way_out(headers: Mapping[str, str]) -> str:

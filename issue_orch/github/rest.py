@@ -70,7 +70,7 @@ class Rest:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if not (token.isascii() and token.isprintable() and " " not in token):
-            raise SignInFailed("the token has characters that no token has", "issue-orch doctor")
+            raise SignInFailed("the token has characters that no token has", "set another one")
         self.repo, self._origin = RepoName(repo), parse_origin(base_url)
         self._token, self._sleep, self._cache, self._gap = token, sleep, cache, write_gap
         self._connections = defaultdict[int, Connection](

@@ -58,7 +58,7 @@ def run(
         ValueError
     ) as error:  # a NUL, half a character: nothing that was read becomes such a word
         raise Expected(
-            f"{argv[0]}: no program can be given {error.args[-1]}", "issue-orch doctor"
+            f"{argv[0]}: no program can be given {error.args[-1]}", "mend it where it is set"
         ) from None
     except OSError as error:  # no folder, or no descriptors, processes or memory left
         raise Expected(

@@ -293,12 +293,12 @@ TABLE = [
         "there is no session",
         "issue-orch status",
     ),
-    Bad("no number", lambda scene: ("stop",), "stop which?", "issue-orch status", 2),
+    Bad("no number", lambda scene: ("stop",), "which issue?", "issue-orch status", 2),
     Bad(
         "not a number",
         lambda scene: ("spawn", "one"),
-        "must be a whole number",
-        "issue-orch spawn",
+        "is no issue and no session's pull or branch",
+        "issue-orch status",
         2,
     ),
     Bad(

@@ -222,3 +222,21 @@ def test_what_asks_for_approval_is_named_as_it_is(scene: Scene) -> None:
     assert "\n.github/issue-orch sets:\n" in scene.orch("init").err
     template.unlink()
     assert "\nGone is:\n" in scene.orch("init").err
+
+
+def test_a_remote_that_is_a_path_needs_the_name_before_anything_is_written(scene: Scene) -> None:
+    """And the hint works when it is typed, whether the file is there or not."""
+    scene.config = scene.config.replace('repo = "acme/widgets"\n', "")
+    scene.write_config()
+    scene.git("remote", "set-url", "origin", str(scene.sandbox.repository.path))
+    file = scene.clone / ".issue-orch.toml"
+    for words in (["init", "--yes"], ["init", "--agent", "scripted"], ["plan"]):
+        ran = scene.orch(*words)
+        assert ran.code in (1, 2) and "does not name a GitHub repository" in ran.err, ran
+        assert ran.err.endswith("next: issue-orch init --repo owner/name\n") and not file.exists()
+    file.write_text("max_workers = 2\n")
+    ran = scene.orch("plan")
+    assert ran.err.endswith('next: set repo = "owner/name" in .issue-orch.toml\n'), ran
+    file.unlink()
+    assert "Push to origin: works" in scene.orch("init", "--repo", "acme/widgets").err
+    assert scene.orch("plan").code == 0

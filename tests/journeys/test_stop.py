@@ -120,8 +120,7 @@ def test_cancel_keeps_the_work(scene: Scene) -> None:
     again = scene.orch("spawn", str(number))
     assert (
         again.code == 1
-        and "the branch issue-1 exists already\n  next: issue-orch spawn NUMBER --reuse"
-        in again.err
+        and "the branch issue-1 exists already\n  next: issue-orch spawn 1 --reuse" in again.err
     )
     scene.orch("spawn", str(number), "--reuse", check=True)
     scene.wait_status(number, "complete")

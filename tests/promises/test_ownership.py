@@ -204,7 +204,7 @@ def test_the_way_out_of_a_refusal_is_the_one_that_it_names(scene: Scene) -> None
     (place(scene) / NOTES).rename(scene.folder / NOTES)
     scene.git(*hint.split()[1:])
     hint = refusal(scene.orch("spawn", "1", "--yes")).partition("next: ")[2].strip()
-    assert hint.startswith("issue-orch spawn NUMBER --reuse")
+    assert hint.startswith("issue-orch spawn 1 --reuse")
     scene.orch("spawn", "1", "--yes", "--reuse", check=True)
     scene.wait_status(1, "complete")
     scene.check_invariants()
