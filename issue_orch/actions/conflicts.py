@@ -22,7 +22,9 @@ Row = dict[str, Any]  # one session as printed with --json; docs/json.md describ
 def find_conflicts(context: Context) -> list[Row]:
     """They are noted too: `status` and `show` name them."""
     refuse_changed_keys(context)  # in a partial clone, predicting fetches
-    rows = _in_order(_find_rows(context))
+    found_rows = _find_rows(context)
+    ready = _in_order(row for row in found_rows if row["pull"])
+    rows = [*ready, *_in_order(row for row in found_rows if not row["pull"])]
     found = {str(row["number"]): words for row in rows if (words := [*words_of(row)])}
     write_json(context.state / "conflicts.json", {"at": iso(time.time()), "sessions": found})
     return rows
@@ -39,7 +41,10 @@ def _find_rows(context: Context) -> list[Row]:
             sessions[branch], mergeable[branch] = status, pull.get("mergeable")
     groups: dict[Branch, dict[Branch, CommitSha]] = {}
     for branch, status in sessions.items():
-        if sha := find_sha(context.repo, f"refs/heads/{branch}"):
+        sha = find_sha(context.repo, f"refs/heads/{branch}")
+        if sha and (
+            sha != status["baseSha"] or status["pullRequestUrl"]
+        ):  # else there is nothing yet
             base = status["base"]
             for _ in sessions:  # below a stack: the base of its lowest session
                 base = sessions[base]["base"] if base in sessions else base
@@ -71,6 +76,7 @@ def _row(
         "againstBase": list(found.against_base.get(branch, ())),
         "others": [{"number": other, "files": list(files)} for other, files in others],
         "mergeable": mergeable,
+        "pull": status["pullRequestUrl"],
     }
 
 

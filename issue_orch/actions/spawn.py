@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -87,6 +87,9 @@ class Start(NamedTuple):
         return self.status["issueNumber"]
 
 
+Tell = Callable[[Start, Expected | None], object]
+
+
 class Place(NamedTuple):
     """A start that was admitted, with what it, or an earlier attempt, wrote down before anything was made."""
 
@@ -96,14 +99,29 @@ class Place(NamedTuple):
     intent: worktree.Intent
 
 
-def spawn(context: Context, starts: list[Start], ahead: Ahead = None) -> list[Expected | None]:
-    """Start them side by side; each succeeds, which is None, or fails for itself. Those `ahead` are taken where they fit."""
+def spawn(
+    context: Context, starts: list[Start], ahead: Ahead = None, tell: Tell = lambda *_: None
+) -> list[Expected | None]:
+    """Start them side by side; each succeeds, which is None, or fails for itself, and is told as soon as that is known.
+    Places are taken in the order given. Those `ahead` are taken where they fit."""
     check_locks(context.state)
+    results: dict[int, Expected | None] = {}
+
+    def note(start: Start, result: Expected | None) -> None:
+        results[start.number] = result
+        tell(start, result)
+
+    taken = []
+    for start in starts:
+        place = _attempt(_take_place, context, start)
+        if isinstance(place, Place):
+            taken.append(place)
+        else:
+            note(start, place)
     with ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool:
-        places = list(pool.map(partial(_attempt, _take_place, context), starts))
-        taken = [place for place in places if isinstance(place, Place)]
-        begun = iter(_start_all(context, taken, ahead, pool))
-    return [next(begun) if isinstance(place, Place) else place for place in places]
+        for place, result in zip(taken, _start_all(context, taken, ahead, pool), strict=True):
+            note(place.start, result)
+    return [results[start.number] for start in starts]
 
 
 def _attempt(step: Callable[..., T], *words: Any) -> T | Expected:
@@ -174,20 +192,20 @@ def _refuse_full(context: Context, number: int) -> None:
 
 def _start_all(
     context: Context, places: list[Place], ahead: Ahead, pool: ThreadPoolExecutor
-) -> list[Expected | None]:
-    """Their supervisors import while the worktrees are made."""
+) -> Iterator[Expected | None]:
+    """Their supervisors import while the worktrees are made. A result for each place, as soon as it is known."""
     if not places:
-        return []
+        return
     sessions = [(place.status, place.lease) for place in places]
     try:
         with starting_supervisors(context, sessions) as supervisors:
             start = partial(_attempt, _start_one, context, ahead)
-            return list(pool.map(start, places, supervisors))
+            yield from pool.map(start, places, supervisors)
     except OSError as error:  # the system allows no more processes
         for place in places:
             with place.lease:
                 _roll_back(context, place, of_system(error))
-        return [of_system(error)] * len(places)
+        yield from [of_system(error)] * len(places)
 
 
 def _start_one(context: Context, ahead: Ahead, place: Place, supervisor: Starting) -> None:

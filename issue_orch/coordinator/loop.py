@@ -268,8 +268,12 @@ class Coordinator:
             taken = f"{len(active) + len(chosen)} of {slots} places are taken"
             self.narrator.explain(found, {each.issue.number for each in chosen}, self.starts, taken)
         starts = self._make(gh, chosen, now)
-        for start, error in zip(starts, spawn.spawn(self.context, starts), strict=True):
+
+        def tell(start: spawn.Start, error: Expected | None) -> None:
             self._count_start(start.number, error, now)
+            self.narrator.observe(self.context, time.time())
+
+        spawn.spawn(self.context, starts, tell=tell)
         again = {each.issue.number for each in found.eligible} - found.held.keys() - self.active()
         return (
             not full

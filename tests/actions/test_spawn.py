@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 
 import pytest
@@ -104,3 +105,31 @@ def test_spawn_reads_without_the_packages_that_it_does_not_need(scene: Scene) ->
     names = {name.partition(".")[0] for name in out.read_text().split()}
     assert not names & (PACKAGES - {"jinja2", "requests", "urllib3"} | {"asyncio", "tomli_w"})
     scene.wait_status(number, "complete")
+
+
+def test_free_places_are_taken_in_the_order_given(scene: Scene) -> None:
+    scene.config = scene.config.replace("max_workers = 9", "max_workers = 2")
+    scene.write_config()
+    scene.agent(ENDLESS)
+    one, two, _, four = (scene.issue() for _ in range(4))
+    ran = scene.orch("spawn", *map(str, (two, four, one)))
+    assert ran.code == 1 and f"#{one}: all 2 places are taken by #{two}, #{four}" in ran.err, ran
+    assert {*scene.sessions()} == {two, four}
+    scene.orch("stop", "--all", check=True)
+
+
+def test_a_start_is_told_when_it_has_happened(scene: Scene) -> None:
+    """Not when all of them have."""
+    wait = f"case $PWD in *-2) read -r _ < {scene.folder}/gate-setup ;; esac"
+    scene.write_config(f"setup = [{json.dumps(['sh', '-c', wait])}]")
+    scene.gate("setup")
+    scene.agent(ENDLESS)
+    one, two = scene.issue(), scene.issue()
+    log = scene.folder / "run.log"
+    with log.open("w") as file, scene.start("run", "--once", stdout=file, stderr=file) as run:
+        scene.wait(lambda: f"#{one} started" in log.read_text(), what="the first is told")
+        assert f"#{two} started" not in log.read_text() and run.poll() is None
+        scene.release("setup")
+        assert run.wait(scene.deadline) == 0
+    assert f"#{two} started" in log.read_text()
+    scene.orch("stop", "--all", check=True)

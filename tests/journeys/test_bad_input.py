@@ -70,6 +70,12 @@ def no_token(scene: Scene) -> None:
     del scene.env["ISSUE_ORCH_TOKEN"]
 
 
+def other_forge(scene: Scene) -> None:
+    scene.git("remote", "set-url", "origin", "git@gitlab.com:acme/widgets.git")
+    scene.config = 'agent = "scripted"\n'
+    scene.write_config()
+
+
 def wrong_token(scene: Scene) -> None:
     scene.env["ISSUE_ORCH_TOKEN"] = "wrong"
 
@@ -265,6 +271,12 @@ TABLE = [
         newer,
         "schemaVersion is 99",
         "use the version of issue-orch that wrote it",
+    ),
+    Bad(
+        "a forge of another kind",
+        other_forge,
+        "gitlab.com is no GitHub",
+        "git remote -v; set remote",
     ),
     Bad("edited state", edited, "status is damaged", "issue-orch doctor"),
     Bad("cut state", cut, "cannot be read", "issue-orch doctor"),

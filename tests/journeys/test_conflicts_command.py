@@ -7,7 +7,7 @@ import json
 from issue_orch.coordinator.follow_up import refresh
 from tests.coordinator.test_followup import completed, pass_over, scene
 from tests.kit.git import predicts
-from tests.kit.scene import Scene
+from tests.kit.scene import ENDLESS, Scene
 
 __all__ = ["scene"]
 
@@ -70,7 +70,27 @@ def test_without_the_remote_it_says_that_the_base_is_old(scene: Scene) -> None:
     assert "warning: main as last fetched" in done.err and "textually clean" in done.out
 
 
+@predicts
+def test_what_cannot_be_reviewed_yet_is_not_in_the_order(scene: Scene) -> None:
+    """A session without a pull comes behind the order, one without a commit not at all."""
+    scene.agent(ENDLESS)
+    begun = scene.issue()
+    scene.orch("spawn", str(begun), check=True)
+    scene.wait(lambda: (scene.worktree(begun) / f"begun-{begun}.txt").exists())
+    scene.orch("stop", str(begun), check=True)
+    asking = scene.stuck()
+    scene.agent(WRITE)
+    done, _, _ = completed(scene)
+    ran = scene.orch("conflicts", check=True)
+    assert f"  1. #{done} " in ran.out and f"#{asking} " not in ran.out
+    assert (
+        f"Not to be reviewed yet, for lack of a pull:\n  #{begun} A task (issue-{begun})" in ran.out
+    )
+    rows = json.loads(scene.orch("conflicts", "--json", check=True).out)["sessions"]
+    assert [(row["number"], bool(row["pull"])) for row in rows] == [(done, True), (begun, False)]
+
+
 def test_nothing_to_compare(scene: Scene) -> None:
-    assert scene.orch("conflicts", check=True).out == "No open sessions with a branch.\n"
+    assert scene.orch("conflicts", check=True).out == "No open sessions with commits.\n"
     refused = scene.orch("merge", "1")
     assert refused.code == 1 and "issue-orch conflicts" in refused.err
