@@ -215,5 +215,6 @@ def _unstick(status: SessionStatus) -> str:
         sha = reason.rpartition("/")[2][:12]
         undone = f"undo it on {status['base']}: issue-orch resume {number}"
         return f"git show {sha}; {undone}, else issue-orch cancel {number}"
-    again = f"issue-orch resume {number}" if status["failure"] else f'issue-orch tell {number} "…"'
-    return f"issue-orch logs {number}, then {again}"
+    if "gave up after" in reason or "was lost" in reason:  # of crashes; words do not help
+        return f"issue-orch logs {number}, then issue-orch resume {number}"
+    return f'issue-orch logs {number}, then issue-orch tell {number} "…"'

@@ -112,7 +112,7 @@ def _details(seen: Seen, width: int) -> Lines:
         yield one_line(f"Reason: {why}", 500 if whole else width), ""
     yield from work_lines(seen, width)
     following = next_command(status, label)
-    if following and "issue-orch open" not in following:  # its address stands above
+    if following and " open " not in following:  # its address stands above
         yield following, "bold"
 
 

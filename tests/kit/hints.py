@@ -19,18 +19,19 @@ PACKAGE = Path(issue_orch.__file__).parent
 COMMANDS = {*typer.main.get_command(app).commands}  # type: ignore[attr-defined]
 OURS = re.compile(rf"\bissue-orch (?:{'|'.join(sorted(COMMANDS))})\b")
 # Where the hint stands among the arguments. What they raise is a subclass of Expected, in whatever module.
-PLACES = {"CommandFailed": 4, "RateLimited": None, "Check": 2}
+PLACES = {"CommandFailed": 4, "RateLimited": None, "Rejected": None, "Check": 2}
 # Texts for workers and models, and what is printed for other reasons than to lead on.
 NOT_FOR_PEOPLE = {"report.py", "cli.py", "declare.py"}
 
 
 def _error_names() -> set[str]:
+    """The classes of the tree of errors, those that other modules add included."""
     names = {name for name, each in vars(errors).items() if isinstance(each, type)}
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef) and any(_name(base) in names for base in node.bases):
-                names.add(node.name)
-    return {name for name in names if name != "Usage"} | {"Usage"}
+    trees = [ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))]
+    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    for _ in range(3):  # a class may stand before the one that it is made of
+        names |= {each.name for each in classes if {_name(base) for base in each.bases} & names}
+    return names
 
 
 def _name(node: ast.AST) -> str:
@@ -60,35 +61,42 @@ def templates(node: ast.AST | None, known: dict[str, list[ast.expr]]) -> Iterato
                 yield re.sub(r"\{\w*\}", "{}", text)
 
 
-def _assigned(tree: ast.Module) -> dict[str, list[ast.expr]]:
+def _assigned(tree: ast.AST) -> dict[str, list[ast.expr]]:
     found: dict[str, list[ast.expr]] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
-                pairs = (
-                    zip(target.elts, node.value.elts, strict=False)
-                    if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple)
-                    else [(target, node.value)]
-                )
-                for name, value in pairs:
-                    found.setdefault(_name(name), []).append(value)
+        for target in node.targets if isinstance(node, ast.Assign) else ():
+            assert isinstance(node, ast.Assign)
+            value = node.value
+            pairs = [(target, value)]
+            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+                pairs = list(zip(target.elts, value.elts, strict=False))
+            for name, each in pairs:
+                found.setdefault(_name(name), []).append(each)
     return found
+
+
+def _hints_given(scope: ast.AST, errors_: set[str]) -> Iterator[ast.AST]:
+    for node in ast.walk(scope):
+        if isinstance(node, ast.Call) and _name(node.func) in errors_ | {"Check"}:
+            place = PLACES.get(_name(node.func), 1)
+            yield from node.args[place : place + 1] if place is not None else ()
+            yield from (each.value for each in node.keywords if each.arg in ("hint", "mend"))
 
 
 def _in_module(path: Path, errors_: set[str]) -> Iterator[str]:
     tree = ast.parse(path.read_text())
-    known, whole = _assigned(tree), set()
+    whole: set[int] = set()
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    outside = [node for node in tree.body if isinstance(node, ast.Assign)]
+    known = _assigned(ast.Module(list(outside), []))
+    for scope in functions:
+        for hint in _hints_given(scope, errors_):
+            yield from templates(hint, {**known, **_assigned(scope)})
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             whole |= {id(each) for each in node.values}
         if isinstance(node, ast.Expr):  # a docstring
             whole.add(id(node.value))
-        if isinstance(node, ast.Call) and _name(node.func) in errors_ | {"Check"}:
-            place = PLACES.get(_name(node.func), 1)
-            named = [each.value for each in node.keywords if each.arg in ("hint", "mend")]
-            given = node.args[place : place + 1] if place is not None else []
-            for hint in [*given, *named]:
-                yield from templates(hint, known)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in whole:
             for text in templates(node, {}):
@@ -106,6 +114,31 @@ def collected() -> list[str]:
                 f"{name}: {text.strip()}" for text in _in_module(path, errors_) if text.strip()
             }
     return sorted(found)
+
+
+VERBS = "|".join(sorted(COMMANDS))
+_WORD = r"(?: (?:--?[a-z][\w-]*|\"[^\"]*\"|'[^']*'|[0-9]+|[A-Z]{3,}|owner/name|bash))*"
+_COMMAND = re.compile(
+    rf"(?:^|(?<=[\s`:($]))((?:EDITOR=\S+ )?issue-orch (?:tell [0-9]+ \S+|--help|(?:{VERBS})\b{_WORD})(?: -- .*)?"
+    r"|(?:git|mv|rm|cd(?= [/\"])|ls|ps|unset) [^,;(`]*?(?=,|;| \(|`|   |, or| or to|$))"
+)
+# Commands that only show something: what they show leads on, the trouble stays.
+LOOKS = re.compile(
+    r"issue-orch (status|show|logs|plan|doctor(?! --fix)|costs|conflicts|path|\w+ --help|completion)\b"
+    r"|git (worktree list|config --(file|show-origin)|ls-remote|remote -v|show)|ls |ps "
+)
+
+
+def pattern(template: str) -> re.Pattern[str]:
+    """What is printed for a template."""
+    return re.compile(
+        ".*?".join(map(re.escape, template.split("{}"))) + (".*" * template.endswith("{}"))
+    )
+
+
+def commands_in(hint: str) -> list[list[str]]:
+    """The commands that a hint names, for each of its alternatives."""
+    return [_COMMAND.findall(each) for each in re.split(r",? or:? |, else ", hint)]
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ WHY = {
 @pytest.mark.parametrize("reason", WHY)
 def test_what_leads_on_where_a_stuck_worker_asks_nothing(reason: str) -> None:
     """Never `show`: it ends with what is to be typed next."""
-    status = screens.session(1, "One", "stuck", stuckReason=reason)
+    status = screens.session(1, "One", "stuck", stuckReason=reason, failure=reason)
     command, verb = WHY[reason]
     assert next_command(status, "STUCK") == command
     sights = [screens.seen(status, None), *screens.sights(12)]
