@@ -46,7 +46,6 @@ MENTION = r"(?<![A-Za-z0-9])(?:@|&#0{0,5}64;|&#[xX]0{0,5}40;|&commat;)(?=[A-Za-z
 CLOSING = r"(?i)\b(c|f|r)(lose[sd]?|ix(?:e[sd])?|esolve[sd]?)(?=\W{1,20}(?:[\w./-]{0,200}#|gh-|https?://|\d))"
 COMMAND = r"(?m)^([^\w\n/]*/)(?=[A-Za-z])"
 BOT = r"(?im)^([^\w\n]*[bh])(?=(?:ors|omu)\b)"
-HIDDEN = r"(?s)(```.*?(?:```|\Z)|`[^`\n]*`)|<!--.*?(?:-->|\Z)"
 
 
 def sanitise(text: str) -> str:
@@ -131,13 +130,13 @@ def neutralise(markdown: str, limit: int = POST_LIMIT) -> str:
     return cap(re.sub(BOT, rf"\1{BREAK}", text), limit)
 
 
-def fence(text: str, author: str, limit: int = FENCE_LIMIT) -> str:
-    """`text` as data for a prompt, between two lines that cannot occur in it, without what GitHub does not show."""
+def fence(text: str, author: str, limit: int = FENCE_LIMIT, markdown: bool = True) -> str:
+    """`text` as data for a prompt, between two lines that cannot occur in it; of `markdown` what GitHub shows."""
     from hashlib import sha256
 
-    text = cap(
-        re.sub(HIDDEN, lambda match: match[1] or "[hidden comment left out]", sanitise(text)), limit
-    )
+    from .markdown import shown
+
+    text = cap(sanitise(shown(text) if markdown else text), limit)
     mark = sha256(text.encode()).hexdigest()[:12]
     while mark in text:
         mark = sha256(mark.encode()).hexdigest()[:12]

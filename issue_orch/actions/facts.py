@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.dependencies import Ref, needs_blockers, needs_states
+from ..core.dependencies import needs_blockers, needs_states
 from ..core.model import Blocker, Issue, find_number
 from ..core.plan import Plan, plan
 from ..core.ready import Facts, Labelled, OpenPull, Rules, SessionFacts, look_up
 from ..core.record import SessionStatus
+from ..core.wording import Ref
 from ..errors import Expected, GitHubError, NotFound, Usage
 from ..git import snapshot
 from ..git.run import git

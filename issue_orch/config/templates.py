@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.model import Issue
 from ..errors import Expected
+from ..markdown import shown
 from ..text import fence, neutralise, one_line, redact, sanitise
 from .approval import TEAM_FOLDER, StrPath, load_template
 
@@ -179,10 +180,8 @@ def check_templates(top: StrPath) -> list[Expected]:
 
 def task(issue: Issue) -> str:
     """Title and body, fenced as data: a template cannot forget to do it."""
-    return fence(
-        f"Title: {one_line(issue.title, 300)}\n\n{issue.body.strip() or '(no description)'}",
-        issue.author,
-    )
+    body = shown(issue.body).strip() or "(no description)"
+    return fence(f"Title: {one_line(issue.title, 300)}\n\n{body}", issue.author, markdown=False)
 
 
 def pull_body(top: StrPath, number: int, words: str, secrets: tuple[str, ...] = ()) -> str:

@@ -19,6 +19,7 @@ from ..errors import Expected, GitHubError, LeaseHeld, RateLimited, SignInFailed
 from ..git.merges import predict
 from ..git.run import git, rev_parse
 from ..github.client import GitHub
+from ..markdown import shown
 from ..store.files import iso, session_numbers, write_json
 from ..store.history import load_entries
 from ..store.inbox import send
@@ -262,7 +263,7 @@ def _evidence(visit: Visit, check: dict[str, Any]) -> str:
         f"{note.path}:{note.line or ''}: {note.level}: {note.message}"
         for note in (notes or ())[:50]
     ]
-    return "\n".join(filter(None, (check["summary"], *lines, missing)))
+    return "\n".join(filter(None, (shown(check["summary"]), *lines, missing)))
 
 
 def _conflicting(visit: Visit) -> list[str]:

@@ -11,6 +11,7 @@ from ..core.model import Comment
 from ..core.ready import WRITERS
 from ..core.record import Question
 from ..errors import Expected, NotFound, Usage
+from ..markdown import shown
 from ..store.inbox import delivered, pending
 from ..store.look import look
 from ..text import neutralise, one_line, redact
@@ -98,7 +99,7 @@ def refusal(
 
 def words_of(comment: Comment) -> str:
     """The text of an answer."""
-    match = ANSWER.match(comment.body)
+    match = ANSWER.match(shown(comment.body))
     return match[1].strip()[:TEXT_LIMIT] if match else ""
 
 

@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal, NamedTuple
 
-from .model import Blocker, Issue, Number, RepoName
+from .model import Blocker, Issue, RepoName
+from .wording import Ref, said
 
-TEXT_LIMIT = 200_000  # characters that are read; GitHub stores at most 65,536
 SHOWN_PATH = 12  # issues of a circle that are named before the rest is left out
 MOST_ASKED = 100  # issues that one text makes us ask for
-SHOWN_NAME = 80
-
-# All quantifiers are bounded or start at a place of their own: hostile text costs linear time.
-ITEM = r"(?i)(?:[-*+]|[0-9]{1,9}[.)])\s{1,9}(?:\[[ x]\]\s{1,9})?"
-MARK = ITEM.replace("(?i)", "(?i)(?:") + r")?[*_#\s]{0,20}"
-DEPENDS = (
-    MARK
-    + r"(?:depends[\s-]{1,9}on|blocked[\s-]{1,9}by)(?![^\W_])[*_]{0,3}\s{0,9}:?[*_]{0,3}(?P<rest>.*)"
-)
-LIST_ITEM = ITEM + r"(?P<rest>.*)"
-REFERENCE = (
-    r"(?<![\w./-])(?:[hH][tT]{2}[pP][sS]?://)?(?P<host>[\w.-]{1,250}(?::[0-9]{1,5})?)"
-    r"/(?P<path>[\w.-]{1,100}/[\w.-]{1,100})/(?:issues|pull)/(?P<at>[0-9]+)\b"
-    r"|(?<![\w./-])(?:(?P<site>[\w.-]{1,250}(?::[0-9]{1,5})?)/)?(?P<repo>[\w.-]{1,100}/[\w.-]{1,100})#(?P<there>[0-9]+)\b"
-    r"|(?<![\w&/.-])(?:#|[gG][hH]-)(?P<here>[0-9]+)\b"
-)
-WORD = r"[^\s,;()\[\]<>\"'`*|]+"
-# What else a person would take for one: a path of another kind of host, a name that no repository has.
-ELSEWHERE = r"(?i)/(?:issues|pulls?|merge_requests|discussions)/[0-9]|^(?!\w+://)[^#/]*/[^#]*#[0-9]+(?![\w-])"
-# Code blocks as CommonMark has them (closed by at least as many of the same, with nothing behind), and hidden comments.
-NOT_PROSE = (
-    r"(?ms)^[^\S\n]*(`{3,})[^`\n]*$.*?(?:^[^\S\n]*\1`*[^\S\n]*$|\Z)"
-    r"|^[^\S\n]*(~{3,})[^\n]*$.*?(?:^[^\S\n]*\2~*[^\S\n]*$|\Z)"
-    r"|<!--.*?(?:-->|\Z)"
-)
-
 
 Origin = Literal["github", "sub_issue", "text"]
-
-
-class Ref(NamedTuple):
-    """An issue that the host can be asked for. `repo` is in lower case. Other references stay the words that they are."""
-
-    repo: RepoName
-    number: Number
 
 
 class Unmet(NamedTuple):
@@ -150,71 +116,7 @@ def _named(owner: RepoName, number: int, repo: str) -> tuple[str, int | None]:
 
 
 def text_references(issue: Issue, repo: str) -> tuple[Ref | str, ...]:
-    """What the `Depends on` and `Blocked by` lines of the text name, each once. Every reference on such a line counts:
-    one too many is shown as a reason, one too few would start work too early. What this host cannot be asked for is there
-    by its words."""
-    low = issue.body[:TEXT_LIMIT].lower()
-    if "depends" not in low and "blocked" not in low:
-        return ()
-    own_host = issue.url.partition("://")[2].partition("/")[0].casefold()
-    found: dict[Ref | str, None] = {}
-    own = RepoName(repo.casefold())
-    for rest in field_lines(issue.body, DEPENDS):
-        found.update(
-            (ref, None)
-            for match in re.finditer(REFERENCE, rest)
-            if (ref := reference(match, own, own_host))
-        )
-        for word in re.findall(WORD, rest) if "/" in rest else ():
-            if re.search(ELSEWHERE, word) and not re.search(REFERENCE, word):
-                found[shortened(re.sub("(?i)^(?:https?:)?//", "", word).rstrip(".:!?"))] = None
-    return tuple(found)
-
-
-def reference(match: re.Match[str], own: RepoName, own_host: str) -> Ref | str | None:
-    """Zero numbers nothing, on any host."""
-    host, path, at, site, name, there, here = match.groups()
-    digits, name, host = (
-        (at or there or here).lstrip("0"),
-        (path or name or "").casefold(),
-        (host or site or own_host).casefold(),
-    )
-    if not digits:
-        return None
-    try:
-        if host == own_host:
-            return Ref(RepoName(name) if name else own, Number(digits))
-    except ValueError:
-        host = ""
-    return shortened(f"{host}{'/' * bool(host)}{name}#{digits}")
-
-
-def shortened(name: str) -> str:
-    return name if len(name) <= SHOWN_NAME else f"{name[:SHOWN_NAME]}…"
-
-
-def field_lines(body: str, pattern: str) -> list[str]:
-    """What stands behind a field such as `Depends on:`; when nothing does, the list or the one line below it."""
-    found: list[str] = []
-    below: Literal["", "anything", "list"] = ""
-    for line in prose(body):
-        if match := re.match(pattern, line):
-            found.append(match["rest"])
-            below = "" if match["rest"].strip(" \t:*_") else "anything"
-        elif below and line:
-            item = re.match(LIST_ITEM, line)
-            if item or below == "anything":
-                found.append(item["rest"] if item else line)
-            below = "list" if item else ""
-    return found
-
-
-def prose(body: str) -> list[str]:
-    """The lines that a reader of the issue takes as its author's own: no code blocks, quotes or hidden comments."""
-    text = body[:TEXT_LIMIT].replace("\r\n", "\n").replace("\r", "\n")
-    if any(mark in text for mark in ("```", "~~~", "<!--")):
-        text = re.sub(NOT_PROSE, lambda match: "\n" if "\n" in match[0] else "", text)
-    return [bare for line in text.split("\n") if not (bare := line.strip()).startswith(">")]
+    return said(issue, repo).refs
 
 
 def circles(edges: Mapping[int, Sequence[int]]) -> dict[int, str]:

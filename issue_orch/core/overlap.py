@@ -8,11 +8,25 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from .dependencies import MARK, TEXT_LIMIT, field_lines
+from ..markdown import CODE, LOW, STAR, lines_of
+from .fields import below, continued, narrow, unfilled
+from .wording import TEXT_LIMIT
 
 Source = Literal["declared", "inferred", "planned", "actual", "pull"]
 
-FILES = MARK + r"files(?![^\W_])[*_]{0,3}\s{0,9}(?::|$)[*_]{0,3}(?P<rest>.*)"
+_MARK = f"[{STAR}{LOW}]{{0,3}}"
+_KEY = (
+    r"(?i)\W{0,20}(?:(?:affected|changed|touched|modified|relevant|involved|impacted|related|likely)\s)?files?(?:\(s\))?"
+    r"(?:\s(?:to|that|which|touched|changed|affected|modified|involved|concerned|likely)\b[\w /&-]{0,40})?"
+    rf"{_MARK}\s{{0,9}}(?::|$){_MARK}(?P<rest>.*)"
+)
+_WORDS = rf"{CODE}[^{CODE}]{{1,400}}{CODE}|[^\s,;{CODE}]{{1,1000}}"
+_NOTE = r"\s\([^()]*\)|\s(?:[\u2014\u2013]|--?|#)\s.*"  # behind a path: what it is about
+_BRACES = r"([^\s,;{}]{0,200})\{([^\s{}]{1,400})\}([^\s,;{}]{0,200})"
+_ON_GITHUB = r"https?://[^/\s]+/[^/\s]+/[^/\s]+/(?:blob|tree|blame|edit|raw)/[^/\s]+/"
+_PATH = r".*[/*].*|.*\.[a-zA-Z]\w{0,11}"
+_NAME = r"\w+file|LICENSE|README|CHANGELOG|CODEOWNERS"
+_PROSE = r"(?i)e\.g|i\.e|u\.a|z\.b|and/or|yes/no|his/her|https?://.*"
 SEPARATORS = str.maketrans(dict.fromkeys("`\"'<>()[]{},;|=", " "))
 GLOB_WORK = (
     1_000_000  # paths compared with globs, in all: the time stays bounded whatever people declare
@@ -45,17 +59,55 @@ class Overlap(NamedTuple):
 
 
 def declared_files(body: str) -> tuple[str, ...]:
-    """Paths and globs of the `Files:` lines, or of the list below one."""
-    if "files" not in body[:TEXT_LIMIT].lower():
+    """Paths and globs of the `Files:` fields. One that was not filled in declares nothing."""
+    body = body[:TEXT_LIMIT]
+    if "file" not in body.lower():
         return ()
     found: dict[str, None] = {}
-    for rest in field_lines(body, FILES):
-        for word in re.findall(r"`[^`]{1,400}`|[^\s,;`]{1,1000}", rest):
-            # Bare words are names (Makefile), unless the paths of the line are marked as such.
-            prose = "`" in rest and word[0] != "`" and not any(mark in word for mark in "/.*")
-            if (path := _clean_path(word)) and not prose and path not in ("and", "or", "none"):
-                found[path] = None
+    lines = lines_of(body)
+    for at, line in enumerate(lines):
+        key = line.kind not in ("code", "row") and re.match(_KEY, narrow(line.text))
+        if not key or line.quoted:
+            continue
+        rest = continued(lines, at, key["rest"], r"(?!)")
+        paths = _paths(rest)
+        if not paths and (not re.search(r"\w", rest) or re.search("(?i)below|following", rest)):
+            paths = [
+                path
+                for each in below(lines, at, r"\W{0,9}[\w.-]{1,200}[/.]\w")
+                for path in _paths(each.text)
+            ]
+        found.update(dict.fromkeys(paths))
     return tuple(found)
+
+
+def _paths(value: str) -> list[str]:
+    """What of the words are paths: marked as code, or with a slash, a star or an extension."""
+    value = re.sub(_BRACES, _spelled_out, re.sub(_NOTE, " ", narrow(value)))
+    parts: list[list[str]] = [[]]
+    for word in re.findall(rf"{_WORDS}|[,;]", value):
+        if word in (",", ";", "and"):
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    named = (_path(word, len(words) == 1) for words in parts for word in words)
+    return [path for path in named if path]
+
+
+def _path(word: str, alone: bool) -> str:
+    """A bare word is a name (Makefile) where it stands alone, or as code; nothing says that it was not filled in."""
+    bare = word.strip(STAR + LOW if word[-1:] in (STAR, LOW) else "").strip(CODE)
+    bare = bare.replace(STAR, "*").replace(LOW, "_").replace("\\", "/")
+    path = _clean_path(re.sub(_ON_GITHUB, "", bare))
+    name = r"[\w.-]+" if alone or word[0] == CODE else _NAME
+    blank = unfilled(path) or all(map(unfilled, path.split("/")))
+    is_path = re.fullmatch(f"{_PATH}|{name}", path) and not re.fullmatch(_PROSE, path)
+    return path if is_path and not blank else ""
+
+
+def _spelled_out(match: re.Match[str]) -> str:
+    before, among, behind = match.groups()
+    return ", ".join(f"{before}{each}{behind}" for each in among.split(","))
 
 
 def inferred_files(text: str, tree: frozenset[str]) -> tuple[str, ...]:

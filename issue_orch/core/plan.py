@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
+from ..markdown import shown
 from .model import Issue
 from .overlap import (
     Item,
@@ -19,17 +20,20 @@ from .overlap import (
     resolve,
 )
 from .ready import Facts, Index, Reason, Rules, SessionFacts, index_of, stack_on, why_not
+from .wording import said
 
 LONGEST_BACKOFF = 600.0  # seconds
 
 
 class Eligible(NamedTuple):
-    """An issue that may start; on the branch `base` of the complete session `stacked_on`, if set."""
+    """An issue that may start; on the branch `base` of the complete session `stacked_on`, if set. `unread` are words of
+    its text that sound like a dependency and name no issue: nothing is waited for."""
 
     issue: Issue
     base: str | None
     stacked_on: int | None
     files: Mapping[str, Source] = {}
+    unread: tuple[str, ...] = ()
 
 
 class Ineligible(NamedTuple):
@@ -71,7 +75,7 @@ def plan(facts: Facts, rules: Rules, slots: int) -> Plan:
         reasons, below = why_not(issue, facts, rules, index), stack_on(issue, facts, index)
         start = Eligible(issue, facts.sessions[below].branch if below else None, below)
         if not reasons:
-            startable.append(start)
+            startable.append(start._replace(unread=said(issue, facts.repo).unread))
         elif not issue.is_pull:
             ineligible.append(Ineligible(issue, reasons))
             if below and [reason.kind for reason in reasons] == ["blocked"]:
@@ -128,7 +132,8 @@ def _text_files(issue: Issue, facts: Facts) -> Mapping[str, Source]:
     """What the issue declares, else what its text seems to speak of."""
     if declared := declared_files(issue.body):
         return dict.fromkeys(declared, "declared")
-    return dict.fromkeys(inferred_files(f"{issue.title}\n{issue.body}", facts.tree), "inferred")
+    body = shown(issue.body) if "<!--" in issue.body else issue.body
+    return dict.fromkeys(inferred_files(f"{issue.title}\n{body}", facts.tree), "inferred")
 
 
 def _live_items(facts: Facts, index: Index) -> list[Item]:

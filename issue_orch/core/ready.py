@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ..text import one_line, sanitise
-from .dependencies import Known, Linked, Ref, Unmet, circles, unmet
+from .dependencies import Known, Linked, Unmet, circles, unmet
 from .model import Blocker, Issue, RepoName
 from .record import Phase
+from .wording import Ref
 
 WRITERS = ("admin", "maintain", "write")
 

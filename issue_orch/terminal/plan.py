@@ -58,6 +58,10 @@ def _eligible_lines(
                 f"starts on {each.base}, the branch of #{each.stacked_on}, which is complete",
                 columns,
             )
+        for words in each.unread:
+            yield from _paragraph(
+                f"says {words}: no issue is read there, and none waited for", columns
+            )
         if waits := plan.held.get(each.issue.number):
             yield from _paragraph(f"waits for #{waits[0]}, which touches {waits[1]} too", columns)
 
@@ -126,4 +130,5 @@ def _eligible_json(plan: Plan, each: Eligible) -> dict[str, Any]:
         "stackedOn": each.stacked_on,
         "waitsFor": {"number": waits[0], "path": waits[1]} if waits else None,
         "files": dict(each.files),
+        "unread": list(each.unread),
     }

@@ -27,6 +27,8 @@ PACKAGES = {
     "click",
     "rich",
     "jinja2",
+    "markdown_it",
+    "mdit_py_plugins",
     "github",
     "requests",
     "urllib3",
