@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _DEEPEST = 50  # containers in containers; what lies deeper is left out
+_DEEPEST_BRACKETS = (
+    8  # each level costs another look at the rest; links in what goes deeper are not known
+)
 _PREFIX = r"(?:[\s>]|(?:[-*+]|[0-9]{1,9}[.)])(?=\s))*+"  # the marks of the containers around a line
 _LANGUAGE = r"[^\S\n]*(?:[\w+#.-]{1,24}(?=\s|$))?"
 
@@ -64,8 +67,8 @@ def lines_of(text: str) -> tuple[Line, ...]:
 @lru_cache(maxsize=2048)
 def _read(text: str) -> tuple[str, tuple[Line, ...]]:
     text = re.sub("\r\n?", "\n", text).replace("\0", "\ufffd")
-    page = _Page(text)
-    page.walk(_parser().parse(text))
+    page, env = _Page(text), dict[str, Any]()
+    page.walk(_parser().parse(text, env), env.get("deep", ()))
     return page.shown(), tuple(page.lines)
 
 
@@ -96,6 +99,10 @@ def _noting(rule: Callable[[Any, bool], bool]) -> Callable[[Any, bool], bool]:
 
     def noted(state: Any, silent: bool) -> bool:
         start, index = state.pos, len(state.tokens) + bool(state.pending)
+        if silent and state.level >= _DEEPEST_BRACKETS and state.src.startswith(("[", "!["), start):
+            state.env.setdefault("deep", set()).add(state.src)
+            state.pos = state.posMax  # as markdown-it does, later
+            return True
         found = rule(state, silent)
         if found and not silent:
             token = state.tokens[index]
@@ -162,7 +169,8 @@ class _Page:
 
     # -- blocks
 
-    def walk(self, tokens: Sequence[Token]) -> None:
+    def walk(self, tokens: Sequence[Token], deep: Container[str]) -> None:
+        """`deep` are the texts with more brackets in brackets than were looked into."""
         inline = (child for token in tokens for child in token.children or ())
         used = {each.meta["label"].casefold() for each in inline if each.type == "footnote_ref"}
         hidden: int | None = None  # the level of a block that is hidden as a whole
@@ -175,6 +183,8 @@ class _Page:
             elif token.map and token.nesting == 1 and (unused or token.level >= _DEEPEST - 1):
                 hidden = token.level
                 self._cut_lines(token.map, left_out("footnote" if unused else "text"))
+            elif token.map and token.content in deep and re.search(r"\][(\[]", token.content):
+                self._cut_lines(token.map, left_out("text"))
             else:
                 self._block(token, *(token.map or (0, 0)))
 

@@ -20,7 +20,7 @@ _LONGEST_RANGE = 20
 _KEY = (
     r"(?i)(?<![\w-])(?:(?P<strong>depend(?:s|ing|ent)?[\s-]{1,9}(?:up)?on|blocked[\s-]{1,9}(?:by|on|until|behind))"
     r"|(?P<weak>(?:requires?|needs?|wait(?:s|ing)?[\s-]{1,9}(?:on|for)))"
-    r"|(?P<label>dependenc(?:y|ies)|prerequisites?|pre-requisites?|blockers?|blocked|after))(?![^\W_]|-)"
+    r"|(?P<label>dependenc(?:y|ies)|prerequisites?|pre-requisites?|blockers?|blocked|after))(?![^\W_]|[-@/])"
 )
 # Without one of these no text is read: nearly all bodies.
 _WORTH_READING = (
@@ -69,7 +69,8 @@ _RANGE = (
     r"(?i)(?<![\w/])#([0-9]{1,9})\s?(?:[\u2013\u2014-]|\.\.\.?|to|through|bis)\s?#([0-9]{1,9})\b"
 )
 # A value that can only be meant as something to wait for: a title, an address, the key of another tracker.
-_TITLE = r"[\[\"'\u201c\u201e\u00ab(]|https?://|[A-Z]{2,9}-?[0-9]|![0-9]"
+_LEAD = r"[\s:|=>*]{0,99}(?:[-\u2013\u2014]{1,9}(?=[\s#])[\s|]{0,9})?"
+_TITLE = r"[\[\"'\u201c\u201e\u00ab(]|(?:https?://\S{1,200}/)?[A-Z]{2,9}-[0-9]|![0-9]"
 
 
 class Ref(NamedTuple):
@@ -102,17 +103,17 @@ def said(issue: Issue, repo: str) -> Said:
 @lru_cache(maxsize=2048)
 def _read(body: str, own: RepoName, host: str) -> Said:
     refs, unread = dict[Ref | str, None](), dict[str, None]()
-    lines = lines_of(body)
+    lines, notes = lines_of(body), set[int]()
     about = (
         99  # the depth of an item about another issue: what is indented below it is not about ours
     )
     for at, line in enumerate(lines):
         about = 99 if line.depth <= about and line.kind != "text" else about
-        if line.kind == "code" or line.checked or line.depth > about:
+        if line.kind == "code" or line.checked or line.depth > about or line.block in notes:
             continue
         if line.kind == "item" and re.match(_ITEM_ABOUT, words_of(line)):
             about = line.depth
-        for value in (*_column(line), *_values(lines, at)):
+        for value in (*_column(line), *_values(lines, at, notes)):
             found = _references(value.words, own, host)
             if found and not line.quoted:
                 refs.update(dict.fromkeys(found))
@@ -148,7 +149,7 @@ def _plain(cell: str) -> str:
     return words_of(Line("text", cell))
 
 
-def _values(lines: Sequence[Line], at: int) -> Iterator[_Value]:
+def _values(lines: Sequence[Line], at: int, notes: set[int]) -> Iterator[_Value]:
     """What stands behind each key in the line. The last may go on in the next lines."""
     line, words = lines[at], words_of(lines[at])
     if re.search(_BROKEN, words) and lines[at + 1 : at + 2]:
@@ -163,11 +164,13 @@ def _values(lines: Sequence[Line], at: int) -> Iterator[_Value]:
         ):
             continue
         if end == len(words) and line.kind != "row" and not after.strip(" \t:*"):
-            yield from _below(lines, at, key, after)
+            yield from _below(lines, at, key, after, notes)
         else:
             if end == len(words):
                 unnamed = not re.search(REFERENCE, after)
-                after = continued(lines, at, after, rf"{_BEGINS}|[a-z]" if unnamed else _BEGINS)
+                after = continued(
+                    lines, at, after, rf"{_BEGINS}|(?-i:[a-z])" if unnamed else _BEGINS
+                )
             yield from _behind(words, key, before, after)
 
 
@@ -188,7 +191,7 @@ def _is_label(before: str, after: str, line: Line) -> bool:
 
 
 def _behind(words: str, key: re.Match[str], before: str, after: str) -> Iterator[_Value]:
-    value = after.strip(" \t:|-\u2013\u2014=>*")
+    value = re.sub(_LEAD, "", after, count=1).rstrip(" \t|*")
     if inside := re.match(r"[^()]*\)", value):  # the brackets opened before the key
         value = value[: inside.end() - 1]
     sentence = re.split(_END, value)[0].strip()
@@ -204,18 +207,21 @@ def _behind(words: str, key: re.Match[str], before: str, after: str) -> Iterator
     yield _Value(_trimmed(sentence), words, strong, bool(strong and starts and field))
 
 
-def _below(lines: Sequence[Line], at: int, key: re.Match[str], after: str) -> Iterator[_Value]:
-    """The lines under a key. What is indented below an item that names something is a note about that."""
+def _below(
+    lines: Sequence[Line], at: int, key: re.Match[str], after: str, notes: set[int]
+) -> Iterator[_Value]:
+    """The lines under a key. What is indented below an item that names something is a note about that: its block goes
+    into `notes`."""
     named: Line | None = None
     unread = ""
     for line in below(lines, at, _BEGINS):
-        words, note = (
-            words_of(line),
-            named and (line.depth, line.kind == "text") > (named.depth, False),
-        )
+        words = words_of(line)
+        if named and (line.depth, line.kind == "text") > (named.depth, False):
+            notes.add(line.block)
+            continue
         if re.match(rf"\W{{0,20}}{_KEY[4:]}", words, re.IGNORECASE):
             break
-        if line.kind == "code" or line.checked or note or unfilled(words):
+        if line.kind == "code" or line.checked or unfilled(words):
             continue
         value = _trimmed(words)
         if re.search(f"{REFERENCE}|{_ELSEWHERE[4:]}", value):

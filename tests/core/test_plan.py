@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from issue_orch.core.dependencies import Ref
 from issue_orch.core.model import Issue
 from issue_orch.core.plan import Failure, Plan, next_starts, plan
 from issue_orch.core.ready import (
@@ -30,6 +29,7 @@ from issue_orch.core.ready import (
 )
 from issue_orch.core.ready import why_not as why_not_of
 from issue_orch.core.record import Phase
+from issue_orch.core.wording import Ref
 from issue_orch.terminal.plan import plan_json, plan_text
 from tests.kit.plan import REPO, blocker, facts, issue, session
 
@@ -492,7 +492,7 @@ def rows(size: int, dependencies: int) -> str:
     blocked = set(choice.sample(range(2, size + 1), dependencies))
     listed = []
     for number in range(1, size + 1):
-        body = f"As a user I want it to work better.\n\nFiles: src/m{number % 500}/a.py, src/m{number % 300}/b.py\n"
+        body = f"As one of {size} users I want it to work better.\n\nFiles: src/m{number % 500}/a.py, src/m{number % 300}/b.py\n"
         body += f"Depends on #{choice.randrange(1, number)}\n" if number in blocked else ""
         listed.append(issue(number, body=body, milestone=f"v1.{number % 20}")._asdict())
     return json.dumps(listed)
@@ -601,11 +601,15 @@ def test_the_core_imports_no_edges() -> None:
         for name in (
             "core",
             "core.dependencies",
+            "core.fields",
             "core.model",
             "core.overlap",
             "core.plan",
             "core.ready",
             "core.record",
+            "core.wording",
+            "markdown",
+            "raw_html",
             "text",
         )
     }

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from issue_orch.core.dependencies import Ref
 from issue_orch.core.plan import plan
 from issue_orch.core.ready import OpenPull, Rules
+from issue_orch.core.wording import Ref
 from issue_orch.terminal.plan import plan_json, plan_text
 from issue_orch.text import display_width
 from tests.kit.plan import REPO, blocker, facts, issue, session
@@ -139,6 +139,7 @@ def test_everything_as_json() -> None:
                 **of(1, "Add export button"),
                 "base": None,
                 "stackedOn": None,
+                "unread": [],
                 "waitsFor": {"number": 18, "path": "src/export.py"},
                 "files": dict.fromkeys(DECLARED, "declared"),
             },
@@ -147,16 +148,16 @@ def test_everything_as_json() -> None:
                 "base": None,
                 "stackedOn": None,
                 "waitsFor": {"number": 18, "path": "src/menu.py"},
-                "files": {"src/menu.py": "inferred", "src/theme.py": "inferred"},
+                "files": {"src/menu.py": "inferred", "src/theme.py": "inferred"}, "unread": [],
             },
             {
                 **of(3, "Sign in with a provider, on top of the service that is being refactored"),
                 "base": "issue-10",
                 "stackedOn": 10,
                 "waitsFor": None,
-                "files": {},
+                "files": {}, "unread": [],
             },
-            {**of(4, "Speed up"), "base": None, "stackedOn": None, "waitsFor": None, "files": {}},
+            {**of(4, "Speed up"), "base": None, "stackedOn": None, "waitsFor": None, "files": {}, "unread": []},
         ],
         "ineligible": [
             {

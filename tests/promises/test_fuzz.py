@@ -22,13 +22,14 @@ from issue_orch.config.keys import AGENT_KEYS, KEYS, commented_file
 from issue_orch.config.layers import parse
 from issue_orch.config.templates import pull_body, task
 from issue_orch.core import outcomes
-from issue_orch.core.dependencies import Ref, text_references
+from issue_orch.core.dependencies import text_references
 from issue_orch.core.history import counters
 from issue_orch.core.model import RepoName
 from issue_orch.core.outcomes import Turn
 from issue_orch.core.overlap import declared_files, inferred_files
 from issue_orch.core.prices import Usage
 from issue_orch.core.record import new_status
+from issue_orch.core.wording import Ref
 from issue_orch.errors import Expected, GitHubError
 from issue_orch.github import parse as github_json
 from issue_orch.github.fence import address, refusal
@@ -475,13 +476,13 @@ PIECES = [
     " ",
 ]
 TASKS: dict[str, Callable[[str], object]] = {
-    "prompt": lambda text: task(issue(7, text, text)),
+    "prompt": lambda text: task(issue(7, text, text[: len(text) // 4])),
     "pull": lambda text: pull_body("/nowhere", 7, text),
-    "fence": lambda text: fence(text, text),
+    "fence": lambda text: fence(text[: len(text) // 4], text),
     "neutralise": neutralise,
     "line": lambda text: one_line(text, 80),
-    "dependencies": lambda text: text_references(issue(7, text, text), "o/r"),
-    "declared": declared_files,
+    "dependencies": lambda text: text_references(issue(7, text, text[: len(text) // 4]), "o/r"),
+    "declared": lambda text: declared_files(text[: len(text) // 4]),
     "inferred": lambda text: inferred_files(text, frozenset({"a.py"})),
     **{
         name: lambda text, adapter=registry.load(name): [  # type: ignore[misc]
