@@ -6,6 +6,7 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from ..markdown import CODE, LOW, STAR, lines_of
@@ -20,6 +21,8 @@ _KEY = (
     r"(?:\s(?:to|that|which|touched|changed|affected|modified|involved|concerned|likely)\b[\w /&-]{0,40})?"
     rf"{_MARK}\s{{0,9}}(?::|$){_MARK}(?P<rest>.*)"
 )
+# Without a line that begins like that no text is read: nearly all bodies.
+_WORTH_READING = r"(?im)^(?:[^\n]{0,200}>)?[^a-z\n]{0,40}(?:[a-z]{3,9}\s)?files?\b"
 _WORDS = rf"{CODE}[^{CODE}]{{1,400}}{CODE}|[^\s,;{CODE}]{{1,1000}}"
 _NOTE = r"\s\([^()]*\)|\s(?:[\u2014\u2013]|--?|#)\s.*"  # behind a path: what it is about
 _BRACES = r"([^\s,;{}]{0,200})\{([^\s{}]{1,400})\}([^\s,;{}]{0,200})"
@@ -58,10 +61,11 @@ class Overlap(NamedTuple):
     files: tuple[str, ...]
 
 
+@lru_cache(maxsize=2048)
 def declared_files(body: str) -> tuple[str, ...]:
     """Paths and globs of the `Files:` fields. One that was not filled in declares nothing."""
     body = body[:TEXT_LIMIT]
-    if "file" not in body.lower():
+    if "file" not in body.lower() or not re.search(_WORTH_READING, body):
         return ()
     found: dict[str, None] = {}
     lines = lines_of(body)

@@ -23,10 +23,10 @@ _KEY = (
     r"|(?P<label>dependenc(?:y|ies)|prerequisites?|pre-requisites?|blockers?|blocked|after))(?![^\W_]|[-@/])"
 )
 # Without one of these no text is read: nearly all bodies.
-_WORTH_READING = (
-    r"(?i)depend|block|requisite"
-    r"|(?:requires?|needs?|on|for|after)\W{1,9}(?:[a-z]{2,8}\s){0,2}(?:#|gh-|[\w./:-]{0,200}[#/])[0-9]"
-    r"|(?:requires?|needs?|on|for|after)\W{0,9}[:\uff1a\n]"
+_STRONG_WORDS = ("depend", "block", "requisite")
+_WEAK_WORDS = (
+    r"\b(?:requires?|needs?|on|for|after)\W{1,9}(?:[a-z]{2,8}\s){0,2}(?:#|gh-|[\w./:-]{0,200}[#/])[0-9]"
+    r"|\b(?:requires?|needs?|on|for|after)\W{0,9}[:\uff1a\n]"
 )
 _NUMBERED = r"(?:issues?|pull requests?|pulls?|prs?|tickets?)\s{1,9}(?:no\.?\s{0,9})?"
 REFERENCE = (
@@ -94,14 +94,15 @@ class Said(NamedTuple):
 def said(issue: Issue, repo: str) -> Said:
     """By the lines of the page: no code, no hidden text, nothing that is struck through or done."""
     body = issue.body[:TEXT_LIMIT]
-    if not re.search(_WORTH_READING, body):
-        return Said()
     host = issue.url.partition("://")[2].partition("/")[0].casefold()
     return _read(body, RepoName(repo.casefold()), host)
 
 
 @lru_cache(maxsize=2048)
 def _read(body: str, own: RepoName, host: str) -> Said:
+    low = body.lower()
+    if not (any(word in low for word in _STRONG_WORDS) or re.search(_WEAK_WORDS, low)):
+        return Said()
     refs, unread = dict[Ref | str, None](), dict[str, None]()
     lines, notes = lines_of(body), set[int]()
     about = (
