@@ -70,6 +70,10 @@ class NotFound(GitHubError):
     """GitHub answered that the thing does not exist, or that the token may not see it (404, 410)."""
 
 
+class Moved(GitHubError):
+    """GitHub answered that the thing is elsewhere now (301, 307, 308)."""
+
+
 class RateLimited(GitHubError):
     """GitHub asks to wait; `until` is seconds since the epoch."""
 

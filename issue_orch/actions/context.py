@@ -54,6 +54,13 @@ class Context(NamedTuple):
         return {"command": list(config.notify_command), "urls": list(config.notify_urls)}
 
 
+class Base(NamedTuple):
+    """A branch of the remote, and where it is."""
+
+    branch: Branch
+    sha: CommitSha
+
+
 def open_context(flags: Mapping[str, Any] | None = None, executing: bool = True) -> Context:
     """Raises Expected, with what to type next, when this is no clone that issue-orch can work in."""
     repo = find_repo(os.getcwd())
@@ -125,6 +132,14 @@ def connect(context: Context) -> GitHub:
 
 def remote_of(context: Context) -> remote.Remote:
     return remote.Remote(context.repo, context.config.remote)
+
+
+def last_base(context: Context) -> Base | None:
+    """The base as git last saw it: the configured one, or the default branch of the remote. None when git has seen none."""
+    ref = f"refs/remotes/{context.config.remote}/{context.config.base or 'HEAD'}"
+    asked = ("for-each-ref", "--count=1", "--format=%(symref:lstrip=3)%00%(objectname)", ref)
+    symref, _, sha = git(context.repo, *asked).stdout.strip().partition("\0")
+    return Base(Branch(context.config.base or symref), CommitSha(sha)) if sha else None
 
 
 def fetch_base(context: Context, base: Branch) -> CommitSha:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from ..config import templates
 from ..config.keys import Config
 from ..core.headline import pushed_words
-from ..core.model import Branch, RepoFacts, RepoName
+from ..core.model import RepoFacts, RepoName
 from ..core.record import SessionStatus
 from ..errors import Expected
 from ..git import merges
 from ..git.checkout import find_overwritten, lacks_index
 from ..git.leftovers import find_abandoned
 from ..git.run import find_admin_dir, find_repo, identity, load_branches
-from ..git.worktree import load_heads
+from ..git.worktree import load_head
 from ..store.files import load_json, load_pull, load_sessions, make_state, session_folder
 from ..store.leases import check_locks, probe
 from ..store.ledger import booked_all, room
@@ -41,9 +41,10 @@ from .context import (
     token_of,
     worktree_path,
 )
-from .facts import fetch_me, issue_of_branch
+from .facts import fetch_me
 from .launch import misplaced, moved_to, was_cut_off
 from .mend import orphans, stale_locks
+from .taken import issue_of_branch
 
 if TYPE_CHECKING:
     from ..github.client import GitHub
@@ -141,7 +142,7 @@ def _check_session(context: Context, status: SessionStatus) -> Findings:
     elif (away := misplaced(context, status))[0]:
         yield Check("error", f"#{number}: {away[0]}", away[1])
     elif (admin := find_admin_dir(context.repo, path)) is None:
-        _, where, _ = load_heads(context.repo, Branch(status["branch"]), "")
+        _, where = load_head(context.repo, status["branch"])
         how = f"git -C {where} switch --detach, then {FIX}" if where else FIX
         aside = f"mv {path} {path}.aside, then " if there else ""
         yield Check("error", f"#{number}: {path} is no worktree of this clone", f"{aside}{how}")

@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..core.closing import closed_by
 from ..core.dependencies import needs_blockers, needs_states
-from ..core.model import Blocker, Issue, find_number
+from ..core.model import Blocker, Issue, Pull, find_number
 from ..core.plan import Plan, plan
 from ..core.ready import Facts, Labelled, OpenPull, Rules, SessionFacts, look_up
 from ..core.record import SessionStatus
@@ -22,6 +23,7 @@ from ..store.leases import is_alive, probe
 from ..terminal.io import progress, warn
 from .context import Context
 from .launch import was_cut_off
+from .taken import Branches, find_merged, look_elsewhere, own_issue
 
 if TYPE_CHECKING:
     from ..github.client import GitHub
@@ -30,18 +32,27 @@ Blockers = tuple[Blocker, ...] | None
 
 
 def fetch_plan(
-    context: Context, gh: GitHub, numbers: list[int], stack: bool, with_files: bool = True
+    context: Context,
+    gh: GitHub,
+    numbers: list[int],
+    stack: bool,
+    branches: Branches,
+    with_files: bool = True,
 ) -> Plan:
     """The plan of all ready issues, or of the named ones. Files, which overlap is about, only `with_files`."""
     warn(*context.config.warnings)
     progress(f"Asking {context.name} …")
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(3) as pool:
+        if numbers:
+            branches.ask(pool)
         pulls = pool.submit(fetch_open_pulls, context, gh, with_files)
+        merged = pool.submit(gh.fetch_merged_pulls)
         named = gh.each(partial(_fetch_named, gh), dict.fromkeys(numbers))
         issues = [*named.values()] if numbers else gh.fetch_issues()
     asks_who = context.config.ready_assigned == "me" or any(issue.assignees for issue in issues)
     rules = rules_of(context, fetch_me(gh) if asks_who else None, stack)
-    facts = gather(context, gh, issues, pulls.result(), with_files)
+    facts = gather(context, gh, issues, pulls.result(), merged.result(), with_files)
+    facts = look_elsewhere(context, gh, facts, rules, branches, bool(numbers))
     active = sum(session.active for session in facts.sessions.values())
     found = plan(facts, rules, max(0, context.config.max_workers - active))
     if not numbers:
@@ -124,6 +135,7 @@ def gather(
     gh: GitHub,
     issues: Iterable[Issue],
     pulls: tuple[OpenPull, ...],
+    merged: tuple[Pull, ...],
     with_files: bool,
 ) -> Facts:
     """Facts about these issues: dependencies where the summary leaves something open, sessions.
@@ -141,6 +153,7 @@ def gather(
         sub_issues=gh.each(partial(_asked, gh.fetch_sub_issues), parents),
         sessions=_session_facts(context, with_files),
         pulls=pulls,
+        merged=find_merged(context, merged, {issue.number for issue in found}),
         tree=_base_tree(context) if with_files else frozenset(),
     )
 
@@ -171,17 +184,10 @@ def fetch_open_pulls(context: Context, gh: GitHub, with_files: bool) -> tuple[Op
     found, pulls = gh.fetch_pulls(state="open"), []
     changed = gh.each(gh.fetch_pull_files, (pull.number for pull in found if with_files))
     for pull in found:
-        own = (pull.head_repo or "").lower() == context.name.lower()
-        issue = issue_of_branch(context, pull.head_branch) if own else None
-        pulls.append(OpenPull(pull.number, pull.url, issue, changed.get(pull.number, ())))
+        closes = closed_by(pull.body, context.name, pull.url)
+        own, files = own_issue(context, pull), changed.get(pull.number, ())
+        pulls.append(OpenPull(pull.number, pull.url, own, files, closes, pull.head_branch))
     return tuple(pulls)
-
-
-def issue_of_branch(context: Context, branch: str) -> int | None:
-    """The issue whose branch has this name, by the pattern of the configuration. `issue-007` is nobody's."""
-    head, _, tail = context.config.branch.partition("{number}")
-    number = find_number(branch.removeprefix(head).removesuffix(tail))
-    return number if number and context.config.branch.format(number=number) == branch else None
 
 
 def _base_tree(context: Context) -> frozenset[str]:

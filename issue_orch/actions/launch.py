@@ -313,11 +313,13 @@ def make_worktree(
     status: SessionStatus,
     intent: Intent,
     reuse: bool,
+    there: str = "",
     ahead: Checkouts | None = None,
 ) -> None:
-    """The worktree of a session with its files; what is there already of this intent is taken up."""
+    """The worktree of a session with its files; what is there already of this intent is taken up. `there`: where the remote
+    has its branch."""
     repo, path = context.repo, status["worktreePath"]
     asked = (status["branch"], status["baseSha"], intent)
-    head = register(repo, path, *asked, reuse=reuse, remote=context.config.remote)
+    head = register(repo, path, *asked, reuse=reuse, there=there, remote=context.config.remote)
     check_out(repo, path, head, ahead)
     copy_listed(repo, path)

@@ -126,7 +126,7 @@ def _mends(context: Context) -> Iterator[tuple[str, Callable[[], object]]]:
 
 def _is_free(context: Context, status: SessionStatus) -> bool:
     """Whether its branch is there, and can be checked out where its worktree was."""
-    head, where, _ = worktree.load_heads(context.repo, status["branch"], "")
+    head, where = worktree.load_head(context.repo, status["branch"])
     return bool(head) and where in ("", status["worktreePath"])
 
 

@@ -5,19 +5,26 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from ..core.headline import LABELS
 from ..core.model import Branch, CommitSha, Number, Pull
 from ..core.pruning import Asked, Verdict, Why, decide, is_asked, pulls_of
-from ..core.record import SessionStatus
-from ..errors import Expected, GitHubError, LeaseHeld
+from ..core.record import PullFacts, SessionStatus
+from ..errors import Expected, GitHubError, LeaseHeld, Moved, NotFound
 from ..git import leftovers, removal
 from ..git.remote import Remote, fetch_commit, is_at
 from ..git.run import find_admin_dir, find_sha, git, load_branches
-from ..store.files import archive, load_sessions, load_status
+from ..store.files import (
+    archive,
+    load_pull,
+    load_sessions,
+    load_status,
+    session_folder,
+    write_json,
+)
 from ..store.leases import take
 from ..terminal.io import progress, warn
 from .context import Context, connect, refuse_changed_keys, remote_of
@@ -27,17 +34,37 @@ JOBS = {"CI", "RUNNER_TRACKING_ID"}  # variables of a job
 FEW = 4  # so many sessions are asked for one by one; for more, two lists of pulls come first
 
 
-Chosen = tuple[SessionStatus, str, CommitSha | None]  # why it goes, and the head of what was merged
+Chosen = tuple[SessionStatus, Verdict]
+# How a person ends what is kept, by its reason. What is cancelled is kept below refs/issue-orch when its worktree goes.
+_GIVE_UP = "issue-orch cancel {number}, then issue-orch prune {number} --cancelled, which keeps it below refs/issue-orch"
+_LOOK = (
+    "what was merged does not hold these commits: git -C {path} log {head}..HEAD; to give them up: "
+)
+NEXT = {
+    "changed": _LOOK + _GIVE_UP,
+    "unpushed": _LOOK + _GIVE_UP,
+    "dirty": f"commit or delete it, or {_GIVE_UP}",
+    "submodule": f"commit and push it there, or {_GIVE_UP}",
+    "nested": "move it elsewhere, then issue-orch prune {number}",
+    "half_done": "end it in {path}, then issue-orch prune {number}",
+    "in_use": "end that, or leave the folder, then issue-orch prune {number}",
+    "locked": "git worktree unlock {path}, then issue-orch prune {number}",
+    "missing": "mount its disk; if it is gone for good: git worktree remove --force {path}",
+    "not_ours": "move it away, then issue-orch prune {number}",
+    "failed": "mend that, then issue-orch prune {number}",
+}
 
 
 class Done(NamedTuple):
-    """What became of one session. `outcome`: removed, would_remove or kept; `why` is the typed reason for keeping."""
+    """What became of one session. `outcome`: removed, would_remove or kept; `why` is the typed reason for keeping, and
+    `next` how a person ends that, where its `text` does not say it."""
 
     number: int
     outcome: str
     why: Why | removal.Reason | None
     text: str
     path: str
+    next: str = ""
 
 
 def prune(context: Context, asked: Asked, dry_run: bool) -> list[Done]:
@@ -67,7 +94,7 @@ def prune(context: Context, asked: Asked, dry_run: bool) -> list[Done]:
             if verdict.why is None and (away := misplaced(context, status))[0]:
                 verdict = Verdict("not_ours", f"{away[0]}: {away[1]}")
             if verdict.why is None:
-                chosen.append((status, verdict.text, verdict.head))
+                chosen.append((status, verdict))
             else:
                 done.append(Done(number, "kept", verdict.why, verdict.text, status["worktreePath"]))
         if chosen:
@@ -102,8 +129,8 @@ def _remove(context: Context, chosen: list[Chosen], dry_run: bool) -> Iterator[D
     repo = context.repo
     heads = {name: CommitSha(sha) for name, sha, _ in load_branches(repo, "refs/heads/")}
     wanted = []
-    for status, _, head in chosen:
-        branch = status["branch"]
+    for status, verdict in chosen:
+        branch, head = status["branch"], verdict.head
         own = heads.get(f"refs/heads/{branch}")
         # Where the merged head is another one than ours but holds it, ours is as good as merged.
         if own and head and own != head and _holds(context, head, own, branch):
@@ -116,13 +143,17 @@ def _remove(context: Context, chosen: list[Chosen], dry_run: bool) -> Iterator[D
         now = datetime.now(UTC)
         outcomes = removal.remove_worktrees(repo, wanted, now, remote=remote)
     gone = []
-    for (status, text, _), (path, number, head), outcome in zip(
+    for (status, verdict), (path, number, head), outcome in zip(
         chosen, wanted, outcomes, strict=True
     ):
         if isinstance(outcome, removal.Kept) and not _is_gone(context, path):
-            yield Done(number, "kept", outcome.reason, outcome.detail, path)
+            how = NEXT[outcome.reason].format(number=number, path=path, head=head)
+            yield Done(number, "kept", outcome.reason, outcome.detail, path, how)
             continue
         gone.append((number, status["branch"], head))
+        if verdict.pull and not dry_run:
+            _remember(context, number, verdict.pull)
+        text = verdict.text
         if isinstance(outcome, removal.Removed) and outcome.preserved:
             text += f"; its work is kept at {outcome.preserved}"
         yield Done(number, "would_remove" if dry_run else "removed", None, text, path)
@@ -134,6 +165,20 @@ def sweep(context: Context) -> None:
     """Delete the files of what is removed, by this prune or an earlier one: in the background, where that outlives us. The
     runner of a workflow ends at the end of a job what the job started."""
     leftovers.sweep(context.repo.common_dir, wait=bool(JOBS & context.env.keys()))
+
+
+def _remember(context: Context, number: Number, pull: Pull) -> None:
+    """What was merged, for whoever asks the archive whether the issue is done."""
+    facts: PullFacts = {
+        **(load_pull(context.state, number) or {}),
+        "number": pull.number,
+        "url": pull.url,
+        "state": "closed",
+        "merged": True,
+        "headSha": pull.head_sha,
+        "mergedAt": pull.merged_at,
+    }
+    write_json(session_folder(context.state, number) / "pull.json", facts, durable=True)
 
 
 def _may_ask(context: Context) -> Remote | None:
@@ -175,7 +220,8 @@ def _untag(context: Context, numbers: list[int]) -> None:
     try:
         with connect(context) as gh:
             for number in numbers:
-                for label in LABELS.keys() & map(str.casefold, gh.fetch_issue(number).labels):
-                    gh.remove_label(number, label)
+                with suppress(NotFound, Moved):  # an issue that is gone has no labels
+                    for label in LABELS.keys() & map(str.casefold, gh.fetch_issue(number).labels):
+                        gh.remove_label(number, label)
     except GitHubError as error:
         warn(f"orch: labels may be left: {error.message}")

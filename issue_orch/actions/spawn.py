@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..config.approval import approved_folder
 from ..core.history import Failed, Registered
-from ..core.model import Branch, CommitSha, Issue
+from ..core.model import Branch, Issue
 from ..core.plan import Eligible
 from ..core.record import SessionStatus, new_status
 from ..errors import Expected, of_system
 from ..git import checkout, remote, worktree
-from ..git.run import check_signing, find_admin_dir, git, identity, wants_signing
+from ..git.run import check_signing, find_admin_dir, identity, wants_signing
 from ..process.run import run, wait_for
 from ..process.survivors import find_workers
 from ..store import ledger
@@ -38,7 +38,7 @@ from ..store.files import (
 from ..store.history import append_entry
 from ..store.inbox import pending, write_context
 from ..store.leases import Lease, check_locks, probe, take
-from .context import Context, fetch_base, numbers, refuse_changed_keys, worktree_path
+from .context import Base, Context, fetch_base, numbers, refuse_changed_keys, worktree_path
 from .launch import (
     Starting,
     load_adapter,
@@ -50,6 +50,7 @@ from .launch import (
     starting_supervisors,
     was_cut_off,
 )
+from .taken import Branches
 
 if TYPE_CHECKING:
     from ..github.client import GitHub
@@ -61,22 +62,16 @@ Ahead = (
 SPARE_BYTES = 200_000_000
 
 
-class Base(NamedTuple):
-    """A branch of the remote, and where it is."""
-
-    branch: Branch
-    sha: CommitSha
-
-
 class Start(NamedTuple):
     """A session that is to be started, as it will be. `prompt` is rendered already, so that a broken template makes nothing.
 
-    The rest is the same for all of one command: whether branches are continued, who commits, the keys of git's
-    configuration that run something, and whether workers sign.
+    `there`: the commit at which the remote has its branch, which is continued. The rest is the same for all of one command:
+    whether branches are continued, who commits, the keys of git's configuration that run something, and whether workers sign.
     """
 
     status: SessionStatus
     prompt: str
+    there: str
     reuse: bool
     identity: str
     keys: dict[str, str]
@@ -157,9 +152,8 @@ def _admit(context: Context, start: Start) -> tuple[SessionStatus, worktree.Inte
             existing["agent"] = status["agent"]
             status, intent = existing, load_intent(context.state, existing)
         if start.reuse:
-            where = (context.repo, status["branch"], context.config.remote)
-            head, _, upstream = worktree.load_heads(*where)
-            intent = intent._replace(continues=head or upstream)
+            head, _ = worktree.load_head(context.repo, status["branch"])
+            intent = intent._replace(continues=head or start.there)
         make_session(context.state, number)
         # First: a session without its intent would be taken for one of an older version.
         entry = Registered(status["branch"], status["base"], intent.mark, intent.continues)
@@ -227,7 +221,7 @@ def _prepare(context: Context, place: Place, ahead: Ahead) -> None:
     if free < SPARE_BYTES:
         words = f"only {free // 1_000_000} MB are free at {os.path.dirname(path)}"
         raise Expected(words, "make room on that disk")
-    make_worktree(context, status, place.intent, start.reuse, ahead)
+    make_worktree(context, status, place.intent, start.reuse, start.there, ahead)
     checkout.populate_submodules(repo, path)
     if start.signs:
         check_signing(repo, path)
@@ -273,14 +267,6 @@ def _roll_back(context: Context, place: Place, error: Expected) -> None:
 # -- before anything is made
 
 
-def last_base(context: Context) -> Base | None:
-    """The base as git last saw it: the configured one, or the default branch of the remote. None when git has seen none."""
-    ref = f"refs/remotes/{context.config.remote}/{context.config.base or 'HEAD'}"
-    asked = ("for-each-ref", "--count=1", "--format=%(symref:lstrip=3)%00%(objectname)", ref)
-    symref, _, sha = git(context.repo, *asked).stdout.strip().partition("\0")
-    return Base(Branch(context.config.base or symref), CommitSha(sha)) if sha else None
-
-
 def find_default(context: Context, before: Base | None, connected: Callable[[], GitHub]) -> Base:
     """The base that GitHub names, as fetched now; the one that it was before is fetched while that is found out."""
     last = Branch(context.config.base or (before.branch if before else ""))
@@ -309,14 +295,14 @@ def checkouts_ahead(
 
 
 def make_starts(
-    context: Context, eligible: Iterable[Eligible], reuse: bool, default: Base
+    context: Context, eligible: Iterable[Eligible], branches: Branches, default: Base
 ) -> list[Start]:
     """Everything that can fail before anything is made: bases, prompts, what git would run, who commits."""
     bases = {default.branch: default}
     for branch in {Branch(each.base) for each in eligible if each.base} - {default.branch}:
         bases[branch] = Base(branch, fetch_base(context, branch))
     signs = context.config.git_sign != "off" and wants_signing(context.repo)
-    shared = (reuse, identity(context.repo), refuse_changed_keys(context), signs)
+    shared = (branches.reuse, identity(context.repo), refuse_changed_keys(context), signs)
     if shutil.which("git-lfs") is None:
         for base in bases.values():
             if remote.uses_lfs(context.repo, base.sha):
@@ -325,7 +311,8 @@ def make_starts(
     starts = []
     for each in eligible:
         status = _new_status(context, each.issue, bases[Branch(each.base or default.branch)])
-        starts.append(Start(status, _render_prompt(context, each.issue, status), *shared))
+        there = branches.continued(status["branch"])
+        starts.append(Start(status, _render_prompt(context, each.issue, status), there, *shared))
     return starts
 
 

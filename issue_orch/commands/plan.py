@@ -6,14 +6,18 @@ import sys
 
 from ..actions.context import connect, open_context
 from ..actions.facts import fetch_plan
-from ..terminal.io import colours, print_json, width
+from ..actions.taken import Branches
+from ..terminal.io import colours, print_json, warn, width
 from ..terminal.plan import plan_json, plan_text
 
 
 def plan(numbers: list[int], as_json: bool, stack: bool) -> int:
     context = open_context()
+    branches = Branches(context)
     with connect(context) as gh:
-        found = fetch_plan(context, gh, numbers, stack)
+        found = fetch_plan(context, gh, numbers, stack, branches)
+    if branches.problem:
+        warn(f"what others have pushed is not known: {branches.problem}")
     if as_json:
         print_json(**plan_json(found))
     else:

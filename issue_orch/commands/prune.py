@@ -28,6 +28,8 @@ def prune(
         for each in done:
             outcome = each.outcome.replace("_", " ")
             print(f"#{each.number}: {outcome}: {sanitise(each.text)}", flush=True)
+            if each.next:
+                print(f"  next: {sanitise(each.next)}", flush=True)
         if not done:
             what = f"session{'s' if pull is None else f' of pull {pull}'}"
             print(f"No {what} in this clone: {context.repo.main}", flush=True)

@@ -11,9 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ..actions import spawn as action
-from ..actions.context import Context, connect, open_context
+from ..actions.context import Context, connect, last_base, open_context
 from ..actions.facts import fetch_plan
 from ..actions.spawn import Start
+from ..actions.taken import Branches
 from ..config.layers import known_agent
 from ..core.model import Issue
 from ..core.plan import Eligible, next_starts
@@ -35,7 +36,7 @@ def spawn(
     known_agent(context.config)
     # A thread that starts git needs the interpreter for moments, while another one imports.
     sys.setswitchinterval(0.0002)
-    before = action.last_base(context)
+    before, branches = last_base(context), Branches(context, reuse)
     with ExitStack() as held:
         pool = held.enter_context(ThreadPoolExecutor())
         connected = pool.submit(connect, context)
@@ -44,13 +45,13 @@ def spawn(
         with connected.result() as gh:
             pool.submit(import_module, "issue_orch.config.templates")
             eligible = (
-                _named(context, gh, numbers, stack, yes)
+                _named(context, gh, numbers, stack, yes, branches)
                 if numbers
-                else _offered(context, gh, stack, yes)
+                else _offered(context, gh, stack, yes, branches)
             )
             if not eligible:
                 return int(bool(numbers))
-            starts = action.make_starts(context, eligible, reuse, default.result())
+            starts = action.make_starts(context, eligible, branches, default.result())
         warn(*(text for _, text in warnings(context.state, context.ceilings, time.time())))
         progress(f"Starting {len(starts)} …")
         errors = action.spawn(context, starts, ahead)
@@ -58,9 +59,11 @@ def spawn(
     return int(any(errors) or len(starts) < len({*numbers}))
 
 
-def _offered(context: Context, gh: GitHub, stack: bool, yes: bool) -> list[Eligible]:
+def _offered(
+    context: Context, gh: GitHub, stack: bool, yes: bool, branches: Branches
+) -> list[Eligible]:
     """Show the plan, ask, and take what fits."""
-    found = fetch_plan(context, gh, [], stack)
+    found = fetch_plan(context, gh, [], stack, branches)
     say(plan_text(found, width(sys.stderr), colours(sys.stderr)))
     chosen = next_starts(found, found.slots, ())
     if not chosen:
@@ -84,10 +87,10 @@ def _offered(context: Context, gh: GitHub, stack: bool, yes: bool) -> list[Eligi
 
 
 def _named(
-    context: Context, gh: GitHub, numbers: list[int], stack: bool, yes: bool
+    context: Context, gh: GitHub, numbers: list[int], stack: bool, yes: bool, branches: Branches
 ) -> list[Eligible]:
     """The named issues that may start. Their titles are shown, so naming them approves them."""
-    found = fetch_plan(context, gh, numbers, stack, with_files=False)
+    found = fetch_plan(context, gh, numbers, stack, branches, with_files=False)
     chosen = {each.issue.number: each for each in found.eligible}
     for issue, reasons in found.ineligible:
         try:
@@ -106,7 +109,8 @@ def _is_overruled(issue: Issue, reasons: Iterable[Reason], yes: bool) -> bool:
     left, number, name = not_approved(reasons), issue.number, f"#{issue.number}"
     if holds := "; ".join(reason.text for reason in left if reason.severity == "holds"):
         words = f"{name} {one_line(issue.title, 60)}: {holds}"
-        raise Expected(words, f"issue-orch plan {number}")
+        hints = [reason.hint for reason in left if reason.hint]
+        raise Expected(words, hints[0] if hints else f"issue-orch plan {number}")
     for reason in left:
         if reason.kind == "session_cancelled":
             raise Expected(f"{name}: {reason.text}", f"issue-orch prune {number} --cancelled")

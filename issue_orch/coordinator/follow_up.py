@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -13,9 +13,17 @@ from ..actions.steer import pause, start_worker
 from ..config.approval import approved_folder
 from ..config.templates import render, task
 from ..core.history import AUTOMATIC, Resumed, counters
-from ..core.model import Comment, Review
+from ..core.model import Comment, Issue, Review
 from ..core.ready import WRITERS, text_hash
-from ..errors import Expected, GitHubError, LeaseHeld, RateLimited, SignInFailed
+from ..errors import (
+    Expected,
+    GitHubError,
+    LeaseHeld,
+    Moved,
+    NotFound,
+    RateLimited,
+    SignInFailed,
+)
 from ..git.merges import predict
 from ..git.run import git, rev_parse
 from ..github.client import GitHub
@@ -64,7 +72,8 @@ def _polling(lease: Lease, context: Context, gh: GitHub, now: float) -> Iterator
         writes = context.config.github_write_back
         me = fetch_me(gh) if writes or context.config.pulls_open == "worker" else None
         token = token_of(context) if writes else None
-        issues = {issue.number: issue for issue in gh.fetch_issues(context.config.ready_labels)}
+        listed = gh.fetch_issues(context.config.ready_labels)
+        issues: dict[int, Issue | GitHubError] = {issue.number: issue for issue in listed}
         pulls = gh.fetch_pulls(state="open")
         secrets = (token.value,) if token else ()
         run = Pass(context, gh, now, me, pulls, issues, secrets, [], {})
@@ -105,7 +114,11 @@ def _watch_issue(visit: Visit) -> str:
     An edit goes to the worker when everybody who may edit the issue has write permission: GitHub does not say who did.
     One that waits for an answer gets it after that. Anything else holds the worker at the end of its turn, once.
     """
-    issue, memory, text = visit.issue, visit.memory, text_hash(visit.issue)
+    try:
+        issue, memory, text = visit.issue, visit.memory, text_hash(visit.issue)
+    except (NotFound, Moved) as error:  # of a repository whose list of issues has just been read
+        new = {"gone"} - (visit.memory.get("told") or {}).keys()
+        return _hold_once(visit, {"gone": _gone_words(error)}, new)
     ready, edit = issue.has(visit.run.context.config.ready_labels), f"edited {text}"
     first = memory.setdefault("issue", {"text": text, "labelled": ready})
     edited = "its issue was edited, perhaps by somebody without write permission"
@@ -114,22 +127,33 @@ def _watch_issue(visit: Visit) -> str:
         "unlabelled": first["labelled"] and not ready and "its issue lost its ready label",
         edit: first["text"] != text and edited,
     }
-    found, told = {about: why for about, why in differences.items() if why}, memory.get("told")
+    found, told = {about: str(why) for about, why in differences.items() if why}, memory.get("told")
     new = found.keys() - (told or {}).keys()
     if edit in new and visit.run.gh.find_permission(issue.author) in WRITERS:
         del found[edit]
         new.remove(edit)
         if visit.status["status"] != "stuck":
             _pass_on(visit, _words(visit, "issue_edited", author=None, task=task(issue)))
-            first["text"], told = text, None
+            first["text"], memory["told"] = text, None
             visit.say("its issue was edited; its worker is told")
+    return _hold_once(visit, found, new)
+
+
+def _hold_once(visit: Visit, found: dict[str, str], new: Collection[str]) -> str:
+    """Pause for what is `new` among what holds the session, and note that all of it was told."""
     if new:
         pause(visit.state, visit.number, "issue-orch")
-    if found != told:
-        memory["told"] = found
+    if found != visit.memory.get("told"):
+        visit.memory["told"] = found
         visit.remember()
     why, number = "; ".join(found.values()), visit.number
     return why and f"{why}: look at it, then issue-orch resume {number}, or cancel {number}"
+
+
+def _gone_words(error: GitHubError) -> str:
+    if isinstance(error, Moved):
+        return "its issue was transferred to another repository"
+    return "its issue is gone: deleted, made a discussion, or not visible to the token any more"
 
 
 # -- failing checks, reviews and conflicts of complete sessions, which go back to their workers

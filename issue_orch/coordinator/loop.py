@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from ..actions import spawn
-from ..actions.context import Context, connect, open_context
+from ..actions.context import Context, connect, last_base, open_context
 from ..actions.facts import fetch_labelled, fetch_me, fetch_open_pulls, gather, rules_of
 from ..actions.steer import start_worker
+from ..actions.taken import Branches, look_elsewhere
 from ..config.keys import Config
 from ..core.history import Counters, counters
 from ..core.lifecycle import calling
@@ -257,7 +258,9 @@ class Coordinator:
 
     def _dispatch(self, gh: GitHub, now: float, due: float) -> bool:
         """Start what is ready and fits, of what failed what is `due`. Returns whether something more will start by itself."""
-        found, active, slots = self._fetch_plan(gh), self.active(), self.config.max_workers
+        active, slots, branches = self.active(), self.config.max_workers, Branches(self.context)
+        found = self._fetch_plan(gh, branches, slots > len(active))
+        self.narrator.tell_taken(found)
         room = self._room(0, now)
         full = f"{room.why}; nothing is started" if room and room.usd <= 0 else ""
         self.narrator.tell_once("budget", full, True)
@@ -267,7 +270,7 @@ class Coordinator:
         if self.options.verbose:
             taken = f"{len(active) + len(chosen)} of {slots} places are taken"
             self.narrator.explain(found, {each.issue.number for each in chosen}, self.starts, taken)
-        starts = self._make(gh, chosen, now)
+        starts = self._make(gh, chosen, branches, now)
 
         def tell(start: spawn.Start, error: Expected | None) -> None:
             self._count_start(start.number, error, now)
@@ -281,15 +284,19 @@ class Coordinator:
             and any(map(self._is_worth_trying, (self.starts.get(each, NEVER) for each in again)))
         )
 
-    def _fetch_plan(self, gh: GitHub) -> Plan:
-        """The plan, in which only what a person with write permission approved as it reads now is eligible."""
+    def _fetch_plan(self, gh: GitHub, branches: Branches, free: bool) -> Plan:
+        """The plan, in which only what a person with write permission approved as it reads now is eligible. The remote is
+        asked when a place is free."""
         context, options = self.context, self.options
         issues = gh.fetch_issues(context.config.ready_labels)
         if self.me is None and any(issue.assignees for issue in issues):
             self.me = fetch_me(gh)
         rules = rules_of(context, self.me, options.stack, serialize=options.serialize)
         pulls = fetch_open_pulls(context, gh, options.serialize)
-        facts = gather(context, gh, issues, pulls, options.serialize)
+        merged = gh.fetch_merged_pulls() if free else ()
+        facts = gather(context, gh, issues, pulls, merged, options.serialize)
+        if free:
+            facts = look_elsewhere(context, gh, facts, rules, branches, False)
         offered = make_plan(facts, rules, context.config.max_workers)
         ready = {each.issue.number: each.issue for each in offered.eligible}
         labelled = gh.each(lambda number: fetch_labelled(gh, ready[number], rules), ready)
@@ -305,20 +312,22 @@ class Coordinator:
             context.config.max_workers,
         )
 
-    def _make(self, gh: GitHub, chosen: Sequence[Eligible], now: float) -> list[spawn.Start]:
+    def _make(
+        self, gh: GitHub, chosen: Sequence[Eligible], branches: Branches, now: float
+    ) -> list[spawn.Start]:
         """What is to be started; one that cannot be prepared does not keep back the others."""
         if not chosen:
             return []
         try:
-            default = spawn.find_default(self.context, spawn.last_base(self.context), lambda: gh)
-            return spawn.make_starts(self.context, chosen, False, default)
+            default = spawn.find_default(self.context, last_base(self.context), lambda: gh)
+            return spawn.make_starts(self.context, chosen, branches, default)
         except GitHubError:
             raise
         except Expected as error:
             if len(chosen) == 1:
                 self._count_start(chosen[0].issue.number, error, now)
                 return []
-        return [start for each in chosen for start in self._make(gh, [each], now)]
+        return [start for each in chosen for start in self._make(gh, [each], branches, now)]
 
     def _count_start(self, number: int, error: Expected | None, now: float) -> None:
         if isinstance(error, LeaseHeld):

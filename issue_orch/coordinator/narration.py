@@ -9,6 +9,7 @@ from ..actions.facts import changed_files
 from ..core.headline import next_command
 from ..core.overlap import Item, overlaps
 from ..core.plan import Failure, Plan
+from ..core.ready import ELSEWHERE, reason_words
 from ..core.record import SessionStatus
 from ..process.helper import tell_helper
 from ..store import ledger
@@ -41,13 +42,23 @@ class Narrator:
             if text:
                 self.tell(text, needs_you)
 
+    def tell_taken(self, found: Plan) -> None:
+        """Say once of what would start that it is done, or taken, elsewhere."""
+        for each in found.ineligible:
+            kinds = {reason.kind for reason in each.reasons}
+            if kinds and kinds <= ELSEWHERE:
+                words = "; ".join(map(reason_words, each.reasons))
+                number = each.issue.number
+                self.tell_once(f"taken {number}", f"#{number} could not be started: {words}", True)
+
     def explain(
         self, found: Plan, chosen: set[int], failures: Mapping[int, Failure], taken: str
     ) -> None:
         """Why each issue was or was not started; said again when it changes."""
         for each in found.ineligible:
-            if {reason.kind for reason in each.reasons} & {"active_session", "session_complete"}:
-                continue  # its session says how it goes
+            kinds = {reason.kind for reason in each.reasons}
+            if kinds & {"active_session", "session_complete"} or kinds <= ELSEWHERE:
+                continue  # its session says how it goes, or it was said
             words = "; ".join(reason.text for reason in each.reasons)
             self.tell_once(f"why {each.issue.number}", f"#{each.issue.number} not started: {words}")
         for one in found.eligible:

@@ -14,7 +14,15 @@ from ..actions.context import Context
 from ..core.model import Branch, CheckRun, Comment, Issue, Number, Pull, Review, find_number
 from ..core.ready import WRITERS
 from ..core.record import PullFacts, SessionStatus
-from ..errors import Expected, LeaseHeld, RateLimited, SignInFailed
+from ..errors import (
+    Expected,
+    GitHubError,
+    LeaseHeld,
+    Moved,
+    NotFound,
+    RateLimited,
+    SignInFailed,
+)
 from ..github.client import GitHub
 from ..store.files import (
     iso,
@@ -57,7 +65,7 @@ class Pass(NamedTuple):
     now: float
     me: str | None
     pulls: tuple[Pull, ...]
-    issues: dict[int, Issue]
+    issues: dict[int, Issue | GitHubError]
     secrets: tuple[str, ...]
     lines: list[str]
     looks: dict[int, Future[Looked]]
@@ -108,11 +116,17 @@ class Visit:
 
     @property
     def issue(self) -> Issue:
-        """As it is now. Those that are ready came in one list; only others cost a request."""
+        """As it is now. Those that are ready came in one list; only others cost a request. Raises Moved or NotFound."""
         known = self.run.issues
         if self.number not in known:
-            known[self.number] = self.run.gh.fetch_issue(self.number)
-        return known[self.number]
+            try:
+                known[self.number] = self.run.gh.fetch_issue(self.number)
+            except (Moved, NotFound) as error:
+                known[self.number] = error
+        found = known[self.number]
+        if isinstance(found, GitHubError):
+            raise found
+        return found
 
     @property
     def facts(self) -> PullFacts:
@@ -197,6 +211,7 @@ def _derive(visit: Visit, looked: Looked, known: PullFacts) -> PullFacts:
         "merged": pull.merged,
         "draft": pull.draft,
         "headSha": pull.head_sha,
+        "mergedAt": pull.merged_at,
         "base": Branch(pull.base_branch),
         "mergeable": pull.mergeable,
         "behind": pull.mergeable_state == "behind",

@@ -7,10 +7,10 @@ import re
 from ..actions.launch import NotHere
 from ..actions.steer import guide
 from ..core.headline import LABELS, Headline, wanted_label
-from ..core.model import Comment
+from ..core.model import Comment, Issue
 from ..core.ready import WRITERS
 from ..core.record import Question
-from ..errors import Expected, NotFound, Usage
+from ..errors import Expected, Moved, NotFound, Usage
 from ..markdown import shown
 from ..store.inbox import delivered, pending
 from ..store.look import look
@@ -107,9 +107,14 @@ def words_of(comment: Comment) -> str:
 
 
 def _show(visit: Visit) -> None:
-    """Labels, status comment, question and receipt of one session, each only where it differs from what is there."""
+    """Labels, status comment, question and receipt of one session, each only where it differs from what is there. Where
+    its issue is gone there is nobody to be shown anything."""
+    try:
+        issue = visit.issue
+    except (Moved, NotFound):
+        return
     seen = look(visit.state, visit.status, visit.run.now)
-    _sync_labels(visit, wanted_label(seen.headline, (seen.pull or {}).get("checks")))
+    _sync_labels(visit, issue, wanted_label(seen.headline, (seen.pull or {}).get("checks")))
     _keep(visit, "status", _status_body(visit, seen.headline))
     question, posted = visit.status["question"], visit.memory.get("question", {})
     if posted.get("id") == (question and question["id"]):
@@ -125,8 +130,8 @@ def _show(visit: Visit) -> None:
         _keep(visit, "question", _question_body(visit, question))
 
 
-def _sync_labels(visit: Visit, wanted: str | None) -> None:
-    gh, issue = visit.run.gh, visit.issue
+def _sync_labels(visit: Visit, issue: Issue, wanted: str | None) -> None:
+    gh = visit.run.gh
     for label in LABELS:
         if label != wanted and issue.has([label]):
             gh.remove_label(visit.number, label)

@@ -95,7 +95,7 @@ def _from_blocker(blocker: Blocker, repo: str, source: Origin) -> Unmet | None:
     name, number = _named(blocker.repo, blocker.number, repo)
     if blocker.state == "open":
         return Unmet(name, number, blocker.title, "open", source)
-    # Servers that do not say why (state_reason None), and pulls, count as completed once closed.
+    # What servers close without saying why (state_reason None), merged pulls among it, counts as completed.
     if blocker.state_reason in (None, "completed"):
         return None
     return Unmet(name, number, blocker.title, "not_planned", source)

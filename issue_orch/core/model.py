@@ -98,7 +98,8 @@ class Blocker(NamedTuple):
 
 
 class Pull(NamedTuple):
-    """A pull request. `head_repo` is owner/name, None when that repository is gone. Times are ISO-8601."""
+    """A pull request. `head_repo` is owner/name, None when that repository is gone. Times are ISO-8601; one that was not
+    merged has an empty `merged_at`."""
 
     number: int
     url: str
@@ -111,6 +112,10 @@ class Pull(NamedTuple):
     base_branch: str
     mergeable: bool | None = None
     mergeable_state: str | None = None
+    title: str = ""
+    body: str = ""
+    author: str = ""
+    merged_at: str = ""
 
 
 class Comment(NamedTuple):
@@ -170,7 +175,7 @@ class Annotation(NamedTuple):
 
 
 class LabelEvent(NamedTuple):
-    """A label set (`added`) or taken away, by whom. `actor_kind` as in Comment."""
+    """A label set (`added`) or taken away, by whom; without a label: the issue was reopened. `actor_kind` as in Comment."""
 
     actor: str
     actor_kind: str

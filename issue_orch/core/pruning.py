@@ -14,11 +14,12 @@ Why = Literal["open", "running", "stacked", "unknown", "not_ours"]
 
 class Verdict(NamedTuple):
     """What is to become of one session: kept when there is a `why`. `head`: what its worktree must be at to be removed
-    (None: it is preserved first)."""
+    (None: it is preserved first), which is that of the `pull` that was merged."""
 
     why: Why | None
     text: str
     head: CommitSha | None = None
+    pull: Pull | None = None
 
 
 class Asked(NamedTuple):
@@ -78,7 +79,7 @@ def _by_pulls(pulls: Sequence[Pull], closed: bool) -> Verdict:
             return Verdict("open", f"its pull is open: {pull.url}")
     for pull in pulls:
         if pull.merged:
-            return Verdict(None, f"merged: {pull.url}", CommitSha(pull.head_sha))
+            return Verdict(None, f"merged: {pull.url}", CommitSha(pull.head_sha), pull)
     if closed:
         return Verdict(None, f"closed without a merge: {pulls[0].url}")
     return Verdict(

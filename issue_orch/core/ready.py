@@ -7,8 +7,9 @@ from typing import Any, Literal, NamedTuple
 
 from ..text import one_line, sanitise
 from .dependencies import Known, Linked, Unmet, circles, unmet
-from .model import Blocker, Issue, RepoName
+from .model import Blocker, Issue, LabelEvent, RepoName
 from .record import Phase
+from .taken import Merged, Refusal, is_wanted_again, merged_words
 from .wording import Ref
 
 WRITERS = ("admin", "maintain", "write")
@@ -16,7 +17,8 @@ WRITERS = ("admin", "maintain", "write")
 Kind = Literal[
     "not_open", "is_pull", "missing_label", "excluded_label", "assigned_elsewhere", "milestone",
     "blocked", "blocked_not_planned", "blocked_unknown", "waits_for_sub_issues", "cycle",
-    "active_session", "session_complete", "session_cancelled", "open_pull",
+    "active_session", "session_complete", "session_cancelled",
+    "open_pull", "claimed", "merged", "no_place",
     "untrusted_label", "text_changed", "too_large",
 ]  # fmt: skip
 
@@ -49,12 +51,14 @@ class SessionFacts(NamedTuple):
 
 
 class OpenPull(NamedTuple):
-    """An open pull; `issue` is set when its head is that issue's branch."""
+    """An open pull; `issue` is set when its head is that issue's branch. `closes`: what its text says that it closes."""
 
     number: int
     url: str
     issue: int | None
     files: tuple[str, ...] = ()
+    closes: frozenset[int] = frozenset()
+    branch: str = ""
 
 
 class Labelled(NamedTuple):
@@ -70,7 +74,8 @@ class Labelled(NamedTuple):
 class Facts(NamedTuple):
     """What was observed. Of `blockers` and `sub_issues` a missing key means not asked, None that asking failed.
 
-    `others` are the issues outside `issues` that texts refer to; `first_texts` are hashes by `text_hash`.
+    `others` are the issues outside `issues` that texts refer to; `first_texts` are hashes by `text_hash`. `wishes`: who
+    labelled or reopened an issue for which something was `merged`; `refused`: those for which git has no place.
     """
 
     repo: RepoName
@@ -80,26 +85,38 @@ class Facts(NamedTuple):
     sub_issues: Mapping[int, Linked] = {}
     sessions: Mapping[int, SessionFacts] = {}
     pulls: tuple[OpenPull, ...] = ()
+    merged: Mapping[int, Merged] = {}
+    wishes: Mapping[int, tuple[LabelEvent, ...] | None] = {}
+    refused: Mapping[int, Refusal] = {}
     labelled: Mapping[int, tuple[Labelled, ...]] = {}
     first_texts: Mapping[int, str] = {}
     tree: frozenset[str] = frozenset()
 
 
 class Reason(NamedTuple):
-    """Why an issue does not start. `asks` holds in `run`, and may be overruled by the person who is asked."""
+    """Why an issue does not start, and perhaps what to type. `asks` holds in `run`, and may be overruled by the person who
+    is asked."""
 
     kind: Kind
     text: str
     severity: Severity = "holds"
+    hint: str = ""
+
+
+BY_NAME = {"missing_label", "milestone", "assigned_elsewhere"}  # what naming an issue approves
+ELSEWHERE = {"open_pull", "claimed", "merged", "no_place"}  # done or taken, as far as is known
+OWN = {"active_session", "session_complete", "session_cancelled"}
 
 
 class Index(NamedTuple):
-    """What is looked up for every issue, made once. The pulls of issues, and under None those of nobody's."""
+    """What is looked up for every issue, made once. The pulls of issues, and under None those of nobody's; `claims` are the
+    pulls that say that they close an issue."""
 
     issues: Mapping[int, Issue]
     waits: Mapping[int, tuple[Unmet, ...]]
     cycles: Mapping[int, str]
     pulls: Mapping[int | None, Sequence[OpenPull]]
+    claims: Mapping[int, Sequence[OpenPull]]
 
 
 def why_not(issue: Issue, facts: Facts, rules: Rules, index: Index) -> tuple[Reason, ...]:
@@ -109,6 +126,7 @@ def why_not(issue: Issue, facts: Facts, rules: Rules, index: Index) -> tuple[Rea
         *_assignment(issue, rules),
         *_dependency(issue, facts, rules, index),
         *_session(issue, facts, index),
+        *_elsewhere(issue, facts, rules, index),
     ]
     size = len(issue.title) + len(issue.body)
     if size > rules.max_text:
@@ -123,8 +141,7 @@ def why_not(issue: Issue, facts: Facts, rules: Rules, index: Index) -> tuple[Rea
 
 def not_approved(reasons: Iterable[Reason]) -> list[Reason]:
     """What is left when a person named the issue on the command line, which approves it."""
-    by_name = {"missing_label", "milestone", "assigned_elsewhere"}
-    return [reason for reason in reasons if reason.kind not in by_name]
+    return [reason for reason in reasons if reason.kind not in BY_NAME]
 
 
 def index_of(facts: Facts) -> Index:
@@ -148,9 +165,12 @@ def index_of(facts: Facts) -> Index:
         for number, found in waits.items()
     }
     pulls: dict[int | None, list[OpenPull]] = {}
+    claims: dict[int, list[OpenPull]] = {}
     for pull in facts.pulls:
         pulls.setdefault(pull.issue, []).append(pull)
-    return Index(issues, waits, circles(edges), pulls)
+        for number in pull.closes - {pull.issue}:
+            claims.setdefault(number, []).append(pull)
+    return Index(issues, waits, circles(edges), pulls, claims)
 
 
 def look_up(facts: Facts, issues: Mapping[int, Issue]) -> Known:
@@ -260,6 +280,19 @@ def _session(issue: Issue, facts: Facts, index: Index) -> Iterator[Reason]:
         yield Reason("open_pull", f"its branch has an open pull: {pull.url}")
 
 
+def _elsewhere(issue: Issue, facts: Facts, rules: Rules, index: Index) -> Iterator[Reason]:
+    """What is done, or what somebody else is doing, where no session of this clone says so."""
+    number, merged = issue.number, facts.merged.get(issue.number)
+    if number in facts.sessions or issue.state != "open":
+        return
+    for pull in index.claims.get(number, ()):
+        yield Reason("claimed", f"the pull {pull.url} says that it closes it")
+    if merged and not is_wanted_again(merged, facts.wishes.get(number), rules.ready):
+        yield Reason("merged", merged_words(merged, bool(rules.ready)))
+    if refused := facts.refused.get(number):
+        yield Reason("no_place", refused.text, hint=refused.hint)
+
+
 def _trust(issue: Issue, facts: Facts, rules: Rules) -> Iterator[Reason]:
     """Only for `run`: a person with write permission chose the issue as it reads now (threats S1 and S2)."""
     if not rules.ready:
@@ -308,6 +341,10 @@ def recorded(
             entry["hash"] = text
         found[str(issue.number)] = {**entry, "labelledAt": max(entry["labelledAt"], at)}
     return found
+
+
+def reason_words(reason: Reason) -> str:
+    return f"{reason.text} ({reason.hint})" if reason.hint else reason.text
 
 
 def quoted(labels: Iterable[str]) -> str:

@@ -141,6 +141,7 @@ class PullFacts(TypedDict, total=False):
     merged: bool
     draft: bool
     headSha: str
+    mergedAt: str
     base: Branch
     mergeable: bool | None
     checks: Literal["passing", "failing", "pending", "none", "unavailable"]

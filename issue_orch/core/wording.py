@@ -252,15 +252,15 @@ def _spelled_out(match: re.Match[str]) -> str:
 
 
 def _references(value: str, own: RepoName, host: str) -> list[Ref | str]:
-    found = [_reference(match, own, host) for match in re.finditer(REFERENCE, value)]
+    found = [reference(match, own, host) for match in re.finditer(REFERENCE, value)]
     for word in re.findall(_WORD, value) if "/" in value else ():
         if re.search(_ELSEWHERE, word) and not re.search(REFERENCE, word):
             found.append(shortened(re.sub("(?i)^(?:https?:)?//", "", word).rstrip(".:!?")))
     return [ref for ref in found if ref is not None]
 
 
-def _reference(match: re.Match[str], own: RepoName, own_host: str) -> Ref | str | None:
-    """Zero numbers nothing, on any host."""
+def reference(match: re.Match[str], own: RepoName, own_host: str) -> Ref | str | None:
+    """What a match of REFERENCE names. Zero numbers nothing, on any host."""
     host, path, at, site, name, there, here, plain = match.groups()
     digits = (at or there or here or plain).lstrip("0")
     name, host = (path or name or "").casefold(), (host or site or own_host).casefold()

@@ -87,12 +87,21 @@ def _read_rejection(done: Done) -> Rejected:
     return Rejected("hook" if "hook declined" in reason and not ruleset else "other", words)
 
 
+def fetch_heads(remote: Remote, *branches: str) -> dict[str, CommitSha]:
+    """The heads of branches on the remote, asked once; a `*` stands for anything. Raises RemoteFailed."""
+    refs = [f"refs/heads/{branch}" for branch in branches]
+    done = ask(remote, "ls-remote", "--", remote.name, *refs)
+    rows = (line.partition("\t") for line in done.stdout.splitlines())
+    # git also lists names that end in one of them
+    start = "refs/heads/"
+    return {
+        name.removeprefix(start): CommitSha(sha) for sha, _, name in rows if name.startswith(start)
+    }
+
+
 def find_remote_sha(remote: Remote, branch: Branch) -> CommitSha | None:
     """The head of a branch on the remote, None when it is not there. Raises RemoteFailed."""
-    ref = f"refs/heads/{branch}"  # git also lists names that end in it
-    done = ask(remote, "ls-remote", "--", remote.name, ref)
-    rows = (line.partition("\t") for line in done.stdout.splitlines())
-    return next((CommitSha(sha) for sha, _, name in rows if name == ref), None)
+    return fetch_heads(remote, branch).get(branch)
 
 
 def load_heads_of(remote: Remote | None) -> list[str]:

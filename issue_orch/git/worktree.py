@@ -79,12 +79,13 @@ def register(
     intent: Intent,
     *,
     reuse: bool = False,
+    there: str = "",
     remote: str = "origin",
 ) -> CommitSha:
     """Make the branch at `start` and a worktree without files for it. Returns the head of the branch.
 
     What a killed attempt with this intent left is taken over or cleared away, and nothing else is; with `reuse` an
-    existing branch is continued where it is. No branch is ever moved. Raises Expected.
+    existing branch is continued where it is, on the `remote` at the commit `there`. No branch is ever moved. Raises Expected.
     """
     if (
         not os.path.isabs(path)
@@ -98,39 +99,62 @@ def register(
         if admin and is_own(path, admin, intent) and _adopted(repo, path, admin, branch):
             return CommitSha(find_sha(repo, f"refs/heads/{branch}") or start)
         try:
-            _refuse_folder(repo, path)
-            return _make(repo, path, branch, start, intent, reuse, remote, lock)
+            heads = Heads(*load_head(repo, branch), there)
+            may = reuse or is_ours(repo, branch, heads, start, intent)
+            if refused := refusal(repo, path, branch, heads, may, remote):
+                raise refused
+            return _make(repo, path, branch, heads, start, intent, lock)
         except (Expected, OSError):
             if not reuse:
                 take_back(repo, branch, start, intent)
             raise
 
 
+class Heads(NamedTuple):
+    """Of a branch: its commit here, the worktree that has it checked out, its commit on the remote; each may be empty."""
+
+    here: str = ""
+    where: str = ""
+    there: str = ""
+
+
+def refusal(
+    repo: Repo, path: str, branch: str, heads: Heads, may: bool, remote: str
+) -> Expected | None:
+    """Why no worktree of the branch is made at the path: in `plan`, before the start and at it. `may`: it is continued."""
+    if refused := _folder_refusal(repo, path):
+        return refused
+    if heads.where:
+        words = f"the branch {branch} is checked out in {heads.where}"
+        return Expected(words, f"git -C {heads.where} switch --detach")
+    if heads.here and not may:
+        hint = f"issue-orch spawn NUMBER --reuse, or git branch -m {branch} {branch}-old"
+        return Expected(f"the branch {branch} exists already", hint)
+    if heads.there and not may:
+        hint = "ask who works on it; to go on with it: issue-orch spawn NUMBER --reuse"
+        return Expected(f"the branch {branch} exists on {remote}", hint)
+    return None
+
+
+def is_ours(repo: Repo, branch: Branch, heads: Heads, start: CommitSha, intent: Intent) -> bool:
+    """Whether the branch is where a start with this intent left it, or was let continue it."""
+    return intent.continues == (heads.here or heads.there) or _is_made(repo, branch, start, intent)
+
+
 def _make(
     repo: Repo,
     path: str,
     branch: Branch,
+    heads: Heads,
     start: CommitSha,
     intent: Intent,
-    reuse: bool,
-    remote: str,
     lock: int,
 ) -> CommitSha:
-    head, where, upstream = load_heads(repo, branch, remote)
-    if where:
-        words = f"the branch {branch} is checked out in {where}"
-        raise Expected(words, f"git -C {where} switch --detach")
-    may = reuse or intent.continues == (head or upstream) or _is_made(repo, branch, start, intent)
-    if head and not may:
-        hint = f"issue-orch spawn {intent.issue} --reuse, or git branch -m {branch} {branch}-old"
-        raise Expected(f"the branch {branch} exists already", hint)
-    if upstream and not may:
-        hint = f"ask who works on it; to go on with it: issue-orch spawn {intent.issue} --reuse"
-        raise Expected(f"the branch {branch} exists on {remote}", hint)
-    first = CommitSha(head or upstream or start)
-    if not head:
+    first = CommitSha(heads.here or heads.there or start)
+    if not heads.here:
         note = ("--create-reflog", "-m", _made_by(start, intent))
         git(repo, "update-ref", *note, f"refs/heads/{branch}", first, "", pass_fds=(lock,))
+    Path(path, ".git").unlink(missing_ok=True)  # of a registration that is gone
     # The reason is written before anything else. The lock goes when all is there: by a rename, so that the mark never does.
     told = ("--quiet", "--no-checkout", "--lock", "--reason", intent.mark or "issue-orch")
     git(repo, "worktree", "add", *told, path, branch, pass_fds=(lock,))
@@ -139,12 +163,12 @@ def _make(
     return first
 
 
-def load_heads(repo: Repo, branch: Branch, remote: str) -> tuple[str, str, str]:
-    """The commit of the branch, the worktree that has it checked out, and the branch as last fetched; each may be empty."""
-    local, tracking = f"refs/heads/{branch}", f"refs/remotes/{remote}/{branch}"
+def load_head(repo: Repo, branch: str) -> tuple[str, str]:
+    """The commit of the branch here, and the worktree that has it checked out; each may be empty."""
+    ref = f"refs/heads/{branch}"
     # A pattern also matches what lies below it, so the names are compared.
-    found = {name: (sha, where) for name, sha, where in load_branches(repo, local, tracking)}
-    return *found.get(local, ("", "")), found.get(tracking, ("", ""))[0]
+    found = (each[1:] for each in load_branches(repo, ref) if each[0] == ref)
+    return next(found, ("", ""))
 
 
 def _made_by(start: CommitSha, intent: Intent) -> str:
@@ -162,7 +186,7 @@ def _is_made(repo: Repo, branch: Branch, start: CommitSha, intent: Intent) -> bo
 
 def take_back(repo: Repo, branch: Branch, start: CommitSha, intent: Intent) -> None:
     """No branch stays of a start that was refused."""
-    head, where, _ = load_heads(repo, branch, "")
+    head, where = load_head(repo, branch)
     if intent.mark and head and not where and _is_made(repo, branch, start, intent):
         git(repo, "update-ref", "-d", f"refs/heads/{branch}", head, check=False)
 
@@ -228,11 +252,11 @@ def _is_untouched(path: str, admin: str) -> bool:
     )
 
 
-def _refuse_folder(repo: Repo, path: str) -> None:
+def _folder_refusal(repo: Repo, path: str) -> Expected | None:
     if find_admin_dir(repo, path):
-        raise Expected(f"{path}: already a worktree of this clone", f"git worktree remove {path}")
+        return Expected(f"{path}: already a worktree of this clone", f"git worktree remove {path}")
     admin = leads_to(path)
     gone = os.path.dirname(admin) == f"{repo.common_dir}/worktrees" and not os.path.lexists(admin)
     if not _is_untouched(path, admin if gone else ""):
-        raise Expected(f"{path}: exists already", f"mv {path} {path}.aside")
-    Path(path, ".git").unlink(missing_ok=True)  # of a registration that is gone
+        return Expected(f"{path}: exists already", f"mv {path} {path}.aside")
+    return None

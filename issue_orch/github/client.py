@@ -87,7 +87,7 @@ class GitHub(Rest):
         return self._known(parse.blocker, "issues", number, "sub_issues")
 
     def fetch_label_events(self, number: int) -> tuple[LabelEvent, ...] | None:
-        """Who set and took labels, oldest first; None when the server has no timeline."""
+        """Who set and took labels or reopened it, oldest first; None when the server has no timeline."""
         found = self._known(parse.label_event, "issues", number, "timeline")
         return None if found is None else tuple(filter(None, found))
 
@@ -149,6 +149,12 @@ class GitHub(Rest):
         """The hundred that were opened last, whatever became of them: one request."""
         found = self.get(self._at("pulls"), state="all", sort="created", per_page=100)
         return parse.parse_all(parse.pull, found)
+
+    def fetch_merged_pulls(self) -> tuple[Pull, ...]:
+        """Of the hundred that were closed, or changed after that, last: one request."""
+        order = {"sort": "updated", "direction": "desc", "per_page": 100}
+        found = self.get(self._at("pulls"), state="closed", **order)
+        return tuple(pull for pull in parse.parse_all(parse.pull, found) if pull.merged)
 
     def fetch_pull(self, number: int) -> Pull:
         return self._one(parse.pull, "pulls", number)

@@ -14,7 +14,7 @@ import requests
 
 from .. import __version__
 from ..core.model import Number, RepoName, is_loopback
-from ..errors import GitHubError, NotFound, RateLimited, SignInFailed, Usage
+from ..errors import GitHubError, Moved, NotFound, RateLimited, SignInFailed, Usage
 from ..text import redact
 
 if TYPE_CHECKING:
@@ -266,7 +266,7 @@ def _error_of(reply: requests.Response, what: str) -> GitHubError:
         case 405 | 501:
             return Unavailable(what, again)
         case status if 300 <= status < 400:
-            return GitHubError(
+            return Moved(
                 f"moved to {reply.headers.get('location', 'another place')} ({what})",
                 "if the repository was renamed or the issue transferred: git remote set-url origin URL, or the key repo",
             )

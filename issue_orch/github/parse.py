@@ -54,7 +54,7 @@ def issue(data: Any) -> Issue:
             for label in data.get("labels") or []
         ),
         state=_state(data),
-        state_reason=_text(data, "state_reason") or None,
+        state_reason=_state_reason(data),
         assignees=tuple(login(user or GHOST) for user in data.get("assignees") or []),
         milestone=_text(data, "milestone", "title") or None,
         created_at=_text(data, "created_at"),
@@ -74,8 +74,16 @@ def blocker(data: Any) -> Blocker:
         Number(data["number"]),
         _words(data["title"]),
         _state(data),
-        _text(data, "state_reason") or None,
+        _state_reason(data),
     )
+
+
+def _state_reason(data: Any) -> str | None:
+    """Why an issue was closed. Of a pull GitHub says when it was merged instead: one that never was is not completed."""
+    pull = data.get("pull_request") or {}
+    if data["state"] == "closed" and "merged_at" in pull and not pull["merged_at"]:
+        return "not_merged"
+    return _text(data, "state_reason") or None
 
 
 def pull(data: Any) -> Pull:
@@ -92,6 +100,10 @@ def pull(data: Any) -> Pull:
         base_branch=_branch(data["base"]["ref"]),
         mergeable={True: True, False: False}.get(data.get("mergeable")),
         mergeable_state=_text(data, "mergeable_state") or None,
+        title=_text(data, "title"),
+        body=_text(data, "body"),
+        author=_login(data),
+        merged_at=_text(data, "merged_at"),
     )
 
 
@@ -124,14 +136,15 @@ def review(data: Any) -> Review:
 
 def label_event(data: Any) -> LabelEvent | None:
     """None for the other events of a timeline."""
-    if data.get("event") not in ("labeled", "unlabeled"):
+    kind = data.get("event")
+    if kind not in ("labeled", "unlabeled", "reopened"):
         return None
     return LabelEvent(
         _login(data, "actor"),
         _kind(data, "actor"),
-        _words(data["label"]["name"]),
+        "" if kind == "reopened" else _words(data["label"]["name"]),
         _words(data["created_at"]),
-        data["event"] == "labeled",
+        kind != "unlabeled",
     )
 
 

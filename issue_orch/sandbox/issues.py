@@ -22,6 +22,7 @@ from .records import (
     Permission,
     Protection,
     Pull,
+    Refused,
     Review,
     ReviewComment,
     User,
@@ -73,6 +74,7 @@ class Issues:
         self.milestones: dict[int, Milestone] = {}
         self.issues: dict[int, Issue] = {}
         self.foreign: dict[tuple[str, int], Issue] = {}
+        self.gone: dict[int, Refused] = {}
         self.pulls: dict[int, Pull] = {}
         self.comments: dict[int, dict[int, Comment]] = defaultdict(dict)
         self.events: dict[int, list[Event]] = defaultdict(list)
@@ -228,6 +230,28 @@ class Issues:
         )
         if isinstance(key, int):
             self.record(key, "reopened", by, state_reason=None)
+
+    @locked
+    def transfer_issue(self, number: int) -> None:
+        """To another repository of its owner, whose id GitHub names there."""
+        self._take_away(
+            number, Refused(301, "Moved Permanently", moved_to="/repositories/77/issues/5")
+        )
+
+    @locked
+    def delete_issue(self, number: int, discussion: bool = False) -> None:
+        """Delete it, or make a discussion of it, of which this interface knows nothing."""
+        words = (404, "Not Found") if discussion else (410, "This issue was deleted")
+        self._take_away(number, Refused(*words))
+
+    def _take_away(self, number: int, answer: Refused) -> None:
+        del self.issues[number]
+        self.gone[number] = answer
+        for blocked in self.blocked_by.values():
+            blocked[:] = [each for each in blocked if each != number]
+        for linked in (*self.blocking.values(), *self.children.values()):
+            linked[:] = [each for each in linked if each != number]
+        self.changed()
 
     def issue(self, key: IssueKey) -> Issue:
         return self.issues[key] if isinstance(key, int) else self.foreign[key]

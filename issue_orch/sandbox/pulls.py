@@ -142,10 +142,9 @@ class Pulls(Issues):
         self.record(number, "merged", by, commit_id=sha)
         self.close_issue(number, by=by)
         if pull.base == self.default_branch:
-            words = (
-                r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+"
-                + rf"(?:{re.escape(self.repo)})?#(\d+)\b"
-            )
-            for closed in {int(found) for found in re.findall(words, issue.body, re.IGNORECASE)}:
+            here = rf"(?:{re.escape(self.repo)})?#|https?://[^/\s]+/{re.escape(self.repo)}/issues/"
+            words = rf"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+(?:{here})(\d+)\b"
+            shown = re.sub(r"(?s)<!--.*?-->|```.*?```|`[^`\n]*`", "", issue.body)
+            for closed in {int(found) for found in re.findall(words, shown, re.IGNORECASE)}:
                 if closed in self.issues and self.issues[closed].state == "open":
                     self.close_issue(closed, by=by, commit=sha)

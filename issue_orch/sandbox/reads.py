@@ -36,7 +36,11 @@ def rate_limit(call: Call) -> Json:
 
 
 def issue_row(call: Call, number: str) -> Issue:
-    return or_404(call.view.store.issues.get(int(number)))
+    """Of one that was transferred GitHub says where it is, of one that was deleted that it was."""
+    store, key = call.view.store, int(number)
+    if key in store.gone:
+        raise store.gone[key]
+    return or_404(store.issues.get(key))
 
 
 def or_404(row: T | None) -> T:

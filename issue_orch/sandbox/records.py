@@ -174,11 +174,12 @@ class Reply(NamedTuple):
 
 
 class Refused(Exception):
-    """An answer other than success, with GitHub's words for it."""
+    """An answer other than success, with GitHub's words for it; `moved_to` is the path where it is now."""
 
-    def __init__(self, status: int, message: str, *errors: Json) -> None:
+    def __init__(self, status: int, message: str, *errors: Json, moved_to: str = "") -> None:
         super().__init__(message)
         self.status, self.message, self.errors = status, message, errors
+        self.moved_to = moved_to
 
 
 def invalid(resource: str, code: str = "invalid", **more: str) -> Refused:

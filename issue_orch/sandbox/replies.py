@@ -27,8 +27,11 @@ def as_json(status: int, body: Any, headers: dict[str, str] | None = None) -> Re
     )
 
 
-def refusal(refused: Refused) -> Reply:
+def refusal(refused: Refused, api: str) -> Reply:
     body: Json = {"message": refused.message, "documentation_url": "https://docs.github.com/rest"}
+    if refused.moved_to:
+        url = f"{api}{refused.moved_to}"
+        return as_json(refused.status, {"url": url, **body}, {"Location": url})
     errors = {"errors": refused.errors} if refused.errors else {}
     return as_json(refused.status, {**body, "status": str(refused.status), **errors})
 

@@ -35,6 +35,8 @@ _CONTROLS = (
     "close_issue",
     "reopen_issue",
     "edit_issue",
+    "transfer_issue",
+    "delete_issue",
     "assign",
     "add_label",
     "remove_label",
@@ -217,7 +219,7 @@ class Sandbox(Pulls):
                 raise Refused(401, "Bad credentials" if given else "Requires authentication")
             reply = self._routed(incoming, path, query, body, user, self.base_url + root)
         except Refused as refused:
-            reply = refusal(refused)
+            reply = refusal(refused, self.base_url + root)
         status, seen = reply.status, _seen(incoming, path, query, body, user, reply.status)
         self.requests.append(seen)
         if incoming.method != "GET":

@@ -8,7 +8,7 @@ from typing import Any
 from ..core.model import Issue
 from ..core.overlap import Overlap
 from ..core.plan import Eligible, Plan
-from ..core.ready import and_more
+from ..core.ready import Reason, and_more, reason_words
 from ..text import one_line, wrapped
 from .sessions import link
 
@@ -32,7 +32,7 @@ def _plan_lines(plan: Plan, columns: int, links: bool) -> Iterator[str]:
     for refused in plan.ineligible:
         yield _title(refused.issue, columns, links)
         for reason in refused.reasons:
-            yield from _paragraph(f"- {reason.text}", columns)
+            yield from _paragraph(f"- {reason_words(reason)}", columns)
     if plan.stackable:
         yield from ("", f"Eligible with --stack ({len(plan.stackable)})")
         yield from _eligible_lines(plan, plan.stackable, columns, links)
@@ -96,7 +96,10 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "slots": plan.slots,
         "eligible": [_eligible_json(plan, each) for each in plan.eligible],
         "ineligible": [
-            {**_issue_json(each.issue), "reasons": [reason._asdict() for reason in each.reasons]}
+            {
+                **_issue_json(each.issue),
+                "reasons": [_reason_json(reason) for reason in each.reasons],
+            }
             for each in plan.ineligible
         ],
         "stackable": [_eligible_json(plan, each) for each in plan.stackable],
@@ -116,6 +119,11 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         ],
         "overlapUnknown": list(plan.overlap_unknown),
     }
+
+
+def _reason_json(reason: Reason) -> dict[str, str]:
+    hint = {"hint": reason.hint} if reason.hint else {}
+    return {"kind": reason.kind, "text": reason.text, "severity": reason.severity, **hint}
 
 
 def _issue_json(issue: Issue) -> dict[str, Any]:

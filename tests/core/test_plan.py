@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from issue_orch.core.model import Issue
+from issue_orch.core.model import Issue, LabelEvent
 from issue_orch.core.plan import Failure, Plan, next_starts, plan
 from issue_orch.core.ready import (
     Facts,
@@ -29,6 +29,7 @@ from issue_orch.core.ready import (
 )
 from issue_orch.core.ready import why_not as why_not_of
 from issue_orch.core.record import Phase
+from issue_orch.core.taken import Merged, Refusal
 from issue_orch.core.wording import Ref
 from issue_orch.terminal.plan import plan_json, plan_text
 from tests.kit.plan import REPO, blocker, facts, issue, session
@@ -43,6 +44,14 @@ def why_not(each: Issue, seen: Facts, rules: Rules) -> tuple[Reason, ...]:
 
 OTHER = (blocker(7, "Core types"),)
 PULL = OpenPull(40, "https://github.com/owner/repo/pull/40", 1)
+
+
+OTHERS = OpenPull(41, "https://github.com/owner/repo/pull/41", None, closes=frozenset({2}))
+MERGED = Merged("u/40", "2025-02-01T00:00:00Z", True)
+LABELLED = (LabelEvent("m", "User", "Ready", "2025-01-01T00:00:00Z", True),)
+AGAIN = LABELLED[0]._replace(at="2025-02-02T00:00:00Z")
+REOPENED = AGAIN._replace(label="")
+NO_PLACE = Refusal("the branch issue-1 exists already", "issue-orch spawn NUMBER --reuse")
 
 
 def closed(number: int, reason: str) -> dict[Ref, Any]:
@@ -94,6 +103,17 @@ CASES: list[tuple[Kind, dict[str, Any], dict[str, Any], dict[str, Any], dict[str
      "was cancelled: `issue-orch prune --cancelled` makes room for a new start"),
     ("open_pull", {}, {}, {"pulls": (PULL._replace(issue=None),)}, {}, {"pulls": (PULL,)},
      "its branch has an open pull: https://github.com/owner/repo/pull/40"),
+    ("claimed", {}, {}, {"pulls": (OTHERS,)}, {}, {"pulls": (OTHERS._replace(closes=frozenset({1, 2})),)},
+     "the pull https://github.com/owner/repo/pull/41 says that it closes it"),
+    ("merged", {}, {}, {"merged": {1: MERGED}, "wishes": {1: (*LABELLED, AGAIN)}}, {},
+     {"merged": {1: MERGED}, "wishes": {1: LABELLED}},
+     "its pull was merged (u/40), the issue is still open: "
+     "close it, or take the ready label off and set it again"),
+    ("merged", {"ready": ()}, {"state": "open"},
+     {"merged": {1: MERGED}, "wishes": {1: (REOPENED,)}, "labelled": {}}, {},
+     {"merged": {1: MERGED._replace(own=False)}, "wishes": {1: None}},
+     "a pull that says that it closes it was merged (u/40), the issue is still open: close it, or close and reopen it"),
+    ("no_place", {}, {}, {"refused": {2: NO_PLACE}}, {}, {"refused": {1: NO_PLACE}}, NO_PLACE.text),
     ("untrusted_label", {}, {}, {"labelled": {1: (Labelled("Ready", "m", "maintain"),)}}, {},
      {"labelled": {1: (Labelled("ready", "m", "write"), Labelled("ready", "eve", "triage"))}},
      'the label "ready" was set by @eve, whose permission is triage: '
@@ -121,10 +141,12 @@ def test_each_reason_alone(
     kind: Kind, rules: Any, met: Any, met_facts: Any, unmet: Any, unmet_facts: Any, text: str
 ) -> None:
     good, bad = issue(1, **met), issue(1, **unmet)
-    assert why_not(good, facts(good, **met_facts), RULES._replace(**rules)) == ()
+    trusting = RULES._replace(trust=bool(rules.get("ready", True)), **rules)
+    assert why_not(good, facts(good, **met_facts), trusting) == ()
     severity = "asks" if kind in ("blocked_unknown", "session_cancelled") else "holds"
-    assert why_not(bad, facts(bad, **unmet_facts), RULES._replace(**rules)) == (
-        Reason(kind, text, severity),
+    hint = NO_PLACE.hint if kind == "no_place" else ""
+    assert why_not(bad, facts(bad, **unmet_facts), trusting) == (
+        Reason(kind, text, severity, hint),
     )  # type: ignore[arg-type]
 
 
@@ -607,6 +629,7 @@ def test_the_core_imports_no_edges() -> None:
             "core.plan",
             "core.ready",
             "core.record",
+            "core.taken",
             "core.wording",
             "markdown",
             "raw_html",

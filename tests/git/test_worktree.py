@@ -15,7 +15,7 @@ from issue_orch.errors import Expected
 from issue_orch.git import hidden, snapshot
 from issue_orch.git.checkout import check_out, copy_listed, populate_submodules
 from issue_orch.git.preserve import preserve
-from issue_orch.git.remote import Remote
+from issue_orch.git.remote import Remote, fetch_heads
 from issue_orch.git.run import (
     admin_dir,
     commits_since,
@@ -101,10 +101,22 @@ def test_a_local_branch_is_taken_or_continued(clone: Clone, reuse: bool) -> None
 
 def test_a_remote_branch_is_taken_or_continued(clone: Clone) -> None:
     sh(clone.top, "git", "push", "-q", "origin", "main:issue-1")
+    there = fetch_heads(Remote(clone.repo, "origin"), "issue-1")[ONE]
     with pytest.raises(Expected, match="exists on origin"):
-        make_worktree(clone)
+        make_worktree(clone, there=there)
     assert find_admin_dir(clone.repo, str(clone.top.parent / "work 1")) is None
-    make_worktree(clone, reuse=True)
+    make_worktree(clone, reuse=True, there=there)
+
+
+def test_what_was_fetched_once_is_not_taken_for_the_remote(clone: Clone) -> None:
+    sh(clone.top, "git", "switch", "-qc", ONE)
+    commit(clone.top, "earlier work", file="x")
+    sh(clone.top, "git", "push", "-q", "origin", ONE)
+    sh(clone.top, "git", "switch", "-q", "main")
+    sh(clone.top, "git", "branch", "-qD", ONE)
+    sh(clone.remote, "git", "branch", "-qD", ONE)
+    assert fetch_heads(Remote(clone.repo, "origin"), "issue-*") == {}
+    assert not (make_worktree(clone, reuse=True) / "file").exists()
 
 
 def test_a_branch_checked_out_elsewhere_is_never_taken(clone: Clone) -> None:

@@ -110,6 +110,7 @@ def test_a_person_updated_the_branch_on_github_before_the_merge(scene: Scene) ->
         scene.sandbox.person.merge(scene.pull_of(each), method="squash", delete_branch=True)
     scene.git("commit", "--quiet", "--allow-empty", "-m", "Not pushed", cwd=other)
     lines = scene.orch("prune", "--dry-run", check=True).out.splitlines()
+    assert lines[2].startswith("  next: what was merged does not hold these commits: git -C ")
     assert lines[0].startswith(f"#{number}: would remove: merged") and lines[1].startswith(
         f"#{behind}: kept: HEAD is"
     )
@@ -132,9 +133,9 @@ def test_a_dry_run_says_what_prune_does(scene: Scene) -> None:
     (path / "notes.txt").write_text("mine\n")
     said = scene.orch("prune", "--dry-run", check=True).out
     assert (
-        said
-        == f"#{number}: kept: not committed: notes.txt\n"
-        == scene.orch("prune", check=True).out
+        said == f"#{number}: kept: not committed: notes.txt\n"
+        f"  next: commit or delete it, or issue-orch cancel {number}, then issue-orch prune {number} --cancelled, "
+        "which keeps it below refs/issue-orch\n" == scene.orch("prune", check=True).out
     )
     (path / "notes.txt").unlink()
     assert scene.orch("prune", "--dry-run", check=True).out.startswith(
@@ -177,7 +178,8 @@ def test_prune_says_what_it_could_not_preserve(scene: Scene) -> None:
     scene.git("init", "-q", str(path / "lib"))
     scene.orch("cancel", str(number), check=True)
     out = scene.orch("prune", "--cancelled", check=True).out
-    assert out == f"#{number}: kept: could not be preserved as it is: lib/.git\n"
+    said, how = f"#{number}: kept: could not be preserved as it is: lib/.git", "mend that, then"
+    assert out == f"{said}\n  next: {how} issue-orch prune {number}\n"
     assert (path / "lib/.git").is_dir()
 
 
@@ -207,7 +209,9 @@ def test_prune_says_what_stands_half_done(scene: Scene) -> None:
     scene.git("-c", edit, "rebase", "-q", "-i", "--autostash", "HEAD~1", cwd=path)
     scene.sandbox.person.merge(scene.pull_of(number))
     for words in (("prune", "--dry-run"), ("prune",)):
-        assert scene.orch(*words, check=True).out == f"#{number}: kept: a rebase is in progress\n"
+        said, _, how = scene.orch(*words, check=True).out.partition("\n")
+        assert said == f"#{number}: kept: a rebase is in progress"
+        assert how == f"  next: end it in {path}, then issue-orch prune {number}\n"
     scene.git("rebase", "--quit", cwd=path)
     assert path.exists()
 

@@ -105,13 +105,16 @@ INTENT = Intent("issue-orch of the tests")
 
 
 def make_worktree(
-    clone: Clone, number: int = 1, intent: Intent = INTENT, reuse: bool = False
+    clone: Clone,
+    number: int = 1,
+    intent: Intent = INTENT,
+    reuse: bool = False,
+    there: str = "",
 ) -> Path:
     path = clone.top.parent / f"work {number}"
     start = sh(clone.top, "git", "rev-parse", "origin/main")
-    register(
-        clone.repo, str(path), Branch(f"issue-{number}"), CommitSha(start), intent, reuse=reuse
-    )
+    branch = Branch(f"issue-{number}")
+    register(clone.repo, str(path), branch, CommitSha(start), intent, reuse=reuse, there=there)
     check_out(clone.repo, str(path))
     return path
 

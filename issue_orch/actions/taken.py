@@ -1,0 +1,219 @@
+"""What is done for an issue, or what somebody is doing, as far as no session says so: asked of the archive, of GitHub, of
+the remote once for all candidates, and of git. `plan` and every start ask the same."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ..core.closing import closed_by
+from ..core.model import Branch, CommitSha, LabelEvent, Pull, find_number
+from ..core.ready import BY_NAME, Facts, Rules, index_of, why_not
+from ..core.taken import Merged, Refusal
+from ..errors import Expected, GitHubError, StateUnreadable
+from ..git import remote, worktree
+from ..git.run import find_admin_dir, git, load_branches
+from ..store.files import load_json, load_status, names_in
+from .context import Context, fetch_base, last_base, remote_of, worktree_path
+from .launch import load_intent
+
+if TYPE_CHECKING:
+    from ..github.client import GitHub
+
+
+def issue_of_branch(context: Context, branch: str) -> int | None:
+    """The issue whose branch has this name, by the pattern of the configuration. `issue-007` is nobody's."""
+    head, _, tail = context.config.branch.partition("{number}")
+    number = find_number(branch.removeprefix(head).removesuffix(tail))
+    return number if number and context.config.branch.format(number=number) == branch else None
+
+
+def own_issue(context: Context, pull: Pull) -> int | None:
+    """The issue from whose branch, in this repository, a pull is."""
+    own = (pull.head_repo or "").casefold() == context.name.casefold()
+    return issue_of_branch(context, pull.head_branch) if own else None
+
+
+class Branches:
+    """The branches of issues, here and on the remote, for one command. With `reuse` they are continued."""
+
+    def __init__(self, context: Context, reuse: bool = False) -> None:
+        self.context, self.reuse = context, reuse
+        self._anew = set[str]()  # whose head on the remote was merged
+        self.problem = ""
+        self._asked: Future[dict[str, CommitSha]] | None = None
+
+    def ask(self, pool: ThreadPoolExecutor) -> None:
+        """Begin to ask the remote."""
+        self._asked = pool.submit(self._fetch)
+
+    @cached_property
+    def there(self) -> dict[str, CommitSha]:
+        """Raises RemoteFailed."""
+        return self._asked.result() if self._asked else self._fetch()
+
+    def _fetch(self) -> dict[str, CommitSha]:
+        return remote.fetch_heads(
+            remote_of(self.context), self.context.config.branch.format(number="*")
+        )
+
+    @cached_property
+    def here(self) -> dict[str, tuple[str, str]]:
+        """The commit of each, and the worktree that has it checked out."""
+        return {
+            name: (sha, where)
+            for name, sha, where in load_branches(self.context.repo, "refs/heads/")
+        }
+
+    def reached(self) -> bool:
+        """Whether the remote could be asked; `problem` says why not."""
+        try:
+            self.there  # noqa: B018 - it is asked
+        except Expected as error:
+            self.problem = error.message
+        return not self.problem
+
+    def continued(self, branch: str) -> str:
+        """Where a branch is on the remote that is continued, fetched where that is all there is of it."""
+        there = self.there.get(branch, "")
+        if not self.reuse or branch in self._anew:
+            return ""
+        if there and f"refs/heads/{branch}" not in self.here:
+            return fetch_base(self.context, Branch(branch))
+        return there
+
+    def refusal(self, number: int, merged: Merged | None) -> Expected | None:
+        """Why git has no place for the issue. A branch that was merged is neither in the way nor continued."""
+        context, existing = self.context, load_status(self.context.state, number)
+        repo, path = context.repo, worktree_path(context, number)
+        branch, intent = Branch(context.config.branch.format(number=number)), worktree.Intent("")
+        if existing:  # its start was cut off
+            branch, path = existing["branch"], existing["worktreePath"]
+            intent = load_intent(context.state, existing)
+            admin = find_admin_dir(repo, path)
+            if admin and worktree.is_own(path, admin, intent):
+                return None
+        here, where = self.here.get(f"refs/heads/{branch}", ("", ""))
+        heads = worktree.Heads(here, where, self.there.get(branch, ""))
+        if merged and not existing:
+            if refused := self._merged_refusal(branch, heads, merged):
+                return refused
+            if self._is_in(heads.there, merged.heads):
+                self._anew.add(branch)
+                heads = heads._replace(there="")
+        start = existing["baseSha"] if existing else CommitSha("")
+        may = self.reuse or bool(existing and worktree.is_ours(repo, branch, heads, start, intent))
+        return worktree.refusal(repo, path, branch, heads, may, context.config.remote)
+
+    def _merged_refusal(
+        self, branch: Branch, heads: worktree.Heads, merged: Merged
+    ) -> Expected | None:
+        """Why a branch of which all was merged cannot begin anew from the base."""
+        if not heads.where and self._is_in(heads.here, merged.heads):
+            words = f"the branch {branch} here is what was merged already ({merged.url})"
+            return Expected(words, f"git branch -D {branch}")
+        if self._is_in(heads.there, merged.heads) and not self._is_on_base(heads.there):
+            name = self.context.config.remote
+            words = f"the branch {branch} on {name} is what was merged already ({merged.url})"
+            return Expected(words, f"delete it there: git push {name} --delete {branch}")
+        return None
+
+    def _is_in(self, sha: str, commits: Collection[str]) -> bool:
+        """Whether one of the commits is this one, or holds it."""
+        asked = ("merge-base", "--is-ancestor", sha)
+        return bool(sha) and (
+            sha in commits
+            or any(git(self.context.repo, *asked, each, check=False).code == 0 for each in commits)
+        )
+
+    def _is_on_base(self, sha: str) -> bool:
+        """Whether a push of what begins at the base can follow it."""
+        base = last_base(self.context)
+        return base is not None and self._is_in(sha, [fetch_base(self.context, base.branch)])
+
+
+def look_elsewhere(
+    context: Context,
+    gh: GitHub,
+    facts: Facts,
+    rules: Rules,
+    branches: Branches,
+    named: bool,
+) -> Facts:
+    """With what is asked only for issues that nothing else holds: who labelled them since a merge, and whether git has a
+    place for them. What a remote that is not reached has is left to the start, which fails then."""
+    index, open_kinds = index_of(facts), {"merged", *(BY_NAME if named else ())}
+    asked = [
+        issue.number
+        for issue in facts.issues
+        if issue.number not in facts.sessions
+        and {
+            each.kind
+            for each in why_not(issue, facts, rules, index)
+            if each.severity == "holds" or not named
+        }
+        <= open_kinds
+    ]
+    wishes = {number: _fetch_wishes(gh, number) for number in asked if number in facts.merged}
+    refused: dict[int, Refusal] = {}
+    for number in asked if asked and branches.reached() else ():
+        if found := branches.refusal(number, facts.merged.get(number)):
+            refused[number] = Refusal(found.message, found.hint)
+    return facts._replace(wishes=wishes, refused=refused)
+
+
+def _fetch_wishes(gh: GitHub, number: int) -> tuple[LabelEvent, ...] | None:
+    try:
+        return gh.fetch_label_events(number)
+    except GitHubError:
+        return None
+
+
+# -- what was merged
+
+
+def find_merged(
+    context: Context, pulls: Iterable[Pull], numbers: Collection[int]
+) -> dict[int, Merged]:
+    """For which of the issues something was merged: what this clone's archive remembers, and what `pulls`, which were
+    merged, say."""
+    found: dict[int, Merged] = {}
+    for number, merged in (*_archived(context, numbers), *_of_pulls(context, pulls)):
+        if number in numbers:
+            found[number] = merged.joined(found.get(number))
+    return found
+
+
+def _of_pulls(context: Context, pulls: Iterable[Pull]) -> Iterator[tuple[int, Merged]]:
+    for pull in pulls:
+        own = own_issue(context, pull)
+        for number in closed_by(pull.body, context.name, pull.url) | {own}:
+            if number:
+                heads = frozenset({pull.head_sha} if number == own else ())
+                yield number, Merged(pull.url, pull.merged_at, number == own, heads)
+
+
+def _archived(context: Context, numbers: Collection[int]) -> Iterator[tuple[int, Merged]]:
+    """Sessions of this clone that were archived with a pull that was merged; when, is known of older versions' by our time."""
+    folder = context.state / "archive"
+    for name in names_in(folder):
+        number = find_number(name.partition("-")[0])
+        if number is None or number not in numbers:
+            continue
+        try:
+            pull = load_json(folder / name / "pull.json") or {}
+        except StateUnreadable:
+            continue
+        if pull.get("merged") and pull.get("url"):
+            at = pull.get("mergedAt") or pull.get("fetchedAt") or ""
+            yield (
+                number,
+                Merged(
+                    str(pull["url"]),
+                    str(at),
+                    True,
+                    frozenset({str(pull.get("headSha") or "")} - {""}),
+                ),
+            )
