@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from ..core.record import SessionStatus
 from ..errors import Expected, SignInFailed
 from ..git import remote
 from ..git.run import Repo, find_admin_dir, find_repo, find_sha, git, own_commits_on
-from ..git.trust import changed_keys, dangerous_keys
+from ..git.trust import changed_keys, dangerous_keys, split_key
 from ..github.sign_in import (
     api_url,
     find_token,
@@ -69,7 +70,13 @@ def open_context(flags: Mapping[str, Any] | None = None, executing: bool = True)
     host, name = _find_name(repo, config)
     base_url = config.github_base_url or api_url(host)
     repo = repo._replace(find_token=partial(find_token, base_url, os.environ))
-    return Context(repo, state, config, name, base_url, os.environ)
+    return guarded(Context(repo, state, config, name, base_url, os.environ))
+
+
+def guarded(context: Context) -> Context:
+    """Whose git talks to no remote where a worker may have said how."""
+    guard = partial(refuse_changed_keys, context)
+    return context._replace(repo=context.repo._replace(guard=guard))
 
 
 def _find_name(repo: Repo, config: Config) -> tuple[str, RepoName]:
@@ -144,7 +151,6 @@ def last_base(context: Context) -> Base | None:
 
 def fetch_base(context: Context, base: Branch) -> CommitSha:
     """Where `base` is on the remote; fetched."""
-    refuse_changed_keys(context)
     return remote.fetch_base(remote_of(context), base)
 
 
@@ -166,13 +172,17 @@ def refuse_changed_keys(context: Context) -> dict[str, str]:
         raise Expected(
             f"{key} of the git configuration changed after {numbers(issues)} started; it can run commands, or send "
             "what we fetch and push elsewhere",
-            how_to_undo(key),
+            how_to_undo(context, key),
         )
     return keys.now
 
 
-def how_to_undo(key: str) -> str:
-    look = f"git config --show-origin --get-all {key}"
+def how_to_undo(context: Context, key: str) -> str:
+    where, plain = split_key(key)
+    own = (
+        f"--file {shlex.quote(f'{context.repo.common_dir}/{where}')}" if where else "--show-origin"
+    )
+    look = f"git config {own} --get-all {shlex.quote(plain)}"
     return f"{look}; undo it, or if it is yours: issue-orch init --approve"
 
 

@@ -33,6 +33,7 @@ from .context import (
     Context,
     connect,
     find_pushed,
+    guarded,
     how_to_sign_in,
     how_to_undo,
     look_at_keys,
@@ -76,7 +77,7 @@ def open_anyway() -> tuple[Context, Check]:
         found = Check("error", one_line(error.message, 500), sanitise(error.hint), name)
     repo = find_repo(os.getcwd())
     state = make_state(repo.common_dir)
-    return Context(repo, state, Config(), RepoName("owner/name"), "", os.environ), found
+    return guarded(Context(repo, state, Config(), RepoName("owner/name"), "", os.environ)), found
 
 
 def examine(context: Context, configured: bool = True) -> Findings:
@@ -135,7 +136,6 @@ def _check_sessions(context: Context) -> Findings:
 
 def _check_session(context: Context, status: SessionStatus) -> Findings:
     number, path = status["issueNumber"], status["worktreePath"]
-    there = os.path.isdir(path)
     waits = status["hold"] or (status["publish"] and status["publish"]["pending"])
     if was_cut_off(status):
         yield Check("warning", f"#{number}: its start was cut off", f"issue-orch spawn {number}")
@@ -144,9 +144,9 @@ def _check_session(context: Context, status: SessionStatus) -> Findings:
     elif (admin := find_admin_dir(context.repo, path)) is None:
         _, where = load_head(context.repo, status["branch"])
         how = f"git -C {where} switch --detach, then {FIX}" if where else FIX
-        aside = f"mv {path} {path}.aside, then " if there else ""
+        aside = f"mv {path} {path}.aside, then " if os.path.isdir(path) else ""
         yield Check("error", f"#{number}: {path} is no worktree of this clone", f"{aside}{how}")
-    elif not there:
+    elif not os.path.isdir(path):
         text = f"#{number}: {path} is not there, perhaps on a disk that is not mounted"
         how = f"mount it; if it is gone for good: git worktree remove {path}, then {FIX}"
         yield Check("error", text, how)
@@ -200,10 +200,10 @@ def _check_keys(context: Context) -> Findings:
     keys = look_at_keys(context)
     for key, issues in keys.held.items():
         text = f"{key} changed after {numbers(issues)} started; it can run commands or send pushes elsewhere"
-        yield Check("error", text, how_to_undo(key))
+        yield Check("error", text, how_to_undo(context, key))
     for key, issues in keys.told.items():
         text = f"{key} changed after {numbers(issues)} started; your own git obeys it"
-        yield Check("warning", text, how_to_undo(key))
+        yield Check("warning", text, how_to_undo(context, key))
     yield from _check_hooks(context)
 
 

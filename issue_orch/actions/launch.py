@@ -79,7 +79,7 @@ def write_launch(context: Context, status: SessionStatus, committer: str | None 
     path = status["worktreePath"]
     found = {**settings._asdict(), "adapter": adapter_name(agent)}
     repo = context.repo._asdict()
-    del repo["find_token"]
+    del repo["find_token"], repo["guard"]
     save_launch(
         context.state,
         status["issueNumber"],

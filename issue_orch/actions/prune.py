@@ -15,7 +15,7 @@ from ..core.pruning import Asked, Verdict, Why, decide, is_asked, pulls_of
 from ..core.record import PullFacts, SessionStatus
 from ..errors import Expected, GitHubError, LeaseHeld, Moved, NotFound
 from ..git import leftovers, removal
-from ..git.remote import Remote, fetch_commit, is_at
+from ..git.remote import fetch_commit, is_at
 from ..git.run import find_admin_dir, find_sha, git, load_branches
 from ..store.files import (
     archive,
@@ -27,7 +27,7 @@ from ..store.files import (
 )
 from ..store.leases import take
 from ..terminal.io import progress, warn
-from .context import Context, connect, refuse_changed_keys, remote_of
+from .context import Context, connect, remote_of
 from .launch import misplaced
 
 JOBS = {"CI", "RUNNER_TRACKING_ID"}  # variables of a job
@@ -136,7 +136,7 @@ def _remove(context: Context, chosen: list[Chosen], dry_run: bool) -> Iterator[D
         if own and head and own != head and _holds(context, head, own, branch):
             head = own
         wanted.append(removal.Wanted(status["worktreePath"], Number(status["issueNumber"]), head))
-    remote = _may_ask(context)
+    remote = remote_of(context)
     if dry_run:
         outcomes = [removal.foresee(repo, each, remote) for each in wanted]
     else:
@@ -179,15 +179,6 @@ def _remember(context: Context, number: Number, pull: Pull) -> None:
         "mergedAt": pull.merged_at,
     }
     write_json(session_folder(context.state, number) / "pull.json", facts, durable=True)
-
-
-def _may_ask(context: Context) -> Remote | None:
-    """The remote, unless a worker may have said where it is: then all that it could have is preserved."""
-    try:
-        refuse_changed_keys(context)
-    except Expected:
-        return None
-    return remote_of(context)
 
 
 def _forget(context: Context, gone: list[tuple[Number, Branch, CommitSha | None]]) -> None:

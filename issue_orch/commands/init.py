@@ -12,6 +12,7 @@ from typing import Any
 
 from ..actions.context import (
     Context,
+    how_to_undo,
     look_at_keys,
     numbers,
     open_context,
@@ -168,9 +169,8 @@ def _approve_git(context: Context, yes: bool) -> None:
         "The git configuration can run commands, or send what is fetched and pushed elsewhere. Changed are:"
     )
     for key, issues in changed.items():
-        say(
-            f"  {sanitise(key)}, after {numbers(issues)} started (git config --show-origin --get-all {sanitise(key)})"
-        )
+        how = how_to_undo(context, key).partition(";")[0]
+        say(f"  {sanitise(key)}, after {numbers(issues)} started ({sanitise(how)})")
     _ask_approval(yes, "undo what is not yours: git config --unset KEY")
     for number in {number for issues in changed.values() for number in issues}:
         write_json(session_folder(context.state, number) / "keys.json", keys.now)

@@ -105,7 +105,8 @@ def find_remote_sha(remote: Remote, branch: Branch) -> CommitSha | None:
 
 
 def load_heads_of(remote: Remote | None) -> list[str]:
-    """What the branches and tags of a remote name now; nothing where there is none to ask, or it cannot be asked."""
+    """What the branches and tags of a remote name now; nothing where there is none to ask, or it cannot be asked, also
+    because a worker may have said where it is."""
     if remote is None:
         return []
     try:

@@ -62,7 +62,8 @@ class Repo(NamedTuple):
     """A clone. `top` is the worktree that the command runs in, `main` the main one; all paths are real paths.
 
     `moved`: where one worktree lies for the moment, and its admin folder. `find_token` is asked when what the user signs in
-    with does not do.
+    with does not do; `guard` before each command that may talk to a remote: it raises Expected where a worker may have said
+    how and where to.
     """
 
     common_dir: str
@@ -71,6 +72,7 @@ class Repo(NamedTuple):
     version: tuple[int, int]
     moved: tuple[str, str] | None = None
     find_token: Callable[[], Token | None] | None = None
+    guard: Callable[[], object] | None = None
 
 
 def find_repo(cwd: str) -> Repo:
@@ -153,9 +155,12 @@ def git(
 ) -> Done:
     """Run git on the clone, or in one of its worktrees when `worktree` names its path.
 
-    Only with `network` may it talk to a remote: in a partial clone a plain read would fetch, through whatever
-    ssh command stands in the configuration. It does so as the user signs in, then with the token if that was refused.
+    Only with `network` may it talk to a remote, and only where the guard lets it: in a partial clone a plain read would
+    fetch, through whatever ssh command stands in the configuration. It does so as the user signs in, then with the token
+    if that was refused.
     """
+    if network and repo.guard:
+        repo.guard()
     places = {"GIT_DIR": repo.common_dir, "GIT_COMMON_DIR": repo.common_dir}
     if worktree is not None:
         places |= {"GIT_DIR": admin_dir(repo, worktree), "GIT_WORK_TREE": worktree}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from glob import escape, glob
+from itertools import chain
 from pathlib import Path
 
 from ..store.files import load_json, session_folder
@@ -19,7 +22,7 @@ LFS_COMMANDS = {
     "git-lfs filter-process --skip",
 }
 LFS_RUNS = re.compile(r"lfs\.(extension\.|customtransfer\.|standalonetransferagent)")
-# The keys that `keys.json` held before it had a mark.
+# What `keys.json` held before it had a mark, which says how much is noted.
 MARK = "issue-orch.table"
 DANGEROUS = re.compile(
     r"(filter\..*|diff\.external|diff\..*\.(command|textconv)|merge\..*\.driver|core\.(sshcommand|gitproxy|askpass)"
@@ -49,6 +52,24 @@ def own_setting(repo: Repo, key: str) -> str:
     """The user's own value: what stands inside the clone, where a worker can write, does not count. Empty when unset."""
     own = [value for name, value, local in load_settings(repo) if name == key and not local]
     return own[-1] if own else ""
+
+
+def _load_worktrees(repo: Repo) -> Iterator[tuple[str, str]]:
+    """What is set for one linked worktree alone (`git config --worktree`), each key with the file that it stands in."""
+    for file in sorted(glob(f"{escape(repo.common_dir)}/worktrees/*/config.worktree")):
+        where = os.path.relpath(file, repo.common_dir)
+        listed = git(repo, "config", "--file", file, "--includes", "--list", "-z", check=False)
+        for entry in listed.stdout.split("\0")[:-1]:
+            key, _, value = entry.partition("\n")
+            yield f"{where}: {key}", value
+        if listed.code:  # what cannot be read is not unchanged
+            yield f"{where}: include.path", listed.stderr
+
+
+def split_key(name: str) -> tuple[str, str]:
+    """The file of a key that is not the clone's, and the key. No key of git begins so: its section has no slash."""
+    where, _, key = name.partition("/config.worktree: ")
+    return (f"{where}/config.worktree", key) if where.startswith("worktrees/") else ("", name)
 
 
 def neutral(repo: Repo, worktree: str | None = None) -> Overrides:
@@ -82,14 +103,16 @@ def dangerous_keys(repo: Repo, remote: str = "origin") -> dict[str, str]:
     from hashlib import sha256  # with OpenSSL, which a supervisor does without
 
     values: dict[str, list[str]] = {}
-    for key, value, _ in load_settings(repo):
+    shared = ((key, value) for key, value, _ in load_settings(repo))
+    for name, value in chain(shared, _load_worktrees(repo)):
+        _, key = split_key(name)
         own = re.fullmatch(r"(?s)remote\.(.*)\.(?!promisor)[^.]+", key)
         if (not own or own[1] == remote) and (fits(key, TOLD) or is_held(key)):
-            values.setdefault(key, []).append(value)
+            values.setdefault(name, []).append(value)
     return {
         key: sha256("\0".join(each).encode("utf-8", "surrogateescape")).hexdigest()
         for key, each in values.items()
-    } | {MARK: "2"}
+    } | {MARK: "3"}
 
 
 def changed_keys(state: Path, number: int, now: Mapping[str, str], told: bool = False) -> list[str]:
@@ -103,4 +126,6 @@ def changed_keys(state: Path, number: int, now: Mapping[str, str], told: bool = 
     changed = {key for key, _ in noted.items() ^ now.items()} - {MARK}
     if MARK not in noted:  # before there was a table: other keys were not noted
         changed = {key for key in changed if DANGEROUS.fullmatch(key)}
-    return sorted(key for key in changed if told is not is_held(key))
+    if noted.get(MARK) == "2":  # nor were those of linked worktrees
+        changed = {key for key in changed if not split_key(key)[0]}
+    return sorted(key for key in changed if told is not is_held(split_key(key)[1]))

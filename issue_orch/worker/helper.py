@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..git.trust import changed_keys, dangerous_keys
 from ..github.sign_in import find_token, web_host
 from ..process.secret import hide_process
 from ..store.files import iso, state_folder, write_json
+from ..store.launch import Launch
 from .changes import repo_of
 
 _Json = dict[str, Any]
@@ -52,21 +54,28 @@ def _settle(request: _Json) -> _Json:
         if request["token"]
         else find_token(base_url, os.environ)
     )
-    # Keys that run something and differ from what was noted at spawn (threat S9).
-    now = dangerous_keys(repo_of(launch), launch["remote"])
-    if changed := changed_keys(state, request["number"], now):
-        raise Expected(
-            f"the git configuration changed since the worker started: {', '.join(changed)}; look at it with "
-            "`git config --show-origin --get-all KEY`; undo it, or if it is yours `issue-orch init --approve`; "
-            f"then `issue-orch resume {request['number']}`"
-        )
+    guard = partial(_refuse_changed_keys, launch, state, request["number"])
+    guard()
     if token is None:
         raise Expected(
             f"no token for {base_url}: gh auth login, or set GH_TOKEN, then issue-orch resume"
         )
     gh = open_github(launch["repoName"], token, base_url, state, os.environ)
     told = request.get("told", False)  # not by a supervisor of before it
-    return settle(Job(launch, request["status"], request["claim"], token, told), gh)._asdict()
+    return settle(
+        Job(launch, request["status"], request["claim"], token, told, guard), gh
+    )._asdict()
+
+
+def _refuse_changed_keys(launch: Launch, state: Path, number: int) -> None:
+    """Keys that run something and differ from what was noted at spawn (threat S9)."""
+    now = dangerous_keys(repo_of(launch), launch["remote"])
+    if changed := changed_keys(state, number, now):
+        raise Expected(
+            f"the git configuration changed since the worker started: {', '.join(changed)}; look at it with "
+            "`issue-orch doctor`; undo it, or if it is yours `issue-orch init --approve`; "
+            f"then `issue-orch resume {number}`"
+        )
 
 
 def _notify(request: _Json) -> _Json:

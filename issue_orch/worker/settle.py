@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..core.headline import pushed_words
@@ -38,17 +39,18 @@ class Settled(NamedTuple):
 
 class Job(NamedTuple):
     """What is settled: the worker's `claim` for the session, by the settings of its `launch`, and signed in with `token`.
-    `told`: a person knows already what was pushed to the base, and lets it go on."""
+    `told`: a person knows already what was pushed to the base, and lets it go on. `guard`: that of its repository."""
 
     launch: Launch
     status: SessionStatus
     claim: dict[str, Any]
     token: Token
     told: bool = False
+    guard: Callable[[], object] | None = None
 
     @property
     def remote(self) -> Remote:
-        repo = repo_of(self.launch)._replace(find_token=lambda: self.token)
+        repo = repo_of(self.launch)._replace(find_token=lambda: self.token, guard=self.guard)
         return Remote(repo, self.launch["remote"])
 
 

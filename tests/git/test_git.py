@@ -1,16 +1,29 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from issue_orch.core.model import Number
+from issue_orch.core.model import Branch, CommitSha, Number
 from issue_orch.errors import CommandFailed, Expected
 from issue_orch.git import snapshot
+from issue_orch.git.checkout import check_out, populate_submodules
 from issue_orch.git.preserve import preserve
+from issue_orch.git.remote import (
+    Remote,
+    ask,
+    fetch_base,
+    fetch_commit,
+    find_remote_sha,
+    load_heads_of,
+    push,
+    uses_lfs,
+)
 from issue_orch.git.run import (
     admin_dir,
     check_signing,
@@ -24,7 +37,15 @@ from issue_orch.git.run import (
     worker_settings,
 )
 from issue_orch.git.settings import kind_of, known
-from issue_orch.git.trust import DANGEROUS, changed_keys, dangerous_keys, load_settings, neutral
+from issue_orch.git.trust import (
+    DANGEROUS,
+    MARK,
+    changed_keys,
+    dangerous_keys,
+    load_settings,
+    neutral,
+    split_key,
+)
 from tests.kit.git import Clone, clone, commit, home, make_worktree, script, sh, write
 
 __all__ = ["clone", "home"]
@@ -349,6 +370,95 @@ def test_keys_noted_before_there_was_a_table(clone: Clone) -> None:
     assert changed_keys(state, 1, dangerous_keys(clone.repo)) == []
     sh(clone.top, "git", "config", "remote.origin.url", "https://evil/x.git")
     assert changed_keys(state, 1, dangerous_keys(clone.repo)) == ["remote.origin.url"]
+
+
+@pytest.mark.parametrize(
+    ("key", "held"),
+    [
+        ("url.https://evil/.insteadOf", True),
+        ("url.https://evil/.pushInsteadOf", True),
+        ("credential.helper", True),
+        ("credential.https://a@b/config.worktree: user.name.helper", True),
+        ("http.https://a.b.proxy", True),
+        ("core.sshCommand", True),
+        ("include.path", True),
+        ("includeIf.gitdir:/a.b/.path", True),
+        ("remote.origin.url", True),
+        ("core.sparseCheckout", None),
+        ("remote.fork.url", None),
+        ("user.name", False),
+    ],
+)
+def test_what_is_set_for_one_worktree_is_compared_too(
+    clone: Clone, key: str, held: bool | None
+) -> None:
+    """`held`, only told (False), or nothing."""
+    state, wt = clone.admin / "issue-orch", clone.top.parent / "wt"
+    sh(clone.top, "git", "worktree", "add", "-q", str(wt))
+    sh(clone.top, "git", "config", "extensions.worktreeConfig", "true")
+    sh(wt, "git", "config", "--worktree", "core.autocrlf", "input")  # it was there before
+    before = dangerous_keys(clone.repo)
+    write(state / "sessions/1/keys.json", json.dumps(before))
+    sh(wt, "git", "config", "--worktree", key, "x")
+    now = dangerous_keys(clone.repo)
+    for told in (False, True):
+        changed = changed_keys(state, 1, now, told)
+        name = f"worktrees/wt/config.worktree: {key}".lower()
+        assert [each.lower() for each in changed] == ([name] if held is (not told) else [])
+    assert all(split_key(each)[1].lower() == key.lower() for each in now.keys() - before.keys())
+
+
+def test_a_key_cannot_look_like_one_of_a_worktree(clone: Clone) -> None:
+    state, key = clone.admin / "issue-orch", "url.worktrees/a/config.worktree: user.name.insteadof"
+    write(state / "sessions/1/keys.json", json.dumps(dangerous_keys(clone.repo)))
+    sh(clone.top, "git", "config", key, "https://b/")
+    assert changed_keys(state, 1, dangerous_keys(clone.repo)) == [key]
+
+
+def test_keys_noted_before_those_of_worktrees_were(clone: Clone) -> None:
+    state, wt = clone.admin / "issue-orch", clone.top.parent / "wt"
+    sh(clone.top, "git", "worktree", "add", "-q", str(wt))
+    sh(clone.top, "git", "config", "extensions.worktreeConfig", "true")
+    sh(wt, "git", "config", "--worktree", "core.autocrlf", "input")
+    now = dangerous_keys(clone.repo)
+    old = {key: value for key, value in now.items() if not split_key(key)[0]} | {MARK: "2"}
+    write(state / "sessions/1/keys.json", json.dumps(old))
+    assert changed_keys(state, 1, now) == []
+    sh(clone.top, "git", "config", "core.autocrlf", "input")
+    assert changed_keys(state, 1, dangerous_keys(clone.repo)) == ["core.autocrlf"]
+
+
+def no_entry() -> None:
+    raise Expected("a worker may have said how")
+
+
+REACHING: dict[str, Callable[[Remote, str], object]] = {
+    "push": lambda remote, sha: push(remote, Branch("issue-1"), CommitSha(sha), Branch("main")),
+    "look at a branch": lambda remote, sha: find_remote_sha(remote, Branch("main")),
+    "fetch the base": lambda remote, sha: fetch_base(remote, Branch("main")),
+    "fetch a commit": lambda remote, sha: fetch_commit(remote, CommitSha(sha)),
+    "look for LFS": lambda remote, sha: uses_lfs(remote.repo, CommitSha(sha)),
+    "anything": lambda remote, sha: ask(remote, "ls-remote", remote.name),
+    "a checkout": lambda remote, sha: check_out(
+        remote.repo, f"{os.path.dirname(remote.repo.main)}/wt"
+    ),
+    "submodules": lambda remote, sha: populate_submodules(remote.repo, remote.repo.main),
+}
+
+
+@pytest.mark.parametrize("what", REACHING)
+def test_no_git_talks_to_a_remote_before_its_guard_lets_it(clone: Clone, what: str) -> None:
+    wt = clone.top.parent / "wt"
+    sh(clone.top, "git", "worktree", "add", "-q", "--no-checkout", str(wt))
+    if what == "submodules":
+        sh(clone.top, "git", "init", "-q", "lib")
+        write(clone.top / ".gitmodules", '[submodule "lib"]\npath = lib\nurl = ./lib\n')
+    guarded = clone.repo._replace(guard=no_entry)
+    sha = rev_parse(guarded, "HEAD")
+    with pytest.raises(Expected, match="may have said how"):
+        REACHING[what](Remote(guarded, "origin"), sha)
+    assert os.listdir(wt) == [".git"]
+    assert load_heads_of(Remote(guarded, "origin")) == [], "nothing is known of the remote"
 
 
 def test_settings_with_strange_values(clone: Clone) -> None:

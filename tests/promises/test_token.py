@@ -78,9 +78,7 @@ def test_no_neighbour_finds_the_token(scene: Scene) -> None:
     assert "git version" in seen.read_text(), "the witness is awake"
 
 
-@pytest.mark.parametrize("given", ["token", "helper"])
-def test_a_partial_clone_needs_only_the_token(scene: Scene, given: str) -> None:
-    """Also by a helper of one's own that takes it from the environment, as `gh auth git-credential` does."""
+def make_partial(scene: Scene) -> None:
     bare = scene.sandbox.repository.path
     for key in ("uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant"):
         scene.git("config", key, "true", cwd=bare)
@@ -88,6 +86,41 @@ def test_a_partial_clone_needs_only_the_token(scene: Scene, given: str) -> None:
     flags = ("--quiet", "--filter=blob:none", "--no-checkout")
     scene.git("clone", *flags, scene.sandbox.git_url, str(scene.clone), cwd=scene.home)
     scene.sandbox.seed({"later.txt": "later\n", "deep/.gitattributes": "*.y text\n"}, "Later")
+
+
+@pytest.mark.parametrize("scope", ["--local", "--worktree"])
+def test_a_checkout_that_would_fetch_asks_nobody_whom_a_worker_named(
+    scene: Scene, scope: str
+) -> None:
+    """`doctor --fix` in a partial clone: what it lacks comes from the remote, by the settings of the clone."""
+    make_partial(scene)
+    number = scene.stuck()
+    path, witness = scene.worktree(number), scene.folder / "witness"
+    scene.git("fetch", "-q", "origin", "main")
+    if scope == "--worktree":
+        scene.git("config", "extensions.worktreeConfig", "true")
+    scene.git("config", scope, "credential.helper", f"!touch {witness}; :", cwd=path)
+    scene.git("update-ref", f"refs/heads/issue-{number}", "FETCH_HEAD")
+    shutil.rmtree(path)
+    if scope == "--local":
+        scene.git("worktree", "remove", "--force", str(path))
+    else:  # its settings stay
+        path.mkdir()
+        (path / ".git").write_text(f"gitdir: {scene.clone}/.git/worktrees/{path.name}\n")
+        (scene.clone / ".git" / "worktrees" / path.name / "index").unlink()
+    (scene.home / ".git-credentials").unlink()
+    said = " ".join(scene.orch("doctor", "--fix").err.split())
+    assert "failed (" in said and "credential.helper of the git configuration changed" in said
+    assert not witness.exists() and not (path / "later.txt").exists()
+    scene.orch("init", "--approve", check=True)
+    assert "done: #1" in " ".join(scene.orch("doctor", "--fix").err.split())
+    assert (path / "later.txt").read_text() == "later\n"
+
+
+@pytest.mark.parametrize("given", ["token", "helper"])
+def test_a_partial_clone_needs_only_the_token(scene: Scene, given: str) -> None:
+    """Also by a helper of one's own that takes it from the environment, as `gh auth git-credential` does."""
+    make_partial(scene)
     (scene.home / ".git-credentials").unlink()
     if given == "helper":
         del scene.env["ISSUE_ORCH_TOKEN"]
