@@ -8,6 +8,7 @@ import select
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,7 +31,7 @@ from ..git.checkout import (
 )
 from ..git.run import admin_dir, find_admin_dir, identity
 from ..git.worktree import Intent, find_moved, is_own, register
-from ..process.run import package_parent, python_module
+from ..process.run import package_parent, python_module, run
 from ..store.files import seconds, session_folder
 from ..store.history import load_entries
 from ..store.launch import AgentSettings, save_launch
@@ -223,6 +224,20 @@ def service_environment(context: Context, agent: str) -> dict[str, str]:
     allowed = registry.environment(context.env, load_adapter(agent), own)
     extra = {name: context.env[name] for name in SERVICE_VARIABLES if name in context.env}
     return {**allowed, **extra, "PYTHONPATH": package_parent()}
+
+
+def run_setup(context: Context, path: str, log: Path) -> None:
+    """The team's commands in a fresh worktree, with the environment of a worker. What they print is kept."""
+    deadline = time.monotonic() + context.config.setup_timeout
+    environment = service_environment(context, context.config.agent)
+    for argv in context.config.setup:
+        left = max(1.0, deadline - time.monotonic())
+        done = run(*argv, cwd=path, env=environment, timeout=left, check=False)
+        words = " ".join(argv)
+        with open(log, "a", encoding="utf-8", errors="replace") as file:
+            file.write(f"$ {words}\n{done.stdout}{done.stderr}")
+        if done.code:
+            raise Expected(f"setup: {words} ended with code {done.code}", f"see {log}")
 
 
 def relaunch(context: Context, status: SessionStatus, lease: Lease) -> None:

@@ -21,7 +21,7 @@ from ..core.record import SessionStatus, new_status
 from ..errors import Expected, of_system
 from ..git import checkout, remote, worktree
 from ..git.run import check_signing, find_admin_dir, identity, wants_signing
-from ..process.run import run, wait_for
+from ..process.run import wait_for
 from ..process.survivors import find_workers
 from ..store import ledger
 from ..store.files import (
@@ -46,7 +46,7 @@ from .launch import (
     make_worktree,
     report_command,
     require_agent,
-    service_environment,
+    run_setup,
     starting_supervisors,
     was_cut_off,
 )
@@ -100,23 +100,15 @@ def spawn(
     """Start them side by side; each succeeds, which is None, or fails for itself, and is told as soon as that is known.
     Places are taken in the order given. Those `ahead` are taken where they fit."""
     check_locks(context.state)
-    results: dict[int, Expected | None] = {}
-
-    def note(start: Start, result: Expected | None) -> None:
-        results[start.number] = result
-        tell(start, result)
-
-    taken = []
-    for start in starts:
-        place = _attempt(_take_place, context, start)
-        if isinstance(place, Place):
-            taken.append(place)
-        else:
-            note(start, place)
+    places = [_attempt(_take_place, context, start) for start in starts]
+    taken, results = [place for place in places if isinstance(place, Place)], []
     with ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as pool:
-        for place, result in zip(taken, _start_all(context, taken, ahead, pool), strict=True):
-            note(place.start, result)
-    return [results[start.number] for start in starts]
+        begun = _start_all(context, taken, ahead, pool)
+        for start, place in zip(starts, places, strict=True):
+            results.append(next(begun) if isinstance(place, Place) else place)
+            tell(start, results[-1])
+        next(begun, None)  # what is not begun is ended
+    return results
 
 
 def _attempt(step: Callable[..., T], *words: Any) -> T | Expected:
@@ -227,22 +219,8 @@ def _prepare(context: Context, place: Place, ahead: Ahead) -> None:
         check_signing(repo, path)
     write_json(folder / "keys.json", start.keys)
     write_context(status, context.name, context.state)
-    _run_setup(context, path, folder / "setup.log")
+    run_setup(context, path, folder / "setup.log")
     write_text(folder / "prompt.md", start.prompt, durable=True)
-
-
-def _run_setup(context: Context, path: str, log: Path) -> None:
-    """The team's commands in a fresh worktree, with the environment of a worker. What they print is kept."""
-    deadline = time.monotonic() + context.config.setup_timeout
-    environment = service_environment(context, context.config.agent)
-    for argv in context.config.setup:
-        left = max(1.0, deadline - time.monotonic())
-        done = run(*argv, cwd=path, env=environment, timeout=left, check=False)
-        words = " ".join(argv)
-        with open(log, "a", encoding="utf-8", errors="replace") as file:
-            file.write(f"$ {words}\n{done.stdout}{done.stderr}")
-        if done.code:
-            raise Expected(f"setup: {words} ended with code {done.code}", f"see {log}")
 
 
 def _roll_back(context: Context, place: Place, error: Expected) -> None:

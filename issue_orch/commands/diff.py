@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -68,6 +69,7 @@ def _show(repo: Repo, text: str) -> None:
         return
     env = {"LESS": "FRX", "LV": "-c", **without_tokens(os.environ)}  # as git does it
     raw = shown.encode("utf-8", "replace")
+    signal.signal(signal.SIGINT, lambda *_: None)  # for the pager alone
     # By a shell, as git runs it: people have options and pipes in there.
     subprocess.run(["/bin/sh", "-c", pager], input=raw, env=env, check=False)
 
@@ -75,7 +77,7 @@ def _show(repo: Repo, text: str) -> None:
 def _pager(repo: Repo) -> str:
     """As git chooses it, but not from the clone's own configuration, where a worker can write (threat S9)."""
     own = own_setting(repo, "pager.diff")
-    if own in ("false", "no", "off", "0"):
+    if own in ("false", "no", "off", "0") or os.environ.get("TERM", "dumb") == "dumb":
         return ""
     named = own if own not in ("", "true", "yes", "on", "1") else ""
     asked = (named, os.environ.get("GIT_PAGER"), own_setting(repo, "core.pager"))

@@ -12,9 +12,8 @@ from ..errors import Expected, Usage
 from ..git.run import find_repo
 from ..git.trust import own_setting
 from ..process.secret import TOKENS, without_tokens
-from ..store.look import find_state, load_session
+from ..store.look import find_state, load_session, load_worktree
 from ..terminal.sessions import is_link
-from .path import worktree_of
 
 
 def open(number: int, editor: bool, pull: bool, issue: bool) -> int:
@@ -44,7 +43,7 @@ def _browse(number: int, url: str) -> None:
 
 def _edit(number: int) -> int:
     """The editor of git's user: what stands in the clone's own configuration a worker can have written (threat S9)."""
-    where = worktree_of(number)
+    where = load_worktree(find_state(), number)
     named = (os.environ.get(name) for name in ("VISUAL", "EDITOR"))
     words = shlex.split(
         next(filter(None, named), "") or own_setting(find_repo(os.getcwd()), "core.editor")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import Expected
-from ..store.look import find_state, load_session
+from ..store.look import find_git, load_worktree
 
 
 def path(number: int | None) -> int:
@@ -13,13 +12,5 @@ def path(number: int | None) -> int:
         from ..actions.naming import issue_here
 
         number = issue_here()
-    print(worktree_of(number))
+    print(load_worktree(os.path.join(find_git(), "issue-orch"), number))
     return 0
-
-
-def worktree_of(number: int) -> str:
-    """The folder. Raises Expected when it is not there."""
-    where = load_session(find_state(), number)["worktreePath"]
-    if not os.path.isdir(where):
-        raise Expected(f"#{number}: its worktree {where} is gone", "issue-orch doctor")
-    return where

@@ -56,11 +56,19 @@ def find_state(cwd: str = "") -> Path:
     return state_folder(find_git(cwd))
 
 
-def load_session(state: Path, number: int) -> SessionStatus:
+def load_session(state: StrPath, number: int) -> SessionStatus:
     status = load_status(state, number)
     if status is None:
         raise Expected(f"#{number}: there is no session", "issue-orch status")
     return status
+
+
+def load_worktree(state: StrPath, number: int) -> str:
+    """Where its worktree is. Raises Expected when it is not there."""
+    where = load_session(state, number)["worktreePath"]
+    if not os.path.isdir(where):
+        raise Expected(f"#{number}: its worktree {where} is gone", "issue-orch doctor")
+    return where
 
 
 def load_past(state: Path, number: int) -> Past:

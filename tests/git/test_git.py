@@ -141,6 +141,24 @@ def test_hanging_git_is_ended(
     assert error.value.code is None
 
 
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("fatal: could not read Username for 'https://x': terminal prompts disabled", SIGN_GIT_IN),
+        ("fatal: remote error: upload-pack: not our ref 1234", "mend what it says, then try again"),
+    ],
+)
+def test_what_doctor_does_not_look_at_is_not_left_to_it(
+    clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, hint: str
+) -> None:
+    """A submodule, say, whose remote lets nobody in, or that is shallow."""
+    script(tmp_path / "bin/git", f'echo "{said}" >&2; exit 128')
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/bin:/usr/bin")
+    with pytest.raises(CommandFailed) as error:
+        git(clone.repo, "submodule", "update", network=True)
+    assert error.value.hint == hint and "doctor" not in hint
+
+
 def plant(clone: Clone, path: Path, ran: Path) -> None:
     """Everything a worker can put into the shared `.git` to run code in somebody else's git."""
     evil = script(ran.parent / "evil", f'echo "$0 $*" >> "{ran}"; cat')

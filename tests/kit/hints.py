@@ -110,17 +110,21 @@ def collected() -> list[str]:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = str(path.relative_to(PACKAGE))
         if not name.startswith("sandbox/") and name not in NOT_FOR_PEOPLE:
-            found |= {
-                f"{name}: {text.strip()}" for text in _in_module(path, errors_) if text.strip()
-            }
+            found |= {f"{name}: {_cut(text)}" for text in _in_module(path, errors_) if text.strip()}
     return sorted(found)
+
+
+def _cut(text: str) -> str:
+    """Of a long one the beginning does."""
+    text = text.strip()
+    return text if len(text) <= 95 else text[:95].rpartition(" ")[0]
 
 
 VERBS = "|".join(sorted(COMMANDS))
 _WORD = r"(?: (?:--?[a-z][\w-]*|\"[^\"]*\"|'[^']*'|[0-9]+|[A-Z]{3,}|owner/name|bash))*"
 _COMMAND = re.compile(
     rf"(?:^|(?<=[\s`:($]))((?:EDITOR=\S+ )?issue-orch (?:tell [0-9]+ \S+|--help|(?:{VERBS})\b{_WORD})(?: -- .*)?"
-    r"|(?:git|mv|rm|cd(?= [/\"])|ls|ps|unset) [^,;(`]*?(?=,|;| \(|`|   |, or| or to|$))"
+    r"|(?:git(?! [0-9{])|mv|rm|cd(?= [/\"])|ls|ps|unset) [^,;(`]*?(?=,|;| \(|`|   |, or| or to|$))"
 )
 # Commands that only show something: what they show leads on, the trouble stays.
 LOOKS = re.compile(

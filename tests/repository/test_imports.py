@@ -117,6 +117,7 @@ def imported(clone: Path, *words: str, **env: str) -> tuple[set[str], set[str]]:
         (("--help",), {"__main__", "terminal", "terminal.io", "errors"}),
         (("status", "--json"), STATUS),
         (("status",), STATUS | {"terminal.sessions", "text"}),
+        (("path", "1"), {"commands", "commands.path"} | STATUS - {"commands.status"}),
     ],
 )
 def test_quick_commands_import_little(clone: Path, words: tuple[str, ...], own: set[str]) -> None:
