@@ -70,6 +70,17 @@ def headline(status: SessionStatus, pull: PullFacts | None, seen: Observed) -> H
     return Headline(label, why, *LOOKS[label])
 
 
+def place_in_list(status: SessionStatus, head: Headline) -> tuple[int, int]:
+    """Where a session stands wherever several are listed: questions, what stands still until you act, pulls, the rest."""
+    if not head.needs_you:
+        group = 3
+    elif head.label == "STUCK" and status["question"]:
+        group = 0
+    else:
+        group = 2 if status["status"] == "complete" and not status["publish"] else 1
+    return group, status["issueNumber"]
+
+
 def wanted_label(head: Headline, checks: str | None) -> str | None:
     """Which of LABELS the issue has; none where the session is over."""
     if head.label in {"MERGED", "CLOSED", "CANCELLED"}:

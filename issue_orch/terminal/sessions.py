@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..core.headline import next_command, pull_notes
+from ..core.headline import next_command, place_in_list, pull_notes
 from ..store.files import seconds
 from ..store.look import Seen
 from ..text import display_width, one_line
@@ -59,12 +59,10 @@ def age(seconds_: float) -> str:
 
 
 def status_text(sessions: Sequence[Seen], width: int, colour: bool) -> str:
-    """Those that need you first, then by number: a list for a few sessions, a table from ten on."""
+    """What needs you first: a list for a few sessions, a table from ten on."""
     if not sessions:
         return "No active sessions.\n  issue-orch plan shows what is ready; issue-orch spawn starts it.\n"
-    ordered = sorted(
-        sessions, key=lambda seen: (not seen.headline.needs_you, seen.status["issueNumber"])
-    )
+    ordered = sorted(sessions, key=lambda seen: place_in_list(seen.status, seen.headline))
     needed = sum(seen.headline.needs_you for seen in ordered)
     wanted = f", {needed} need{'s' * (needed == 1)} you" if needed and len(ordered) > 1 else ""
     lines = [f"Active Sessions ({len(ordered)}){wanted}:", ""]

@@ -20,6 +20,7 @@ from textual.widgets.option_list import Option
 
 from ...actions import steer
 from ...actions.context import open_context
+from ...core.headline import place_in_list
 from ...core.record import Question
 from ...errors import Expected, Usage
 from ...git.run import find_repo
@@ -164,7 +165,7 @@ class Watch(App[None]):
     def show_list(self) -> None:
         word, widget = self.filter_box.value.casefold(), self.sessions
         seen = {number: each for number, each in self.rows.items() if word in searched(each)}
-        order = sorted(seen, key=lambda number: (not seen[number].headline.needs_you, number))
+        order = sorted(seen, key=lambda at: place_in_list(seen[at].status, seen[at].headline))
         labels = max((len(each.headline.label) for each in seen.values()), default=0)
         room = max(20, widget.scrollable_content_region.width - 1)
         prompts = [row_content(seen[number], labels, room) for number in order]
