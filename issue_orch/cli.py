@@ -207,6 +207,20 @@ def diff(
     """
 
 
+@command()
+def explain(here: Here = None, as_json: bool = JSON) -> None:
+    """Why a session has its headline, and what would change it.
+
+    The rules in the order in which they are asked, and the facts that they look at: status, report, question, worker and
+    processes, holds, waits, pull, budget. Read from local files; nothing is asked or changed.
+
+    \b
+    Examples:
+      issue-orch explain 124
+      issue-orch explain 124 --json | jq '.explanation.facts[] | select(.decides)'
+    """
+
+
 @command(people=True)
 def answer(
     issue: MaybeNumber = None,

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .record import PullFacts, SessionStatus
+
+    Found = tuple[str, str] | None  # a label, and why
 
 Colour = Literal["red", "yellow", "green", "cyan", "blue", "dim"]
 
@@ -65,9 +69,18 @@ WORKING, STUCK, READY = LABELS
 
 
 def headline(status: SessionStatus, pull: PullFacts | None, seen: Observed) -> Headline:
-    """The first that applies."""
-    label, why = _label_of(status, pull or {}, seen)
+    _, (label, why) = decide(status, pull, seen)
     return Headline(label, why, *LOOKS[label])
+
+
+def decide(
+    status: SessionStatus, pull: PullFacts | None, seen: Observed
+) -> tuple[int, tuple[str, str]]:
+    """The place of the first rule that applies, with the label and the reason that it gives."""
+    for place, rule in enumerate(RULES):
+        if found := rule.answer(status, pull or {}, seen):
+            return place, found
+    raise AssertionError("the last rule always applies")
 
 
 def place_in_list(status: SessionStatus, head: Headline) -> tuple[int, int]:
@@ -99,35 +112,40 @@ def asks_for_holder(status: SessionStatus) -> bool:
     return status["status"] in {"registered", "planning", "working"} or bool(status["publish"])
 
 
-def _label_of(status: SessionStatus, pull: PullFacts, seen: Observed) -> tuple[str, str]:
-    phase = status["status"]
-    if phase == "cancelled":
-        return "CANCELLED", ""
+def _cancelled_label(status: SessionStatus, pull: PullFacts, seen: Observed) -> Found:
+    return ("CANCELLED", "") if status["status"] == "cancelled" else None
+
+
+def _ended_label(status: SessionStatus, pull: PullFacts, seen: Observed) -> Found:
     if pull.get("merged"):
         return "MERGED", "by a person"
-    if pull.get("state") == "closed":
-        return "CLOSED", "the pull was closed without a merge"
-    if seen.elsewhere:
-        return "ELSEWHERE", seen.elsewhere
-    if phase == "stuck":
-        return "STUCK", status["stuckReason"] or ""
-    if held := _held_label(status, seen):
-        return held[0], held[1] or pull.get("held", "")
-    if phase == "complete":
-        label, why = _pull_label(pull)
-        return label, "; ".join(filter(None, (why, *pull_notes(pull))))
-    return _running_label(status, seen)
+    closed = pull.get("state") == "closed"
+    return ("CLOSED", "the pull was closed without a merge") if closed else None
 
 
-def _held_label(status: SessionStatus, seen: Observed) -> tuple[str, str] | None:
-    publish, hold, failure = status["publish"], status["hold"], status["failure"]
-    if publish and not seen.holder:
-        return "PUBLISH PENDING", publish["reason"]
-    if status["status"] != "complete" and not hold and not seen.holder:
-        return "CRASHED", failure or "its worker is gone"
+def _elsewhere_label(status: SessionStatus, pull: PullFacts, seen: Observed) -> Found:
+    return ("ELSEWHERE", seen.elsewhere) if seen.elsewhere else None
+
+
+def _stuck_label(status: SessionStatus, pull: PullFacts, seen: Observed) -> Found:
+    return ("STUCK", status["stuckReason"] or "") if status["status"] == "stuck" else None
+
+
+def _lost_label(status: SessionStatus, pull: PullFacts, seen: Observed) -> Found:
+    if seen.holder:
+        return None
+    if status["publish"]:
+        return "PUBLISH PENDING", status["publish"]["reason"] or pull.get("held", "")
+    if status["status"] == "complete" or status["hold"]:
+        return None
+    return "CRASHED", status["failure"] or "its worker is gone"
+
+
+def _held_label(status: SessionStatus, pull: PullFacts, seen: Observed) -> Found:
+    hold = status["hold"]
     if hold == "budget":
-        return "OVER BUDGET", failure or "raise the budget, then resume"
-    return (hold.upper(), "") if hold else None
+        return "OVER BUDGET", status["failure"] or "raise the budget, then resume"
+    return (hold.upper(), pull.get("held", "")) if hold else None
 
 
 def pull_notes(pull: PullFacts) -> list[str]:
@@ -140,6 +158,13 @@ def pull_notes(pull: PullFacts) -> list[str]:
         f"its branch has another pull: {others[0]}" if others else "",
         pull.get("held", ""),
     ]
+
+
+def _complete_label(status: SessionStatus, pull: PullFacts, seen: Observed) -> Found:
+    if status["status"] != "complete":
+        return None
+    label, why = _pull_label(pull)
+    return label, "; ".join(filter(None, (why, *pull_notes(pull))))
 
 
 def _pull_label(pull: PullFacts) -> tuple[str, str]:
@@ -163,7 +188,7 @@ def _pull_label(pull: PullFacts) -> tuple[str, str]:
             return "PR OPEN", "checks unavailable"
 
 
-def _running_label(status: SessionStatus, seen: Observed) -> tuple[str, str]:
+def _running_label(status: SessionStatus, pull: PullFacts, seen: Observed) -> Found:
     phase, last, age = status["status"], status["lastActivity"], seen.heartbeat_age
     if status["retryAt"]:
         why = f"at {status['retryAt'][11:16]} UTC: {status['failure'] or ''}"
@@ -178,6 +203,34 @@ def _running_label(status: SessionStatus, seen: Observed) -> tuple[str, str]:
         return "QUIET", last["quiet"]
     label = "STARTING" if phase == "registered" else phase.upper()
     return label, last["text"] if last else ""
+
+
+class Rule(NamedTuple):
+    """What is asked, of which facts (as `explain` names them), and what answers: label and reason, or None."""
+
+    asks: str
+    of: tuple[str, ...]
+    answer: Callable[[SessionStatus, PullFacts, Observed], Found]
+
+
+RULES = (
+    Rule("was it cancelled?", ("status",), _cancelled_label),
+    Rule("is its pull merged or closed?", ("pull",), _ended_label),
+    Rule("does its worktree lead elsewhere?", ("worktree",), _elsewhere_label),
+    Rule("did it stop to ask a person?", ("status", "question"), _stuck_label),
+    Rule(
+        "is work left, and its worker gone?",
+        ("status", "worker", "publish", "hold", "failure", "pull"),
+        _lost_label,
+    ),
+    Rule("is it held?", ("hold", "failure", "pull"), _held_label),
+    Rule("is it complete?", ("status", "pull", "checks", "review", "conflict"), _complete_label),
+    Rule(
+        "then: what does its worker do?",
+        ("status", "worker", "retry", "failure", "activity"),
+        _running_label,
+    ),
+)
 
 
 PUSHED = "already, pushed, not by a pull"

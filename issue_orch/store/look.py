@@ -131,16 +131,19 @@ def elsewhere(common: str, path: str) -> tuple[str, str]:
 
 
 def look(state: StrPath, status: SessionStatus, now: float) -> Seen:
+    pull = load_pull(state, status["issueNumber"])
+    return Seen(status, pull, headline(status, pull, observe(state, status, now)), now)
+
+
+def observe(state: StrPath, status: SessionStatus, now: float) -> Observed:
     number = status["issueNumber"]
     holder = probe(state, number) if asks_for_holder(status) else None
     age = now - seconds(status["lastHeartbeat"]) if holder and status["lastHeartbeat"] else None
-    pull = load_pull(state, number)
     full = age is not None and age > QUIET_AFTER and is_full(state)
     away = ""
     if not holder and status["status"] not in {"complete", "cancelled"}:
         away, _ = elsewhere(os.path.dirname(state), status["worktreePath"])
-    observed = Observed(holder.role if holder else "", age, full, away)
-    return Seen(status, pull, headline(status, pull, observed), now)
+    return Observed(holder.role if holder else "", age, full, away)
 
 
 def is_full(state: StrPath) -> bool:
