@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib import import_module
@@ -28,10 +28,32 @@ from ..text import one_line
 if TYPE_CHECKING:
     from ..github.client import GitHub
 
+Ask = Callable[[str, bool], bool]  # a question, and what an empty line means
+
 
 def spawn(
     numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: bool, as_json: bool
 ) -> int:
+    ask = _agree if yes else confirm if sys.stdin.isatty() else None
+    return start(numbers, ask, reuse, agent, stack, as_json)
+
+
+def _agree(question: str, default: bool) -> bool:
+    """With --yes; why there is a question is told all the same."""
+    for line in question.splitlines()[:-1]:
+        say(line)
+    return True
+
+
+def start(
+    numbers: list[int],
+    ask: Ask | None,
+    reuse: bool = False,
+    agent: str | None = None,
+    stack: bool = False,
+    as_json: bool = False,
+) -> int:
+    """`ask` is None where nobody can be asked."""
     context = open_context({"agent": agent})
     known_agent(context.config)
     # A thread that starts git needs the interpreter for moments, while another one imports.
@@ -45,9 +67,9 @@ def spawn(
         with connected.result() as gh:
             pool.submit(import_module, "issue_orch.config.templates")
             eligible = (
-                _named(context, gh, numbers, stack, yes, branches)
+                _named(context, gh, numbers, stack, ask, branches)
                 if numbers
-                else _offered(context, gh, stack, yes, branches)
+                else _offered(context, gh, stack, ask, branches)
             )
             if not eligible:
                 return int(bool(numbers))
@@ -60,7 +82,7 @@ def spawn(
 
 
 def _offered(
-    context: Context, gh: GitHub, stack: bool, yes: bool, branches: Branches
+    context: Context, gh: GitHub, stack: bool, ask: Ask | None, branches: Branches
 ) -> list[Eligible]:
     """Show the plan, ask, and take what fits."""
     found = fetch_plan(context, gh, [], stack, branches)
@@ -75,26 +97,28 @@ def _offered(
         say(taken if found.eligible and not found.slots else nothing)
         return []
     names = ", ".join(f"#{each.issue.number}" for each in chosen)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise Usage(
-                f"would start {names}; there is no terminal to ask on",
-                "issue-orch spawn --yes, or name the issues",
-            )
-        if not confirm(f"Start {names}?", True):
-            return []
-    return list(chosen)
+    if ask is None:
+        raise Usage(
+            f"would start {names}; there is no terminal to ask on",
+            "issue-orch spawn --yes, or name the issues",
+        )
+    return list(chosen) if ask(f"Start {names}?", True) else []
 
 
 def _named(
-    context: Context, gh: GitHub, numbers: list[int], stack: bool, yes: bool, branches: Branches
+    context: Context,
+    gh: GitHub,
+    numbers: list[int],
+    stack: bool,
+    ask: Ask | None,
+    branches: Branches,
 ) -> list[Eligible]:
     """The named issues that may start. Their titles are shown, so naming them approves them."""
     found = fetch_plan(context, gh, numbers, stack, branches, with_files=False)
     chosen = {each.issue.number: each for each in found.eligible}
     for issue, reasons in found.ineligible:
         try:
-            if _is_overruled(issue, reasons, yes):
+            if _is_overruled(issue, reasons, ask):
                 chosen[issue.number] = Eligible(issue, None, None, {})
         except Expected as error:
             fail(error)
@@ -104,7 +128,7 @@ def _named(
     return starts
 
 
-def _is_overruled(issue: Issue, reasons: Iterable[Reason], yes: bool) -> bool:
+def _is_overruled(issue: Issue, reasons: Iterable[Reason], ask: Ask | None) -> bool:
     """Whether it may start all the same: what only `asks` is asked, or overruled by --yes. Raises Expected when it may not."""
     left, number, name = not_approved(reasons), issue.number, f"#{issue.number}"
     if holds := "; ".join(reason.text for reason in left if reason.severity == "holds"):
@@ -114,11 +138,10 @@ def _is_overruled(issue: Issue, reasons: Iterable[Reason], yes: bool) -> bool:
     for reason in left:
         if reason.kind == "session_cancelled":
             raise Expected(f"{name}: {reason.text}", f"issue-orch prune {number} --cancelled")
-        say(f"{name}: {reason.text}")
-        if not yes and not sys.stdin.isatty():
+        if ask is None:
             words = f"{name}: not started: {reason.text}"
             raise Expected(words, f"issue-orch spawn {number} --yes")
-        if not yes and not confirm(f"Start {name} all the same?", False):
+        if not ask(f"{name}: {reason.text}\nStart {name} all the same?", False):
             return False
     return True
 
