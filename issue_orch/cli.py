@@ -127,14 +127,16 @@ def status(
     """
 
 
-@command("commands.tui.watch")
+@command("commands.tui.watch", people=True)
 def watch() -> None:
     """All sessions on one screen, kept current; answer from there.
 
-    List, question, live log and diff of the worktree; keys to answer, pause, resume, stop, filter, and to open the
-    pull in the browser.
+    What needs you stands first. Beside the list: question, plan and timeline, the live log, the diff of the worktree, and
+    why a session has its headline. Keys to answer (a number is that option), to go to the next question, to start a
+    worker, to pause, resume, stop, cancel, prune, filter, to take a session over, and to open its worktree or its pull.
 
-    Reads local files alone, reacts within a second, works at 80x24, over ssh and without colour. ? lists the keys.
+    Reads local files alone, reacts within a second, works from 60 columns on, over ssh and without colour. ? lists the
+    keys.
 
     \b
     Examples:

@@ -11,6 +11,7 @@ from typing import Any
 
 from issue_orch.commands.tui.watch import Watch
 from issue_orch.core.history import Transition
+from issue_orch.core.record import Question
 from issue_orch.store.files import iso, session_folder
 from issue_orch.store.history import append_entry
 from issue_orch.store.leases import take
@@ -96,8 +97,8 @@ def calm_rows() -> list[Any]:
 
 
 def watch(state: Path, clone: Path) -> Watch:
-    def give(number: int, text: str, question: str | None) -> str:
-        return f"got: {text}"
+    def give(number: int, text: str, question: Question | None) -> str:
+        return f"got: {text} for {question['decision'] if question else 'no question'}"
 
     return Watch(state, str(clone), give, lambda: screens.NOW)
 

@@ -1,70 +1,21 @@
-"""Parts of `watch`: its lines, the agent's log, the diff, and the two screens that lie over it."""
+"""Parts of `watch`: the first line, the lines of the list, and what lies over them."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Sequence
 
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import RichLog, Static
+from textual.widgets import Static
 
-from ...actions.launch import load_adapter
-from ...core.record import SessionStatus
-from ...git.run import Repo, entries, git
-from ...git.snapshot import UNTRACKED
-from ...git.trust import neutral
-from ...store.files import read_untrusted, seconds
-from ...store.log import LogReader
+from ...store.files import seconds
 from ...store.look import Seen
-from ...terminal.log import Rendering
 from ...terminal.sessions import age, is_stale
-from ...text import display_width, one_line, redact, sanitise
+from ...text import display_width, one_line
 
-LOG_TAIL = 262_144
-DIFF_LINES = 3000
-NEW_FILE_BYTES = 20_000
-LOG_LINES = 5_000
 SHOWN = {"information": 5.0, "warning": 8.0, "error": 20.0}  # seconds
-EMPTY = "No sessions yet.\n\nissue-orch spawn starts workers; they show up here as they come."
-HELP = "\nWarm colours want you, cool ones wait.\nEverything here is a command too: issue-orch --help\nEscape closes this."
-DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
-
-
-def diff_lines(repo: Repo, status: SessionStatus) -> list[tuple[str, str]]:
-    """What the worktree has more than its base, with styles; files that git does not track yet at the end."""
-    path, base = status["worktreePath"], status["baseSha"]
-    settings = neutral(repo, path)
-    quiet = (
-        "--no-color",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--submodule=short",
-        "--ignore-submodules=dirty",
-    )
-    text = git(
-        repo, "diff", *quiet, "--stat", "--patch", base, "--", worktree=path, config=settings
-    ).stdout
-    lines = [
-        (line, DIFF_STYLES.get(line[:1], "bold" if line.startswith("diff ") else ""))
-        for line in shown(text)
-    ]
-    for name in entries(git(repo, *UNTRACKED, worktree=path, config=settings).stdout)[:50]:
-        content = (read_untrusted(os.path.join(path, name), NEW_FILE_BYTES) or b"").decode(
-            "utf-8", "replace"
-        )
-        lines += [("", ""), (f"new file, not added yet: {sanitise(name)}", "bold")]
-        lines += [
-            (f"+{line}", "green") for line in shown(content if "\0" not in content else "(binary)")
-        ]
-    return lines[:DIFF_LINES] or [("Nothing is changed yet.", "dim")]
-
-
-def shown(text: str) -> list[str]:
-    return [line.expandtabs(4) for line in sanitise(redact(text)).splitlines()[:DIFF_LINES]]
 
 
 STYLES = {
@@ -79,24 +30,10 @@ STYLES = {
 }
 
 
-class AgentLog(RichLog):
-    """What an agent says, read on as it grows. Shows one log at a time."""
-
-    path: Path | None = None
-
-    def follow(self, path: Path, agent: str) -> None:
-        if path != self.path:
-            self.path, self.reader = path, LogReader(path, LOG_TAIL)
-            self.rendering = Rendering(load_adapter(agent).parse)
-            self.clear()
-        for raw, at in self.reader.read():
-            for line in self.rendering.lines(raw, at):
-                self.write(Text.assemble((f"{line.clock:8}  ", "dim"), (line.text, line.style)))
-
-
 class Over(ModalScreen[bool]):
     """A text that lies over everything until a key closes it; y and Enter say yes to what it asks."""
 
+    AUTO_FOCUS = "VerticalScroll"
     BINDINGS = [
         ("y,enter", "dismiss(True)", "Yes"),
         ("n,escape,q,question_mark", "dismiss(False)", "No"),
@@ -115,24 +52,67 @@ def searched(seen: Seen) -> str:
     return f"#{seen.status['issueNumber']} {seen.headline.label} {seen.status['issueTitle']}".casefold()
 
 
-def row_content(seen: Seen, labels: int, room: int) -> Content:
-    """One line of the list: mark, number, headline, age, title."""
-    status, head = seen.status, seen.headline
-    start = f"{head.mark} #{status['issueNumber']:<4} {head.label:<{labels}}"
-    since = f" {age(seen.now - seconds(status['startedAt'])):>4}  "
-    title = one_line(status["issueTitle"], max(4, room - len(start) - len(since)))
-    dim = STYLES["dim"]
-    return Content.assemble(
-        (start, STYLES[head.colour]), (since, dim), (title, dim if is_stale(seen) else "")
-    )
+def cost_text(usd: float | None) -> str:
+    """What nobody knows is said, never shown as nothing."""
+    return "$?" if usd is None else f"${usd:.2f}" if usd else ""
 
 
-def top_content(name: str, total: int, shown: int, wanting: int, word: str, width: int) -> Content:
-    """The first line: whose sessions, how many, how many of them match the filter, and how many need you."""
-    counted = f"{total} session{'s' * (total != 1)}" + (
-        f", {shown} match “{one_line(word, 20)}”" if word else ""
+def row_contents(sights: Sequence[Seen], room: int) -> list[Content]:
+    """A line for each: mark, number, headline, and where the title keeps room enough, age and cost."""
+    starts = [f"{each.headline.mark} #{each.status['issueNumber']:<4}" for each in sights]
+    labels = [each.headline.label for each in sights]
+    ages = [age(each.now - seconds(each.status["startedAt"])) for each in sights]
+    costs = [cost_text(each.status["cost"]["usd"]) for each in sights]
+    left = room - sum(_widest(texts) + 1 for texts in (starts, labels))
+    columns = []
+    for texts, least in ((ages, 12), (costs, 20)):
+        taken = _widest(texts) + 2
+        if taken > 2 and left - taken >= least:
+            left -= taken
+            columns.append([f"  {text:>{taken - 2}}" for text in texts])
+    rows = []
+    for at, each in enumerate(sights):
+        start = f"{starts[at]:<{_widest(starts)}} {labels[at]:<{_widest(labels)}}"
+        facts = "".join(texts[at] for texts in columns)
+        title = one_line(each.status["issueTitle"], max(4, left - 2))
+        dim = STYLES["dim"]
+        rows.append(
+            Content.assemble(
+                (start, STYLES[each.headline.colour]),
+                (f"{facts}  ", dim),
+                (title, dim if is_stale(each) else ""),
+            )
+        )
+    return rows
+
+
+def _widest(texts: Sequence[str]) -> int:
+    return max(map(len, texts), default=0)
+
+
+def top_content(name: str, sights: Sequence[Seen], shown: int, word: str, width: int) -> Content:
+    """The first line, as much of it as has room whole: whose sessions, how many, how many match, need you, their cost."""
+    total, wanting = len(sights), sum(each.headline.needs_you for each in sights)
+    counted = f"{total} session{'s' * (total != 1)}"
+    matches = f", {shown} match “{one_line(word, 20)}”" if word else ""
+    needs = f", {wanting} need{'s' * (wanting == 1)} you" if wanting else ", nothing needs you"
+    known = [each.status["cost"]["usd"] for each in sights]
+    spent = sum(usd or 0 for usd in known)
+    costs = [f"${spent:.2f}"] * bool(spent) + ["$?"] * (None in known)
+    cost = f", {' + '.join(costs)}" if costs else ""
+    name = one_line(name, 40)
+    lines = (
+        (f"issue-orch  {name}", f"{counted}{matches}{needs}{cost}"),
+        (name, f"{counted}{matches}{needs}{cost}"),
+        (name, f"{counted}{matches}{needs}"),
+        ("", f"{counted}{matches}{needs}"),
+        ("", f"{matches or needs}"[2:]),
     )
-    needs = f"{wanting} need{'s' * (wanting == 1)} you" if wanting else "nothing needs you"
-    title, right = f" issue-orch  {one_line(name, 40)}", f"{counted}, {needs} "
-    gap = " " * max(2, width - display_width(title) - display_width(right))
-    return Content.assemble(title, gap, (right, STYLES["yellow" if wanting else "dim"]))
+    fits = ((left, right) for left, right in lines if _room(left, right, width) >= 0)
+    left, right = next(fits, ("", ""))
+    gap = " " * (_room(left, right, width) + 2)
+    return Content.assemble(f" {left}", gap, (f"{right} ", STYLES["yellow" if wanting else "dim"]))
+
+
+def _room(left: str, right: str, width: int) -> int:
+    return width - display_width(left) - display_width(right) - 4
