@@ -25,6 +25,7 @@ from issue_orch.git.remote import (
     uses_lfs,
 )
 from issue_orch.git.run import (
+    SIGN_GIT_IN,
     admin_dir,
     check_signing,
     environment,
