@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, assert_never, get_args
 
 from .history import Counters, Report
-from .outcomes import CONSEQUENCES, Outcome
+from .outcomes import CONSEQUENCES, ENDED, Outcome
 from .record import Hold, Message, Phase
 
 Happening = Literal[
@@ -216,10 +216,7 @@ def _consequent(counted: Counters, limits: Limits, outcome: Outcome, now: float)
         case "next_turn":
             if counted.nudges < limits.nudges:
                 return Go("nudge", words=message)
-            words = "ended its turn without a report"
-            if counted.cause:
-                return Stick(_first_reason(f"it {words}", counted.cause), failure=True)
-            return Stick(f"{words} ({message})", failure=True)
+            return Stick(_unreported(message, counted.cause), failure=True)
         case "wait" if counted.waits >= limits.waits:
             words = f"{message} (gave up after {counted.waits} waits)"
             return Stick(_first_reason(words, counted.cause), failure=True)
@@ -241,6 +238,15 @@ def _consequent(counted: Counters, limits: Limits, outcome: Outcome, now: float)
             return End(hold="budget")
         case _:
             assert_never(consequence)
+
+
+def _unreported(message: str, cause: str) -> str:
+    words = "ended its turn without a report"
+    if not cause:
+        return f"{words} ({message})"
+    said = message.removeprefix(ENDED).removeprefix("; ")
+    more = f" ({said})" if said and said not in cause else ""
+    return _first_reason(f"it {words}{more}", cause)
 
 
 def _first_reason(words: str, first: str) -> str:

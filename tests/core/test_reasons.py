@@ -86,6 +86,11 @@ QUIET = Outcome("ended", ENDED)
             "exit code 2: bad flag (then claude no longer has this session (gave up after 2 attempts))",
         ),
         (
+            [Unready(ELSEWHERE), *ended(), *ended()],
+            Outcome("interrupted", "the agent was interrupted: silent for 9 min"),
+            f"the worktree is on other, not on issue-1 (then it {BARE} (the agent was interrupted: silent for 9 min))",
+        ),
+        (
             [Unready(ELSEWHERE), Heard(person=True), *ended(), *ended()],
             QUIET,
             f"{BARE} ({ENDED})",
