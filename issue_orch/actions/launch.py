@@ -278,30 +278,41 @@ def load_intent(state: Path, status: SessionStatus) -> Intent:
 
 
 class NotHere(Expected):
-    """What lies at the path of a session is not its worktree, or not for this clone to work in: nothing was done."""
+    """The worktree of a session is not where this clone could work in it: nothing was done."""
+
+
+def refuse_displaced(context: Context, status: SessionStatus) -> None:
+    words, hint = displaced(context, status)
+    if words:
+        raise NotHere(f"#{status['issueNumber']}: {words}", hint)
 
 
 def refuse_misplaced(context: Context, status: SessionStatus) -> None:
     words, hint = misplaced(context, status)
     if words:
-        raise NotHere(f"#{status['issueNumber']}: {words}", hint)
+        raise Expected(f"#{status['issueNumber']}: {words}", hint)
 
 
 def misplaced(context: Context, status: SessionStatus) -> tuple[str, str]:
-    """In words, that the session's worktree is another clone's, was moved, or is not the one that it made, and what to do;
-    empty otherwise. Where an agent of an older version has run, nothing tells the last any more.
+    """In words, that the session's worktree is displaced, or not the one that it made, and what to do; empty otherwise.
+
+    Where an agent of an older version has run, nothing tells the last any more.
     """
     path, intent = status["worktreePath"], load_intent(context.state, status)
-    away = elsewhere(context.repo.common_dir, path)
-    if away[0]:
-        return away
-    if place := moved_to(context, status):
-        return f"its worktree was moved to {place}", _move_back(context, place, path)
+    away = displaced(context, status)
     admin = find_admin_dir(context.repo, path)
     unknown = status["attempt"] and not intent.mark
-    if admin is None or unknown or is_own(path, admin, intent):
-        return "", ""
+    if away[0] or admin is None or unknown or is_own(path, admin, intent):
+        return away
     return f"{path} is another worktree than the one that was made for it", LEAVE.format(path=path)
+
+
+def displaced(context: Context, status: SessionStatus) -> tuple[str, str]:
+    """As `misplaced`, that it is another clone's, or was moved."""
+    path = status["worktreePath"]
+    if place := moved_to(context, status):
+        return f"its worktree was moved to {place}", _move_back(context, place, path)
+    return elsewhere(context.repo.common_dir, path)
 
 
 def moved_to(context: Context, status: SessionStatus) -> str:

@@ -40,7 +40,7 @@ def guide(
     if not text.strip():
         raise Expected(f"#{number}: the text is empty", f'issue-orch answer {number} "what to do"')
     _refuse_cancelled(status)
-    _refuse_misplaced(context, status)
+    _refuse_displaced(context, status)
     asked = question or status["question"]
     about = asked and asked["id"]
     if asked:
@@ -95,7 +95,7 @@ def pause(state: Path, number: int, author: str = "") -> str:
 def resume(context: Context, number: int) -> str:
     state, status = context.state, load_session(context.state, number)
     _refuse_cancelled(status)
-    _refuse_misplaced(context, status)
+    _refuse_displaced(context, status)
     waiting = "guidance" in kinds(pending(state, number))
     if status["status"] == "stuck" and status["question"] and not waiting:
         raise Expected(
@@ -233,11 +233,11 @@ def _refuse_pushed(context: Context, status: SessionStatus) -> None:
         raise Expected(f"#{status['issueNumber']}: {pushed_words(status, sha)}", hint)
 
 
-def _refuse_misplaced(context: Context, status: SessionStatus) -> None:
+def _refuse_displaced(context: Context, status: SessionStatus) -> None:
     """Before anything is written: nothing would be read here, and the person has to say it again elsewhere."""
-    from .launch import refuse_misplaced
+    from .launch import refuse_displaced
 
-    refuse_misplaced(context, status)
+    refuse_displaced(context, status)
 
 
 def _refuse_cancelled(status: SessionStatus) -> None:
