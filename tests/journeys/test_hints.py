@@ -1276,6 +1276,15 @@ def still_over(w: World) -> Iterator[str]:
     yield f"issue-orch resume {number}"
 
 
+@leads("state", "actions/steer.py: cd {}, and work with it there")
+def copied_clone(w: World) -> Iterator[str]:
+    number = w.work(ENDLESS, "")
+    w.scene.wait(lambda: w.scene.workers())
+    w.cwd = w.scene.folder / "copy"
+    shutil.copytree(w.scene.clone, w.cwd, symlinks=True)
+    yield f"issue-orch stop {number}"
+
+
 # -- the rule
 
 
@@ -1394,7 +1403,6 @@ WITHOUT_A_SCENE: dict[str, tuple[str, ...]] = {
     "no scene yet": (
         "actions/launch.py: issue-orch resume {}",
         "actions/setup.py: issue-orch doctor",
-        "actions/steer.py: cd {}, and work with it there",
         "actions/steer.py: follows up again at the next poll (issue-orch run)",
         "actions/steer.py: {}the worker was started with it; the receipt follows in: issue-orch show {}",
         "errors.py: ls -ld {}   shows whose it is; make it yours, then try again",
@@ -1412,7 +1420,7 @@ WITHOUT_A_SCENE: dict[str, tuple[str, ...]] = {
         "store/leases.py: wait for it, then try again",
     ),
 }
-AT_MOST = 66
+AT_MOST = 65
 
 
 def test_every_hint_has_its_scene() -> None:
