@@ -503,7 +503,7 @@ def text_of_screen(app: Watch) -> str:
     return " ".join(picture(app).split())
 
 
-def test_from_the_start_to_the_end_of_a_session(
+def test_a_stuck_worker_is_answered_in_the_box_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Started, answered and pruned by keys alone, with the same questions as on the command line."""
@@ -613,6 +613,9 @@ def test_the_command_needs_a_terminal_and_quits_by_key(tmp_path: Path) -> None:
         argv, cwd=tmp_path, text=True, capture_output=True, check=False, timeout=30
     )
     assert (piped.returncode, piped.stderr.splitlines()[0]) == (2, "error: watch needs a terminal")
+    terminal = Terminal(tmp_path, ISSUE_ORCH_WORKER="1.1")
+    terminal.wait(b"a worker does not start workers, nor answer")
+    assert terminal.end() == 1
     terminal = Terminal(tmp_path)
     terminal.wait(b"No sessions yet")
     assert terminal.end() == 0

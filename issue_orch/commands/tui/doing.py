@@ -77,7 +77,7 @@ def _printed(do: Callable[[], int]) -> str:
 def attach_by_hand(app: App[None], number: int) -> str:
     from ..attach import attach
 
-    with _terminal_of(app, f"issue-orch attach {number}"):
+    with _terminal_of(app, f"issue-orch attach {number}", f"issue-orch resume {number}"):
         code = attach(number, now=False)
     return f"#{number}: given back" + (f"; its program ended with code {code}" if code else "")
 
@@ -103,8 +103,8 @@ def edit(app: App[None], status: SessionStatus) -> str:
 
 
 @contextmanager
-def _terminal_of(app: App[None], instead: str) -> Iterator[None]:
-    """The terminal is another program's until that ends, and so is Ctrl-C."""
+def _terminal_of(app: App[None], instead: str, interrupted: str = "") -> Iterator[None]:
+    """The terminal is another program's until that ends, and so is Ctrl-C. What to type where it cannot be, and after that."""
     before = signal.getsignal(signal.SIGINT)
     error: BaseException | None = None
     try:
@@ -119,7 +119,7 @@ def _terminal_of(app: App[None], instead: str) -> Iterator[None]:
     except SuspendNotSupported:
         raise Expected("this screen cannot be left", instead) from None
     if isinstance(error, KeyboardInterrupt):
-        raise Expected("interrupted", "issue-orch status")
+        raise Expected("interrupted", interrupted)
     if error:
         raise error
 

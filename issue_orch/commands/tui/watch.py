@@ -209,7 +209,7 @@ class Watch(App[None]):
         self.poll()
 
     def ask(self, question: str, default: bool) -> bool:
-        """Called in a thread, which waits for the answer."""
+        """In a thread, which waits for the answer."""
         answer = Future[bool]()
         over = Over(f"{sanitise(question)}\n\n{YES_OR_NO}")
         self.call_from_thread(self.push_screen, over, lambda sure: answer.set_result(bool(sure)))
@@ -228,16 +228,15 @@ class Watch(App[None]):
         self.screen.set_focus(box)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        text = event.value.strip()
+        text, self.spawn_box.display = event.value.strip(), False
         self.screen.set_focus(self.sessions)
-        if event.input is self.filter_box:
+        if event.input is self.filter_box or not text:
             return
         event.input.value = ""
         if event.input is self.spawn_box:
-            self.spawn_box.display = False
-            if text:
-                self.act(lambda: doing.start_worker(text, self.ask))
-        elif text and self.answering[0]:
+            self.say(f"Starting {text} …")
+            self.act(lambda: doing.start_worker(text, self.ask))
+        elif self.answering[0]:
             number, question = self.answering
             self.tell(number, lambda number: self.give(number, text, question))
 
