@@ -92,6 +92,8 @@ def spawn(
     agent: str | None = option("Use this agent instead of the configured one."),
     stack: bool = flag("Allow issues to start on their blocker's branch.", "--stack"),
     as_json: bool = JSON,
+    pull: int | None = option("Take over the branch of this open pull.", "--pull"),
+    branch: str | None = option("Take over this branch, with its open pull.", "--branch"),
 ) -> None:
     """Start a worker for each issue, in a worktree of its own.
 
@@ -102,6 +104,7 @@ def spawn(
     Examples:
       issue-orch spawn
       issue-orch spawn 123 124
+      issue-orch spawn 123 --pull 130    goes on with what somebody began, after their name was shown
       issue-orch spawn --yes
     """
 

@@ -20,7 +20,7 @@ from ..core.plan import Eligible
 from ..core.record import SessionStatus, new_status
 from ..errors import Expected, of_system
 from ..git import checkout, remote, worktree
-from ..git.run import check_signing, find_admin_dir, identity, wants_signing
+from ..git.run import check_signing, find_admin_dir, git, identity, wants_signing
 from ..process.run import wait_for
 from ..process.survivors import find_workers
 from ..store import ledger
@@ -50,7 +50,7 @@ from .launch import (
     starting_supervisors,
     was_cut_off,
 )
-from .taken import Branches
+from .taken import Adopted, Branches
 
 if TYPE_CHECKING:
     from ..github.client import GitHub
@@ -288,10 +288,29 @@ def make_starts(
                 raise Expected(words, "install git-lfs, then git lfs install")
     starts = []
     for each in eligible:
-        status = _new_status(context, each.issue, bases[Branch(each.base or default.branch)])
-        there = branches.continued(status["branch"])
-        starts.append(Start(status, _render_prompt(context, each.issue, status), there, *shared))
+        base = bases[Branch(each.base or default.branch)]
+        status = _status_of(context, each.issue, base, branches.adopted)
+        here, there = branches.continued(status)
+        span = f"{status['baseSha']}..{here or there}"
+        earlier = len(git(context.repo, "rev-list", span).stdout.split()) if here or there else 0
+        prompt = _render_prompt(context, each.issue, status, earlier)
+        starts.append(Start(status, prompt, there, *shared))
     return starts
+
+
+def _status_of(
+    context: Context, issue: Issue, base: Base, adopted: Adopted | None
+) -> SessionStatus:
+    """As it was written when its start was cut off, else a new one."""
+    existing = load_status(context.state, issue.number)
+    if existing and was_cut_off(existing):
+        existing["agent"] = context.config.agent
+        return existing
+    status = _new_status(context, issue, base)
+    if adopted:
+        status["branch"], status["baseSha"] = adopted.branch, adopted.fork
+        status["pullRequestUrl"] = adopted.pull.url if adopted.pull else None
+    return status
 
 
 def _new_status(context: Context, issue: Issue, base: Base) -> SessionStatus:
@@ -309,7 +328,7 @@ def _new_status(context: Context, issue: Issue, base: Base) -> SessionStatus:
     )
 
 
-def _render_prompt(context: Context, issue: Issue, status: SessionStatus) -> str:
+def _render_prompt(context: Context, issue: Issue, status: SessionStatus, earlier: int) -> str:
     from ..config.templates import render, repository_notes, task
 
     agent = status["agent"]
@@ -324,6 +343,8 @@ def _render_prompt(context: Context, issue: Issue, status: SessionStatus) -> str
         base=status["base"],
         branch=status["branch"],
         worktree=status["worktreePath"],
+        earlier=earlier,
+        pull=status["pullRequestUrl"],
         report=report_command(),
         worker_opens_pull=context.config.pulls_open == "worker",
         repository_notes=repository_notes(context.repo.main, agent, instructions),

@@ -6,18 +6,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..core.closing import closed_by
 from ..core.model import Branch, CommitSha, LabelEvent, Pull, find_number
 from ..core.ready import BY_NAME, Facts, Rules, index_of, why_not
+from ..core.record import SessionStatus
 from ..core.taken import Merged, Refusal
 from ..errors import Expected, GitHubError, StateUnreadable
 from ..git import remote, worktree
 from ..git.run import find_admin_dir, git, load_branches
-from ..store.files import load_json, load_status, names_in
+from ..store.files import load_json, load_sessions, load_status, names_in
 from .context import Context, fetch_base, last_base, remote_of, worktree_path
-from .launch import load_intent
+from .launch import load_intent, was_cut_off
 
 if TYPE_CHECKING:
     from ..github.client import GitHub
@@ -36,18 +37,33 @@ def own_issue(context: Context, pull: Pull) -> int | None:
     return issue_of_branch(context, pull.head_branch) if own else None
 
 
-class Branches:
-    """The branches of issues, here and on the remote, for one command. With `reuse` they are continued."""
+class Adopted(NamedTuple):
+    """A branch of others that becomes a session's: where it is, where the remote has it, where it left the base, and its
+    open pull."""
 
-    def __init__(self, context: Context, reuse: bool = False) -> None:
-        self.context, self.reuse = context, reuse
+    branch: Branch
+    head: CommitSha
+    there: str
+    fork: CommitSha
+    pull: Pull | None
+
+
+class Branches:
+    """The branches of issues, here and on the remote, for one command. With `reuse` they are continued; one that is
+    `adopted` takes the place of the issue's own."""
+
+    def __init__(
+        self, context: Context, reuse: bool = False, adopted: Adopted | None = None
+    ) -> None:
+        self.context, self.reuse, self.adopted = context, reuse or bool(adopted), adopted
         self._anew = set[str]()  # whose head on the remote was merged
         self.problem = ""
         self._asked: Future[dict[str, CommitSha]] | None = None
 
     def ask(self, pool: ThreadPoolExecutor) -> None:
         """Begin to ask the remote."""
-        self._asked = pool.submit(self._fetch)
+        if not self.adopted:
+            self._asked = pool.submit(self._fetch)
 
     @cached_property
     def there(self) -> dict[str, CommitSha]:
@@ -55,9 +71,16 @@ class Branches:
         return self._asked.result() if self._asked else self._fetch()
 
     def _fetch(self) -> dict[str, CommitSha]:
-        return remote.fetch_heads(
-            remote_of(self.context), self.context.config.branch.format(number="*")
-        )
+        if self.adopted:
+            return {self.adopted.branch: CommitSha(self.adopted.there)}
+        names = {each["branch"] for each in self.cut_off}
+        ours = self.context.config.branch.format(number="*")
+        return remote.fetch_heads(remote_of(self.context), ours, *sorted(names))
+
+    @cached_property
+    def cut_off(self) -> list[SessionStatus]:
+        """Sessions whose start is to be taken up again."""
+        return [each for each in load_sessions(self.context.state)[0] if was_cut_off(each)]
 
     @cached_property
     def here(self) -> dict[str, tuple[str, str]]:
@@ -75,20 +98,24 @@ class Branches:
             self.problem = error.message
         return not self.problem
 
-    def continued(self, branch: str) -> str:
-        """Where a branch is on the remote that is continued, fetched where that is all there is of it."""
-        there = self.there.get(branch, "")
-        if not self.reuse or branch in self._anew:
-            return ""
-        if there and f"refs/heads/{branch}" not in self.here:
-            return fetch_base(self.context, Branch(branch))
-        return there
+    def continued(self, status: SessionStatus) -> tuple[str, str]:
+        """Where the branch is here and on the remote if it is continued, fetched where that is all there is of it."""
+        branch = status["branch"]
+        here, there = self.here.get(f"refs/heads/{branch}", ("", ""))[0], self.there.get(branch, "")
+        let = load_intent(self.context.state, status).continues
+        if branch in self._anew or not (self.reuse or (let and let == (here or there))):
+            return "", ""
+        if there and not here:
+            there = fetch_base(self.context, branch)
+        return here, there
 
     def refusal(self, number: int, merged: Merged | None) -> Expected | None:
         """Why git has no place for the issue. A branch that was merged is neither in the way nor continued."""
         context, existing = self.context, load_status(self.context.state, number)
         repo, path = context.repo, worktree_path(context, number)
         branch, intent = Branch(context.config.branch.format(number=number)), worktree.Intent("")
+        if self.adopted:
+            branch = self.adopted.branch
         if existing:  # its start was cut off
             branch, path = existing["branch"], existing["worktreePath"]
             intent = load_intent(context.state, existing)
@@ -97,7 +124,7 @@ class Branches:
                 return None
         here, where = self.here.get(f"refs/heads/{branch}", ("", ""))
         heads = worktree.Heads(here, where, self.there.get(branch, ""))
-        if merged and not existing:
+        if merged and not (existing or self.adopted):
             if refused := self._merged_refusal(branch, heads, merged):
                 return refused
             if self._is_in(heads.there, merged.heads):
@@ -144,6 +171,10 @@ def look_elsewhere(
 ) -> Facts:
     """With what is asked only for issues that nothing else holds: who labelled them since a merge, and whether git has a
     place for them. What a remote that is not reached has is left to the start, which fails then."""
+    ours = {each["pullRequestUrl"] for each in branches.cut_off}
+    if branches.adopted and branches.adopted.pull:
+        ours.add(branches.adopted.pull.url)
+    facts = facts._replace(pulls=tuple(pull for pull in facts.pulls if pull.url not in ours))
     index, open_kinds = index_of(facts), {"merged", *(BY_NAME if named else ())}
     asked = [
         issue.number

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ..actions import spawn as action
+from ..actions.adopt import adopted_words, find_adopted
 from ..actions.context import Context, connect, last_base, open_context
 from ..actions.facts import fetch_plan
 from ..actions.spawn import Start
@@ -32,10 +33,17 @@ Ask = Callable[[str, bool], bool]  # a question, and what an empty line means
 
 
 def spawn(
-    numbers: list[int], yes: bool, reuse: bool, agent: str | None, stack: bool, as_json: bool
+    numbers: list[int],
+    yes: bool,
+    reuse: bool,
+    agent: str | None,
+    stack: bool,
+    as_json: bool,
+    pull: int | None = None,
+    branch: str | None = None,
 ) -> int:
     ask = _agree if yes else confirm if sys.stdin.isatty() else None
-    return start(numbers, ask, reuse, agent, stack, as_json)
+    return start(numbers, ask, reuse, agent, stack, as_json, pull, branch)
 
 
 def _agree(question: str, default: bool) -> bool:
@@ -52,8 +60,11 @@ def start(
     agent: str | None = None,
     stack: bool = False,
     as_json: bool = False,
+    pull: int | None = None,
+    branch: str | None = None,
 ) -> int:
     """`ask` is None where nobody can be asked."""
+    adopts = _adopts(numbers, reuse or stack, pull, branch)
     context = open_context({"agent": agent})
     known_agent(context.config)
     # A thread that starts git needs the interpreter for moments, while another one imports.
@@ -66,12 +77,15 @@ def start(
         ahead = held.enter_context(action.checkouts_ahead(context, numbers, before))
         with connected.result() as gh:
             pool.submit(import_module, "issue_orch.config.templates")
+            if adopts:
+                found = find_adopted(context, gh, numbers[0], pull, branch, default.result())
+                branches = Branches(context, adopted=found)
             eligible = (
                 _named(context, gh, numbers, stack, ask, branches)
                 if numbers
                 else _offered(context, gh, stack, ask, branches)
             )
-            if not eligible:
+            if not eligible or not _may_adopt(branches, numbers, pull, ask):
                 return int(bool(numbers))
             starts = action.make_starts(context, eligible, branches, default.result())
         warn(*(text for _, text in warnings(context.state, context.ceilings, time.time())))
@@ -79,6 +93,27 @@ def start(
         errors = action.spawn(context, starts, ahead)
     _show(starts, errors, as_json)
     return int(any(errors) or len(starts) < len({*numbers}))
+
+
+def _adopts(numbers: list[int], more: bool, pull: int | None, branch: str | None) -> bool:
+    if pull is None and branch is None:
+        return False
+    if len(numbers) != 1 or more or None not in (pull, branch):
+        words = "one issue takes over one pull or one branch, without --reuse and --stack"
+        raise Usage(words, "issue-orch spawn NUMBER --pull NUMBER, or --branch NAME")
+    return True
+
+
+def _may_adopt(branches: Branches, numbers: list[int], pull: int | None, ask: Ask | None) -> bool:
+    """Whose work it is was shown, and the person wants it."""
+    if not branches.adopted:
+        return True
+    say(f"takes over {adopted_words(branches.context, branches.adopted)}")
+    if ask is None:
+        what = f"--pull {pull}" if pull else f"--branch {branches.adopted.branch}"
+        words = "there is no terminal to ask on whether to take that over"
+        raise Usage(words, f"issue-orch spawn {numbers[0]} {what} --yes")
+    return ask("Take it over?", False)
 
 
 def _offered(

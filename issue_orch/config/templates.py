@@ -38,6 +38,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "branch": "issue-7",
         "base": "main",
         "worktree": "/src/repo-issue-7",
+        "earlier": 2,
+        "pull": "https://github.com/owner/repo/pull/9",
         "task": "<<<DATA…",
         "worker_opens_pull": False,
         "repository_notes": "Use tabs.",

@@ -29,6 +29,7 @@ from .run import (
 )
 
 LOCK_SECONDS = 60
+BRANCH = r"[A-Za-z0-9_][A-Za-z0-9._/-]*"
 # Files in the admin folder of a worktree: whose it is, and the lock of whoever checks it out.
 MARK, CHECKING_OUT = "issue-orch-start", "issue-orch-checkout"
 
@@ -87,11 +88,7 @@ def register(
     What a killed attempt with this intent left is taken over or cleared away, and nothing else is; with `reuse` an
     existing branch is continued where it is, on the `remote` at the commit `there`. No branch is ever moved. Raises Expected.
     """
-    if (
-        not os.path.isabs(path)
-        or "\n" in path
-        or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._/-]*", branch)
-    ):
+    if not os.path.isabs(path) or "\n" in path or not re.fullmatch(BRANCH, branch):
         raise Expected(f"{branch} at {path}: not a branch and an absolute path")
     path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     with locked(worktrees_lock(repo)) as lock:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..core.headline import pushed_words
-from ..core.model import Branch, CommitSha, Pull, Token
+from ..core.model import Branch, CommitSha, Pull, Token, find_number
 from ..core.record import SessionStatus
-from ..errors import GitHubError
+from ..errors import Expected, GitHubError
 from ..git.remote import Rejected, Remote, fetch_base, is_at, push
 from ..git.run import Repo, commits_since, git, own_commits_on
 from ..git.snapshot import dirt
@@ -106,7 +106,7 @@ def _rejection(pushed: Rejected, branch: Branch, remote: str) -> str:
 def _open_pull(job: Job, gh: GitHub, head: CommitSha) -> Settled:
     """Our pull is the one whose head and base match. After a failed creation it is looked for before anything else."""
     status, claim = job.status, job.claim
-    pull = _find_pull(gh, status, head)
+    pull = _find_pull(gh, status, head) or _find_recorded(gh, status)
     if pull is None and (problem := _on_base(job)):
         return problem
     if pull is None and job.launch["pullsOpen"] == "worker":
@@ -169,6 +169,21 @@ def _find_pull(gh: GitHub, status: SessionStatus, head: CommitSha) -> Pull | Non
     running = [pull for pull in pulls if pull.state == "open"]
     done = [pull for pull in pulls if pull.merged and pull.head_sha == head]
     return next(iter([*running, *done]), None)
+
+
+def _find_recorded(gh: GitHub, status: SessionStatus) -> Pull | None:
+    """The pull that the session has already, into whatever base a person pointed it. No second one is opened beside it, nor
+    after one that a person closed. Raises Expected."""
+    url = status["pullRequestUrl"]
+    number = find_number((url or "").rpartition("/pull/")[2])
+    pull = gh.fetch_pull(number) if number else None
+    if pull is None or pull.state == "open":
+        return pull
+    if not pull.merged:
+        how = f"reopen it, then issue-orch resume {status['issueNumber']}"
+        words = f"its pull {url} was closed without a merge: {how}"
+        raise Expected(words, f"issue-orch cancel {status['issueNumber']}, if it is given up")
+    return None
 
 
 def _verified(job: Job, gh: GitHub, pull: Pull, head: CommitSha) -> Settled:

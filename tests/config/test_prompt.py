@@ -44,6 +44,8 @@ def session(
         base="main",
         branch="issue-7",
         worktree="/w/r-issue-7",
+        earlier=0,
+        pull=None,
         report="/opt/bin/issue-orch",
         worker_opens_pull=worker_opens_pull,
         repository_notes="Use tabs.",

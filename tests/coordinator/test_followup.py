@@ -388,3 +388,58 @@ def test_only_one_polls(scene: Scene) -> None:
     assert pass_over(scene) == [f"#{number}: goes back to its worker: checks"]
     scene.wait(lambda: scene.status(number)["attempt"] == 2)
     scene.wait_status(number, "complete")
+
+
+GONE: dict[str, tuple[Callable[[Scene, int], None], str]] = {
+    "transferred": (
+        lambda scene, number: scene.sandbox.transfer_issue(number),
+        "its issue was transferred to another repository",
+    ),
+    "deleted": (
+        lambda scene, number: scene.sandbox.delete_issue(number),
+        "its issue is gone: deleted, made a discussion, or not visible to the token any more",
+    ),
+    "made a discussion": (
+        lambda scene, number: scene.sandbox.delete_issue(number, discussion=True),
+        "its issue is gone: deleted, made a discussion, or not visible to the token any more",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", GONE)
+def test_an_issue_that_is_gone_holds_its_session_once(scene: Scene, how: str) -> None:
+    """Also with write-back; a person who goes on is not stopped again; the worker is not restarted."""
+    scene.config = scene.config.replace("[github]\n", "[github]\nwrite_back = true\n")
+    scene.write_config()
+    other = (
+        completed(scene)[0] if how == "deleted" else 0
+    )  # whose worker is done: nothing is to be held
+    scene.gate("go")
+    scene.agent("report working\nawait go\n")
+    number = scene.issue()
+    scene.orch("spawn", str(number), check=True)
+    scene.wait(lambda: scene.status(number)["status"] == "working")
+    pass_over(scene)
+    act, words = GONE[how]
+    for each in filter(None, (number, other)):
+        act(scene, each)
+    scene.sandbox.requests.clear()
+    line = f"#{number}: {words}: look at it, then issue-orch resume {number}, or cancel {number}"
+    assert pass_over(scene) == [line]
+    asked = [each.path for each in scene.sandbox.requests]
+    assert asked.count(f"/repos/acme/widgets/issues/{number}") == 1
+    assert pass_over(scene) == [] and pass_over(scene) == []
+    scene.release("go")
+    scene.wait(lambda: scene.headline(number) == "PAUSED" and not scene.supervisors())
+    assert words in " ".join(scene.orch("show", str(number)).out.split())
+    assert pass_over(scene) == []
+    once = scene.orch("run", "--once", check=True)
+    assert "taken up again" not in once.err and scene.status(number)["attempt"] == 1
+    scene.agent("commit done.txt\nreport complete\n")
+    scene.orch("resume", str(number), check=True)
+    scene.wait_status(number, "complete")
+    assert pass_over(scene) == []
+    scene.sandbox.person.merge(scene.pull_of(number))
+    pruned = scene.orch("prune", str(number), check=True)
+    assert "removed: merged" in pruned.out and not pruned.err.count("warning: orch")
+    scene.check_invariants()

@@ -22,7 +22,7 @@ from issue_orch.cli import app
         ("answer", "", [None, "", None]),
         ("answer", "5 use the first", [5, "use the first", None]),
         ("answer", "-o 2 5", [5, "", 2]),
-        ("spawn", "1 -y --agent codex", [[1], True, False, "codex", False, False]),
+        ("spawn", "1 -y --agent codex", [[1], True, False, "codex", False, False, None, None]),
         ("prune", "--pr 9 --dry-run", [[], True, 9, False, False, False]),
     ],
 )
