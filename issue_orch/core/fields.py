@@ -12,9 +12,10 @@ _MOST_LINES = 200  # that belong to one key
 _UNFILLED = (
     r"(?i)(?:none|nothing|no ?one|nobody|nil|null|no|n/?a|n\.a|not (?:applicable|sure|known|yet.*)|unknown|unclear|unsure|"
     r"tb[adc]|to ?do|to be .{1,30}|no response|(?:see|as) (?:below|above|the .*)|various|several|multiple|many|some|a few|"
-    r"any|all|every\w*|maybe|later|others?|same|depends|pending|undecided|idk|empty|blank|attached|keine|nichts|-|)"
+    r"any|all|every\w*|maybe|later|others?|same|depends|pending|undecided|idk|empty|blank|attached|keine|nichts|)"
     r"(?: (?:yet|so far|at all|for now|needed|known|yet known))?"
 )
+_REASON = r"(?<=\w)(?:\s*[(\[,;:\u2013\u2014]|\s-|\.\s)"
 _NEW_KEY = r"\W{0,9}(?P<key>[^\W\d_][\w /'-]{0,40}):(?:\s+(?P<value>\S)|\s*$)"
 _OTHER_KEYS = (
     r"(?i)(?:un)?block(?:s|ing)|clos\w+|fix\w*|resolv\w+|relat\w+|part of|parents?|epic|see\b.*|children|sub-?(?:issue|task)s?|"
@@ -36,8 +37,9 @@ def narrow(text: str) -> str:
 
 
 def unfilled(value: str) -> bool:
-    bare = value.strip(" \t.!*_()[]{}<>-\u2013\u2014\u2026?:|/`" + STAR + LOW)
-    return bool(re.fullmatch(_UNFILLED, bare[:60]))
+    """`none`, also with its reason: `None (can start at once)`."""
+    bare = re.sub(r"^[\W_]+|[\W_]+$", "", re.split(_REASON, value.strip(), maxsplit=1)[0])
+    return not re.search("#[0-9]", value) and bool(re.fullmatch(_UNFILLED, bare[:60]))
 
 
 def continued(lines: Sequence[Line], at: int, value: str, begins: str) -> str:

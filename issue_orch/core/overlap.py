@@ -22,7 +22,7 @@ _KEY = (
     rf"{_MARK}\s{{0,9}}(?::|$){_MARK}(?P<rest>.*)"
 )
 # Without a line that begins like that no text is read: nearly all bodies.
-_WORTH_READING = r"(?im)^(?:[^\n]{0,200}>)?[^a-z\n]{0,40}(?:[a-z]{3,9}\s)?files?\b"
+_WORTH_READING = r"(?im)^(?:[^\n]{0,200}>)?[^a-z\n]{0,40}(?:[a-z]{3,9}\s)?files?(?![a-z0-9])"
 _WORDS = rf"{CODE}[^{CODE}]{{1,400}}{CODE}|[^\s,;{CODE}]{{1,1000}}"
 _NOTE = r"\s\([^()]*\)|\s(?:[\u2014\u2013]|--?|#)\s.*"  # behind a path: what it is about
 _BRACES = r"([^\s,;{}]{0,200})\{([^\s{}]{1,400})\}([^\s,;{}]{0,200})"

@@ -18,14 +18,14 @@ _LONGEST_RANGE = 20
 
 # All quantifiers are bounded, or start at a place of their own: hostile text costs linear time.
 _KEY = (
-    r"(?i)(?<![\w-])(?:(?P<strong>depend(?:s|ing|ent)?[\s-]{1,9}(?:up)?on|blocked[\s-]{1,9}(?:by|on|until|behind))"
-    r"|(?P<weak>(?:requires?|needs?|wait(?:s|ing)?[\s-]{1,9}(?:on|for)))"
-    r"|(?P<label>dependenc(?:y|ies)|prerequisites?|pre-requisites?|blockers?|blocked|after))(?![^\W_]|[-@/])"
+    r"(?i)(?<![\w-])(?:(?P<strong>depend(?:s|ing|ent)?[\s_-]{0,9}(?:up)?on|blocked[\s_-]{0,9}(?:by|on|until|behind))"
+    r"|(?P<weak>(?:requires?|needs?|wait(?:s|ing)?[\s-]{1,9}(?:on|for|until)))"
+    r"|(?P<label>dependenc(?:y|ies)|prerequisites?|pre-requisites?|blockers?|blocking issues?|blocked|depends|deps?|after))(?![^\W_]|[-@/])"
 )
 # Without one of these no text is read: nearly all bodies.
-_STRONG_WORDS = ("depend", "block", "requisite")
+_STRONG_WORDS = ("depend", "block", "requisite", "dep:", "deps:")
 _WEAK_WORDS = (
-    r"\b(?:requires?|needs?|on|for|after)\W{1,9}(?:[a-z]{2,8}\s){0,2}(?:#|gh-|[\w./:-]{0,200}[#/])[0-9]"
+    r"\b(?:requires?|needs?|on|for|until|after)\W{1,9}(?:[a-z]{2,8}\s){0,2}(?:#|gh-|[\w./:-]{0,200}[#/])[0-9]"
     r"|\b(?:requires?|needs?|on|for|after)\W{0,9}[:\uff1a\n]"
 )
 _NUMBERED = r"(?:issues?|pull requests?|pulls?|prs?|tickets?)\s{1,9}(?:no\.?\s{0,9})?"
@@ -41,7 +41,10 @@ _WORD = r"[^\s,;()\[\]<>\"'`*|]+"
 _ELSEWHERE = r"(?i)/(?:issues|pulls?|merge_requests|discussions)/[0-9]|^(?!\w+://)[^#/]*/[^#]*#[0-9]+(?![\w-])"
 
 _BEGINS = rf"(?i)[^\w#]{{0,9}}(?:(?:and|or|the|on|by)\s{{1,9}}){{0,2}}(?:{_NUMBERED})?(?:[\w./:-]{{0,250}}(?:#|/)|gh-|(?<=\s))[0-9]"
-_NOT_OURS = r"(?i)\b(?:no longer|not|never|previously|formerly|was|were|used to|if|unless|whether|without|neither|nor)\b|n[’']t\b"
+_NOT_OURS = (
+    r"(?i)(?:\b(?:no longer|not|never|previously|formerly|was|were|used to|if|unless|whether|without|neither|nor)|n[’']t)"
+    r"(?:\s+\w+)?\s*$"
+)
 _ABOUT_US = (
     r"(?i)\W*(?:(?:note|status|state|important|warning|currently|this|it|the|issue|task|ticket|"
     r"story|work|change|feature|pr|is|also|still|now|and|which|but)\W*)*"
@@ -53,8 +56,12 @@ _ASIDE = (
     r"(?i)(?<![\w/.-])(?:see|cf|compare|related|relates|discuss\w*|mentioned|described|unlike|instead|part of|blocks|"
     r"blocking|unblocks|closes|fixes|resolves|supersedes|replaces|duplicates?|follow-?up|but not|not)\b(?![\w.-]*[/#])"
 )
-_ITEM_ABOUT = rf"\W*(?:{REFERENCE})"  # the item of a list that is about another issue
-_SUBJECT = rf"{_ITEM_ABOUT}[\s(\[:\u2013\u2014-]{{1,5}}|.*[#/][0-9]+\s?\("
+_ABOUT = rf"\W*(?:{REFERENCE})"  # what begins like that is about another issue
+_BY_ITSELF = rf"{_ABOUT}[\s(\[:\u2013\u2014-]{{1,5}}|.*[#/][0-9]+\s?\("
+_SUBJECT = (
+    rf"(?i:\W*(?:(?:and|but|since|because|as|while|that|when|the|both)\s+)*){_ABOUT}"
+    r"(?:\W+(?:(?i:and|is|are|was|also|still|both|now|currently|itself|which|that|must|to|be)\b|#[0-9]+\b)){0,9}\W*"
+)
 _SUBORDINATE = r"(?i)\b(?:which|because|since|so|when|if|whereas|while|once|until)\b"
 _LIST = r"(?i),?\s+(?:and|&|plus)\s+|[,+&/]\s+"
 _BROKEN = r"(?i)\b(?:depend(?:s|ing|ent)?|blocked)\s*$"  # the key goes on in the next line
@@ -112,7 +119,7 @@ def _read(body: str, own: RepoName, host: str) -> Said:
         about = 99 if line.depth <= about and line.kind != "text" else about
         if line.kind == "code" or line.checked or line.depth > about or line.block in notes:
             continue
-        if line.kind == "item" and re.match(_ITEM_ABOUT, words_of(line)):
+        if line.kind == "item" and re.match(_ABOUT, words_of(line)):
             about = line.depth
         for value in (*_column(line), *_values(lines, at, notes)):
             found = _references(value.words, own, host)
@@ -177,11 +184,12 @@ def _values(lines: Sequence[Line], at: int, notes: set[int]) -> Iterator[_Value]
 
 def _is_ours(before: str, after: str, line: Line) -> bool:
     """Whether the clause is about this issue: `#13 depends on #12` and `others depend on this: #5` are not."""
-    if line.kind == "row" or re.fullmatch(_SUBJECT, before):
+    if line.kind == "row":
         return not re.search(REFERENCE, before)
     clause = re.split(_CLAUSE, before)[-1]
     reversed_ = re.match(_REVERSED, after) and not re.fullmatch(_ABOUT_US, clause)
-    return not (reversed_ or re.search(_NOT_OURS, clause) or re.search(REFERENCE, clause))
+    about_another = re.fullmatch(_BY_ITSELF, before) or re.fullmatch(_SUBJECT, clause)
+    return not (reversed_ or about_another or re.search(_NOT_OURS, clause))
 
 
 def _is_label(before: str, after: str, line: Line) -> bool:
