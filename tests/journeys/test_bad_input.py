@@ -202,8 +202,8 @@ TABLE = [
         "the branch issue-1 exists on origin",
         "--reuse",
     ),
-    Bad("branch checked out elsewhere", checked_out, "is checked out in", "switch that worktree"),
-    Bad("the worktree's folder exists", folder_exists, "exists already", "move it away"),
+    Bad("branch checked out elsewhere", checked_out, "is checked out in", "git -C "),
+    Bad("the worktree's folder exists", folder_exists, "exists already", "mv "),
     Bad("the worktree's folder cannot be", blocked_path, "", ""),
     Bad(
         "unknown placeholder",
@@ -313,9 +313,7 @@ TABLE = [
         "issue-orch status",
         2,
     ),
-    Bad(
-        "a number without end", lambda scene: ("spawn", "9" * 5000), "exceeded maximum size", "", 2
-    ),
+    Bad("a number without end", lambda scene: ("spawn", "9" * 5000), "is no issue", "", 2),
     Bad(
         "a number that GitHub cannot have",
         lambda scene: ("spawn", str(2**63)),
