@@ -57,7 +57,8 @@ class Line(NamedTuple):
 
 def shown(text: str) -> str:
     """The author's own text without what the page hides. Code comes through as it is."""
-    return _read(text)[0]
+    # Without one of these nothing can be hidden, and no parser is loaded.
+    return _read(text)[0] if re.search(r"[<\[`~|]", text) else _plain_text(text)
 
 
 def lines_of(text: str) -> tuple[Line, ...]:
@@ -66,10 +67,14 @@ def lines_of(text: str) -> tuple[Line, ...]:
 
 @lru_cache(maxsize=2048)
 def _read(text: str) -> tuple[str, tuple[Line, ...]]:
-    text = re.sub("\r\n?", "\n", text).replace("\0", "\ufffd")
+    text = _plain_text(text)
     page, env = _Page(text), dict[str, Any]()
     page.walk(_parser().parse(text, env), env.get("deep", ()))
     return page.shown(), tuple(page.lines)
+
+
+def _plain_text(text: str) -> str:
+    return re.sub("\r\n?", "\n", text).replace("\0", "\ufffd")
 
 
 @cache

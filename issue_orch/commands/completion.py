@@ -40,7 +40,7 @@ def _waits(seen: Seen) -> bool:
 
 # The sessions that a command can act on; `plan` and `spawn` take issues that have none.
 ACTS_ON: dict[str, Callable[[Seen], object]] = {
-    **dict.fromkeys(("show", "logs", "path", "open", "diff"), lambda seen: True),
+    **dict.fromkeys(("show", "explain", "logs", "path", "open", "diff"), lambda seen: True),
     **dict.fromkeys(("tell", "attach", "cancel"), _is_kept),
     "answer": _asks,
     "pause": lambda seen: _runs(seen) and seen.status["hold"] not in {"paused", "stopped"},

@@ -370,6 +370,7 @@ def test_two_at_once_beside_one_that_adds(clone: Clone) -> None:
         )  # the second may help to clear away what the first decided
     assert dirty.exists()
     assert len(sh(clone.top, "git", "worktree", "list").splitlines()) == 1 + 1 + 5
+    sweep(str(clone.admin))
     assert siblings(paths[0]) == []
 
 

@@ -49,6 +49,12 @@ def break_down(
     scene.sandbox.fail(method=method, route=route, times=99, **{**fault, "headers": headers})
 
 
+def recover(scene: Scene) -> None:
+    """GitHub answers again, and the time until which it wanted to be left alone has passed."""
+    scene.sandbox.faults.clear()
+    (scene.state / "cache" / "limit.json").unlink(missing_ok=True)
+
+
 def says(text: str, words: str) -> bool:
     return bool(UNTIL.search(text) if words == "LIMIT" else re.search(words, text))
 
@@ -76,7 +82,7 @@ def test_a_command_that_cannot_ask_ends_and_makes_nothing(scene: Scene, name: st
         asked = Counter(
             (each.method, each.path, str(each.query)) for each in scene.sandbox.requests[before:]
         )
-        assert max(asked.values()) <= 3, (
+        assert max(asked.values(), default=0) <= 3, (
             f"{command} asks once, or three times when that may help: {asked}"
         )
         assert says(ran.err, words), f"{command} says {ran.err!r}"
@@ -88,7 +94,7 @@ def test_a_command_that_cannot_ask_ends_and_makes_nothing(scene: Scene, name: st
         and not scene.status(number)
         and not scene.git("branch", "--list", f"issue-{number}")
     )
-    scene.sandbox.faults.clear()
+    recover(scene)
     assert f"#{number} started" in scene.orch("run", "--once", check=True).err
 
 
@@ -111,7 +117,7 @@ def test_a_pull_that_cannot_be_made_is_made_later_and_once(
     assert len(written) == (method == "POST"), written
     if scene.status(number)["status"] != "complete":  # else it was found at once
         assert scene.headline(number) == "PUBLISH PENDING"
-    scene.sandbox.faults.clear()
+    recover(scene)
     scene.orch("run", "--once", check=True)
     scene.wait_status(number, "complete")
     assert len(scene.sandbox.pulls) == 1
