@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Container, Iterable, Sequence
-from functools import cache, lru_cache
+from collections.abc import Container, Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from .commonmark import DEEPEST, parser
 from .raw_html import Cut, address, hidden, left_out, text_of
 
 if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-_DEEPEST = 50  # containers in containers; what lies deeper is left out
-_DEEPEST_BRACKETS = (
-    8  # each level costs another look at the rest; links in what goes deeper are not known
-)
 _PREFIX = r"(?:[\s>]|(?:[-*+]|[0-9]{1,9}[.)])(?=\s))*+"  # the marks of the containers around a line
 _LANGUAGE = r"[^\S\n]*(?:[\w+#.-]{1,24}(?=\s|$))?"
 
@@ -69,55 +65,12 @@ def lines_of(text: str) -> tuple[Line, ...]:
 def _read(text: str) -> tuple[str, tuple[Line, ...]]:
     text = _plain_text(text)
     page, env = _Page(text), dict[str, Any]()
-    page.walk(_parser().parse(text, env), env.get("deep", ()))
+    page.walk(parser().parse(text, env), env.get("deep", ()))
     return page.shown(), tuple(page.lines)
 
 
 def _plain_text(text: str) -> str:
     return re.sub("\r\n?", "\n", text).replace("\0", "\ufffd")
-
-
-@cache
-def _parser() -> MarkdownIt:
-    from markdown_it import MarkdownIt
-    from markdown_it.rules_inline import html_inline, image, link
-    from mdit_py_plugins.footnote import footnote_plugin
-
-    class Parser(MarkdownIt):
-        def validateLink(self, url: str) -> bool:
-            """GitHub takes an address away that it does not like, and the link stays one."""
-            return True
-
-        def normalizeLink(self, url: str) -> str:
-            return url
-
-    parser = Parser("commonmark", {"inline_definitions": True, "maxNesting": _DEEPEST})
-    parser.enable(["table", "strikethrough"])
-    parser.use(footnote_plugin, inline=False, move_to_end=False, always_match_refs=True)
-    for name, rule in (("link", link), ("image", image), ("html_inline", html_inline)):
-        parser.inline.ruler.at(name, _noting(rule))
-    return parser
-
-
-def _noting(rule: Callable[[Any, bool], bool]) -> Callable[[Any, bool], bool]:
-    """The rule, which notes in its token where in the text of the block it matched: markdown-it does not say."""
-
-    def noted(state: Any, silent: bool) -> bool:
-        start, index = state.pos, len(state.tokens) + bool(state.pending)
-        if silent and state.level >= _DEEPEST_BRACKETS and state.src.startswith(("[", "!["), start):
-            state.env.setdefault("deep", set()).add(state.src)
-            state.pos = state.posMax  # as markdown-it does, later
-            return True
-        found = rule(state, silent)
-        if found and not silent:
-            token = state.tokens[index]
-            label = token.type == "link_open" and state.md.helpers.parseLinkLabel(
-                state, start, True
-            )
-            token.meta["at"] = start, label + 1, state.pos
-        return found
-
-    return noted
 
 
 class _Places:
@@ -185,7 +138,7 @@ class _Page:
             )
             if hidden is not None:
                 hidden = None if (token.nesting, token.level) == (-1, hidden) else hidden
-            elif token.map and token.nesting == 1 and (unused or token.level >= _DEEPEST - 1):
+            elif token.map and token.nesting == 1 and (unused or token.level >= DEEPEST - 1):
                 hidden = token.level
                 self._cut_lines(token.map, left_out("footnote" if unused else "text"))
             elif token.map and token.content in deep and re.search(r"\][(\[]", token.content):

@@ -20,7 +20,8 @@ _LONGEST_RANGE = 20
 _KEY = (
     r"(?i)(?<![\w-])(?:(?P<strong>depend(?:s|ing|ent)?[\s_-]{0,9}(?:up)?on|blocked[\s_-]{0,9}(?:by|on|until|behind))"
     r"|(?P<weak>(?:requires?|needs?|wait(?:s|ing)?[\s-]{1,9}(?:on|for|until)))"
-    r"|(?P<label>dependenc(?:y|ies)|prerequisites?|pre-requisites?|blockers?|blocking issues?|blocked|depends|deps?|after))(?![^\W_]|[-@/])"
+    r"|(?P<label>dependenc(?:y|ies)|prerequisites?|pre-requisites?|blockers?|blocking issues?|"
+    r"blocked|depends|deps?|after))(?![^\W_]|[-@/])"
 )
 # Without one of these no text is read: nearly all bodies.
 _STRONG_WORDS = ("depend", "block", "requisite", "dep:", "deps:")
@@ -205,7 +206,7 @@ def _behind(words: str, key: re.Match[str], before: str, after: str) -> Iterator
         value = value[: inside.end() - 1]
     sentence = re.split(_END, value)[0].strip()
     if (
-        unfilled(sentence)
+        unfilled(_trimmed(sentence))
         or "?" in sentence[-1:]
         or (key["weak"] and not re.match(_BEGINS, sentence))
     ):

@@ -621,6 +621,7 @@ def test_the_core_imports_no_edges() -> None:
     assert {name for name in loaded if name.startswith("issue_orch.")} == {
         f"issue_orch.{name}"
         for name in (
+            "commonmark",
             "core",
             "core.dependencies",
             "core.fields",
