@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.model import Issue
 from ..errors import Expected
 from ..markdown import shown
+from ..raw_html import left_out
 from ..text import fence, neutralise, one_line, redact, sanitise
 from .approval import TEAM_FOLDER, StrPath, load_template
 
@@ -181,9 +182,11 @@ def check_templates(top: StrPath) -> list[Expected]:
 
 
 def task(issue: Issue) -> str:
-    """Title and body, fenced as data: a template cannot forget to do it."""
+    """Title and body, fenced as data: a template cannot forget to do it. A title is no Markdown to GitHub; a comment in
+    one can only be meant to be overlooked."""
     body = shown(issue.body).strip() or "(no description)"
-    return fence(f"Title: {one_line(issue.title, 300)}\n\n{body}", issue.author, markdown=False)
+    title = re.sub(r"<!--.*?(?:-->|\Z)", left_out("comment"), one_line(issue.title, 300))
+    return fence(f"Title: {title}\n\n{body}", issue.author, markdown=False)
 
 
 def pull_body(top: StrPath, number: int, words: str, secrets: tuple[str, ...] = ()) -> str:

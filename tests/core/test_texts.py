@@ -135,7 +135,8 @@ def test_what_the_page_shows_comes_through_as_it_is(text: str) -> None:
 
 
 def test_titles_are_no_markdown_and_programs_write_none() -> None:
-    assert "Title: Fix <!-- x --> `" in task(issue(1, "Fix <!-- x --> `", "body"))
+    assert "Title: Fix List<T> ` [x]: y" in task(issue(1, "Fix List<T> ` [x]: y", "body"))
+    assert "EVIL" not in task(issue(1, "Fix <!-- EVIL", "body"))
     log = "[error]: failed\n<T> <!-- x -->\n    [a]: b"
     assert log in fence(log, "the check", 8000, markdown=False)
 
