@@ -59,9 +59,8 @@ def _eligible_lines(
                 columns,
             )
         for words in each.unread:
-            yield from _paragraph(
-                f"says {words}: no issue is read there, and none waited for", columns
-            )
+            text = f"says {words}: not waited for, as it names no issue or is a quote"
+            yield from _paragraph(text, columns)
         if waits := plan.held.get(each.issue.number):
             yield from _paragraph(f"waits for #{waits[0]}, which touches {waits[1]} too", columns)
 

@@ -280,3 +280,16 @@ def test_json_is_json() -> None:
         4,
         19,
     ]
+
+
+def test_words_that_are_not_read_as_a_dependency_are_told() -> None:
+    seen = plan(
+        facts(issue(1, "One", "The result depends on the weather.\n> Blocked by #9")), Rules(), 2
+    )
+    [line, more] = [each.unread[0] for each in seen.eligible] + [seen.eligible[0].unread[1]]
+    assert (line, more) == ('"The result depends on the weather."', '"Blocked by #9"')
+    assert plan_text(seen, 120).splitlines()[2:4] == [
+        f"        says {words}: not waited for, as it names no issue or is a quote"
+        for words in (line, more)
+    ]
+    assert plan_json(seen)["eligible"][0]["unread"] == [line, more]
