@@ -53,8 +53,9 @@ class Line(NamedTuple):
 
 def shown(text: str) -> str:
     """The author's own text without what the page hides. Code comes through as it is."""
-    # Without one of these nothing can be hidden, and no parser is loaded.
-    return _read(text)[0] if re.search(r"[<\[`~|]", text) else _plain_text(text)
+    # Without one of these, or a list nested beyond all bounds, nothing can be hidden, and no parser is loaded.
+    hides = re.search(r"[<>\[`~|]|[-+*\d.)\s]{40}", text)
+    return _read(text)[0] if hides else _plain_text(text)
 
 
 def lines_of(text: str) -> tuple[Line, ...]:
