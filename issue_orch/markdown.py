@@ -145,9 +145,10 @@ class _Page:
             elif token.map and token.content in deep and re.search(r"\][(\[]", token.content):
                 self._cut_lines(token.map, left_out("text"))
             else:
-                self._block(token, *(token.map or (0, 0)))
+                self._container(token)
+                self._leaf(token, *(token.map or (0, 0)))
 
-    def _block(self, token: Token, first: int, after: int) -> None:
+    def _container(self, token: Token) -> None:
         match token.type:
             case "list_item_open":
                 self.kind = "item"
@@ -167,6 +168,9 @@ class _Page:
                 self._end_row(tuple(self.row or ()))
             case "table_close":
                 self.head = ()
+
+    def _leaf(self, token: Token, first: int, after: int) -> None:
+        match token.type:
             case "inline":
                 self._inline(token, first)
             case "html_block":
