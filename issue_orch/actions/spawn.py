@@ -290,9 +290,9 @@ def make_starts(
     for each in eligible:
         base = bases[Branch(each.base or default.branch)]
         status = _status_of(context, each.issue, base, branches.adopted)
-        here, there = branches.continued(status)
-        span = f"{status['baseSha']}..{here or there}"
-        earlier = len(git(context.repo, "rev-list", span).stdout.split()) if here or there else 0
+        head, there = branches.continued(status)
+        span = f"{status['baseSha']}..{head}"
+        earlier = len(git(context.repo, "rev-list", span).stdout.split()) if head else 0
         prompt = _render_prompt(context, each.issue, status, earlier)
         starts.append(Start(status, prompt, there, *shared))
     return starts

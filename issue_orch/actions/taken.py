@@ -50,11 +50,16 @@ class Adopted(NamedTuple):
 
 class Branches:
     """The branches of issues, here and on the remote, for one command. With `reuse` they are continued; one that is
-    `adopted` takes the place of the issue's own."""
+    `adopted` takes the place of the issue's own. `plan` only looks: it starts nothing."""
 
     def __init__(
-        self, context: Context, reuse: bool = False, adopted: Adopted | None = None
+        self,
+        context: Context,
+        reuse: bool = False,
+        adopted: Adopted | None = None,
+        starts: bool = True,
     ) -> None:
+        self.starts = starts
         self.context, self.reuse, self.adopted = context, reuse or bool(adopted), adopted
         self._anew = set[str]()  # whose head on the remote was merged
         self.problem = ""
@@ -99,15 +104,17 @@ class Branches:
         return not self.problem
 
     def continued(self, status: SessionStatus) -> tuple[str, str]:
-        """Where the branch is here and on the remote if it is continued, fetched where that is all there is of it."""
+        """The commit that is continued, if one is, and where the remote has the branch; fetched where that is all of it."""
         branch = status["branch"]
         here, there = self.here.get(f"refs/heads/{branch}", ("", ""))[0], self.there.get(branch, "")
         let = load_intent(self.context.state, status).continues
-        if branch in self._anew or not (self.reuse or (let and let == (here or there))):
+        if branch in self._anew:
             return "", ""
+        if not (self.reuse or (let and let == (here or there))):
+            return "", there
         if there and not here:
             there = fetch_base(self.context, branch)
-        return here, there
+        return here or there, there
 
     def refusal(self, number: int, merged: Merged | None) -> Expected | None:
         """Why git has no place for the issue. A branch that was merged is neither in the way nor continued."""
@@ -116,6 +123,8 @@ class Branches:
         branch, intent = Branch(context.config.branch.format(number=number)), worktree.Intent("")
         if self.adopted:
             branch = self.adopted.branch
+        if existing and self.starts:
+            return None  # what is refused at the start takes the intent back
         if existing:  # its start was cut off
             branch, path = existing["branch"], existing["worktreePath"]
             intent = load_intent(context.state, existing)

@@ -13,7 +13,7 @@ from ..terminal.plan import plan_json, plan_text
 
 def plan(numbers: list[int], as_json: bool, stack: bool) -> int:
     context = open_context()
-    branches = Branches(context)
+    branches = Branches(context, starts=False)
     with connect(context) as gh:
         found = fetch_plan(context, gh, numbers, stack, branches)
     if branches.problem:

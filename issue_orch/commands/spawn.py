@@ -166,10 +166,12 @@ def _named(
 def _is_overruled(issue: Issue, reasons: Iterable[Reason], ask: Ask | None) -> bool:
     """Whether it may start all the same: what only `asks` is asked, or overruled by --yes. Raises Expected when it may not."""
     left, number, name = not_approved(reasons), issue.number, f"#{issue.number}"
-    if holds := "; ".join(reason.text for reason in left if reason.severity == "holds"):
-        words = f"{name} {one_line(issue.title, 60)}: {holds}"
-        hints = [reason.hint for reason in left if reason.hint]
-        raise Expected(words, hints[0] if hints else f"issue-orch plan {number}")
+    holds = [reason for reason in left if reason.severity == "holds"]
+    if [reason.kind for reason in holds] == ["no_place"]:
+        raise Expected(holds[0].text, holds[0].hint)  # in the words of the start itself
+    if holds:
+        words = f"{name} {one_line(issue.title, 60)}: {'; '.join(each.text for each in holds)}"
+        raise Expected(words, f"issue-orch plan {number}")
     for reason in left:
         if reason.kind == "session_cancelled":
             raise Expected(f"{name}: {reason.text}", f"issue-orch prune {number} --cancelled")
