@@ -70,11 +70,12 @@ def plan(
     issues: Numbers = None,
     as_json: bool = JSON,
     stack: bool = flag("Allow issues to start on their blocker's branch.", "--stack"),
+    everything: bool = flag("List each issue, however many there are.", "--all", "-a"),
 ) -> None:
     """Show which issues are ready, and why the others are not.
 
-    Each issue that is held back is listed with every reason; overlaps are listed with the files. Nothing is
-    changed, here or on GitHub.
+    Each issue that is held back is listed with every reason; more than five that are held by the same become one
+    line with their count. Overlaps are listed with the files. Nothing is changed, here or on GitHub.
 
     \b
     Examples:

@@ -11,7 +11,7 @@ from ..terminal.io import colours, print_json, warn, width
 from ..terminal.plan import plan_json, plan_text
 
 
-def plan(numbers: list[int], as_json: bool, stack: bool) -> int:
+def plan(numbers: list[int], as_json: bool, stack: bool, everything: bool) -> int:
     context = open_context()
     branches = Branches(context, starts=False)
     with connect(context) as gh:
@@ -21,5 +21,7 @@ def plan(numbers: list[int], as_json: bool, stack: bool) -> int:
     if as_json:
         print_json(**plan_json(found))
     else:
-        sys.stdout.write(plan_text(found, width(sys.stdout), colours(sys.stdout)))
+        sys.stdout.write(
+            plan_text(found, width(sys.stdout), colours(sys.stdout), bool(numbers) or everything)
+        )
     return 0

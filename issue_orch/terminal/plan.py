@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..core.model import Issue
 from ..core.overlap import Overlap
-from ..core.plan import Eligible, Plan
+from ..core.plan import Eligible, Ineligible, Plan
 from ..core.ready import Reason, and_more, reason_words
 from ..text import one_line, wrapped
 from .sessions import link
 
+FEW = 5  # so many that are held by the same are listed one by one
 _SHOWN_FILES = 10
 _SHOWN_NAMES = 6
 _INDENT = " " * 8
 
 
-def plan_text(plan: Plan, columns: int, links: bool = False) -> str:
-    """The report for a terminal; `links` makes the issue numbers clickable."""
-    return "".join(f"{line}\n" for line in _plan_lines(plan, columns, links))
+def plan_text(plan: Plan, columns: int, links: bool = False, whole: bool = False) -> str:
+    """The report for a terminal; `links` makes the issue numbers clickable. Many that are held by the same are one line
+    with their count, unless `whole`."""
+    return "".join(f"{line}\n" for line in _plan_lines(plan, columns, links, whole))
 
 
-def _plan_lines(plan: Plan, columns: int, links: bool) -> Iterator[str]:
+def _plan_lines(plan: Plan, columns: int, links: bool, whole: bool) -> Iterator[str]:
     yield f"Eligible ({len(plan.eligible)})"
     yield from _eligible_lines(plan, plan.eligible, columns, links)
     if not plan.eligible:
         yield "  nothing is ready to start"
     if plan.ineligible:
         yield from ("", f"Ineligible ({len(plan.ineligible)})")
-    for refused in plan.ineligible:
-        yield _title(refused.issue, columns, links)
-        for reason in refused.reasons:
-            yield from _paragraph(f"- {reason_words(reason)}", columns)
+    yield from _ineligible_lines(plan.ineligible, columns, links, FEW if not whole else math.inf)
     if plan.stackable:
         yield from ("", f"Eligible with --stack ({len(plan.stackable)})")
         yield from _eligible_lines(plan, plan.stackable, columns, links)
@@ -46,6 +47,28 @@ def _plan_lines(plan: Plan, columns: int, links: bool) -> Iterator[str]:
         yield from _paragraph(
             f"Overlap unknown for {names}: not known which files they touch.", columns, ""
         )
+
+
+def _ineligible_lines(
+    refused: Sequence[Ineligible], columns: int, links: bool, few: float
+) -> Iterator[str]:
+    """Each with every reason; those of a kind of which there are more than `few` in one line, at the end."""
+    kinds = {each.issue.number: each.reasons[0].kind for each in refused}
+    counts = Counter(kinds.values())
+    for each in refused:
+        if counts[kinds[each.issue.number]] <= few:
+            yield _title(each.issue, columns, links)
+            for reason in each.reasons:
+                yield from _paragraph(f"- {reason_words(reason)}", columns)
+    many = [kind for kind, count in counts.most_common() if count > few]
+    for kind in many:
+        group = [each for each in refused if kinds[each.issue.number] == kind]
+        texts = {each.reasons[0].text for each in group}
+        words = texts.pop() if len(texts) == 1 else kind.replace("_", " ")
+        names = and_more([f"#{each.issue.number}" for each in group], 4)
+        yield from _paragraph(f"{len(group)} issues: {words} ({names})", columns, "  ")
+    if many:
+        yield "  (--all lists each of them)"
 
 
 def _eligible_lines(

@@ -293,3 +293,29 @@ def test_words_that_are_not_read_as_a_dependency_are_told() -> None:
         for words in (line, more)
     ]
     assert plan_json(seen)["eligible"][0]["unread"] == [line, more]
+
+
+def test_a_big_backlog_fits_on_one_screen() -> None:
+    ready = [issue(number, f"Task {number}") for number in (3, 200)]
+    plain = [issue(number, labels=()) for number in range(300, 540)]
+    own = {number: session("complete", False) for number in range(600, 608)}
+    held = [issue(700, body="Depends on #701"), issue(701, body="Depends on #700")]
+    seen = facts(*ready, *plain, *(issue(number) for number in own), *held, sessions=own)
+    found = plan(seen, Rules(), 2)
+    lines = plan_text(found, 80).splitlines()
+    assert len(lines) < 24, "the height of a terminal"
+    assert '  240 issues: needs the label "ready" (#300, #301, #302, #303 and 236 more)' in lines
+    assert any(line.startswith("  8 issues: ") and "#600" in line for line in lines)
+    assert sum(line.startswith(("  #700", "  #701")) for line in lines) == 2
+    assert "Ineligible (250)" in lines and lines[1].startswith("  #3 ")
+    whole = plan_text(found, 80, whole=True)
+    assert all(f"  #{number} " in whole for number in (*range(300, 540), *own, 700, 701))
+
+
+def test_few_of_a_kind_are_listed_with_every_reason() -> None:
+    five = facts(*(issue(number, labels=()) for number in range(1, 6)))
+    text = plan_text(plan(five, Rules(), 2), 80)
+    assert text.count('- needs the label "ready"') == 5 and "--all" not in text
+    six = facts(*(issue(number, labels=()) for number in range(1, 7)))
+    text = plan_text(plan(six, Rules(), 2), 80)
+    assert "6 issues: needs the label" in text and "(--all lists each of them)" in text
