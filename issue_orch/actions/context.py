@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -135,6 +136,17 @@ def connect(context: Context) -> GitHub:
     if token is None:
         raise SignInFailed(f"no token for {context.base_url}", how_to_sign_in(context))
     return open_github(context.name, token, context.base_url, context.state, context.env)
+
+
+def find_default(context: Context, before: Base | None, connected: Callable[[], GitHub]) -> Base:
+    """The base that GitHub names, as fetched now; the one that it was before is fetched while that is found out."""
+    last = Branch(context.config.base or (before.branch if before else ""))
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        fetched = pool.submit(fetch_base, context, last) if last else None
+        branch = Branch(context.config.base or connected().fetch_repo().default_branch)
+        if fetched and branch == last:
+            return Base(branch, fetched.result())
+    return Base(branch, fetch_base(context, branch))
 
 
 def remote_of(context: Context) -> remote.Remote:

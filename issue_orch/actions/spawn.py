@@ -53,7 +53,7 @@ from .launch import (
 from .taken import Adopted, Branches
 
 if TYPE_CHECKING:
-    from ..github.client import GitHub
+    pass
 
 T = TypeVar("T")
 Ahead = (
@@ -243,17 +243,6 @@ def _roll_back(context: Context, place: Place, error: Expected) -> None:
 
 
 # -- before anything is made
-
-
-def find_default(context: Context, before: Base | None, connected: Callable[[], GitHub]) -> Base:
-    """The base that GitHub names, as fetched now; the one that it was before is fetched while that is found out."""
-    last = Branch(context.config.base or (before.branch if before else ""))
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        fetched = pool.submit(fetch_base, context, last) if last else None
-        branch = Branch(context.config.base or connected().fetch_repo().default_branch)
-        if fetched and branch == last:
-            return Base(branch, fetched.result())
-    return Base(branch, fetch_base(context, branch))
 
 
 def checkouts_ahead(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..actions import spawn as action
 from ..actions.adopt import adopted_words, find_adopted
-from ..actions.context import Context, connect, last_base, open_context
+from ..actions.context import Context, connect, find_default, last_base, open_context
 from ..actions.facts import fetch_plan
 from ..actions.spawn import Start
 from ..actions.taken import Branches
@@ -73,7 +73,7 @@ def start(
     with ExitStack() as held:
         pool = held.enter_context(ThreadPoolExecutor())
         connected = pool.submit(connect, context)
-        default = pool.submit(action.find_default, context, before, connected.result)
+        default = pool.submit(find_default, context, before, connected.result)
         ahead = held.enter_context(action.checkouts_ahead(context, numbers, before))
         with connected.result() as gh:
             pool.submit(import_module, "issue_orch.config.templates")

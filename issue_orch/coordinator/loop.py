@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from ..actions import spawn
-from ..actions.context import Context, connect, last_base, open_context
+from ..actions.context import Context, connect, find_default, last_base, open_context
 from ..actions.facts import fetch_labelled, fetch_me, fetch_open_pulls, gather, rules_of
 from ..actions.steer import start_worker
 from ..actions.taken import Branches, look_elsewhere
@@ -319,7 +319,7 @@ class Coordinator:
         if not chosen:
             return []
         try:
-            default = spawn.find_default(self.context, last_base(self.context), lambda: gh)
+            default = find_default(self.context, last_base(self.context), lambda: gh)
             return spawn.make_starts(self.context, chosen, branches, default)
         except GitHubError:
             raise

@@ -8,8 +8,8 @@ from ..actions.context import Context
 from ..actions.facts import changed_files
 from ..core.headline import next_command
 from ..core.overlap import Item, overlaps
-from ..core.plan import Failure, Plan
-from ..core.ready import ELSEWHERE, reason_words
+from ..core.plan import Failure, Plan, reason_words
+from ..core.ready import ELSEWHERE
 from ..core.record import SessionStatus
 from ..process.helper import tell_helper
 from ..store import ledger

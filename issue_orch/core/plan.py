@@ -65,6 +65,10 @@ class Failure(NamedTuple):
     retry_at: float
 
 
+def reason_words(reason: Reason) -> str:
+    return f"{reason.text} ({reason.hint})" if reason.hint else reason.text
+
+
 def plan(facts: Facts, rules: Rules, slots: int) -> Plan:
     """The plan for `slots` free places. Pulls among the issues are left out."""
     index = index_of(facts)

@@ -105,7 +105,6 @@ class Reason(NamedTuple):
 
 BY_NAME = {"missing_label", "milestone", "assigned_elsewhere"}  # what naming an issue approves
 ELSEWHERE = {"open_pull", "claimed", "merged", "no_place"}  # done or taken, as far as is known
-OWN = {"active_session", "session_complete", "session_cancelled"}
 
 
 class Index(NamedTuple):
@@ -341,10 +340,6 @@ def recorded(
             entry["hash"] = text
         found[str(issue.number)] = {**entry, "labelledAt": max(entry["labelledAt"], at)}
     return found
-
-
-def reason_words(reason: Reason) -> str:
-    return f"{reason.text} ({reason.hint})" if reason.hint else reason.text
 
 
 def quoted(labels: Iterable[str]) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..core.model import Issue
 from ..core.overlap import Overlap
-from ..core.plan import Eligible, Ineligible, Plan
-from ..core.ready import Reason, and_more, reason_words
+from ..core.plan import Eligible, Ineligible, Plan, reason_words
+from ..core.ready import Reason, and_more
 from ..text import one_line, wrapped
 from .sessions import link
 

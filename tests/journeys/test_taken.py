@@ -13,7 +13,8 @@ from issue_orch.actions.context import connect, open_context
 from issue_orch.actions.facts import fetch_plan
 from issue_orch.actions.taken import Branches
 from issue_orch.coordinator.loop import Clock, Coordinator, Options
-from issue_orch.core.ready import Reason, reason_words
+from issue_orch.core.plan import reason_words
+from issue_orch.core.ready import Reason
 from tests.coordinator.test_followup import scene
 from tests.journeys.test_prune import finished
 from tests.kit.scene import Scene
