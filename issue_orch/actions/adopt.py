@@ -89,7 +89,7 @@ def _find_head(context: Context, branch: Branch) -> tuple[CommitSha, str]:
     here, where = load_head(context.repo, branch)
     if where:
         words = f"the branch {branch} is checked out in {where}"
-        raise Expected(words, "switch that worktree to another branch")
+        raise Expected(words, f"git -C {where} switch --detach")
     name = context.config.remote
     if not (here or there):
         raise Expected(

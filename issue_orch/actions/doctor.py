@@ -50,8 +50,7 @@ from .taken import issue_of_branch
 if TYPE_CHECKING:
     from ..github.client import GitHub
 
-DOCTOR = "issue-orch doctor"  # which helps nobody who is there
-FIX = f"{DOCTOR} --fix"
+FIX = "issue-orch doctor --fix"
 MIN_FREE = 1_000_000_000
 
 
@@ -96,8 +95,9 @@ def examine(context: Context, configured: bool = True) -> Findings:
             text = f"{error.filename or 'a file'}: {error.strerror}"
             found = [Check("error", text, "look at its permissions")]
         for state, text, mend, own in found or [Check("ok", FINE[name])]:
-            mend = "docs/troubleshooting.md" if mend == DOCTOR else sanitise(mend)
-            yield Check(state, one_line(text, 500), mend, own or name)
+            if f"{mend} --fix" == FIX:  # which helps nobody who is there
+                mend = "docs/troubleshooting.md"
+            yield Check(state, one_line(text, 500), sanitise(mend), own or name)
 
 
 def _check_git(context: Context) -> Findings:

@@ -141,7 +141,8 @@ class Branches:
                 heads = heads._replace(there="")
         start = existing["baseSha"] if existing else CommitSha("")
         may = self.reuse or bool(existing and worktree.is_ours(repo, branch, heads, start, intent))
-        return worktree.refusal(repo, path, branch, heads, may, context.config.remote)
+        about = (may, context.config.remote, str(number))
+        return worktree.refusal(repo, path, branch, heads, *about)
 
     def _merged_refusal(
         self, branch: Branch, heads: worktree.Heads, merged: Merged

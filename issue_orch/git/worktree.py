@@ -98,7 +98,7 @@ def register(
         try:
             heads = Heads(*load_head(repo, branch), there)
             may = reuse or is_ours(repo, branch, heads, start, intent)
-            if refused := refusal(repo, path, branch, heads, may, remote):
+            if refused := refusal(repo, path, branch, heads, may, remote, intent.issue):
                 raise refused
             return _make(repo, path, branch, heads, start, intent, lock)
         except (Expected, OSError):
@@ -116,7 +116,7 @@ class Heads(NamedTuple):
 
 
 def refusal(
-    repo: Repo, path: str, branch: str, heads: Heads, may: bool, remote: str
+    repo: Repo, path: str, branch: str, heads: Heads, may: bool, remote: str, issue: str
 ) -> Expected | None:
     """Why no worktree of the branch is made at the path: in `plan`, before the start and at it. `may`: it is continued."""
     if refused := _folder_refusal(repo, path):
@@ -125,10 +125,10 @@ def refusal(
         words = f"the branch {branch} is checked out in {heads.where}"
         return Expected(words, f"git -C {heads.where} switch --detach")
     if heads.here and not may:
-        hint = f"issue-orch spawn NUMBER --reuse, or git branch -m {branch} {branch}-old"
+        hint = f"issue-orch spawn {issue} --reuse, or git branch -m {branch} {branch}-old"
         return Expected(f"the branch {branch} exists already", hint)
     if heads.there and not may:
-        hint = "ask who works on it; to go on with it: issue-orch spawn NUMBER --reuse"
+        hint = f"ask who works on it; to go on with it: issue-orch spawn {issue} --reuse"
         return Expected(f"the branch {branch} exists on {remote}", hint)
     return None
 
