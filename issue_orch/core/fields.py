@@ -42,14 +42,19 @@ def unfilled(value: str) -> bool:
     return not re.search("#[0-9]", value) and bool(re.fullmatch(_UNFILLED, bare[:60]))
 
 
-def continued(lines: Sequence[Line], at: int, value: str, begins: str) -> str:
+def continued(lines: Sequence[Line], at: int, value: str, begins: str, key: str) -> str:
     """`value`, from the line `at`, with the lines of its paragraph that go on with it: it ends with a comma or an `and`,
-    or they begin like the pattern."""
+    or they begin like the pattern. One with a key of its own does not."""
     found = [value]
     for line in lines[at + 1 : at + _MOST_LINES]:
         words = words_of(line)
         goes_on = re.search(_GOES_ON, found[-1][-9:]) or re.match(begins, words)
-        if line.kind != "text" or line.block != lines[at].block or not goes_on:
+        if (
+            line.kind != "text"
+            or line.block != lines[at].block
+            or not goes_on
+            or re.search(key, words)
+        ):
             break
         found.append(words)
     return " ".join(found)

@@ -73,7 +73,7 @@ def declared_files(body: str) -> tuple[str, ...]:
         key = line.kind not in ("code", "row") and re.match(_KEY, narrow(line.text))
         if not key or line.quoted:
             continue
-        rest = continued(lines, at, key["rest"], r"(?!)")
+        rest = continued(lines, at, key["rest"], r"(?!)", _KEY.replace("(?i)", "(?i)^"))
         paths = _paths(rest)
         if not paths and (not re.search(r"\w", rest) or re.search("(?i)below|following", rest)):
             paths = [

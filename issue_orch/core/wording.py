@@ -177,9 +177,8 @@ def _values(lines: Sequence[Line], at: int, notes: set[int]) -> Iterator[_Value]
         else:
             if end == len(words):
                 unnamed = not re.search(REFERENCE, after)
-                after = continued(
-                    lines, at, after, rf"{_BEGINS}|(?-i:[a-z])" if unnamed else _BEGINS
-                )
+                begins = rf"{_BEGINS}|(?-i:[a-z])" if unnamed else _BEGINS
+                after = continued(lines, at, after, begins, _KEY)
             yield from _behind(words, key, before, after)
 
 

@@ -199,7 +199,8 @@ def steps(text: str) -> int:
 
 @pytest.mark.parametrize("piece", [
     "<!-- ", "<a ", "<a b='", "</", "<?", "[", "![", "[a](", "[a]: b\n", "[^1]: ", "`", "- ", "> ", "*a", "|a", "~", "<rp>",
-    "Depends on\n", "depends on #1, ", "- Depends on:\n", "blocked by (", "Files:\n", "Files: {a,", "#1 (", "(see #1 ",
+    "Depends on\n", "Depends on,\n", "Files: a,\n",
+    "depends on #1, ", "- Depends on:\n", "blocked by (", "Files:\n", "Files: {a,", "#1 (", "(see #1 ",
 ])  # fmt: skip
 def test_reading_is_linear(piece: str) -> None:
     """Twice as long is about twice the work, whatever the text."""
