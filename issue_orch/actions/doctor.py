@@ -45,6 +45,7 @@ from .context import (
 from .facts import fetch_me
 from .launch import misplaced, moved_to, was_cut_off
 from .mend import orphans, stale_locks
+from .setup import find_push_problem
 from .taken import issue_of_branch
 
 if TYPE_CHECKING:
@@ -243,6 +244,16 @@ def _check_github(context: Context) -> Findings:
         yield from _check_protection(context, gh, facts)
 
 
+def _check_push(context: Context) -> Findings:
+    """What would fail at the end, when the agent was paid."""
+    remote = context.config.remote
+    if refused := find_push_problem(context):
+        how = "a token, or another credential, that may write contents (docs/permissions.md)"
+        yield Check("error", f"to {remote} does not work: {refused}", how)
+    else:
+        yield Check("ok", f"to {remote} works (tried without changing anything)")
+
+
 def _check_protection(context: Context, gh: GitHub, facts: RepoFacts) -> Findings:
     base, may = context.config.base or facts.default_branch, facts.permissions
     found = gh.fetch_protection(base)
@@ -323,13 +334,14 @@ CHECKS: dict[str, Callable[[Context], Findings]] = {
     "git locks": _check_git_locks,
     "git configuration": _check_keys,
     "token": _check_github,
+    "push": _check_push,
     "agent": _check_agent,
     "disk": _check_disk,
     "templates": _check_templates,
     "notifications": _check_notifications,
     "logout": check_logind,
 }
-OUTSIDE = {"token", "agent", "notifications"}  # they ask a server, or start an agent
+OUTSIDE = {"token", "push", "agent", "notifications"}  # they ask a server, or start an agent
 FINE = {  # of those that yield nothing then
     "sessions": "each has its worktree",
     "worktrees": "none without a session",

@@ -89,18 +89,22 @@ def _nearest(name: str, have: set[str]) -> str:
 
 
 def _try_push(context: Context) -> bool:
-    """A dry run: signs in, changes nothing."""
+    refused, remote = find_push_problem(context), context.config.remote
+    fine = ": works (tried without changing anything)."
+    say(f"Push to {remote}{f' does not work: {sanitise(refused)}' if refused else fine}")
+    return not refused
+
+
+def find_push_problem(context: Context) -> str:
+    """What a push would be refused with; empty when it works. A dry run: signs in, changes nothing."""
     flags = ("--dry-run", "--porcelain", "--no-verify", "--no-follow-tags")
     remote, trial = context.config.remote, context.config.branch.format(number=0)
     where = ("--recurse-submodules=no", "--", remote, f"HEAD:refs/heads/{trial}")
     try:
         done = ask(Remote(context.repo, remote, timeout=60), "push", *flags, *where)
-        refused = done.stderr.strip() if done.code else ""
+        return done.stderr.strip() if done.code else ""
     except RemoteFailed as error:
-        refused = error.message
-    fine = ": works (tried without changing anything)."
-    say(f"Push to {remote}{f' does not work: {sanitise(refused)}' if refused else fine}")
-    return not refused
+        return error.message
 
 
 def copy_templates(top: str) -> None:

@@ -158,6 +158,20 @@ def test_a_token_that_is_missing_or_refused(scene: Scene) -> None:
     )
 
 
+@pytest.mark.parametrize("permission", ["read", "triage", "write"])
+def test_a_push_that_will_fail_at_the_end_is_said_before(scene: Scene, permission: str) -> None:
+    scene.token = scene.env["ISSUE_ORCH_TOKEN"] = scene.sandbox.add_user("reader", permission)
+    scene.store_credentials()
+    found = look(scene)
+    if permission == "write":
+        assert found["push"][0][0] == "ok"
+    else:
+        state, text, mend = found["push"][0]
+        assert state == "error" and text.startswith("to origin does not work") and "403" in text
+        assert "write contents" in mend
+    assert not scene.sandbox.pushes, "it is only tried"
+
+
 def test_a_broken_configuration_is_a_finding_and_no_token_is_sent(scene: Scene) -> None:
     (scene.clone / ".issue-orch.toml").write_text(
         'max_wrkers = 3\n[github]\nbase_url = "http://127.0.0.1:9"\n'
