@@ -1315,6 +1315,7 @@ def test_a_hint_leads_on(scene: Scene, capfd: pytest.CaptureFixture[str], kind: 
 # Hints that are not followed here, by why. The list may only become shorter.
 WITHOUT_A_SCENE: dict[str, tuple[str, ...]] = {
     "a person does it, with no command of ours or git's": (
+        "actions/doctor.py: a token, or another credential, that may write contents (docs/permissions.md)",
         "actions/adopt.py: name the branch of the work",
         "actions/adopt.py: reopen it on GitHub, then the same again",
         "github/fence.py: ask the repository's owner, or GitHub's support",
@@ -1430,7 +1431,7 @@ WITHOUT_A_SCENE: dict[str, tuple[str, ...]] = {
         "store/leases.py: wait for it, then try again",
     ),
 }
-AT_MOST = 105
+AT_MOST = 106
 
 
 def test_every_hint_has_its_scene() -> None:
