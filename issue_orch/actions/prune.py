@@ -152,7 +152,11 @@ def _remove(context: Context, chosen: list[Chosen], dry_run: bool) -> Iterator[D
             continue
         gone.append((number, status["branch"], head))
         if verdict.pull and not dry_run:
-            _remember(context, number, verdict.pull)
+            try:
+                _remember(context, number, verdict.pull)
+            except Expected:  # on a full disk what is removed makes room
+                leftovers.sweep(context.repo.common_dir)
+                _remember(context, number, verdict.pull)
         text = verdict.text
         if isinstance(outcome, removal.Removed) and outcome.preserved:
             text += f"; its work is kept at {outcome.preserved}"

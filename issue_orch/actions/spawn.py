@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -21,8 +20,6 @@ from ..core.record import SessionStatus, new_status
 from ..errors import Expected, of_system
 from ..git import checkout, remote, worktree
 from ..git.run import check_signing, find_admin_dir, git, identity, wants_signing
-from ..process.run import wait_for
-from ..process.survivors import find_workers
 from ..store import ledger
 from ..store.files import (
     archive,
@@ -50,7 +47,7 @@ from .launch import (
     starting_supervisors,
     was_cut_off,
 )
-from .taken import Adopted, Branches
+from .taken import Adopted, Branches, find_living
 
 if TYPE_CHECKING:
     pass
@@ -137,7 +134,8 @@ def _admit(context: Context, start: Start) -> tuple[SessionStatus, worktree.Inte
         if existing and not was_cut_off(existing):
             words = f"#{number}: has a session already ({existing['status']})"
             raise Expected(words, f"issue-orch show {number}")
-        _refuse_living(context.state, number)
+        if living := find_living(context.state, number):
+            raise living
         _refuse_full(context, number)
         status, intent = start.status, worktree.Intent(f"issue-orch #{number} {token_hex(8)}")
         if existing:
@@ -152,16 +150,6 @@ def _admit(context: Context, start: Start) -> tuple[SessionStatus, worktree.Inte
         append_entry(context.state, number, entry, time.time())
         save_status(context.state, status)
     return status, intent
-
-
-def _refuse_living(state: Path, number: int) -> None:
-    """Raises Expected while a worker lives that the state knows nothing of: it was removed, or set back."""
-    find = partial(find_workers, str(state), {})
-    # One whose session was just archived is ending.
-    if not wait_for(lambda: number not in find(), 1.0):
-        pids = ", ".join(map(str, find().get(number, [])[:5]))
-        words = f"#{number}: a worker lives of which the state knows nothing (pid {pids})"
-        raise Expected(words, "issue-orch doctor --fix   ends it")
 
 
 def _refuse_full(context: Context, number: int) -> None:

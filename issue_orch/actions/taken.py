@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..core.closing import closed_by
@@ -16,6 +17,8 @@ from ..core.taken import Merged, Refusal
 from ..errors import Expected, GitHubError, StateUnreadable
 from ..git import remote, worktree
 from ..git.run import find_admin_dir, git, load_branches
+from ..process.run import wait_for
+from ..process.survivors import find_workers
 from ..store.files import load_json, load_sessions, load_status, names_in
 from .context import Context, fetch_base, last_base, remote_of, worktree_path
 from .launch import load_intent, was_cut_off
@@ -46,6 +49,17 @@ class Adopted(NamedTuple):
     there: str
     fork: CommitSha
     pull: Pull | None
+
+
+def find_living(state: Path, number: int) -> Expected | None:
+    """What is said while a worker lives that the state knows nothing of: it was removed, or set back."""
+    find = partial(find_workers, str(state), {})
+    # One whose session was just archived is ending.
+    if wait_for(lambda: number not in find(), 1.0):
+        return None
+    pids = ", ".join(map(str, find().get(number, [])[:5]))
+    words = f"#{number}: a worker lives of which the state knows nothing (pid {pids})"
+    return Expected(words, "issue-orch doctor --fix   ends it")
 
 
 class Branches:
@@ -142,7 +156,8 @@ class Branches:
         start = existing["baseSha"] if existing else CommitSha("")
         may = self.reuse or bool(existing and worktree.is_ours(repo, branch, heads, start, intent))
         about = (may, context.config.remote, str(number))
-        return worktree.refusal(repo, path, branch, heads, *about)
+        refused = worktree.refusal(repo, path, branch, heads, *about)
+        return (None if existing else refused and find_living(context.state, number)) or refused
 
     def _merged_refusal(
         self, branch: Branch, heads: worktree.Heads, merged: Merged

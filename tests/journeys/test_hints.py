@@ -1110,7 +1110,7 @@ def worker_is_gone(w: World) -> Iterator[str]:
     yield "issue-orch doctor"
 
 
-@leads("worktree", "actions/spawn.py: issue-orch doctor --fix   ends it")
+@leads("worktree", "actions/taken.py: issue-orch doctor --fix   ends it")
 def lives_without_a_state(w: World) -> Iterator[str]:
     number = w.work(ENDLESS, "")
     w.scene.wait(lambda: w.scene.workers())

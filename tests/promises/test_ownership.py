@@ -345,7 +345,7 @@ def test_a_refused_start_leaves_no_branch(scene: Scene) -> None:
     POINTS["after the branch"](scene)
     folder(scene)
     for _ in range(2):
-        assert "exists already\n  next: move it away" in scene.orch("spawn", "1", "--yes").err
+        assert "exists already\n  next: mv " in scene.orch("spawn", "1", "--yes").err
         assert not scene.git("branch", "--list", "issue-1") and not scene.status(1)
     (place(scene) / NOTES).rename(scene.folder / NOTES)
     scene.orch("spawn", "1", "--yes", check=True)

@@ -17,8 +17,8 @@ from issue_orch.cli import app
 @pytest.mark.parametrize(
     ("name", "words", "values"),
     [
-        ("plan", "", [[], False, False]),
-        ("plan", "12 --json 7", [[12, 7], True, False]),
+        ("plan", "", [[], False, False, False]),
+        ("plan", "12 --json 7", [[12, 7], True, False, False]),
         ("answer", "", [None, "", None]),
         ("answer", "5 use the first", [5, "use the first", None]),
         ("answer", "-o 2 5", [5, "", 2]),
