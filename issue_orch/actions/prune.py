@@ -154,7 +154,7 @@ def _remove(context: Context, chosen: list[Chosen], dry_run: bool) -> Iterator[D
         if verdict.pull and not dry_run:
             try:
                 _remember(context, number, verdict.pull)
-            except Expected:  # on a full disk what is removed makes room
+            except (Expected, OSError):  # on a full disk what is removed makes room
                 leftovers.sweep(context.repo.common_dir)
                 _remember(context, number, verdict.pull)
         text = verdict.text
