@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..core.model import Branch, CommitSha, Pull, find_number
 from ..errors import Expected, NotFound, Usage
 from ..git import remote
-from ..git.run import git
+from ..git.run import git, is_ancestor
 from ..git.worktree import BRANCH, load_head
 from ..store.files import load_sessions
 from ..text import one_line
@@ -56,7 +56,7 @@ def _fetch_pull(context: Context, gh: GitHub, number: int, pull: int) -> Pull:
         raise Expected(f"{found.url} was merged already", f"issue-orch plan {number}")
     if found.state != "open":
         raise Expected(f"{found.url} is closed", "reopen it on GitHub, then the same again")
-    if (found.head_repo or "").casefold() != context.name.casefold():
+    if not found.is_of(context.name):
         words = f"{found.url} comes from the fork {found.head_repo or '(which is gone)'}"
         how = (
             f"git fetch {context.config.remote} pull/{pull}/head:NAME, git push {context.config.remote} NAME, "
@@ -98,9 +98,9 @@ def _find_head(context: Context, branch: Branch) -> tuple[CommitSha, str]:
     if there is None:
         return CommitSha(here), ""
     there = fetch_base(context, branch)
-    if not here or _holds(context, here, there):
+    if not here or is_ancestor(context.repo, there, here):
         return CommitSha(here or there), there
-    if _holds(context, there, here):
+    if is_ancestor(context.repo, here, there):
         words, how = (
             f"the branch {branch} here is behind {name}",
             f"git fetch {name} {branch}:{branch}",
@@ -109,10 +109,6 @@ def _find_head(context: Context, branch: Branch) -> tuple[CommitSha, str]:
         words = f"the branch {branch} here and on {name} have both gone on"
         how = f"git branch -m {branch} {branch}-mine, then the same again"
     raise Expected(words, how)
-
-
-def _holds(context: Context, commit: str, other: str) -> bool:
-    return git(context.repo, "merge-base", "--is-ancestor", other, commit, check=False).code == 0
 
 
 def adopted_words(context: Context, adopted: Adopted) -> str:

@@ -16,7 +16,7 @@ from ..core.record import PullFacts, SessionStatus
 from ..errors import Expected, GitHubError, LeaseHeld, Moved, NotFound
 from ..git import leftovers, removal
 from ..git.remote import fetch_commit, is_at
-from ..git.run import find_admin_dir, find_sha, git, load_branches
+from ..git.run import find_admin_dir, find_sha, is_ancestor, load_branches
 from ..store.files import (
     archive,
     load_pull,
@@ -202,7 +202,7 @@ def _holds(context: Context, merged: CommitSha, own: CommitSha, branch: Branch) 
         if is_at(remote, branch, own):
             return True
         fetch_commit(remote, merged)
-    return git(context.repo, "merge-base", "--is-ancestor", own, merged, check=False).code == 0
+    return is_ancestor(context.repo, own, merged)
 
 
 def _is_gone(context: Context, path: str) -> bool:

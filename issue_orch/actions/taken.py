@@ -16,7 +16,7 @@ from ..core.record import SessionStatus
 from ..core.taken import Merged, Refusal
 from ..errors import Expected, GitHubError, StateUnreadable
 from ..git import remote, worktree
-from ..git.run import find_admin_dir, git, load_branches
+from ..git.run import find_admin_dir, is_ancestor, load_branches
 from ..process.run import wait_for
 from ..process.survivors import find_workers
 from ..store.files import load_json, load_sessions, load_status, names_in
@@ -36,8 +36,7 @@ def issue_of_branch(context: Context, branch: str) -> int | None:
 
 def own_issue(context: Context, pull: Pull) -> int | None:
     """The issue from whose branch, in this repository, a pull is."""
-    own = (pull.head_repo or "").casefold() == context.name.casefold()
-    return issue_of_branch(context, pull.head_branch) if own else None
+    return issue_of_branch(context, pull.head_branch) if pull.is_of(context.name) else None
 
 
 class Adopted(NamedTuple):
@@ -174,10 +173,8 @@ class Branches:
 
     def _is_in(self, sha: str, commits: Collection[str]) -> bool:
         """Whether one of the commits is this one, or holds it."""
-        asked = ("merge-base", "--is-ancestor", sha)
         return bool(sha) and (
-            sha in commits
-            or any(git(self.context.repo, *asked, each, check=False).code == 0 for each in commits)
+            sha in commits or any(is_ancestor(self.context.repo, sha, each) for each in commits)
         )
 
     def _is_on_base(self, sha: str) -> bool:

@@ -25,7 +25,7 @@ from ..errors import (
     SignInFailed,
 )
 from ..git.merges import predict
-from ..git.run import git, rev_parse
+from ..git.run import is_ancestor, rev_parse
 from ..github.client import GitHub
 from ..markdown import shown
 from ..store.files import iso, session_numbers, write_json
@@ -199,8 +199,7 @@ def _hold(visit: Visit, resumes: int, why: str) -> str:
 
 def _is_here(visit: Visit, head: str) -> bool:
     """Whether the pull's head is a commit of the session's branch here."""
-    ancestor = "merge-base", "--is-ancestor", head, f"refs/heads/{visit.status['branch']}"
-    return git(visit.run.context.repo, *ancestor, check=False).code == 0
+    return is_ancestor(visit.run.context.repo, head, f"refs/heads/{visit.status['branch']}")
 
 
 def _news_of(visit: Visit, looked: Looked) -> _News:

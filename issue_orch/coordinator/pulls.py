@@ -202,7 +202,7 @@ def _derive(visit: Visit, looked: Looked, known: PullFacts) -> PullFacts:
         for each in run.pulls
         if each.head_branch == status["branch"]
         and each.number != pull.number
-        and (each.head_repo or "").casefold() == run.context.name.casefold()
+        and each.is_of(run.context.name)
     ]
     facts: PullFacts = {
         "number": pull.number,

@@ -117,6 +117,10 @@ class Pull(NamedTuple):
     author: str = ""
     merged_at: str = ""
 
+    def is_of(self, repo: str) -> bool:
+        """Whether its branch lies in `repo`, and not in a fork."""
+        return (self.head_repo or "").casefold() == repo.casefold()
+
 
 class Comment(NamedTuple):
     """A comment on an issue or, with `path`, on a line of a pull. Edited when updated_at is not created_at.

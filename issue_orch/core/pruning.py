@@ -39,12 +39,11 @@ def is_asked(status: SessionStatus, asked: Asked) -> bool:
 
 def pulls_of(status: SessionStatus, pulls: Iterable[Pull]) -> list[Pull]:
     """Those whose head is our branch in our repository. The base is not compared: a stacked pull is retargeted later."""
-    head = (status["branch"], status["repo"].lower())
     return [
         pull
         for pull in pulls
         if pull.url == status["pullRequestUrl"]
-        or (pull.head_branch, (pull.head_repo or "").lower()) == head
+        or (pull.head_branch == status["branch"] and pull.is_of(status["repo"]))
     ]
 
 

@@ -36,6 +36,7 @@ from .run import (
     entries,
     find_admin_dir,
     git,
+    is_ancestor,
     leads_to,
     load_branches,
     load_text,
@@ -216,8 +217,7 @@ def _find_hidden(
 def _compare(repo: Repo, wanted: Wanted, where: str, found: Condition) -> Kept | None:
     """With what was merged."""
     if found.head != wanted.head:
-        asked = ("merge-base", "--is-ancestor", str(wanted.head), "HEAD")
-        more = git(repo, *asked, worktree=where, check=False).code == 0
+        more = is_ancestor(repo, str(wanted.head), "HEAD", where)
         words = f"HEAD is {found.head}, expected was {wanted.head}"
         return Kept(wanted.path, "unpushed" if more else "changed", words)
     if found.dirt:

@@ -292,6 +292,12 @@ def find_sha(repo: Repo, rev: str, worktree: str | None = None) -> CommitSha | N
     return CommitSha(done.stdout.strip()) if done.code == 0 else None
 
 
+def is_ancestor(repo: Repo, commit: str, of: str, worktree: str | None = None) -> bool:
+    """Whether `of` is the commit, or holds it. False when either is not known here."""
+    asked = ("merge-base", "--is-ancestor", commit, of)
+    return git(repo, *asked, worktree=worktree, check=False).code == 0
+
+
 def rev_parse(repo: Repo, rev: str) -> CommitSha:
     sha = find_sha(repo, rev)
     if sha is None:
