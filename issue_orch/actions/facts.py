@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,10 @@ from ..store.leases import is_alive, probe
 from ..terminal.io import progress, warn
 from .context import Context
 from .launch import was_cut_off
-from .taken import Branches, find_merged, look_elsewhere, own_issue
+from .taken import Branches, find_merged, if_readable, look_elsewhere, own_issue
 
 if TYPE_CHECKING:
     from ..github.client import GitHub
-
-Blockers = tuple[Blocker, ...] | None
 
 
 def fetch_plan(
@@ -149,8 +147,8 @@ def gather(
         repo=context.name,
         issues=found,
         others=_fetch_others(context, gh, found),
-        blockers=gh.each(partial(_asked, gh.fetch_blockers), blocked),
-        sub_issues=gh.each(partial(_asked, gh.fetch_sub_issues), parents),
+        blockers=gh.each(partial(if_readable, gh.fetch_blockers), blocked),
+        sub_issues=gh.each(partial(if_readable, gh.fetch_sub_issues), parents),
         sessions=_session_facts(context, with_files),
         pulls=pulls,
         merged=find_merged(context, merged, {issue.number for issue in found}),
@@ -158,25 +156,16 @@ def gather(
     )
 
 
-def _asked(fetch: Callable[[int], Blockers], number: int) -> Blockers:
-    """None when it cannot be read: unknown, never 'no blockers'."""
-    try:
-        return fetch(number)
-    except GitHubError:
-        return None
-
-
 def _fetch_others(context: Context, gh: GitHub, issues: tuple[Issue, ...]) -> dict[Ref, Blocker]:
     """The issues outside the list that texts refer to. What cannot be read is left out, which reads as unknown."""
     listed = look_up(Facts(context.name, issues), {issue.number: issue for issue in issues})
-    others: dict[Ref, Blocker] = {}
-    for ref in needs_states(issues, context.name, listed):
-        try:
-            issue = gh.fetch_issue(ref.number, repo=ref.repo)
-        except GitHubError:
-            continue
-        others[ref] = Blocker(ref.repo, ref.number, issue.title, issue.state, issue.state_reason)
-    return others
+    asked = partial(if_readable, lambda ref: gh.fetch_issue(ref.number, repo=ref.repo))
+    found = gh.each(asked, needs_states(issues, context.name, listed))
+    return {
+        ref: Blocker(ref.repo, ref.number, issue.title, issue.state, issue.state_reason)
+        for ref, issue in found.items()
+        if issue
+    }
 
 
 def fetch_open_pulls(context: Context, gh: GitHub, with_files: bool) -> tuple[OpenPull, ...]:

@@ -299,7 +299,7 @@ def misplaced(context: Context, status: SessionStatus) -> tuple[str, str]:
     Where an agent of an older version has run, nothing tells the last any more.
     """
     path, intent = status["worktreePath"], load_intent(context.state, status)
-    away = displaced(context, status)
+    away = displaced(context, status, intent)
     admin = find_admin_dir(context.repo, path)
     unknown = status["attempt"] and not intent.mark
     if away[0] or admin is None or unknown or is_own(path, admin, intent):
@@ -307,16 +307,19 @@ def misplaced(context: Context, status: SessionStatus) -> tuple[str, str]:
     return f"{path} is another worktree than the one that was made for it", LEAVE.format(path=path)
 
 
-def displaced(context: Context, status: SessionStatus) -> tuple[str, str]:
+def displaced(
+    context: Context, status: SessionStatus, intent: Intent | None = None
+) -> tuple[str, str]:
     """As `misplaced`, that it is another clone's, or was moved."""
     path = status["worktreePath"]
-    if place := moved_to(context, status):
+    if place := moved_to(context, status, intent):
         return f"its worktree was moved to {place}", _move_back(context, place, path)
     return elsewhere(context.repo.common_dir, path)
 
 
-def moved_to(context: Context, status: SessionStatus) -> str:
-    intent = load_intent(context.state, status)
+def moved_to(context: Context, status: SessionStatus, intent: Intent | None = None) -> str:
+    """Where its worktree lies now; empty when it was not moved. `intent` is what was written down of its start."""
+    intent = intent or load_intent(context.state, status)
     return find_moved(context.repo, status["worktreePath"], Branch(status["branch"]), intent)
 
 

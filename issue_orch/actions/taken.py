@@ -3,14 +3,14 @@ the remote once for all candidates, and of git. `plan` and every start ask the s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ..core.closing import closed_by
-from ..core.model import Branch, CommitSha, LabelEvent, Pull, find_number
+from ..core.model import Branch, CommitSha, Pull, find_number
 from ..core.ready import BY_NAME, Facts, Rules, index_of, why_not
 from ..core.record import SessionStatus
 from ..core.taken import Merged, Refusal
@@ -25,6 +25,9 @@ from .launch import load_intent, was_cut_off
 
 if TYPE_CHECKING:
     from ..github.client import GitHub
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 def issue_of_branch(context: Context, branch: str) -> int | None:
@@ -209,7 +212,8 @@ def look_elsewhere(
         }
         <= open_kinds
     ]
-    wishes = {number: _fetch_wishes(gh, number) for number in asked if number in facts.merged}
+    told = partial(if_readable, gh.fetch_label_events)
+    wishes = gh.each(told, (number for number in asked if number in facts.merged))
     refused: dict[int, Refusal] = {}
     for number in asked if asked and branches.reached() else ():
         if found := branches.refusal(number, facts.merged.get(number)):
@@ -217,9 +221,10 @@ def look_elsewhere(
     return facts._replace(wishes=wishes, refused=refused)
 
 
-def _fetch_wishes(gh: GitHub, number: int) -> tuple[LabelEvent, ...] | None:
+def if_readable(fetch: Callable[[T], U | None], item: T) -> U | None:
+    """None when it cannot be read: unknown, never 'nothing'."""
     try:
-        return gh.fetch_label_events(number)
+        return fetch(item)
     except GitHubError:
         return None
 
