@@ -42,13 +42,21 @@ def _browse(number: int, url: str) -> None:
 
 
 def _edit(number: int) -> int:
-    """The editor of git's user: what stands in the clone's own configuration a worker can have written (threat S9)."""
+    argv, where = editor_of(number)
+    return subprocess.run(argv, cwd=where, env=without_tokens(os.environ), check=False).returncode
+
+
+def editor_of(number: int) -> tuple[list[str], str]:
+    """The person's editor with the worktree, to be run there. The one of git's user: what stands in the clone's own
+    configuration a worker can have written (threat S9)."""
     where = load_worktree(find_state(), number)
-    named = (os.environ.get(name) for name in ("VISUAL", "EDITOR"))
-    words = shlex.split(
-        next(filter(None, named), "") or own_setting(find_repo(os.getcwd()), "core.editor")
-    )
+    named = next(filter(None, map(os.environ.get, ("VISUAL", "EDITOR"))), "")
+    named = named or own_setting(find_repo(os.getcwd()), "core.editor")
     again = f"EDITOR=vi issue-orch open {number} --editor"
+    try:
+        words = shlex.split(named)
+    except ValueError as error:  # a quote that is not closed
+        raise Expected(f"the editor {named}: {error}", again) from None
     if not words:
         raise Expected(
             "no editor is set: VISUAL, EDITOR, or git config --global core.editor", again
@@ -56,5 +64,4 @@ def _edit(number: int) -> int:
     program = shutil.which(words[0])  # here: in the worktree a relative name would be the worker's
     if program is None:
         raise Expected(f"the editor {words[0]} is not installed", again)
-    argv = (os.path.abspath(program), *words[1:], where)
-    return subprocess.run(argv, cwd=where, env=without_tokens(os.environ), check=False).returncode
+    return [os.path.abspath(program), *words[1:], where], where

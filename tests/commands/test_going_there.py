@@ -96,6 +96,8 @@ def test_the_worktree_in_the_editor(scene: Scene, number: int) -> None:
         assert ran.exists(), env
     relative = scene.orch("open", str(number), "-e", env={"EDITOR": "./vi"})
     assert relative.code == 1 and "not installed" in relative.err
+    unclosed = scene.orch("open", str(number), "-e", env={"EDITOR": "vi '"})
+    assert unclosed.code == 1 and "No closing quotation" in unclosed.err
     assert not Path(f"{ran}.evil").exists()
 
 

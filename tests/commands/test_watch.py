@@ -373,6 +373,24 @@ def test_what_fails_says_what_to_type(
     played(play)
 
 
+def test_an_editor_of_the_worktree_is_not_run(
+    played: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`./vi` would be the worker's file there."""
+    monkeypatch.setenv("VISUAL", "./vi")
+
+    async def play(app: Watch, pilot: Pilot[None]) -> None:
+        monkeypatch.chdir(app.cwd)
+        program = tmp_path / "widgets-issue-123" / "vi"
+        program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+        program.chmod(0o755)
+        await pilot.press(*"jjjjje")
+        await until(pilot, lambda: "./vi is not installed" in picture(app))
+        assert not (tmp_path / "ran").exists()
+
+    played(play)
+
+
 def test_why_a_session_has_its_headline_is_a_tab(played: Callable[..., None]) -> None:
     async def play(app: Watch, pilot: Pilot[None]) -> None:
         await pilot.press("w")

@@ -1339,10 +1339,8 @@ WITHOUT_A_SCENE: dict[str, tuple[str, ...]] = {
         "commands/attach.py: ; issue-orch resume {}",
         'commands/attach.py: it asks: {}\n  next: issue-orch answer {} "…"{}',
         "commands/attach.py: nothing was running before; issue-orch resume {} starts the worker",
-        "commands/tui/doing.py: export VISUAL=vim, or what you use; then watch again",
         "commands/tui/doing.py: issue-orch attach {}",
         "commands/tui/doing.py: issue-orch resume {}",
-        "commands/tui/doing.py: issue-orch show {}",
         "commands/tui/doing.py: mend $VISUAL or $EDITOR; then watch again",
         "commands/tui/watch.py: No sessions yet.\n\nissue-orch spawn starts workers; they show up here as they come.",
         "worker/helper.py: the git configuration changed since the worker started: {}; look at it with `issue-orch",
@@ -1431,7 +1429,7 @@ WITHOUT_A_SCENE: dict[str, tuple[str, ...]] = {
         "store/leases.py: wait for it, then try again",
     ),
 }
-AT_MOST = 106
+AT_MOST = 104
 
 
 def test_every_hint_has_its_scene() -> None:

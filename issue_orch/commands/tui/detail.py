@@ -82,7 +82,11 @@ class AgentLog(Lines):
 
     def watch_scroll_y(self, old: float, new: float) -> None:
         super().watch_scroll_y(old, new)
-        self.auto_scroll = self.is_vertical_scroll_end
+        # What comes meanwhile moves the end away, and nobody scrolled.
+        if self.is_vertical_scroll_end:
+            self.auto_scroll = True
+        elif new < old:
+            self.auto_scroll = False
 
     def follow(self, path: Path, agent: str) -> None:
         if path != self.path:

@@ -17,9 +17,10 @@ from textual.app import App, SuspendNotSupported
 
 from ...actions import steer
 from ...actions.context import open_context
-from ...core.record import Question, SessionStatus
+from ...core.record import Question
 from ...errors import Expected
 from ...process.secret import without_tokens
+from ..open import editor_of
 
 _PRINTING = Lock()  # the streams are those of the whole process
 
@@ -82,20 +83,14 @@ def attach_by_hand(app: App[None], number: int) -> str:
     return f"#{number}: given back" + (f"; its program ended with code {code}" if code else "")
 
 
-def edit(app: App[None], status: SessionStatus) -> str:
+def edit(app: App[None], number: int) -> str:
     """The worktree in the person's editor."""
-    number, where = status["issueNumber"], status["worktreePath"]
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
-    if not editor:
-        raise Expected("no editor is named", "export VISUAL=vim, or what you use; then watch again")
-    if not os.path.isdir(where):
-        raise Expected(f"#{number}: its worktree {where} is gone", f"issue-orch show {number}")
+    argv, where = editor_of(number)
     try:
-        argv = [*shlex.split(editor), where]
         with _terminal_of(app, f"cd {shlex.quote(where)}"):
             done = subprocess.run(argv, cwd=where, env=without_tokens(os.environ), check=False)
-    except (OSError, ValueError) as error:  # not there, or a quote that is not closed
-        words = f"{editor}: {getattr(error, 'strerror', None) or error}"
+    except OSError as error:
+        words = f"{argv[0]}: {error.strerror}"
         raise Expected(words, "mend $VISUAL or $EDITOR; then watch again") from None
     return f"#{number}: edited" + (
         f"; {argv[0]} ended with code {done.returncode}" * bool(done.returncode)

@@ -308,8 +308,8 @@ class Watch(App[None]):
             self.leave_for(partial(doing.attach_by_hand, number=number))
 
     def action_edit(self) -> None:
-        if row := self.chosen():
-            self.leave_for(partial(doing.edit, status=row.status))
+        if number := self.selected:
+            self.leave_for(partial(doing.edit, number=number))
 
     def action_browse(self) -> None:
         row = self.chosen()
