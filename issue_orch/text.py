@@ -7,7 +7,7 @@ linear time.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 REDACTED = "[redacted]"
 BREAK = (
@@ -142,3 +142,9 @@ def fence(text: str, author: str, limit: int = FENCE_LIMIT, markdown: bool = Tru
         mark = sha256(mark.encode()).hexdigest()[:12]
     author = re.sub(r"[^\w\[\] .-]", "", author)[:60] or "unknown"
     return f"<<<DATA {mark} (written by {author})\n{text}\nDATA {mark}>>>"
+
+
+def and_more(names: Sequence[str], limit: int = 8) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

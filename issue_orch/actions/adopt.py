@@ -11,7 +11,7 @@ from ..git import remote
 from ..git.run import git, is_ancestor
 from ..git.worktree import BRANCH, load_head
 from ..store.files import load_sessions
-from ..text import one_line
+from ..text import and_more, one_line
 from .context import Base, Context, fetch_base, remote_of
 from .taken import Adopted, issue_of_branch
 
@@ -117,7 +117,7 @@ def adopted_words(context: Context, adopted: Adopted) -> str:
     rows = git(context.repo, "log", "--no-show-signature", "--format=%an%x00%s", span).stdout
     commits = [row.partition("\0") for row in rows.splitlines()]
     names = [*dict.fromkeys(one_line(name, 40) for name, _, _ in commits)]
-    who = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    who = and_more(names, 3)
     last = f', the last: "{one_line(commits[0][2], 60)}"' if commits else ""
     what = f"{len(commits)} commit{'s'[: len(commits) != 1]}{f' by {who}' if who else ''}{last}"
     pull = adopted.pull

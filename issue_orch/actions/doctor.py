@@ -43,10 +43,10 @@ from .context import (
     worktree_path,
 )
 from .facts import fetch_me
-from .launch import misplaced, moved_to, was_cut_off
 from .mend import orphans, stale_locks
 from .setup import find_push_problem
 from .taken import issue_of_branch
+from .whereabouts import misplaced, moved_to, was_cut_off
 
 if TYPE_CHECKING:
     from ..github.client import GitHub

@@ -22,8 +22,8 @@ from ..store.files import load_json, load_sessions, write_json
 from ..store.leases import is_alive, probe
 from ..terminal.io import progress, warn
 from .context import Context
-from .launch import was_cut_off
 from .taken import Branches, find_merged, if_readable, look_elsewhere, own_issue
+from .whereabouts import was_cut_off
 
 if TYPE_CHECKING:
     from ..github.client import GitHub

@@ -22,7 +22,8 @@ from ..store.files import archive, load_sessions
 from ..store.launch import leaders
 from ..store.leases import probe, take
 from .context import Context
-from .launch import load_intent, make_worktree, misplaced, was_cut_off
+from .launch import make_worktree
+from .whereabouts import load_intent, misplaced, was_cut_off
 
 STALE_LOCK = 600.0  # seconds
 

@@ -28,7 +28,7 @@ from ..store.files import (
 from ..store.leases import take
 from ..terminal.io import progress, warn
 from .context import Context, connect, remote_of
-from .launch import misplaced
+from .whereabouts import misplaced
 
 JOBS = {"CI", "RUNNER_TRACKING_ID"}  # variables of a job
 FEW = 4  # so many sessions are asked for one by one; for more, two lists of pulls come first

@@ -39,15 +39,14 @@ from .context import Base, Context, fetch_base, numbers, refuse_changed_keys, wo
 from .launch import (
     Starting,
     load_adapter,
-    load_intent,
     make_worktree,
     report_command,
     require_agent,
     run_setup,
     starting_supervisors,
-    was_cut_off,
 )
 from .taken import Adopted, Branches, find_living
+from .whereabouts import load_intent, was_cut_off
 
 if TYPE_CHECKING:
     pass

@@ -235,7 +235,7 @@ def _refuse_pushed(context: Context, status: SessionStatus) -> None:
 
 def _refuse_displaced(context: Context, status: SessionStatus) -> None:
     """Before anything is written: nothing would be read here, and the person has to say it again elsewhere."""
-    from .launch import refuse_displaced
+    from .whereabouts import refuse_displaced
 
     refuse_displaced(context, status)
 

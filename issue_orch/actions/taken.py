@@ -21,7 +21,7 @@ from ..process.run import wait_for
 from ..process.survivors import find_workers
 from ..store.files import load_json, load_sessions, load_status, names_in
 from .context import Context, fetch_base, last_base, remote_of, worktree_path
-from .launch import load_intent, was_cut_off
+from .whereabouts import load_intent, was_cut_off
 
 if TYPE_CHECKING:
     from ..github.client import GitHub

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 from ..actions.context import Context, open_context
-from ..actions.launch import refuse_misplaced, write_launch
+from ..actions.launch import write_launch
 from ..actions.steer import pause, resume, stop
+from ..actions.whereabouts import refuse_misplaced
 from ..agents.base import Command
 from ..core.history import Attached
 from ..core.lifecycle import kinds

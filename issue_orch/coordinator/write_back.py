@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from ..actions.launch import NotHere
 from ..actions.steer import guide
+from ..actions.whereabouts import NotHere
 from ..core.headline import LABELS, Headline, wanted_label
 from ..core.model import Comment, Issue
 from ..core.ready import WRITERS

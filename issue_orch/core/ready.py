@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from ..text import one_line, sanitise
+from ..text import and_more, one_line, sanitise
 from .dependencies import Known, Linked, Unmet, circles, unmet
 from .model import Blocker, Issue, LabelEvent, RepoName
 from .record import Phase
@@ -344,8 +344,3 @@ def recorded(
 
 def quoted(labels: Iterable[str]) -> str:
     return and_more([f'"{label}"' for label in labels])
-
-
-def and_more(names: list[str], limit: int = 8) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from ..core.model import CommitSha
 from ..errors import Expected
 from ..process.run import Done
+from ..text import and_more
 from .run import Overrides, Repo, admin_dir, entries, folders, git
-from .snapshot import name_some
 from .trust import neutral
 from .worktree import CHECKING_OUT, locked
 
@@ -135,7 +135,7 @@ def refuse_overwriting(repo: Repo, path: str) -> None:
     """Raises Expected when a checkout would write over more than a killed one left."""
     if names := find_overwritten(repo, path):
         ran = names == [".issue-orch"]  # which is written when a worker is started
-        why = "a worker has run there" if ran else f"somebody has worked on {name_some(names)}"
+        why = "a worker has run there" if ran else f"somebody has worked on {and_more(names, 3)}"
         raise Expected(
             f"{path}: its index is gone, and {why}, so its files are left as they are",
             f"git -C {path} reset, which makes it again and leaves the files alone",

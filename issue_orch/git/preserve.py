@@ -16,10 +16,11 @@ from pathlib import Path
 from ..core.model import CommitSha, Number
 from ..errors import Expected
 from ..process.run import Done
+from ..text import and_more
 from .hidden import find_loose, find_submodule_trouble
 from .remote import Remote, load_heads_of
 from .run import Overrides, Repo, entries, find_sha, git, load_branches
-from .snapshot import Condition, find_git_dir, inspect, name_some
+from .snapshot import Condition, find_git_dir, inspect
 from .trust import neutral
 
 MAX_BYTES = 50_000_000
@@ -97,7 +98,7 @@ def preserve_loose(
 def _refuse_lost(names: Iterable[str]) -> None:
     if lost := sorted({*names}):
         raise Expected(
-            f"could not be preserved as it is: {name_some(lost)}", "commit it, or move it away"
+            f"could not be preserved as it is: {and_more(lost, 3)}", "commit it, or move it away"
         )
 
 

@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 
 from ..core.model import Branch, CommitSha, Number
 from ..errors import Expected
+from ..text import and_more
 from .hidden import (
     find_half_done,
     find_inner_worktree,
@@ -41,7 +42,7 @@ from .run import (
     load_branches,
     load_text,
 )
-from .snapshot import Condition, inspect, name_some
+from .snapshot import Condition, inspect
 from .trust import neutral
 from .worktree import locked, worktrees_lock
 
@@ -221,7 +222,7 @@ def _compare(repo: Repo, wanted: Wanted, where: str, found: Condition) -> Kept |
         words = f"HEAD is {found.head}, expected was {wanted.head}"
         return Kept(wanted.path, "unpushed" if more else "changed", words)
     if found.dirt:
-        return Kept(wanted.path, "dirty", f"not committed: {name_some(found.dirt)}")
+        return Kept(wanted.path, "dirty", f"not committed: {and_more(found.dirt, 3)}")
     return None
 
 

@@ -134,10 +134,6 @@ def dirt(repo: Repo, path: str) -> list[str]:
     return inspect(repo, path, neutral(repo, path)).dirt
 
 
-def name_some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
 def _what_git_passes_over(repo: Repo, path: str) -> tuple[list[str], list[str]]:
     """Files marked assume-unchanged or skip-worktree that are there, and the `.git` of repositories that were made in
     folders of ours, on which git looks as if they were not there; and, beside these, the submodules."""

@@ -10,8 +10,8 @@ from typing import Any
 from ..core.model import Issue
 from ..core.overlap import Overlap
 from ..core.plan import Eligible, Ineligible, Plan, reason_words
-from ..core.ready import Reason, and_more
-from ..text import one_line, wrapped
+from ..core.ready import Reason
+from ..text import and_more, one_line, wrapped
 from .sessions import link
 
 FEW = 5  # so many that are held by the same are listed one by one

@@ -570,7 +570,7 @@ def cut_off(w: World) -> Iterator[str]:
 
 @leads(
     "worktree",
-    "actions/launch.py: git worktree remove {} (it refuses when work would be lost), then issue-orch doctor --fix",
+    "actions/whereabouts.py: git worktree remove {} (it refuses when work would be lost), then issue-orch doctor --fix",
 )
 def another_worktree_in_its_place(w: World) -> Iterator[str]:
     number = w.work(ASK, "stuck")
